@@ -1,0 +1,46 @@
+# make help lists what there is. Everything happens in .venv, which the first command makes.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-all check format bench clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{printf "make %-10s %s\n", $$1, $$2}'
+
+install: $(STAMP) ## the project and its tools into .venv
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 14) else f"Python 3.11 to 3.13 is needed, {sys.executable} is {v[0]}.{v[1]}: make $(MAKECMDGOALS) PYTHON=python3.11")'
+	@echo "installing into .venv (PyTorch is a few GB: a few minutes the first time)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+demo: $(STAMP) ## train on the toy set, translate, and measure (about five minutes on two CPU cores)
+	@$(BIN)/cyclegan-demo
+
+test: $(STAMP) ## the tests, but those marked slow
+	@$(BIN)/pytest -m "not slow"
+
+test-all: $(STAMP) ## all tests
+	@$(BIN)/pytest
+
+check: $(STAMP) ## formatting, lint, types and the arrows between packages
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: $(STAMP) ## format and mend what ruff can
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+bench: $(STAMP) ## the quick benchmarks; benchmarks/README.md has all of them
+	@$(BIN)/python benchmarks/startup.py
+	@$(BIN)/python benchmarks/overhead.py
+
+clean: ## what can be made again: caches and the environment, never runs/ or data/
+	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache build dist
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
