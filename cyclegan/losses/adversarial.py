@@ -1,0 +1,79 @@
+"""What scores are worth to the two players. Scores are logits of any shape; every loss is a float32 scalar or wider."""
+
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+class Objective(Protocol):
+    """A zero-sum or near-zero-sum game, as one loss for each player to minimise."""
+
+    def discriminator(self, real_scores: Tensor, fake_scores: Tensor) -> Tensor:
+        """What the discriminator pays for its scores of real and of generated images."""
+        ...
+
+    def generator(self, fake_scores: Tensor) -> Tensor:
+        """What the generator pays for the discriminator's scores of its images."""
+        ...
+
+
+class LeastSquares:
+    """LSGAN with real at 1 and fake at 0 (Mao et al. 2017, arXiv:1611.04076), the objective of CycleGAN.
+
+    The discriminator's half is CycleGAN's (arXiv:1703.10593, section 7.1); the generator's term is whole, as in
+    the authors' code.
+    """
+
+    def discriminator(self, real_scores: Tensor, fake_scores: Tensor) -> Tensor:
+        """½ · (mean (real − 1)² + mean fake²)."""
+        return 0.5 * ((widened(real_scores) - 1).square().mean() + widened(fake_scores).square().mean())
+
+    def generator(self, fake_scores: Tensor) -> Tensor:
+        """Mean (fake − 1)²."""
+        return (widened(fake_scores) - 1).square().mean()
+
+
+class Vanilla:
+    """Cross-entropy, with the generator's non-saturating form (Goodfellow et al. 2014, arXiv:1406.2661, section 3).
+
+    The half on the discriminator's terms is the authors' code's, as for least squares.
+    """
+
+    def discriminator(self, real_scores: Tensor, fake_scores: Tensor) -> Tensor:
+        """−½ · (mean log σ(real) + mean log (1 − σ(fake)))."""
+        return -0.5 * (F.logsigmoid(widened(real_scores)).mean() + F.logsigmoid(-widened(fake_scores)).mean())
+
+    def generator(self, fake_scores: Tensor) -> Tensor:
+        """−mean log σ(fake)."""
+        return -F.logsigmoid(widened(fake_scores)).mean()
+
+
+class Hinge:
+    """Scores beyond the margins ±1 cost the discriminator nothing (Lim & Ye 2017, arXiv:1705.02894)."""
+
+    def discriminator(self, real_scores: Tensor, fake_scores: Tensor) -> Tensor:
+        """Mean max(0, 1 − real) + mean max(0, 1 + fake)."""
+        return F.relu(1 - widened(real_scores)).mean() + F.relu(1 + widened(fake_scores)).mean()
+
+    def generator(self, fake_scores: Tensor) -> Tensor:
+        """−mean fake."""
+        return -widened(fake_scores).mean()
+
+
+class Wasserstein:
+    """The distance between mean scores (Arjovsky et al. 2017, arXiv:1701.07875); wants a `GradientPenalty`."""
+
+    def discriminator(self, real_scores: Tensor, fake_scores: Tensor) -> Tensor:
+        """Mean fake − mean real."""
+        return widened(fake_scores).mean() - widened(real_scores).mean()
+
+    def generator(self, fake_scores: Tensor) -> Tensor:
+        """−mean fake."""
+        return -widened(fake_scores).mean()
+
+
+def widened(scores: Tensor) -> Tensor:
+    """Half-precision scores as float32, since in bfloat16 a mean keeps only two digits; wider ones as they are."""
+    return scores.to(torch.promote_types(scores.dtype, torch.float32))

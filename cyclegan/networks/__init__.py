@@ -1,0 +1,1 @@
+"""Generators and discriminators, and how their weights begin."""

@@ -1,0 +1,75 @@
+"""A small generator for small images: stride-2 convolutions down, transposed ones up, nothing between."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from torch import Tensor, nn
+
+from cyclegan.networks.checks import check_at_least, check_images, check_widths
+from cyclegan.networks.norm import Norm, bias_before, norm_layer
+
+
+class EncoderDecoder(nn.Module):
+    """The generator of the usual 64 × 64 recipe for faces and anime, with DCGAN's layers in both halves.
+
+    Kernel 4, stride 2, LeakyReLU 0.2 down and ReLU up. As DCGAN says of a generator (Radford et al. 2016,
+    arXiv:1511.06434, section 3), every layer but the last has a norm: the first convolution too, unlike a
+    discriminator's.
+
+    Args:
+        in_channels: of the images it takes.
+        out_channels: of the images it makes.
+        widths: channels after each convolution down; on the way up they come in reverse.
+        norm: after every convolution but the last.
+
+    Raises:
+        ValueError: an argument makes no sense.
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 3,
+        out_channels: int = 3,
+        widths: Sequence[int] = (64, 128, 256),
+        norm: Norm = "batch",
+    ) -> None:
+        super().__init__()
+        check_at_least(1, in_channels=in_channels, out_channels=out_channels)
+        check_widths(widths)
+        self.in_channels = in_channels
+        self.size_multiple = 2 ** len(widths)
+        self.minimum_size = 2 * self.size_multiple  # of a single pixel within, a norm would leave nothing
+        bias = bias_before(norm)
+
+        layers: list[nn.Module] = []
+        for before, after in pairwise([in_channels, *widths]):
+            layers += [
+                nn.Conv2d(before, after, 4, stride=2, padding=1, bias=bias),
+                norm_layer(norm, after),
+                nn.LeakyReLU(0.2, inplace=True),
+            ]
+        for before, after in pairwise(reversed(widths)):
+            layers += [
+                nn.ConvTranspose2d(before, after, 4, stride=2, padding=1, bias=bias),
+                norm_layer(norm, after),
+                nn.ReLU(inplace=True),
+            ]
+        layers += [nn.ConvTranspose2d(widths[0], out_channels, 4, stride=2, padding=1), nn.Tanh()]
+        self.model = nn.Sequential(*layers)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Translates images (N, in_channels, H, W) in [-1, 1] into (N, out_channels, H, W) in [-1, 1].
+
+        Raises:
+            ValueError: H or W is no multiple of 2**len(widths) or below twice that, or the channels are not
+                `in_channels`.
+        """
+        check_images(
+            images,
+            network=type(self).__name__,
+            channels=self.in_channels,
+            minimum=self.minimum_size,
+            multiple=self.size_multiple,
+        )
+        translated: Tensor = self.model(images)
+        return translated

@@ -1,0 +1,43 @@
+"""Ways to draw a network's first weights, in place.
+
+Each draws the weights of convolutions, transposed ones included, and sets their biases to 0. A batch norm gets
+weights N(1, 0.02) and bias 0, as in DCGAN's code, whichever way is chosen.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+from torch import Tensor, nn
+
+
+def normal(network: nn.Module, std: float = 0.02) -> None:
+    """N(0, std); 0.02 is that of CycleGAN (arXiv:1703.10593, section 7.1) and DCGAN (arXiv:1511.06434, section 4)."""
+    fill(network, partial(nn.init.normal_, mean=0.0, std=std))
+
+
+def xavier(network: nn.Module, gain: float = 0.02) -> None:
+    """Normal, of variance gain² · 2 / (fan_in + fan_out) (Glorot & Bengio 2010); 0.02 is the authors' code's."""
+    fill(network, partial(nn.init.xavier_normal_, gain=gain))
+
+
+def kaiming(network: nn.Module) -> None:
+    """Normal, of variance 2 / fan_in (He et al. 2015, arXiv:1502.01852)."""
+    fill(network, nn.init.kaiming_normal_)
+
+
+def orthogonal(network: nn.Module, gain: float = 0.02) -> None:
+    """Orthogonal filters scaled by gain (Saxe et al. 2014, arXiv:1312.6120); 0.02 is the authors' code's."""
+    fill(network, partial(nn.init.orthogonal_, gain=gain))
+
+
+def fill(network: nn.Module, draw: Callable[[Tensor], Tensor]) -> None:
+    """Draws every convolution's weight with `draw`, and sets the rest as the module says."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            draw(module.weight)
+        elif isinstance(module, nn.BatchNorm2d):
+            nn.init.normal_(module.weight, mean=1.0, std=0.02)
+        else:
+            continue
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)

@@ -1,0 +1,92 @@
+"""Discriminators that judge every patch, or every pixel, by itself."""
+
+from torch import Tensor, nn
+
+from cyclegan.networks.checks import check_at_least, check_images
+from cyclegan.networks.norm import Norm, bias_before, norm_layer
+
+
+class PatchDiscriminator(nn.Module):
+    """PatchGAN (Isola et al. 2017, arXiv:1611.07004, section 6.1.2): a grid of scores, one for each patch.
+
+    Patches are 70 × 70 with 3 layers, 34 × 34 with 2, 16 × 16 with 1. Layer names are the authors'.
+
+    Args:
+        in_channels: of the images it judges.
+        width: channels of the first layer; they double at each further layer as far as 8 times as many.
+        layers: how many convolutions of stride 2; two of stride 1 follow.
+        norm: after every convolution but the first and the last.
+
+    Raises:
+        ValueError: an argument makes no sense.
+    """
+
+    def __init__(self, in_channels: int = 3, width: int = 64, layers: int = 3, norm: Norm = "instance") -> None:
+        super().__init__()
+        check_at_least(1, in_channels=in_channels, width=width, layers=layers)
+        self.in_channels = in_channels
+        self.minimum_size = 3 * 2**layers  # the convolutions of stride 1 take one pixel each, and a score is left
+
+        model = [nn.Conv2d(in_channels, width, 4, stride=2, padding=1), nn.LeakyReLU(0.2, inplace=True)]
+        for layer in range(1, layers + 1):
+            before, after = width * min(2 ** (layer - 1), 8), width * min(2**layer, 8)
+            stride = 2 if layer < layers else 1
+            model += [
+                nn.Conv2d(before, after, 4, stride=stride, padding=1, bias=bias_before(norm)),
+                norm_layer(norm, after),
+                nn.LeakyReLU(0.2, inplace=True),
+            ]
+        model.append(nn.Conv2d(width * min(2**layers, 8), 1, 4, padding=1))
+        self.model = nn.Sequential(*model)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Scores images (N, in_channels, H, W) in [-1, 1]: (N, 1, h, w) logits, 30 × 30 of them at 256 × 256.
+
+        Raises:
+            ValueError: the images are too small, or their channels are not `in_channels`.
+        """
+        check_images(images, network=type(self).__name__, channels=self.in_channels, minimum=self.minimum_size)
+        scores: Tensor = self.model(images)
+        return scores
+
+
+class PixelDiscriminator(nn.Module):
+    """PixelGAN (Isola et al. 2017, section 4.4): 1 × 1 convolutions, so it judges colours and no shapes.
+
+    Layer names are the authors'.
+
+    Args:
+        in_channels: of the images it judges.
+        width: channels of the first layer; the second has twice as many.
+        norm: after the second convolution.
+
+    Raises:
+        ValueError: an argument makes no sense.
+    """
+
+    minimum_size = 2  # of a single pixel a norm would leave nothing
+
+    def __init__(self, in_channels: int = 3, width: int = 64, norm: Norm = "instance") -> None:
+        super().__init__()
+        check_at_least(1, in_channels=in_channels, width=width)
+        self.in_channels = in_channels
+        bias = bias_before(norm)
+        self.net = nn.Sequential(
+            nn.Conv2d(in_channels, width, 1),
+            nn.LeakyReLU(0.2, inplace=True),
+            nn.Conv2d(width, 2 * width, 1, bias=bias),
+            norm_layer(norm, 2 * width),
+            nn.LeakyReLU(0.2, inplace=True),
+            # No norm follows this one; that it too loses its bias to batch norm is how the authors' weights are.
+            nn.Conv2d(2 * width, 1, 1, bias=bias),
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Scores images (N, in_channels, H, W) in [-1, 1]: (N, 1, H, W) logits.
+
+        Raises:
+            ValueError: the images are too small, or their channels are not `in_channels`.
+        """
+        check_images(images, network=type(self).__name__, channels=self.in_channels, minimum=self.minimum_size)
+        scores: Tensor = self.net(images)
+        return scores

@@ -1,0 +1,125 @@
+"""The generator of the CycleGAN paper: residual blocks at a quarter of the image's size."""
+
+from typing import Literal, get_args
+
+from torch import Tensor, nn
+
+from cyclegan.networks.checks import check_at_least, check_images
+from cyclegan.networks.norm import Norm, bias_before, norm_layer
+
+Upsampling = Literal["transposed", "resize"]
+
+
+class ResnetGenerator(nn.Module):
+    """Two stride-2 convolutions, residual blocks, two steps up (Johnson et al. 2016, arXiv:1603.08155).
+
+    Layer names are those of the authors' published weights. The defaults are the CycleGAN paper's network for
+    256 × 256 images (Zhu et al. 2017, arXiv:1703.10593, section 7.2), which takes 6 blocks at 128 × 128.
+
+    Args:
+        in_channels: of the images it takes.
+        out_channels: of the images it makes.
+        width: channels of the first layer; the blocks have four times as many.
+        blocks: how many residual blocks.
+        norm: after every convolution but the last.
+        dropout: probability within each block; 0 leaves the layer out.
+        upsampling: `"transposed"` convolutions as in the paper, or `"resize"`: nearest ×2, then a convolution,
+            which leaves no checkerboard (Odena et al. 2016, doi:10.23915/distill.00003).
+
+    Raises:
+        ValueError: an argument makes no sense.
+    """
+
+    size_multiple = 4  # halved twice
+    minimum_size = 8  # the blocks reflect one pixel, for which a feature map must be 2 × 2
+
+    def __init__(
+        self,
+        in_channels: int = 3,
+        out_channels: int = 3,
+        width: int = 64,
+        blocks: int = 9,
+        norm: Norm = "instance",
+        dropout: float = 0.0,
+        upsampling: Upsampling = "transposed",
+    ) -> None:
+        super().__init__()
+        check_at_least(1, in_channels=in_channels, out_channels=out_channels, width=width)
+        check_at_least(0, blocks=blocks)
+        self.in_channels = in_channels
+        bias = bias_before(norm)
+
+        layers = [
+            nn.ReflectionPad2d(3),
+            nn.Conv2d(in_channels, width, 7, bias=bias),
+            norm_layer(norm, width),
+            nn.ReLU(inplace=True),
+        ]
+        for channels in (width, 2 * width):
+            layers += [
+                nn.Conv2d(channels, 2 * channels, 3, stride=2, padding=1, bias=bias),
+                norm_layer(norm, 2 * channels),
+                nn.ReLU(inplace=True),
+            ]
+        layers += [ResnetBlock(4 * width, norm, dropout) for _ in range(blocks)]
+        for channels in (4 * width, 2 * width):
+            layers += [
+                *upsampling_layers(upsampling, channels, channels // 2, bias),
+                norm_layer(norm, channels // 2),
+                nn.ReLU(inplace=True),
+            ]
+        layers += [nn.ReflectionPad2d(3), nn.Conv2d(width, out_channels, 7), nn.Tanh()]
+        self.model = nn.Sequential(*layers)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Translates images (N, in_channels, H, W) in [-1, 1] into (N, out_channels, H, W) in [-1, 1].
+
+        Raises:
+            ValueError: H or W is no multiple of 4 or below 8, or the channels are not `in_channels`.
+        """
+        check_images(
+            images,
+            network=type(self).__name__,
+            channels=self.in_channels,
+            minimum=self.minimum_size,
+            multiple=self.size_multiple,
+        )
+        translated: Tensor = self.model(images)
+        return translated
+
+
+class ResnetBlock(nn.Module):
+    """`x + conv_block(x)` on feature maps (N, channels, H, W), with no ReLU after the sum."""
+
+    def __init__(self, channels: int, norm: Norm, dropout: float) -> None:
+        super().__init__()
+        bias = bias_before(norm)
+        self.conv_block = nn.Sequential(
+            nn.ReflectionPad2d(1),
+            nn.Conv2d(channels, channels, 3, bias=bias),
+            norm_layer(norm, channels),
+            nn.ReLU(inplace=True),
+            *([nn.Dropout(dropout)] if dropout else []),
+            nn.ReflectionPad2d(1),
+            nn.Conv2d(channels, channels, 3, bias=bias),
+            norm_layer(norm, channels),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Adds the block's correction; the shape stays."""
+        correction: Tensor = self.conv_block(x)
+        return x + correction
+
+
+def upsampling_layers(upsampling: Upsampling, in_channels: int, out_channels: int, bias: bool) -> list[nn.Module]:
+    """Layers that turn (N, in_channels, H, W) into (N, out_channels, 2H, 2W).
+
+    Raises:
+        ValueError: `upsampling` is neither of the two.
+    """
+    match upsampling:
+        case "transposed":
+            return [nn.ConvTranspose2d(in_channels, out_channels, 3, stride=2, padding=1, output_padding=1, bias=bias)]
+        case "resize":
+            return [nn.Upsample(scale_factor=2), nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=bias)]
+    raise ValueError(f"upsampling is {upsampling!r}; it must be one of {', '.join(get_args(Upsampling))}")

@@ -1,0 +1,66 @@
+"""A discriminator of stride-2 convolutions only, down to a coarse grid of scores or a single one."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from torch import Tensor, nn
+
+from cyclegan.networks.checks import check_at_least, check_images, check_widths
+from cyclegan.networks.norm import Norm, bias_before, norm_layer
+
+
+class StridedDiscriminator(nn.Module):
+    """Stride-2 convolutions, each halving the image, then one convolution to scores; kernel 4, LeakyReLU 0.2.
+
+    The defaults are the discriminator of eriklindernoren/PyTorch-GAN's cyclegan.py: 16 × 16 scores at 256 × 256.
+    `widths=(32, 64, 128, 256)`, `norm="batch"` and `head_padding=(0, 0, 0, 0)` are that of the usual 64 × 64
+    recipe: one score an image.
+
+    Args:
+        in_channels: of the images it judges.
+        widths: channels after each stride-2 convolution.
+        norm: after every one of them but the first, as in DCGAN (Radford et al. 2016, arXiv:1511.06434).
+        head_padding: zeros put left, right, above and below before the last convolution.
+
+    Raises:
+        ValueError: an argument makes no sense.
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 3,
+        widths: Sequence[int] = (64, 128, 256, 512),
+        norm: Norm = "instance",
+        head_padding: Sequence[int] = (2, 1, 2, 1),
+    ) -> None:
+        super().__init__()
+        check_at_least(1, in_channels=in_channels)
+        check_widths(widths)
+        if len(head_padding) != 4 or min(head_padding) < 0:
+            raise ValueError(
+                f"head_padding is {list(head_padding)}; it must be four counts of pixels: left, right, top, bottom"
+            )
+        left, right, top, bottom = head_padding
+        self.in_channels = in_channels
+        # The last kernel must fit; and of a single pixel before it, a norm would leave nothing.
+        self.minimum_size = 2 ** len(widths) * max(2, 4 - left - right, 4 - top - bottom)
+
+        layers = [nn.Conv2d(in_channels, widths[0], 4, stride=2, padding=1), nn.LeakyReLU(0.2, inplace=True)]
+        for before, after in pairwise(widths):
+            layers += [
+                nn.Conv2d(before, after, 4, stride=2, padding=1, bias=bias_before(norm)),
+                norm_layer(norm, after),
+                nn.LeakyReLU(0.2, inplace=True),
+            ]
+        layers += [nn.ZeroPad2d((left, right, top, bottom)), nn.Conv2d(widths[-1], 1, 4)]
+        self.model = nn.Sequential(*layers)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Scores images (N, in_channels, H, W) in [-1, 1]: (N, 1, h, w) logits.
+
+        Raises:
+            ValueError: the images are too small, or their channels are not `in_channels`.
+        """
+        check_images(images, network=type(self).__name__, channels=self.in_channels, minimum=self.minimum_size)
+        scores: Tensor = self.model(images)
+        return scores

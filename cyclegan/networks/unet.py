@@ -1,0 +1,108 @@
+"""The generator of pix2pix: an encoder and a decoder with skips between layers of one size."""
+
+from collections import OrderedDict
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from cyclegan.networks.checks import check_at_least, check_images
+from cyclegan.networks.norm import Norm, bias_before, norm_layer
+
+
+class UnetGenerator(nn.Module):
+    """Convolutions down to one pixel and up again (Isola et al. 2017, arXiv:1611.07004, section 6.1.1).
+
+    Layer names are those of the published pix2pix weights. 8 downs are its network for 256 × 256 images, 7 that
+    for 128 × 128; those weights have batch norm.
+
+    Args:
+        in_channels: of the images it takes.
+        out_channels: of the images it makes.
+        width: channels of the first layer; they double at each down as far as 8 times as many.
+        downs: how often the size is halved, 2 or more.
+        norm: after every convolution but the first, the innermost and the last.
+        dropout: probability on the way up, in those layers within the innermost that hold the most channels on
+            both sides; 0 leaves it out.
+
+    Raises:
+        ValueError: an argument makes no sense.
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 3,
+        out_channels: int = 3,
+        width: int = 64,
+        downs: int = 8,
+        norm: Norm = "instance",
+        dropout: float = 0.5,
+    ) -> None:
+        super().__init__()
+        check_at_least(1, in_channels=in_channels, out_channels=out_channels, width=width)
+        check_at_least(2, downs=downs)
+        self.in_channels = in_channels
+        self.size_multiple = self.minimum_size = 2**downs
+
+        widths = [width * min(2**level, 8) for level in range(downs)]
+        block = SkipBlock(widths[-2], widths[-1], norm)
+        for outer, inner in reversed(list(pairwise(widths[:-1]))):
+            block = SkipBlock(outer, inner, norm, block, dropout if outer == inner else 0.0)
+        outermost = nn.Sequential(
+            nn.Conv2d(in_channels, width, 4, stride=2, padding=1, bias=bias_before(norm)),
+            block,
+            nn.ReLU(inplace=True),
+            nn.ConvTranspose2d(2 * width, out_channels, 4, stride=2, padding=1),
+            nn.Tanh(),
+        )
+        # The published weights name every level `model`, the network and its outermost level alike.
+        self.model = nn.Sequential(OrderedDict(model=outermost))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Translates images (N, in_channels, H, W) in [-1, 1] into (N, out_channels, H, W) in [-1, 1].
+
+        Raises:
+            ValueError: H or W is no multiple of 2**downs, or the channels are not `in_channels`.
+        """
+        check_images(
+            images,
+            network=type(self).__name__,
+            channels=self.in_channels,
+            minimum=self.minimum_size,
+            multiple=self.size_multiple,
+        )
+        translated: Tensor = self.model(images)
+        return translated
+
+
+class SkipBlock(nn.Module):
+    """One level: down, what lies within, up, and the input carried past it all.
+
+    Args:
+        outer: channels of its input, and of what it adds to that.
+        inner: channels of the feature maps within, at half the size.
+        norm: after its convolutions; the innermost level has none on the way down, to its single pixel.
+        within: the next level; None at the innermost.
+        dropout: probability after the way up; 0 leaves the layer out.
+    """
+
+    def __init__(
+        self, outer: int, inner: int, norm: Norm, within: "SkipBlock | None" = None, dropout: float = 0.0
+    ) -> None:
+        super().__init__()
+        bias = bias_before(norm)
+        down = [nn.LeakyReLU(0.2, inplace=True), nn.Conv2d(outer, inner, 4, stride=2, padding=1, bias=bias)]
+        middle = [] if within is None else [norm_layer(norm, inner), within]
+        widened = inner if within is None else 2 * inner  # a level returns its input beside its own output
+        up = [
+            nn.ReLU(inplace=True),
+            nn.ConvTranspose2d(widened, outer, 4, stride=2, padding=1, bias=bias),
+            norm_layer(norm, outer),
+        ]
+        self.model = nn.Sequential(*down, *middle, *up, *([nn.Dropout(dropout)] if dropout else []))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Turns (N, outer, H, W) into (N, 2 * outer, H, W): the activated input, then this level's output."""
+        inside = self.model(x)
+        # The first layer has activated x in place. The ReLU that meets it next makes that the same as x itself.
+        return torch.cat([x, inside], dim=1)

@@ -1,0 +1,96 @@
+from math import exp, log
+
+import pytest
+import torch
+from torch import Tensor
+
+from cyclegan.losses.adversarial import Hinge, LeastSquares, Objective, Vanilla, Wasserstein
+
+OBJECTIVES: list[Objective] = [LeastSquares(), Vanilla(), Hinge(), Wasserstein()]
+every_objective = pytest.mark.parametrize("objective", OBJECTIVES, ids=lambda o: type(o).__name__)
+
+REAL = torch.tensor([[2.0, 0.5]], dtype=torch.float64)
+FAKE = torch.tensor([[-1.5, 1.0]], dtype=torch.float64)
+
+
+def sigmoid(x: float) -> float:
+    return 1 / (1 + exp(-x))
+
+
+@pytest.mark.parametrize(
+    ("objective", "discriminator", "generator"),
+    [
+        (
+            LeastSquares(),
+            0.5 * (((2 - 1) ** 2 + (0.5 - 1) ** 2) / 2 + (1.5**2 + 1**2) / 2),  # ½ (mean (r − 1)² + mean f²)
+            ((-1.5 - 1) ** 2 + (1 - 1) ** 2) / 2,  # mean (f − 1)²
+        ),
+        (
+            Vanilla(),
+            0.5 * (-(log(sigmoid(2)) + log(sigmoid(0.5))) / 2 - (log(1 - sigmoid(-1.5)) + log(1 - sigmoid(1))) / 2),
+            -(log(sigmoid(-1.5)) + log(sigmoid(1))) / 2,
+        ),
+        (
+            Hinge(),
+            (0 + 0.5) / 2 + (0 + 2) / 2,  # mean max(0, 1 − r) + mean max(0, 1 + f)
+            -(-1.5 + 1) / 2,
+        ),
+        (
+            Wasserstein(),
+            (-1.5 + 1) / 2 - (2 + 0.5) / 2,  # mean f − mean r
+            -(-1.5 + 1) / 2,
+        ),
+    ],
+    ids=["LeastSquares", "Vanilla", "Hinge", "Wasserstein"],
+)
+def test_by_hand(objective: Objective, discriminator: float, generator: float) -> None:
+    assert objective.discriminator(REAL, FAKE).item() == pytest.approx(discriminator, abs=1e-12)
+    assert objective.generator(FAKE).item() == pytest.approx(generator, abs=1e-12)
+
+
+@every_objective
+def test_each_player_pulls_its_way(objective: Objective) -> None:
+    """Downhill, the discriminator raises real scores and lowers fake ones; the generator raises fake ones."""
+    real, fake = torch.zeros(1, 1, 2, 2, requires_grad=True), torch.full((1, 1, 2, 2), 0.1, requires_grad=True)
+    up, down = torch.autograd.grad(objective.discriminator(real, fake), [real, fake])
+    assert (up < 0).all()
+    assert (down > 0).all()
+    (lift,) = torch.autograd.grad(objective.generator(fake), fake)
+    assert (lift < 0).all()
+
+
+@every_objective
+def test_real_and_fake_may_differ_in_number(objective: Objective) -> None:
+    """Means, so that a grid of another size or batch counts the same."""
+    loss = objective.discriminator(REAL, FAKE)
+    assert objective.discriminator(REAL.repeat(3, 1), FAKE).item() == pytest.approx(loss.item())
+    assert objective.discriminator(REAL, FAKE.repeat(2, 5)).item() == pytest.approx(loss.item())
+
+
+@every_objective
+@pytest.mark.parametrize("half", [torch.bfloat16, torch.float16])
+def test_half_precision_scores_are_averaged_in_float32(objective: Objective, half: torch.dtype) -> None:
+    torch.manual_seed(0)
+    real, fake = (torch.randn(2, 1, 30, 30) + 0.3).to(half), torch.randn(2, 1, 30, 30).to(half)
+
+    def both(real: Tensor, fake: Tensor) -> Tensor:
+        return torch.stack([objective.discriminator(real, fake), objective.generator(fake)])
+
+    losses = both(real, fake)
+    assert losses.dtype == torch.float32
+    torch.testing.assert_close(losses.double(), both(real.double(), fake.double()), rtol=1e-5, atol=1e-6)
+
+
+@every_objective
+def test_double_precision_stays(objective: Objective) -> None:
+    assert objective.discriminator(REAL, FAKE).dtype == torch.float64
+    assert objective.generator(FAKE).dtype == torch.float64
+
+
+@every_objective
+def test_extreme_scores_stay_finite(objective: Objective) -> None:
+    far = torch.tensor([-1e4, 1e4], requires_grad=True)
+    loss = objective.discriminator(far, far) + objective.generator(far)
+    (gradient,) = torch.autograd.grad(loss, far)
+    assert loss.isfinite()
+    assert gradient.isfinite().all()

@@ -1,0 +1,137 @@
+import pytest
+import torch
+from torch import Tensor, nn
+
+from cyclegan.losses.penalties import GradientPenalty
+
+
+class Linear(nn.Module):
+    """score = Σ slope · image: its gradient is `slope` at every image."""
+
+    def __init__(self, slope: Tensor) -> None:
+        super().__init__()
+        self.slope = nn.Parameter(slope)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return (self.slope * images).sum(dim=(1, 2, 3))
+
+
+def images(seed: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    return torch.rand(4, 3, 5, 5, generator=torch.Generator().manual_seed(seed), dtype=dtype) * 2 - 1
+
+
+@pytest.mark.parametrize(("weight", "target"), [(10.0, 1.0), (10.0, 0.0), (2.5, 1.0)])
+def test_of_a_linear_critic_is_known(weight: float, target: float) -> None:
+    """weight · (‖slope‖ − target)², the norm over all 75 numbers of an image: here 0.2 · √75."""
+    critic = Linear(torch.full((3, 5, 5), 0.2))
+    penalty = GradientPenalty(weight, target)(critic, images(0), images(1))
+    assert penalty.shape == ()
+    assert penalty.item() == pytest.approx(weight * (0.2 * 75**0.5 - target) ** 2, rel=1e-5)
+
+
+def test_the_defaults_are_the_papers() -> None:
+    assert GradientPenalty() == GradientPenalty(weight=10.0, target=1.0)
+
+
+def test_its_gradient_reaches_the_critics_weights() -> None:
+    """d/d slope of 10 · (‖slope‖ − 1)² is 20 · (‖slope‖ − 1) · slope / ‖slope‖."""
+    critic = Linear(torch.randn(3, 5, 5, dtype=torch.float64))
+    penalty = GradientPenalty()(critic, images(0, torch.float64), images(1, torch.float64))
+    (gradient,) = torch.autograd.grad(penalty, critic.slope)
+    slope = critic.slope.detach()
+    torch.testing.assert_close(gradient, 20 * (slope.norm() - 1) * slope / slope.norm())
+
+
+def test_descending_it_brings_a_networks_slope_to_the_target() -> None:
+    torch.manual_seed(0)
+    critic = nn.Sequential(nn.Conv2d(3, 8, 3), nn.LeakyReLU(0.2), nn.Conv2d(8, 1, 3))
+    weights = [parameter for name, parameter in critic.named_parameters() if name.endswith("weight")]
+    losses = []
+    for _ in range(15):
+        loss = GradientPenalty()(critic, images(0), images(1))
+        gradients = torch.autograd.grad(loss, weights)  # fails if one of them is not reached
+        with torch.no_grad():
+            for weight, gradient in zip(weights, gradients, strict=True):
+                weight.sub_(0.01 * gradient)
+        losses.append(loss.item())
+    assert losses[-1] < 0.2 * losses[0]
+
+
+def test_it_looks_between_real_and_fake_at_a_point_of_its_own_for_each_pair() -> None:
+    real, fake = images(0), images(1)
+    seen: list[Tensor] = []
+
+    def critic(between: Tensor) -> Tensor:
+        seen.append(between.detach())
+        return between.square().sum(dim=(1, 2, 3))
+
+    torch.manual_seed(0)
+    for _ in range(100):
+        GradientPenalty()(critic, real, fake)
+    shares = (torch.stack(seen) - fake) / (real - fake)  # (100, N, C, H, W)
+    share = shares.median(dim=-1).values.median(dim=-1).values.median(dim=-1).values  # (100, N)
+    torch.testing.assert_close(torch.stack(seen), fake + share[..., None, None, None] * (real - fake))
+    assert share.min() >= 0
+    assert share.max() <= 1
+    # 400 draws of U(0, 1): mean ½, standard deviation 1/√12.
+    assert share.mean().item() == pytest.approx(0.5, abs=0.05)
+    assert share.std().item() == pytest.approx(12**-0.5, abs=0.03)
+    assert share.std(dim=1).min() > 0  # the pairs of one batch do not share a draw
+
+
+def test_norms_are_per_image() -> None:
+    """Image n has slope n, so the penalty is the mean of (n · √75 − 1)²."""
+    slopes = torch.arange(4.0)
+
+    def critic(between: Tensor) -> Tensor:
+        return slopes * between.sum(dim=(1, 2, 3))
+
+    expected = 10 * (slopes * 75**0.5 - 1).square().mean()
+    torch.testing.assert_close(GradientPenalty()(critic, images(0), images(1)), expected)
+
+
+def test_a_flat_critic_gives_no_nan() -> None:
+    critic = Linear(torch.zeros(3, 5, 5))
+    penalty = GradientPenalty()(critic, images(0), images(1))
+    (gradient,) = torch.autograd.grad(penalty, critic.slope)
+    assert penalty.item() == 10  # 10 · (0 − 1)²
+    assert gradient.isfinite().all()
+
+
+def test_no_gradient_reaches_the_images() -> None:
+    real, fake = images(0).requires_grad_(), images(1).requires_grad_()
+    steepness = torch.ones((), requires_grad=True)
+    penalty = GradientPenalty()(lambda between: steepness * between.square().sum(dim=(1, 2, 3)), real, fake)
+    gradients = torch.autograd.grad(penalty, [real, fake], allow_unused=True)
+    assert all(gradient is None for gradient in gradients)
+
+
+@pytest.mark.parametrize("real_dtype", [torch.float32, torch.bfloat16])
+def test_under_autocast_it_is_the_float32_one(real_dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    critic = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Tanh(), nn.Conv2d(8, 1, 3))
+    real, fake = images(0).to(real_dtype), images(1).bfloat16()
+    torch.manual_seed(1)
+    expected = GradientPenalty()(critic, real.float(), fake.float())
+    torch.manual_seed(1)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        penalty = GradientPenalty()(critic, real, fake)
+        assert torch.is_autocast_enabled("cpu")
+    assert penalty.dtype == torch.float32
+    torch.testing.assert_close(penalty, expected)
+
+
+def test_without_autocast_the_critics_own_precision_is_kept() -> None:
+    critic = Linear(torch.randn(3, 5, 5, dtype=torch.bfloat16))
+    assert GradientPenalty()(critic, images(0).bfloat16(), images(1).bfloat16()).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("shape", [(3, 3, 5, 5), (1, 3, 5, 5), (4, 3, 5, 6)])
+def test_unpaired_batches_are_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r"real is \(4, 3, 5, 5\), fake is \("):
+        GradientPenalty()(Linear(torch.zeros(3, 5, 5)), images(0), torch.zeros(shape))
+
+
+def test_a_negative_weight_is_refused() -> None:
+    with pytest.raises(ValueError, match="reward steepness"):
+        GradientPenalty(weight=-1)

@@ -1,0 +1,80 @@
+import math
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+import torch
+from torch import nn
+
+from cyclegan.networks.init import kaiming, normal, orthogonal, xavier
+from cyclegan.networks.patchgan import PatchDiscriminator
+
+
+def two_convolutions() -> tuple[nn.Sequential, nn.Conv2d, nn.ConvTranspose2d]:
+    """Fans: 64 · 3² in and 32 · 3² out; for the transposed one, whose weight lies the other way, alike."""
+    conv, transposed = nn.Conv2d(64, 32, 3), nn.ConvTranspose2d(32, 64, 3)
+    return nn.Sequential(conv, transposed), conv, transposed
+
+
+FAN_IN, FAN_OUT = 64 * 9, 32 * 9
+
+
+@pytest.mark.parametrize(
+    ("init", "std"),
+    [
+        (normal, 0.02),
+        (partial(normal, std=0.1), 0.1),
+        (xavier, 0.02 * math.sqrt(2 / (FAN_IN + FAN_OUT))),
+        (partial(xavier, gain=1.0), math.sqrt(2 / (FAN_IN + FAN_OUT))),
+        (kaiming, math.sqrt(2 / FAN_IN)),
+    ],
+    ids=["normal", "normal_wider", "xavier", "xavier_wider", "kaiming"],
+)
+def test_spread_of_the_weights(init: Callable[[nn.Module], None], std: float) -> None:
+    torch.manual_seed(0)
+    network, conv, transposed = two_convolutions()
+    init(network)
+    for weight in (conv.weight, transposed.weight):  # 18 432 draws: the spread is known to 0.5 %
+        assert weight.std().item() == pytest.approx(std, rel=0.03)
+        assert abs(weight.mean().item()) < 0.04 * std
+        assert weight.abs().max() > 3 * std  # normal, not uniform
+    assert not conv.bias.any()  # type: ignore[union-attr]
+    assert not transposed.bias.any()  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("gain", [0.02, 1.0])
+def test_orthogonal_filters(gain: float) -> None:
+    """32 filters of 576 numbers, W Wᵀ = gain² · I."""
+    network, conv, _ = two_convolutions()
+    orthogonal(network, gain=gain)
+    filters = conv.weight.flatten(start_dim=1)
+    torch.testing.assert_close(filters @ filters.T, gain**2 * torch.eye(32), atol=1e-5 * gain**2, rtol=0)
+
+
+@pytest.mark.parametrize("init", [normal, xavier, kaiming, orthogonal])
+def test_batch_norm_starts_near_one(init: Callable[[nn.Module], None]) -> None:
+    torch.manual_seed(0)
+    norm = nn.BatchNorm2d(4000)
+    nn.init.constant_(norm.bias, 7)
+    init(nn.Sequential(norm))
+    assert norm.weight.mean().item() == pytest.approx(1, abs=0.002)
+    assert norm.weight.std().item() == pytest.approx(0.02, rel=0.05)
+    assert not norm.bias.any()
+
+
+@pytest.mark.parametrize("init", [normal, xavier, kaiming, orthogonal])
+def test_every_weight_of_a_network_is_drawn_anew_and_the_seed_decides(init: Callable[[nn.Module], None]) -> None:
+    network = PatchDiscriminator(width=2, norm="batch")
+    before = [parameter.clone() for parameter in network.parameters()]
+    draws = []
+    for _ in range(2):
+        torch.manual_seed(3)
+        init(network)
+        draws.append([parameter.clone() for parameter in network.parameters()])
+    for old, drawn, again in zip(before, *draws, strict=True):
+        assert torch.equal(drawn, again)
+        assert not torch.equal(drawn, old) or not drawn.any()  # a batch norm's bias was 0 and stays it
+
+
+def test_no_bias_is_no_trouble() -> None:
+    normal(nn.Conv2d(2, 2, 1, bias=False))
