@@ -1,0 +1,1 @@
+"""Pictures on disk, and which of them training sees when."""

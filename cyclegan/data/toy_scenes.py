@@ -1,0 +1,290 @@
+"""One picture of the toy set: a landscape and one or two animals, plain brown or striped.
+
+Coordinates are fractions of the picture, x to the right and y downwards; colours are RGB in [0, 1].
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+Array = NDArray[np.float64]
+Point = tuple[float, float]
+
+VERSION = 1  # raise it when the pictures change, so that an old set on disk is not taken for a new one
+
+SUPERSAMPLING = 4
+# 4 pixels at 64×64. As long as the stride of the ResNet generator, so that a convolution can know the phase.
+STRIPES = 16
+
+BROWN = np.array([0.52, 0.30, 0.14])
+WHITE = np.array([0.95, 0.94, 0.90])
+BLACK = np.array([0.09, 0.08, 0.10])
+DARK = np.array([0.15, 0.10, 0.09])  # mane, tail, hooves, muzzle and eye, in both domains
+
+SKIES = [  # at the zenith, at the horizon
+    ((0.30, 0.55, 0.85), (0.75, 0.88, 0.96)),
+    ((0.45, 0.68, 0.90), (0.93, 0.93, 0.86)),
+    ((0.38, 0.42, 0.70), (0.97, 0.75, 0.60)),
+    ((0.55, 0.63, 0.72), (0.82, 0.85, 0.87)),
+    ((0.22, 0.44, 0.68), (0.98, 0.86, 0.62)),
+]
+GROUNDS = [  # far, near
+    ((0.56, 0.68, 0.36), (0.28, 0.47, 0.17)),
+    ((0.72, 0.72, 0.42), (0.47, 0.54, 0.22)),
+    ((0.88, 0.79, 0.52), (0.71, 0.60, 0.31)),
+    ((0.48, 0.62, 0.46), (0.21, 0.38, 0.27)),
+    ((0.84, 0.70, 0.52), (0.63, 0.49, 0.34)),
+]
+
+
+def draw_scene(rng: np.random.Generator, size: int, striped: bool) -> Image.Image:
+    """Draws the scene that `rng` holds: RGB, size × size.
+
+    The same generator state gives the same scene, whether its animals are striped or not.
+    """
+    horizon = float(rng.uniform(0.34, 0.50))
+    picture = _landscape(rng, size, horizon)
+    coat = _stripes(size) if striped else BROWN
+    for animal in _herd(rng, horizon):
+        picture = _paint(picture, animal, coat)
+    return Image.fromarray(np.rint(picture.clip(0, 1) * 255).astype(np.uint8))
+
+
+def _stripes(size: int) -> Array:
+    """Vertical stripes over the whole picture, (1, size, 3).
+
+    Their phase is fixed in image coordinates and is its own mirror image: the striped twin of a scene is one
+    picture, not many, and a horizontal flip of the training pictures leaves that picture right.
+    """
+    fine = (np.arange(size * SUPERSAMPLING) + 0.5) / (size * SUPERSAMPLING)
+    black = np.cos(2 * np.pi * STRIPES * (fine - 0.5)) > 0
+    share = black.reshape(size, SUPERSAMPLING).mean(1)[None, :, None]
+    stripes: Array = WHITE + share * (BLACK - WHITE)
+    return stripes
+
+
+class _Mask:
+    """Shapes drawn without jagged edges; `cover()` says how much of each pixel they cover."""
+
+    def __init__(self, size: int) -> None:
+        self.scale = size * SUPERSAMPLING
+        self.image = Image.new("L", (self.scale, self.scale))
+        self.pen = ImageDraw.Draw(self.image)
+
+    def polygon(self, *points: Point) -> None:
+        self.pen.polygon([(x * self.scale, y * self.scale) for x, y in points], fill=255)
+
+    def ellipse(self, centre: Point, rx: float, ry: float) -> None:
+        (x, y), s = centre, self.scale
+        self.pen.ellipse([(x - rx) * s, (y - ry) * s, (x + rx) * s, (y + ry) * s], fill=255)
+
+    def limb(self, start: Point, end: Point, start_radius: float, end_radius: float) -> None:
+        """Draws a tapered bar with round ends."""
+        (x0, y0), (x1, y1) = start, end
+        length = max(float(np.hypot(x1 - x0, y1 - y0)), 1e-6)
+        nx, ny = (y0 - y1) / length, (x1 - x0) / length
+        self.polygon(
+            (x0 + nx * start_radius, y0 + ny * start_radius),
+            (x1 + nx * end_radius, y1 + ny * end_radius),
+            (x1 - nx * end_radius, y1 - ny * end_radius),
+            (x0 - nx * start_radius, y0 - ny * start_radius),
+        )
+        self.ellipse(start, start_radius, start_radius)
+        self.ellipse(end, end_radius, end_radius)
+
+    def cover(self) -> Array:
+        """Share of each pixel that is covered, (size, size, 1) in [0, 1]."""
+        return np.asarray(self.image.reduce(SUPERSAMPLING), dtype=np.float64)[..., None] / 255
+
+
+def _mix(below: Array, above: Array, cover: Array) -> Array:
+    return below + cover * (above - below)
+
+
+# Landscape
+
+
+def _landscape(rng: np.random.Generator, size: int, horizon: float) -> Array:
+    """Sky with clouds, a range of hills, and ground: (size, size, 3)."""
+    zenith, haze = np.array(SKIES[rng.integers(len(SKIES))]) + rng.normal(0, 0.02, 3)
+    far, near = np.array(GROUNDS[rng.integers(len(GROUNDS))]) + rng.normal(0, 0.025, 3)
+    y = ((np.arange(size) + 0.5) / size)[:, None, None]
+
+    sky = _mix(zenith, haze, (y / horizon).clip(0, 1))
+    sky = _mix(sky, np.ones(3), 0.8 * _clouds(rng, size, horizon))
+    hills = (0.55 * far + 0.45 * haze) * rng.uniform(0.7, 0.9)
+    picture = _mix(sky, hills, _ridge(rng, size, horizon, height=float(rng.uniform(0.04, 0.16))))
+
+    ground = _mix(far, near, ((y - horizon) / (1 - horizon)).clip(0, 1))
+    ground = ground * (1 + 0.035 * rng.normal(size=(size, size, 1)) + 0.06 * _patches(rng, size))
+    ground = ground * (1 - 0.25 * _grass(rng, size, horizon))
+    return _mix(picture, ground, _ridge(rng, size, horizon, height=0.015))
+
+
+def _clouds(rng: np.random.Generator, size: int, horizon: float) -> Array:
+    mask = _Mask(size)
+    for x, y in rng.uniform((0, 0.05), (1, 0.6 * horizon), (rng.integers(0, 4), 2)).tolist():
+        width = float(rng.uniform(0.09, 0.17))
+        mask.ellipse((x, y), width, 0.022)
+        mask.ellipse((x - 0.2 * width, y - 0.02), 0.5 * width, 0.028)
+        mask.ellipse((x + 0.4 * width, y - 0.01), 0.4 * width, 0.022)
+    return mask.cover()
+
+
+def _ridge(rng: np.random.Generator, size: int, horizon: float, height: float) -> Array:
+    """All below a wavy line that touches the horizon from above."""
+    x = np.linspace(0, 1, 33)
+    line = np.full(33, horizon - 0.5 * height)
+    for frequency in (1.0, 2.3, 4.1):
+        line -= 0.3 * height / frequency * np.sin(2 * np.pi * (frequency * x + rng.uniform()))
+    mask = _Mask(size)
+    mask.polygon((0, 1), *zip(x.tolist(), line.tolist(), strict=True), (1, 1))
+    return mask.cover()
+
+
+def _patches(rng: np.random.Generator, size: int) -> Array:
+    """Light and dark places of the ground, wider than high: (size, size, 1) of about unit deviation."""
+    coarse = Image.fromarray(rng.normal(size=(9, 5)).astype(np.float32))
+    return np.asarray(coarse.resize((size, size), Image.Resampling.BICUBIC), dtype=np.float64)[..., None]
+
+
+def _grass(rng: np.random.Generator, size: int, horizon: float) -> Array:
+    mask = _Mask(size)
+    for x, y in rng.uniform((0, horizon + 0.06), (1, 1), (rng.integers(10, 40), 2)).tolist():
+        blade = 0.06 * (y - horizon) + 0.008
+        for lean in (-0.5, 0.0, 0.5):
+            mask.limb((x, y), (x + lean * blade, y - blade), 0.005, 0.002)
+    return mask.cover()
+
+
+# Animals
+
+
+@dataclass(frozen=True)
+class _Animal:
+    """Where an animal stands and how; lengths of its body are fractions of its `length`."""
+
+    x: float
+    feet: float  # y of the ground under it
+    length: float
+    facing: int  # 1 to the right, -1 to the left
+    neck: float  # angle above the horizontal, radians; negative when grazing
+    gait: Array  # (4,) how far each hoof is put forward
+    tail: float
+
+    def at(self, x: float, y: float) -> Point:
+        """From the animal's own frame (origin in the middle of the body, x towards its head) to the picture."""
+        return self.x + self.facing * x * self.length, self.feet + (y - 0.66) * self.length
+
+
+def _herd(rng: np.random.Generator, horizon: float) -> list[_Animal]:
+    """One large animal or two smaller ones, those further away first."""
+    count = int(rng.integers(1, 3))
+    animals = []
+    for i in range(count):
+        length = float(rng.uniform(0.44, 0.56) if count == 1 else rng.uniform(0.33, 0.42))
+        middle = 0.5 if count == 1 else 0.27 + 0.46 * i
+        grazing = rng.uniform() < 0.25
+        animals.append(
+            _Animal(
+                x=middle + float(rng.uniform(-0.1, 0.1) if count == 1 else rng.uniform(-0.05, 0.05)),
+                feet=float(rng.uniform(max(horizon + 0.2, 0.72), 0.95)),
+                length=length,
+                facing=int(rng.choice((-1, 1))),
+                neck=float(rng.uniform(-0.75, -0.6) if grazing else rng.uniform(0.6, 1.1)),
+                gait=rng.uniform(-0.09, 0.09, 4),
+                tail=float(rng.uniform(-0.02, 0.14)),
+            )
+        )
+    return sorted(animals, key=lambda animal: animal.feet)
+
+
+def _paint(picture: Array, animal: _Animal, coat: Array) -> Array:
+    """The picture with the animal in it; `coat` is its colour at every place of the picture."""
+    size = len(picture)
+    y = ((np.arange(size) + 0.5) / size)[:, None, None]
+    # Light from above: the belly lies in shade.
+    light = 1.08 - 0.28 * ((y - animal.at(0, -0.25)[1]) / (0.5 * animal.length)).clip(0, 1)
+    picture = picture * (1 - 0.4 * _shadow(animal, size))
+    picture = _mix(picture, 0.68 * coat, _legs(animal, size, near=False))
+    picture = _mix(picture, DARK, _tail(animal, size))
+    picture = _mix(picture, light * coat, np.maximum(_trunk(animal, size), _legs(animal, size, near=True)))
+    return _mix(picture, DARK, _details(animal, size))
+
+
+def _shadow(animal: _Animal, size: int) -> Array:
+    mask = _Mask(size)
+    mask.ellipse(animal.at(0.04, 0.65), 0.55 * animal.length, 0.06 * animal.length)
+    return mask.cover()
+
+
+def _legs(animal: _Animal, size: int, near: bool) -> Array:
+    mask = _Mask(size)
+    for hip, step in _hooves(animal, near):
+        knee = 0.5 * (hip + step) + 0.02
+        mask.limb(animal.at(hip, 0.08), animal.at(knee, 0.36), 0.085 * animal.length, 0.045 * animal.length)
+        mask.limb(animal.at(knee, 0.36), animal.at(step, 0.62), 0.045 * animal.length, 0.036 * animal.length)
+    return mask.cover()
+
+
+def _hooves(animal: _Animal, near: bool) -> list[Point]:
+    """Places along the body of (hip, hoof), hind leg and fore leg."""
+    hind, fore = animal.gait[:2] if near else animal.gait[2:]
+    shift = 0.0 if near else 0.09
+    return [(-0.37 + shift, -0.37 + shift + float(hind)), (0.29 + shift, 0.29 + shift + float(fore))]
+
+
+def _tail(animal: _Animal, size: int) -> Array:
+    mask = _Mask(size)
+    root, tip = animal.at(-0.50, -0.12), animal.at(-0.60 - animal.tail, 0.30)
+    middle = animal.at(-0.60 - 0.8 * animal.tail, 0.04)
+    mask.limb(root, middle, 0.03 * animal.length, 0.045 * animal.length)
+    mask.limb(middle, tip, 0.045 * animal.length, 0.03 * animal.length)
+    return mask.cover()
+
+
+def _trunk(animal: _Animal, size: int) -> Array:
+    """Body, neck, head and ears."""
+    s = animal.length
+    poll, muzzle = _head(animal)
+    mask = _Mask(size)
+    mask.ellipse(animal.at(0, 0), 0.46 * s, 0.22 * s)
+    mask.ellipse(animal.at(-0.32, -0.03), 0.22 * s, 0.23 * s)
+    mask.ellipse(animal.at(0.30, 0.0), 0.22 * s, 0.24 * s)
+    mask.limb(animal.at(0.34, -0.04), animal.at(*poll), 0.19 * s, 0.10 * s)
+    mask.limb(animal.at(*poll), animal.at(*muzzle), 0.105 * s, 0.065 * s)
+    for back in (0.02, 0.09):
+        mask.limb(
+            animal.at(poll[0] - back, poll[1] - 0.05), animal.at(poll[0] - back, poll[1] - 0.17), 0.035 * s, 0.012 * s
+        )
+    return mask.cover()
+
+
+def _head(animal: _Animal) -> tuple[Point, Point]:
+    """Top of the neck and tip of the muzzle, in the animal's frame."""
+    poll = (0.34 + 0.46 * float(np.cos(animal.neck)), -0.04 - 0.46 * float(np.sin(animal.neck)))
+    droop = 0.55 if animal.neck > 0 else 1.1
+    return poll, (poll[0] + 0.27 * float(np.cos(droop)), poll[1] + 0.27 * float(np.sin(droop)))
+
+
+def _details(animal: _Animal, size: int) -> Array:
+    """Mane, muzzle, eye and the near hooves."""
+    s = animal.length
+    poll, muzzle = _head(animal)
+    mask = _Mask(size)
+    across = (-float(np.sin(animal.neck)), -float(np.cos(animal.neck)))  # from the neck's axis to its crest
+    mask.limb(
+        animal.at(0.26 + 0.17 * across[0], -0.06 + 0.17 * across[1]),
+        animal.at(poll[0] + 0.10 * across[0], poll[1] + 0.10 * across[1]),
+        0.035 * s,
+        0.04 * s,
+    )
+    mask.ellipse(animal.at(*muzzle), 0.055 * s, 0.055 * s)
+    mask.ellipse(
+        animal.at(0.7 * poll[0] + 0.3 * muzzle[0], 0.7 * poll[1] + 0.3 * muzzle[1] - 0.02), 0.026 * s, 0.026 * s
+    )
+    for _, step in _hooves(animal, near=True):
+        mask.limb(animal.at(step, 0.61), animal.at(step + 0.02, 0.64), 0.04 * s, 0.045 * s)
+    return mask.cover()

@@ -1,0 +1,98 @@
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.utils.data import Dataset
+
+from cyclegan.data.loader import Batch, PositionLoader
+from cyclegan.data.sampler import PositionSampler
+
+# Python 3.12 warns of fork in a process with threads, which every process that imported torch has.
+fork_warning = pytest.mark.filterwarnings("ignore:This process.*is multi-threaded:DeprecationWarning")
+
+
+class Positions(Dataset[Batch]):
+    """A data set that shows which positions it was asked for."""
+
+    def __getitem__(self, position: int) -> Batch:
+        return {"A": torch.tensor([position])}
+
+
+def loader(epoch_length: int = 10, batch_size: int = 2, **kwargs: Any) -> PositionLoader:
+    return PositionLoader(Positions(), PositionSampler(epoch_length, batch_size), **kwargs)
+
+
+def positions(batch: Batch) -> list[int]:
+    return batch["A"].flatten().tolist()
+
+
+def epoch(batches: PositionLoader) -> list[int]:
+    return [position for batch in batches for position in positions(batch)]
+
+
+def test_epochs_follow_each_other_without_a_gap() -> None:
+    batches = loader(epoch_length=5)
+    assert len(batches) == 3
+    assert [epoch(batches) for _ in range(2)] == [[0, 1, 2, 3, 4, 5], [6, 7, 8, 9, 10, 11]]
+
+
+@given(st.integers(1, 30), st.integers(1, 6), st.integers(0, 50))
+def test_a_new_loader_goes_on_where_the_old_one_was_left(epoch_length: int, batch_size: int, stop: int) -> None:
+    undisturbed = loader(epoch_length, batch_size)
+    whole = [epoch(undisturbed) for _ in range(4)]
+    epochs, rest = divmod(stop % (3 * len(undisturbed)), len(undisturbed))
+
+    first = loader(epoch_length, batch_size)
+    seen = [epoch(first) for _ in range(epochs)]
+    iterator = iter(first)
+    cut = [position for _ in range(rest) for position in positions(next(iterator))]
+    second = loader(epoch_length, batch_size)
+    second.load_state_dict(first.state_dict())
+    seen += [cut + epoch(second)]
+    seen += [epoch(second) for _ in range(4 - len(seen))]
+    assert seen == whole
+
+
+def test_the_state_is_plain_and_counts_what_was_handed_over() -> None:
+    batches = loader(epoch_length=6)
+    iterator = iter(batches)
+    assert batches.state_dict() == {"position": 0, "epoch_start": 0}
+    next(iterator)
+    assert batches.state_dict() == {"position": 2, "epoch_start": 0}
+    assert batches.images_seen == 2
+    next(iterator), next(iterator)  # the last batch of the epoch opens the next one
+    assert batches.state_dict() == {"position": 6, "epoch_start": 6}
+    assert all(type(value) is int for value in batches.state_dict().values())
+
+
+def test_asking_for_an_iterator_uses_nothing_up() -> None:
+    batches = loader(epoch_length=4)
+    batches.load_state_dict({"position": 6, "epoch_start": 4})
+    iter(batches)
+    iter(batches)
+    assert epoch(batches) == [6, 7]
+    assert epoch(batches) == [8, 9, 10, 11]
+
+
+def test_an_epoch_left_early_is_followed_by_a_whole_one() -> None:
+    """As under limit_train_batches, which breaks off every epoch."""
+    batches = loader(epoch_length=6)
+    next(iter(batches))
+    assert epoch(batches) == [2, 3, 4, 5, 6, 7]
+    batches.load_state_dict({"position": 10, "epoch_start": 8})
+    next(iter(batches))
+    assert epoch(batches) == [12, 13, 14, 15, 16, 17]
+
+
+@fork_warning
+@pytest.mark.parametrize("persistent", [False, True])
+def test_what_workers_prepare_ahead_is_not_counted(persistent: bool) -> None:
+    batches = loader(epoch_length=8, num_workers=2, persistent_workers=persistent)
+    iterator = iter(batches)
+    assert positions(next(iterator)) == [0, 1]
+    assert batches.state_dict() == {"position": 2, "epoch_start": 0}
+    iterator.close()  # type: ignore[attr-defined] # by now the workers have prepared the whole epoch
+    assert epoch(batches) == [2, 3, 4, 5, 6, 7, 8, 9]
+    assert epoch(batches) == [10, 11, 12, 13, 14, 15, 16, 17]

@@ -1,0 +1,159 @@
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from cyclegan.data import toy
+from cyclegan.data.index import DataError
+from cyclegan.data.loader import Batch
+from cyclegan.data.unpaired import UnpairedData
+from cyclegan.images import ImageError, read, to_tensor
+
+fork_warning = pytest.mark.filterwarnings("ignore:This process.*is multi-threaded:DeprecationWarning")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Seven pictures of A, four of B, two for testing, each of a grey of its own."""
+    for folder, first, count in (("trainA", 0, 7), ("trainB", 100, 4), ("testA", 200, 2), ("testB", 210, 2)):
+        (tmp_path / folder).mkdir()
+        for i in range(count):
+            pixels = np.random.default_rng(first + i).integers(0, 255, (10, 9, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / folder / f"{i}.png")
+    return tmp_path
+
+
+def data_of(root: Path, batch_size: int = 2, num_workers: int = 0, seed: int = 0, **kwargs: object) -> UnpairedData:
+    data = UnpairedData(root, 8, 6, batch_size=batch_size, num_workers=num_workers, seed=seed, **kwargs)  # type: ignore[arg-type]
+    data.prepare_data()
+    data.setup("fit")
+    return data
+
+
+def equal(one: list[Batch], other: list[Batch]) -> bool:
+    return all(a.keys() == b.keys() and all(a[d].equal(b[d]) for d in a) for a, b in zip(one, other, strict=True))
+
+
+def test_a_batch_maps_domains_to_images(root: Path) -> None:
+    batches = list(data_of(root).train_dataloader())
+    assert len(batches) == 4, "an epoch is as long as the larger domain, in full batches"
+    for batch in batches:
+        assert list(batch) == ["A", "B"]
+        for images in batch.values():
+            assert images.shape == (2, 3, 6, 6)
+            assert images.dtype == torch.float32
+            assert -1 <= images.min() < 0 < images.max() <= 1
+
+
+def test_counts_and_epoch_length(root: Path) -> None:
+    data = data_of(str(root))  # type: ignore[arg-type] # as it comes from YAML
+    assert data.counts == {"trainA": 7, "trainB": 4, "testA": 2, "testB": 2}
+    assert data.epoch_length == 7
+
+
+def test_domains_are_chosen_independently(root: Path) -> None:
+    """Over 28 positions each picture of A and B appears equally often, and never in fixed pairs."""
+    data = UnpairedData(root, 10, 10, flip=False, num_workers=0)
+    data.setup()
+    names = {
+        to_tensor(read(path).resize((10, 10), Image.Resampling.BICUBIC))
+        .numpy()
+        .tobytes(): f"{path.parent.name}/{path.stem}"
+        for path in root.glob("train*/*.png")
+    }
+    loader = data.train_dataloader()
+    pairs = [
+        (names[batch["A"][0].numpy().tobytes()], names[batch["B"][0].numpy().tobytes()])
+        for _ in range(4)
+        for batch in loader
+    ]
+    assert sorted(a for a, _ in pairs) == sorted([f"trainA/{i}" for i in range(7)] * 4)
+    assert sorted(b for _, b in pairs) == sorted([f"trainB/{i}" for i in range(4)] * 7)
+    assert len(set(pairs)) > 14
+
+
+@fork_warning
+def test_the_number_of_workers_does_not_change_a_picture(root: Path) -> None:
+    def epochs(num_workers: int) -> list[Batch]:
+        loader = data_of(root, num_workers=num_workers).train_dataloader()
+        return [*loader, *loader]
+
+    alone = epochs(0)
+    assert equal(alone, epochs(1))
+    assert equal(alone, epochs(2))
+
+
+def test_batch_size_does_not_change_a_picture_and_seed_does(root: Path) -> None:
+    def first_six(batch_size: int, seed: int = 0) -> torch.Tensor:
+        loader = data_of(root, batch_size, seed=seed).train_dataloader()
+        return torch.cat([batch["A"] for batch in loader])[:6]
+
+    assert first_six(1).equal(first_six(3))
+    assert not first_six(1).equal(first_six(1, seed=1))
+
+
+def test_images_seen_counts_each_domain(root: Path) -> None:
+    data = data_of(root)
+    assert data.images_seen == 0
+    iterator = iter(data.train_dataloader())
+    next(iterator), next(iterator)
+    assert data.images_seen == 4
+
+
+def test_sample_batch_shows_the_first_test_pictures_whole(root: Path) -> None:
+    data = data_of(root)
+    sample = data.sample_batch(1)
+    first = read(root / "testA" / "0.png").resize((6, 6), Image.Resampling.BICUBIC)
+    assert sample["A"].equal(to_tensor(first)[None])
+    assert equal([data.sample_batch(5)], [data.sample_batch(2)]), "all there are, the same every time"
+
+
+def test_sample_batch_falls_back_on_training_pictures_and_warns_once(root: Path) -> None:
+    for path in (root / "testB").iterdir():
+        path.unlink()
+    (root / "testB").rmdir()
+    data = data_of(root)
+    with pytest.warns(UserWarning, match="no folder .*testB: samples show training pictures of B") as caught:
+        sample = data.sample_batch(3)
+    assert len(caught) == 1
+    assert len(sample["A"]) == 2
+    assert len(sample["B"]) == 3
+    data.sample_batch(3)  # a warning would fail this test
+    assert data.counts == {"trainA": 7, "trainB": 4, "testA": 2}
+
+
+@fork_warning
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_names_the_file_that_cannot_be_read(root: Path, num_workers: int) -> None:
+    (root / "trainB" / "2.png").write_bytes(b"no picture")
+    with pytest.raises(ImageError, match=r"trainB/2\.png: 10 bytes that cannot be read"):
+        list(data_of(root, num_workers=num_workers).train_dataloader())
+
+
+def test_names_the_picture_that_is_too_small(root: Path) -> None:
+    data = UnpairedData(root, load_size=None, crop_size=10, num_workers=0)
+    data.setup()
+    with pytest.raises(DataError, match=r"train[AB]/\d\.png: the picture is 9×10, too small for a crop of 10×10"):
+        next(iter(data.train_dataloader()))
+
+
+def test_refuses_bad_folders_and_sizes_before_training(root: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"there is no folder .*trainC"):
+        UnpairedData(root, domains=["A", "C"]).setup("fit")
+    with pytest.raises(DataError, match=r"crop_size 64 does not fit into load_size 32"):
+        UnpairedData(root, load_size=32, crop_size=64).setup("fit")
+
+
+def test_the_source_fills_the_root_before_training(tmp_path: Path) -> None:
+    draw = partial(toy.draw, train=2, test=1, size=8)
+    data = data_of(tmp_path / "toy", source=draw)
+    assert data.counts == {"trainA": 2, "trainB": 2, "testA": 1, "testB": 1}
+
+
+def test_takes_any_number_of_domains(root: Path) -> None:
+    Path(root / "trainA").rename(root / "trainsummer")
+    data = data_of(root, domains=("summer",))
+    assert list(next(iter(data.train_dataloader()))) == ["summer"]
