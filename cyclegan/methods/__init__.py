@@ -1,0 +1,1 @@
+"""Translation methods: one abstract class, and one final class a file."""

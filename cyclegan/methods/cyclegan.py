@@ -1,0 +1,266 @@
+"""CycleGAN: two generators, two discriminators and the demand that there and back again is where one started."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol, final
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.optim import Optimizer
+
+from cyclegan.image_pool import ImagePool
+from cyclegan.losses.adversarial import LeastSquares, Objective
+from cyclegan.losses.penalties import GradientPenalty
+from cyclegan.methods.translator import Batch, Translator
+from cyclegan.networks.init import normal
+from cyclegan.networks.patchgan import PatchDiscriminator
+from cyclegan.networks.resnet import ResnetGenerator
+from cyclegan.optim import EpochSchedule, Linear, MakeOptimizer, Schedule, clip_each_player, frozen, player_groups
+
+
+class GeneratorFactory(Protocol):
+    """A generator class with every argument but the channels filled in."""
+
+    def __call__(self, *, in_channels: int, out_channels: int) -> nn.Module:
+        """A network from images (N, in_channels, H, W) to (N, out_channels, H, W), both in [-1, 1]."""
+        ...
+
+
+class DiscriminatorFactory(Protocol):
+    """A discriminator class with every argument but the channels filled in."""
+
+    def __call__(self, *, in_channels: int) -> nn.Module:
+        """A network from images (N, in_channels, H, W) to a map of scores (N, 1, h, w), without a sigmoid."""
+        ...
+
+
+class Cycle(NamedTuple):
+    """One round trip in each direction; images (N, C, H, W) in [-1, 1], domain by the last letter."""
+
+    real_a: Tensor
+    fake_b: Tensor  # gen_ab(real_a)
+    rec_a: Tensor  # gen_ba(fake_b)
+    real_b: Tensor
+    fake_a: Tensor  # gen_ba(real_b)
+    rec_b: Tensor  # gen_ab(fake_a)
+    idt_a: Tensor | None  # gen_ba(real_a); None without identity loss
+    idt_b: Tensor | None  # gen_ab(real_b)
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """How much each term of the generators' loss counts. The defaults are the authors' code's.
+
+    Args:
+        adversarial: on each direction's adversarial term.
+        cycle_a: on L1(rec_a, real_a), the paper's forward cycle; lambda = 10 (section 4).
+        cycle_b: on L1(rec_b, real_b), the backward cycle.
+        identity: relative to the cycle weight of the same domain, so 0.5 means 5 beside a cycle weight of 10
+            (section 5.2, "Photo generation from paintings").
+    """
+
+    adversarial: float = 1.0
+    cycle_a: float = 10.0
+    cycle_b: float = 10.0
+    identity: float = 0.5
+
+
+def adam(params: Any, /) -> Optimizer:
+    """The optimiser of the paper (section 4): Adam, 2e-4, with the authors' code's first beta of 0.5."""
+    return torch.optim.Adam(params, lr=2e-4, betas=(0.5, 0.999))
+
+
+@final
+class CycleGAN(Translator):
+    """Unpaired translation between two domains (Zhu et al. 2017, arXiv:1703.10593).
+
+    A discriminator is named for the domain that it judges, which is not so in the authors' code:
+
+    =======  ===========  ==================  =========================================
+    here     paper        authors' code       what it does
+    =======  ===========  ==================  =========================================
+    gen_ab   G            netG_A              turns A into B
+    gen_ba   F            netG_B              turns B into A
+    disc_a   D_X          netD_B              tells real A from gen_ba's
+    disc_b   D_Y          netD_A              tells real B from gen_ab's
+    idt_a    F(x)         idt_B               what gen_ba makes of an image already in A
+    =======  ===========  ==================  =========================================
+
+    Both players move at once, as in the authors' code: the generators are judged by the discriminators from
+    before their update, and those see the fakes from before the generators' update. So the sum of all terms,
+    one backward and one optimiser step are the whole algorithm.
+
+    Args:
+        generator: makes a generator, given `in_channels` and `out_channels`.
+        discriminator: makes a discriminator, given `in_channels`.
+        init: draws a network's initial weights in place.
+        adversarial: what the scores of real and fake images are worth.
+        penalty: an extra term of each discriminator, called with it, real and fake images.
+        loss_weights: of the generators' terms.
+        optimizer: makes the one optimiser of both players, given their parameter groups.
+        discriminator_lr: learning rate of the discriminators; None takes the optimiser's.
+        schedule: factor on both learning rates, by 0-based epoch.
+        pool_size: generated images of each domain kept to be shown to its discriminator again.
+        channels: of each of the two domains, by name.
+        seed: of the image pools.
+
+    Raises:
+        ValueError: `channels` does not name two domains, or they differ while the identity weight is not 0.
+    """
+
+    def __init__(
+        self,
+        generator: GeneratorFactory = ResnetGenerator,
+        discriminator: DiscriminatorFactory = PatchDiscriminator,
+        init: Callable[[nn.Module], None] = normal,
+        adversarial: Objective | None = None,
+        penalty: GradientPenalty | None = None,
+        loss_weights: LossWeights | None = None,
+        optimizer: MakeOptimizer = adam,
+        discriminator_lr: float | None = None,
+        schedule: Schedule | None = None,
+        pool_size: int = 50,
+        channels: Mapping[str, int] | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        channels = {"A": 3, "B": 3} if channels is None else channels
+        self.adversarial = LeastSquares() if adversarial is None else adversarial
+        self.penalty = penalty
+        self.loss_weights = LossWeights() if loss_weights is None else loss_weights
+        self.make_optimizer = optimizer
+        self.discriminator_lr = discriminator_lr
+        self.schedule = Linear(total_epochs=200) if schedule is None else schedule
+        self.require_two_domains(channels, self.loss_weights.identity)
+
+        (self.a, in_a), (self.b, in_b) = channels.items()
+        self.gen_ab = generator(in_channels=in_a, out_channels=in_b)
+        self.gen_ba = generator(in_channels=in_b, out_channels=in_a)
+        self.disc_a = discriminator(in_channels=in_a)
+        self.disc_b = discriminator(in_channels=in_b)
+        networks = (self.gen_ab, self.gen_ba, self.disc_a, self.disc_b)
+        for network in networks:
+            init(network)
+        self.pool_a = ImagePool(pool_size, seed=2 * seed)
+        self.pool_b = ImagePool(pool_size, seed=2 * seed + 1)
+
+        self.domains = (self.a, self.b)
+        self.directions = ((self.a, self.b), (self.b, self.a))
+        self.size_multiple = int(self.gen_ab.size_multiple)  # type: ignore[arg-type]
+        self.minimum_size = int(self.gen_ab.minimum_size)  # type: ignore[arg-type]
+        self.minimum_crop = max(int(network.minimum_size) for network in networks)  # type: ignore[arg-type]
+
+    # ------------------------------------------------------------------------------------ the algorithm
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """The sum of both players' losses on one batch of each domain."""
+        cycle = self.cycle(batch[self.a], batch[self.b])
+        losses = self.generator_losses(cycle) | self.discriminator_losses(cycle)
+        self.log_dict({f"train/{name}": loss.detach() for name, loss in losses.items()}, batch_size=1)
+        return torch.stack(list(losses.values())).sum()
+
+    def cycle(self, real_a: Tensor, real_b: Tensor) -> Cycle:
+        """Translates both ways and back."""
+        if self.loss_weights.identity > 0:
+            fake_b, idt_b = together(self.gen_ab, real_a, real_b)
+            fake_a, idt_a = together(self.gen_ba, real_b, real_a)
+        else:
+            fake_b, idt_b = self.gen_ab(real_a), None
+            fake_a, idt_a = self.gen_ba(real_b), None
+        return Cycle(real_a, fake_b, self.gen_ba(fake_b), real_b, fake_a, self.gen_ab(fake_a), idt_a, idt_b)
+
+    def generator_losses(self, cycle: Cycle) -> dict[str, Tensor]:
+        """The generators' weighted terms, with the discriminators' weights held constant."""
+        weights = self.loss_weights
+        with frozen(self.disc_a, self.disc_b):
+            losses = {
+                "adv_ab": weights.adversarial * self.adversarial.generator(self.disc_b(cycle.fake_b)),
+                "adv_ba": weights.adversarial * self.adversarial.generator(self.disc_a(cycle.fake_a)),
+            }
+        losses["cycle_a"] = weights.cycle_a * F.l1_loss(cycle.rec_a, cycle.real_a)
+        losses["cycle_b"] = weights.cycle_b * F.l1_loss(cycle.rec_b, cycle.real_b)
+        if cycle.idt_a is not None and cycle.idt_b is not None:
+            losses["identity_a"] = weights.cycle_a * weights.identity * F.l1_loss(cycle.idt_a, cycle.real_a)
+            losses["identity_b"] = weights.cycle_b * weights.identity * F.l1_loss(cycle.idt_b, cycle.real_b)
+        return losses
+
+    def discriminator_losses(self, cycle: Cycle) -> dict[str, Tensor]:
+        """Each discriminator on real images and on fakes from its pool, which carry no gradient."""
+        fake_a, fake_b = self.pool_a.query(cycle.fake_a), self.pool_b.query(cycle.fake_b)
+        losses = {
+            "disc_a": self.adversarial.discriminator(*together(self.disc_a, cycle.real_a, fake_a)),
+            "disc_b": self.adversarial.discriminator(*together(self.disc_b, cycle.real_b, fake_b)),
+        }
+        if self.penalty is not None:
+            losses["penalty_a"] = self.penalty(self.disc_a, cycle.real_a, fake_a)
+            losses["penalty_b"] = self.penalty(self.disc_b, cycle.real_b, fake_b)
+        return losses
+
+    # ------------------------------------------------------------------------------------ what Lightning asks
+
+    def configure_optimizers(self) -> Any:
+        """One optimiser with a group for each player, its rates following the schedule epoch by epoch."""
+        groups = player_groups([self.gen_ab, self.gen_ba], [self.disc_a, self.disc_b], self.discriminator_lr)
+        optimizer = self.make_optimizer(groups)
+        scheduler = EpochSchedule(optimizer, self.schedule)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "epoch"}}
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: int | float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clips each player by itself when the trainer asks for clipping."""
+        if gradient_clip_val:
+            clip_each_player(optimizer, float(gradient_clip_val), gradient_clip_algorithm or "norm")
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Adds the image pools, which are no parameters."""
+        checkpoint["image_pools"] = {"a": self.pool_a.state_dict(), "b": self.pool_b.state_dict()}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Takes the image pools back."""
+        self.pool_a.load_state_dict(checkpoint["image_pools"]["a"], self.device)
+        self.pool_b.load_state_dict(checkpoint["image_pools"]["b"], self.device)
+
+    # ------------------------------------------------------------------------------------ what a Translator offers
+
+    def translate(self, images: Tensor, source: str, target: str) -> Tensor:
+        """Translates images (N, C, H, W) in [-1, 1]; see `Translator.translate`."""
+        self.require_direction(source, target)
+        translated: Tensor = (self.gen_ab if source == self.a else self.gen_ba)(images)
+        return translated
+
+    def visuals(self, batch: Batch) -> dict[str, Tensor]:
+        """Each domain's images, their translations and the way back."""
+        cycle = self.cycle(batch[self.a], batch[self.b])
+        names = ("real_a", "fake_b", "rec_a", "real_b", "fake_a", "rec_b")
+        return {name: getattr(cycle, name) for name in names}
+
+    def generators(self) -> Mapping[str, nn.Module]:
+        """Both generators."""
+        return {"gen_ab": self.gen_ab, "gen_ba": self.gen_ba}
+
+    @staticmethod
+    def require_two_domains(channels: Mapping[str, int], identity: float) -> None:
+        """Refuses channels that do not belong to two domains, or that leave the identity loss without meaning."""
+        if len(channels) != 2:
+            raise ValueError(f"CycleGAN translates between two domains; model.channels names {list(channels)}")
+        if identity > 0 and len(set(channels.values())) == 2:
+            raise ValueError(
+                f"the identity loss compares both domains with one generator's output, but their channels differ "
+                f"({dict(channels)}): set model.loss_weights.identity=0"
+            )
+
+
+def together(network: nn.Module, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+    """Runs two batches through a network as one where no layer mixes samples, which is faster and the same."""
+    mixes = any(isinstance(module, _BatchNorm) for module in network.modules())
+    if mixes or first.shape[1:] != second.shape[1:]:
+        return network(first), network(second)
+    outputs: Tensor = network(torch.cat([first, second]))
+    one, two = outputs.split([len(first), len(second)])
+    return one, two

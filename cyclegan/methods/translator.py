@@ -1,0 +1,54 @@
+"""What every translation method offers to the commands and callbacks, which use nothing else of it."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+
+import pytorch_lightning as pl
+from torch import Tensor, nn
+
+Batch = dict[str, Tensor]
+"""Images (N, C, H, W) in [-1, 1] of each domain, by the domain's name."""
+
+
+class Translator(pl.LightningModule, ABC):
+    """A method that turns pictures of one domain into another. Subclasses are final: one file, one class.
+
+    A batch maps the name of each domain to images (N, C, H, W) in [-1, 1].
+    """
+
+    domains: tuple[str, ...]
+    """Names of the domains, as in the folders trainA, trainB."""
+
+    directions: tuple[tuple[str, str], ...]
+    """The (source, target) pairs that the method learns."""
+
+    size_multiple: int
+    """Height and width of the images that go in are multiples of this many pixels."""
+
+    minimum_size: int
+    """Height and width of the images that go in are at least this many pixels."""
+
+    minimum_crop: int
+    """The same for training, in which networks besides the translating ones look at the images."""
+
+    @abstractmethod
+    def translate(self, images: Tensor, source: str, target: str) -> Tensor:
+        """Translates images (N, C, H, W) in [-1, 1] of domain `source` into domain `target`.
+
+        Raises:
+            ValueError: the method does not learn this direction.
+        """
+
+    @abstractmethod
+    def visuals(self, batch: Batch) -> dict[str, Tensor]:
+        """Images worth looking at, by name, in the order in which they stand side by side in a sample grid."""
+
+    @abstractmethod
+    def generators(self) -> Mapping[str, nn.Module]:
+        """The networks that translate, by the name of their attribute: what an EMA averages and an export keeps."""
+
+    def require_direction(self, source: str, target: str) -> None:
+        """Refuses a direction that the method does not learn, naming those that it does."""
+        if (source, target) not in self.directions:
+            learnt = ", ".join(f"{s}2{t}" for s, t in self.directions)
+            raise ValueError(f"this translator does not turn {source} into {target}; it learns {learnt}")

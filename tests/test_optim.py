@@ -1,0 +1,81 @@
+"""Learning-rate schedules, parameter groups, freezing and clipping."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from cyclegan.optim import Constant, Cosine, Linear, Step, clip_each_player, frozen, player_groups
+
+
+def test_linear_is_the_recipes_table_over_200_epochs() -> None:
+    # RECIPE: 1 − max(0, e + 1 − 100) / 101 for the 0-based epoch e.
+    schedule = Linear(total_epochs=200)
+    table = [schedule(epoch) for epoch in range(200)]
+    assert table[:100] == [1.0] * 100
+    assert table == pytest.approx([1 - max(0, e + 1 - 100) / 101 for e in range(200)])
+    # By hand: the first drop, the middle of the descent and the last epoch.
+    assert table[100] == pytest.approx(100 / 101)
+    assert table[149] == pytest.approx(51 / 101)
+    assert table[199] == pytest.approx(1 / 101)
+
+
+def test_linear_takes_pytorch_gans_plan() -> None:
+    # PyTorch-GAN: 1 − max(0, e − 100) / 100.
+    schedule = Linear(total_epochs=200, constant_epochs=101)
+    assert [schedule(e) for e in range(200)] == pytest.approx([1 - max(0, e - 100) / 100 for e in range(200)])
+
+
+@pytest.mark.parametrize(("total", "constant"), [(0, None), (-1, None), (10, 11), (10, -1)])
+def test_linear_refuses_a_plan_without_an_end(total: int, constant: int | None) -> None:
+    with pytest.raises(ValueError, match=r"trainer\.max_epochs|constant_epochs"):
+        Linear(total, constant)
+
+
+def test_cosine_step_and_constant() -> None:
+    cosine = Cosine(total_epochs=200, final=0.1)
+    assert [cosine(0), cosine(100), cosine(200)] == pytest.approx([1.0, 0.55, 0.1])
+    assert cosine(50) == pytest.approx(0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi / 4)))
+    assert [Step(50, 0.1)(e) for e in (0, 49, 50, 99, 100, 199)] == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.001])
+    assert {Constant()(e) for e in range(200)} == {1.0}
+
+
+def test_groups_have_names_and_rates_of_their_own() -> None:
+    gen, disc = nn.Linear(2, 3), nn.Linear(4, 5)
+    groups = player_groups([gen], [disc], discriminator_lr=4e-4)
+    optimizer = torch.optim.Adam(groups, lr=1e-4)
+    assert [(g["name"], g["lr"]) for g in optimizer.param_groups] == [("generators", 1e-4), ("discriminators", 4e-4)]
+    assert [sum(p.numel() for p in g["params"]) for g in optimizer.param_groups] == [9, 25]
+    same = torch.optim.Adam(player_groups([gen], [disc], discriminator_lr=None), lr=1e-4)
+    assert [g["lr"] for g in same.param_groups] == [1e-4, 1e-4]
+
+
+def test_frozen_passes_gradients_through_and_holds_the_weights() -> None:
+    layer, held = nn.Linear(2, 1), nn.Linear(1, 1)
+    held.bias.requires_grad_(False)  # frozen by its owner: stays so
+    inputs = torch.ones(1, 2, requires_grad=True)
+    with frozen(layer, held):
+        held(layer(inputs)).sum().backward()
+    assert inputs.grad is not None
+    assert layer.weight.grad is None
+    assert [p.requires_grad for p in (layer.weight, held.weight, held.bias)] == [True, True, False]
+
+
+def test_frozen_thaws_after_an_error() -> None:
+    layer = nn.Linear(2, 1)
+    with pytest.raises(RuntimeError), frozen(layer):
+        raise RuntimeError
+    assert layer.weight.requires_grad
+
+
+def test_clipping_one_player_leaves_the_other_alone() -> None:
+    gen, disc = nn.Parameter(torch.zeros(2)), nn.Parameter(torch.zeros(2))
+    gen.grad, disc.grad = torch.tensor([30.0, 40.0]), torch.tensor([0.3, 0.4])
+    optimizer = torch.optim.SGD([{"params": [gen]}, {"params": [disc]}], lr=1)
+    clip_each_player(optimizer, 1.0, "norm")
+    assert gen.grad.tolist() == pytest.approx([0.6, 0.8], rel=1e-4)  # norm 50 becomes 1
+    assert disc.grad.tolist() == pytest.approx([0.3, 0.4])  # norm 0.5 stays
+    clip_each_player(optimizer, 0.35, "value")
+    assert gen.grad.tolist() == pytest.approx([0.35, 0.35])
+    assert disc.grad.tolist() == pytest.approx([0.3, 0.35])
