@@ -1,0 +1,70 @@
+"""Sample grids: the same few test pictures, translated again and again as training goes on."""
+
+from pathlib import Path
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.utilities.rank_zero import rank_zero_only
+
+from cyclegan import images
+from cyclegan.callbacks.ema import averaged
+from cyclegan.callbacks.position import data_of
+from cyclegan.loggers.wandb import Wandb
+from cyclegan.methods.translator import Batch, Translator
+
+
+class ImageGrid(pl.Callback):
+    """Writes `samples/epoch=NNNN.jpg` and shows the same picture in wandb and TensorBoard.
+
+    A row for each test picture, a column for each of the method's visuals. Averaged weights are shown where
+    the run keeps them.
+
+    Args:
+        run_dir: the files go to `run_dir/samples`.
+        every_n_epochs: how often; a grid of the untrained networks is drawn first.
+        count: test pictures of each domain.
+    """
+
+    def __init__(self, run_dir: str, every_n_epochs: int = 1, count: int = 4) -> None:
+        self.folder = Path(run_dir) / "samples"
+        self.every_n_epochs = every_n_epochs
+        self.count = count
+        self._batch: Batch | None = None
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Draws the start of a new run."""
+        if trainer.current_epoch == 0:
+            self.draw(trainer, pl_module, 0)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Draws every few epochs, and at the last."""
+        epoch = trainer.current_epoch + 1
+        if epoch % self.every_n_epochs == 0 or epoch == trainer.max_epochs:
+            self.draw(trainer, pl_module, epoch)
+
+    @rank_zero_only
+    def draw(self, trainer: pl.Trainer, pl_module: pl.LightningModule, epoch: int) -> None:
+        """Translates the pictures and hands the grid to disk and to the loggers."""
+        assert isinstance(pl_module, Translator)
+        data = data_of(trainer)
+        if self._batch is None:
+            self._batch = data.sample_batch(self.count)
+        batch = {domain: pictures.to(pl_module.device) for domain, pictures in self._batch.items()}
+        was_training = pl_module.training
+        pl_module.eval()
+        with torch.no_grad(), averaged(trainer, pl_module), trainer.precision_plugin.forward_context():
+            visuals = pl_module.visuals(batch)
+        pl_module.train(was_training)
+
+        grid = images.grid([column.float().cpu() for column in visuals.values()])
+        images.write(grid, self.folder / f"epoch={epoch:04d}.jpg")
+        picture = images.to_image(grid)
+        for logger in trainer.loggers:
+            # Both get uint8: wandb casts floats without scaling, and [0, 1] would come out black.
+            if isinstance(logger, Wandb):
+                caption = " | ".join(visuals)
+                logger.log_image("samples", [picture], step=data.images_seen, caption=[caption], file_type=["jpg"])
+            elif isinstance(logger, TensorBoardLogger):
+                logger.experiment.add_image("samples", np.asarray(picture), data.images_seen, dataformats="HWC")

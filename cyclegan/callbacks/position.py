@@ -1,0 +1,24 @@
+"""Where a run stands, counted in images seen of each domain."""
+
+import pytorch_lightning as pl
+
+from cyclegan.data.unpaired import UnpairedData
+
+
+def data_of(trainer: pl.Trainer) -> UnpairedData:
+    """The data module that the trainer is fitting."""
+    data = trainer.datamodule  # type: ignore[attr-defined]
+    assert isinstance(data, UnpairedData)
+    return data
+
+
+def images_seen(trainer: pl.Trainer) -> int:
+    """Images of each domain that the run has seen so far, on all devices together."""
+    return data_of(trainer).images_seen
+
+
+def total_images(trainer: pl.Trainer) -> int | None:
+    """Images of each domain that the whole run will see; None for a run without an end."""
+    if trainer.max_epochs is None or trainer.max_epochs < 0:
+        return None
+    return int(trainer.max_epochs * trainer.num_training_batches * data_of(trainer).batch_size * trainer.world_size)

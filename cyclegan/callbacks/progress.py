@@ -1,0 +1,95 @@
+"""One progress bar for the whole run, counted in images."""
+
+import logging
+import sys
+import time
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import ProgressBar
+from tqdm import tqdm
+
+from cyclegan.callbacks.position import images_seen, total_images
+
+log = logging.getLogger(__name__)
+
+REFRESH_SECONDS = 0.5
+
+
+class RunProgress(ProgressBar):
+    """Images done, images per second, time left of the run, and the losses.
+
+    Where the output is no terminal, a line at the end of each epoch instead.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._bar: Any = None
+        self._enabled = True
+        self._refreshed = 0.0
+        self._start = (0.0, 0)
+
+    def disable(self) -> None:
+        """Shows nothing, as on all processes but the first."""
+        self._enabled = False
+
+    def enable(self) -> None:
+        """Shows again."""
+        self._enabled = True
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Opens the bar where the run stands."""
+        seen = images_seen(trainer)
+        self._start = (time.monotonic(), seen)
+        if self._enabled and sys.stderr.isatty():
+            self._bar = tqdm(
+                total=total_images(trainer),
+                initial=seen,
+                unit="img",
+                dynamic_ncols=True,
+                smoothing=0.05,
+                leave=True,
+            )
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Moves the bar, now and then: reading the losses makes a GPU wait."""
+        if self._bar is not None and time.monotonic() - self._refreshed > REFRESH_SECONDS:
+            self._refresh(trainer)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Ends the epoch's line."""
+        if not self._enabled:
+            return
+        if self._bar is not None:
+            self._refresh(trainer)
+            return
+        seen, (then, before) = images_seen(trainer), self._start
+        speed = (seen - before) / max(time.monotonic() - then, 1e-9)
+        total = total_images(trainer)
+        left = f", {tqdm.format_interval((total - seen) / speed)} left" if total and speed and seen < total else ""
+        log.info("epoch %d of %s  %s  %.1f img/s%s", trainer.current_epoch + 1, trainer.max_epochs,
+                 losses(trainer), speed, left)  # fmt: skip
+
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Closes the bar, also after an error."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+    def _refresh(self, trainer: pl.Trainer) -> None:
+        self._refreshed = time.monotonic()
+        self._bar.set_description_str(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}", refresh=False)
+        self._bar.set_postfix_str(losses(trainer), refresh=False)
+        self._bar.update(images_seen(trainer) - self._bar.n)
+
+
+def losses(trainer: pl.Trainer) -> str:
+    """The latest value of every loss, the two directions of a term added up."""
+    sums: dict[str, float] = {}
+    for name, value in trainer.callback_metrics.items():
+        if name.startswith("train/"):
+            term = name.removeprefix("train/").rpartition("_")[0]
+            sums[term] = sums.get(term, 0.0) + float(value)
+    return " ".join(f"{term} {value:.3f}" for term, value in sums.items())

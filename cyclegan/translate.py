@@ -1,0 +1,252 @@
+"""cyclegan-translate: turns pictures of one domain into the other, with nothing but a checkpoint."""
+
+from __future__ import annotations
+
+import argparse
+import glob
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tqdm import tqdm
+
+# torch is imported where it is used: --help answers without it.
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from cyclegan.methods.translator import Translator
+
+PROGRAM = "cyclegan-translate"
+SUFFIXES = {"png": ".png", "jpg": ".jpg"}
+
+
+class InputError(ValueError):
+    """Nothing to translate, or nowhere to put it; the text says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One picture: where it is, where its translation goes, and its (height, width) after padding."""
+
+    source: Path
+    target: Path
+    size: tuple[int, int]
+
+
+def plan(pattern: str, output: Path, suffix: str) -> list[tuple[Path, Path]]:
+    """Pairs every picture that `pattern` names with the file that its translation goes to.
+
+    Names and sub-folders are kept below `output`; the ending becomes `suffix`.
+
+    Raises:
+        InputError: nothing found, or two pictures would go to the same file.
+    """
+    from cyclegan.images import IMAGE_SUFFIXES
+
+    given = Path(pattern)
+    if given.is_file():
+        root, files = given.parent, [given]
+    elif given.is_dir():
+        root, files = given, sorted(p for p in given.rglob("*") if p.is_file())
+        files = [p for p in files if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith(".")]
+    else:
+        root, wild = split_pattern(pattern)
+        files = sorted(p for p in root.glob(wild) if p.is_file() and p.suffix.lower() in IMAGE_SUFFIXES)
+    if not files:
+        what = (
+            "a folder without pictures" if given.is_dir() else "no file, no folder, and a pattern that matches nothing"
+        )
+        raise InputError(f"--input {pattern} is {what}; pictures end in {', '.join(sorted(IMAGE_SUFFIXES))}")
+
+    pairs = [(file, output / file.relative_to(root).with_suffix(suffix)) for file in files]
+    taken: dict[Path, Path] = {}
+    for source, target in pairs:
+        if target in taken:
+            raise InputError(
+                f"{taken[target]} and {source} would both become {target}; translate them into two folders"
+            )
+        if target.resolve() == source.resolve():
+            raise InputError(f"{target} is an input too and would be overwritten; choose another --output")
+        taken[target] = source
+    return pairs
+
+
+def split_pattern(pattern: str) -> tuple[Path, str]:
+    """A pattern as the folder above its first wildcard, and the rest."""
+    parts = Path(pattern).parts
+    first = next((i for i, part in enumerate(parts) if glob.has_magic(part)), len(parts) - 1)
+    return Path(*parts[:first]), str(Path(*parts[first:]))
+
+
+def padded(length: int, multiple: int, minimum: int) -> int:
+    """The smallest length that the networks take and that holds `length` pixels."""
+    return max(-(-length // multiple) * multiple, minimum)
+
+
+def reflect_to(images: Tensor, height: int, width: int) -> Tensor:
+    """Continues images (N, C, H, W) to `height` × `width` by reflecting them at the right and lower edges.
+
+    Unlike torch's padding it reflects again where the picture is smaller than what is missing.
+    """
+    import torch
+
+    def mirrored(length: int, wanted: int) -> Tensor:
+        period = max(2 * (length - 1), 1)
+        index = torch.arange(wanted) % period
+        return torch.minimum(index, period - index) if length > 1 else torch.zeros(wanted, dtype=torch.long)
+
+    rows, columns = mirrored(images.shape[-2], height), mirrored(images.shape[-1], width)
+    return images[..., rows, :][..., columns]
+
+
+def batches(jobs: Iterable[Job], batch_size: int) -> Iterator[list[Job]]:
+    """Groups jobs of one padded size into batches."""
+    for _, group in groupby(sorted(jobs, key=lambda job: job.size), key=lambda job: job.size):
+        same = list(group)
+        for start in range(0, len(same), batch_size):
+            yield same[start : start + batch_size]
+
+
+def translate_files(
+    translator: Translator,
+    pairs: Sequence[tuple[Path, Path]],
+    direction: tuple[str, str],
+    batch_size: int = 1,
+    device: str = "cpu",
+    quality: int = 95,
+) -> dict[Path, str]:
+    """Translates pictures of any size: padded by reflection to what the networks take, and cropped back.
+
+    Args:
+        translator: in eval mode.
+        pairs: (picture, file for its translation).
+        direction: (source, target) domain.
+        batch_size: pictures of one size that go through the network together.
+        device: where, as torch names it.
+        quality: of JPEG files.
+
+    Returns:
+        the pictures that could not be read and why; all others were translated.
+    """
+    import torch
+
+    from cyclegan import images
+
+    translator = translator.to(device)
+    failed: dict[Path, str] = {}
+    jobs = []
+    for source, target in pairs:
+        try:
+            width, height = images.upright_size(source)
+        except images.ImageError as error:
+            failed[source] = str(error)
+        else:
+            fit = [padded(n, translator.size_multiple, translator.minimum_size) for n in (height, width)]
+            jobs.append(Job(source, target, (fit[0], fit[1])))
+
+    with tqdm(total=len(jobs), unit="img", disable=None) as bar, torch.inference_mode():
+        for batch in batches(jobs, batch_size):
+            loaded: list[tuple[Job, Tensor]] = []
+            for job in batch:
+                try:
+                    loaded.append((job, images.to_tensor(images.read(job.source))))
+                except images.ImageError as error:
+                    failed[job.source] = str(error)
+            if loaded:
+                inputs = torch.cat([reflect_to(picture[None], *job.size) for job, picture in loaded])
+                outputs = translator.translate(inputs.to(device), *direction).float().cpu()
+                for (job, picture), output in zip(loaded, outputs, strict=True):
+                    height, width = picture.shape[-2:]
+                    images.write(output[..., :height, :width], job.target, quality=quality)
+            bar.update(len(batch))
+    return failed
+
+
+def parse_direction(translator: Translator, text: str | None) -> tuple[str, str]:
+    """Turns A2B into ("A", "B"); without a text, the first direction that the translator learns.
+
+    Raises:
+        InputError: the translator does not learn it.
+    """
+    known = {f"{source}2{target}": (source, target) for source, target in translator.directions}
+    if text is None:
+        return translator.directions[0]
+    if text not in known:
+        raise InputError(f"--direction {text}: this checkpoint knows {' and '.join(known)}")
+    return known[text]
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog=PROGRAM,
+        description="Translate pictures with a trained checkpoint. Any image size; names and sub-folders are kept.",
+        epilog="example: cyclegan-translate --checkpoint runs/toy/checkpoints/last.ckpt --input data/toy/testA "
+        "--output translated",
+    )
+    parser.add_argument("--checkpoint", required=True, metavar="FILE", help="written by cyclegan-train")
+    parser.add_argument("--input", required=True, metavar="PATH", help="a picture, a folder or a quoted glob pattern")
+    parser.add_argument("--output", required=True, type=Path, metavar="FOLDER", help="made if it is missing")
+    parser.add_argument("--direction", metavar="A2B", help="A2B or B2A (default: A2B)")
+    parser.add_argument("--batch-size", type=positive, default=1, metavar="N", help="pictures of one size (default: 1)")
+    parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, mps … (default: a GPU if there is one)")
+    parser.add_argument("--format", choices=sorted(SUFFIXES), default="png", help="of the output (default: png)")
+    parser.add_argument("--quality", type=int, default=95, metavar="1-100", help="of JPEG output (default: 95)")
+    parser.add_argument(
+        "--trust",
+        action="append",
+        default=[],
+        metavar="PACKAGE",
+        help="let the checkpoint use classes of this package",
+    )
+    return parser
+
+
+def positive(text: str) -> int:
+    """An integer of 1 or more."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is less than 1")
+    return number
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """The console script."""
+    args = build_parser().parse_args(argv)
+    try:
+        failed = run(args)
+    except ValueError as error:
+        sys.exit(f"{PROGRAM}: {error}")
+    if failed:
+        for reason in failed.values():
+            print(reason, file=sys.stderr)
+        sys.exit(f"{PROGRAM}: {len(failed)} of the pictures could not be read (above); all others are translated")
+
+
+def run(args: argparse.Namespace) -> dict[Path, str]:
+    """Carries out a parsed command line; returns the pictures that could not be read."""
+    import cyclegan
+
+    pairs = plan(args.input, args.output, SUFFIXES[args.format])
+    translator = cyclegan.load(args.checkpoint, trust=args.trust)
+    direction = parse_direction(translator, args.direction)
+    device = default_device() if args.device == "auto" else args.device
+    failed = translate_files(translator, pairs, direction, args.batch_size, device, args.quality)
+    print(f"{len(pairs) - len(failed)} of {len(pairs)} pictures, {'2'.join(direction)}, on {device}: {args.output}")
+    return failed
+
+
+def default_device() -> str:
+    """A GPU if torch sees one."""
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,163 @@
+"""Every YAML file composes, names what exists, and says what it is for."""
+
+from pathlib import Path
+from typing import Any
+
+import hydra
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig, OmegaConf
+
+from cyclegan.methods.cyclegan import CycleGAN
+from cyclegan.optim import Linear
+from cyclegan.train import conf_dir
+
+CONF = Path(conf_dir())
+FILES = sorted(path.relative_to(CONF) for path in CONF.rglob("*.yaml"))
+OPTIONS = [path for path in FILES if len(path.parts) == 2]
+
+
+def composed(*overrides: str) -> DictConfig:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose("train", [*overrides, "data.root=pictures"])
+
+
+def narrow(config: DictConfig) -> DictConfig:
+    """The same configuration with networks of a few channels."""
+    for part in (config.model.generator, config.model.discriminator):
+        if "width" in part:
+            part.width = 4
+        if "widths" in part:
+            part.widths = [4] * len(part.widths)
+    return config
+
+
+def override_for(path: Path, tmp_path: Path) -> list[str]:
+    group, option = path.parts[0], path.stem
+    base = [] if group == "experiment" else ["experiment=folders"]
+    return [*base, f"{group}={option}", f"run_dir={tmp_path}"]
+
+
+@pytest.mark.parametrize("path", OPTIONS, ids=str)
+def test_every_option_composes_and_builds_what_it_names(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    config = narrow(composed(*override_for(path, tmp_path)))
+    plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    assert isinstance(plain, dict)
+
+    model = hydra.utils.instantiate(config.model)
+    assert isinstance(model, CycleGAN)
+    data = hydra.utils.instantiate(config.data)
+    assert data.crop_size % model.size_multiple == 0 or path.parts[0] == "generator"
+    for entry in [*config.callbacks.values(), *config.logger.values()]:
+        assert hydra.utils.instantiate(entry) is not None
+    if path.stem != "ddp":  # which looks for GPUs
+        assert hydra.utils.instantiate(config.trainer, logger=False).max_epochs == config.trainer.max_epochs
+    else:
+        assert config.trainer.strategy == "ddp"
+
+
+def test_no_file_was_left_out() -> None:
+    assert [str(path) for path in FILES if path not in OPTIONS] == ["train.yaml"]
+    assert len(OPTIONS) + 1 == sum(1 for _ in CONF.rglob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", [p for p in OPTIONS if p.parts[0] == "experiment"], ids=str)
+def test_every_experiment_says_its_command_and_what_it_needs(path: Path) -> None:
+    head = (CONF / path).read_text().split("defaults:")[0]
+    name = path.stem
+    command = "cyclegan-train\n" if name == "toy" else f"cyclegan-train experiment={name}"
+    assert command in head
+    assert "# Needs " in head
+    assert composed(f"experiment={name}").name == name
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "horse2zebra",
+        "apple2orange",
+        "summer2winter_yosemite",
+        "monet2photo",
+        "cezanne2photo",
+        "ukiyoe2photo",
+        "vangogh2photo",
+        "maps",
+        "facades",
+        "iphone2dslr_flower",
+    ],
+)
+def test_published_data_sets_train_by_the_papers_recipe(name: str) -> None:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        config = compose("train", [f"experiment={name}"])
+    assert config.data.root == f"data/{name}"
+    assert (config.data.load_size, config.data.crop_size, config.data.batch_size) == (286, 256, 1)
+    assert (config.model.generator.blocks, config.model.generator.width) == (9, 64)
+    assert config.model.loss_weights == {
+        "_target_": "cyclegan.methods.cyclegan.LossWeights",
+        "adversarial": 1.0, "cycle_a": 10.0, "cycle_b": 10.0, "identity": 0.5,
+    }  # fmt: skip
+    assert config.trainer.max_epochs == 200
+    assert (config.model.optimizer.lr, list(config.model.optimizer.betas)) == (2e-4, [0.5, 0.999])
+    assert hydra.utils.instantiate(config.model.schedule) == Linear(200, None)
+    assert config.model.pool_size == 50
+
+
+@pytest.mark.parametrize(
+    ("name", "weights"),
+    {"cycle_alone": (0, 10, 10), "gan_alone": (1, 0, 0), "gan_forward": (1, 10, 0), "gan_backward": (1, 0, 10)}.items(),
+)
+def test_ablations_take_terms_away(name: str, weights: tuple[float, ...]) -> None:
+    chosen = composed(f"experiment=ablation_{name}").model.loss_weights
+    assert (chosen.adversarial, chosen.cycle_a, chosen.cycle_b) == weights
+
+
+def test_pytorch_gan_variant_is_its_published_arithmetic() -> None:
+    model = composed("experiment=pytorch_gan").model
+    # (GAN_AB + GAN_BA)/2 + 10 (cycle_A + cycle_B)/2 + 5 (identity_A + identity_B)/2
+    weights = model.loss_weights
+    assert (weights.adversarial, weights.cycle_a, weights.cycle_b) == (1 / 2, 10 / 2, 10 / 2)
+    assert weights.cycle_a * weights.identity == 5 / 2
+    assert model.generator.upsampling == "resize"
+
+
+def test_experiments_choose_parts_by_group_so_that_a_part_can_be_chosen_again() -> None:
+    config = composed("experiment=toy", "generator=unet128", "data.load_size=128", "data.crop_size=128")
+    assert config.model.generator == {
+        "_target_": "cyclegan.networks.unet.UnetGenerator", "_partial_": True,
+        "width": 64, "downs": 7, "norm": "instance", "dropout": 0.5,
+    }  # fmt: skip
+
+
+def test_the_keys_of_every_call_are_arguments_of_what_it_calls() -> None:
+    """Nothing in the YAML is silently ignored: a key that the class does not take would be an error."""
+    import inspect
+
+    from hydra.utils import get_object
+
+    def visit(node: Any, where: str) -> int:
+        count = 0
+        if isinstance(node, dict):
+            if "_target_" in node:
+                taken = inspect.signature(get_object(node["_target_"])).parameters
+                given = {key for key in node if not key.startswith("_")}
+                assert given <= taken.keys(), f"{where}: {given - taken.keys()}"
+                count += 1
+            count += sum(visit(value, f"{where}.{key}") for key, value in node.items())
+        return count
+
+    config = OmegaConf.to_container(composed("callbacks=ema", "adversarial=wasserstein"), resolve=True)
+    assert visit(config, "config") > 15
+
+
+def test_a_resolved_run_is_readable() -> None:
+    text = OmegaConf.to_yaml(composed("experiment=horse2zebra"), resolve=True)
+    assert len(text.splitlines()) < 130
+
+
+def test_installed_and_checked_out_conf_are_the_same_folder_tree() -> None:
+    pyproject = (Path(__file__).parents[1] / "pyproject.toml").read_text()
+    assert '"conf" = "cyclegan/conf"' in pyproject
+    assert (CONF / "train.yaml").is_file()
