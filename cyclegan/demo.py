@@ -33,6 +33,11 @@ class Distance:
     translated: float
 
     @property
+    def name(self) -> str:
+        """A2B."""
+        return "2".join(self.direction)
+
+    @property
     def gain(self) -> float:
         """What translating brought."""
         return self.translated - self.copied

@@ -21,7 +21,8 @@ discriminator = partial(PatchDiscriminator, width=4, layers=1)
 def small_cyclegan(seed: int = 0, **arguments: Any) -> CycleGAN:
     """A CycleGAN that learns in milliseconds; the same seed draws the same weights."""
     torch.manual_seed(seed)
-    return CycleGAN(**{"generator": generator, "discriminator": discriminator} | arguments)
+    defaults: dict[str, Any] = {"generator": generator, "discriminator": discriminator}
+    return CycleGAN(**defaults | arguments)
 
 
 def random_batches(count: int, size: int = 1, pixels: int = 16, dtype: torch.dtype = torch.float32) -> list[Any]:

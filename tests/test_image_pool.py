@@ -38,7 +38,8 @@ def test_exchanges_each_image_of_a_batch_by_itself() -> None:
 
 def test_full_pool_follows_the_rule_step_by_step() -> None:
     # The rule of RECIPE written out once more, with the same random numbers.
-    pool, rng, stored = ImagePool(3, seed=7), torch.Generator().manual_seed(7), []
+    pool, rng = ImagePool(3, seed=7), torch.Generator().manual_seed(7)
+    stored: list[int] = []
     for value in range(40):
         if len(stored) < 3:
             stored.append(value)

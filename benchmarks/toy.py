@@ -1,0 +1,51 @@
+"""Known-answer quality on the toy set: the default experiment over several seeds.
+
+python benchmarks/toy.py --seeds 0 1 2
+"""
+
+import argparse
+import csv
+import json
+import logging
+import statistics
+import time
+from pathlib import Path
+
+import torch
+
+from cyclegan import demo
+from cyclegan.train import quieten
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--output", type=Path, default=Path("runs/bench_toy"))
+    parser.add_argument("--data", type=Path, default=Path("data/toy"))
+    args = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    quieten()
+
+    results = []
+    for seed in args.seeds:
+        run_dir = args.output / f"seed{seed}"
+        start = time.monotonic()
+        distances = demo.run(args.data, run_dir, seed, epochs=None)
+        row = {"seed": seed, "minutes": (time.monotonic() - start) / 60, "images_per_s": speed(run_dir)}
+        for d in distances:
+            row |= {f"copied_{d.name}": d.copied, f"translated_{d.name}": d.translated, f"gain_{d.name}": d.gain}
+        results.append(row)
+        (args.output / "toy.json").write_text(json.dumps(results, indent=2))
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads")
+    for name in results[0]:
+        print(f"{name:16}" + "".join(f"{row[name]:9.2f}" for row in results))
+
+
+def speed(run_dir: Path) -> float:
+    """The median of the images per second that the run logged."""
+    with (run_dir / "metrics.csv").open() as file:
+        return statistics.median(float(row["images_per_s"]) for row in csv.DictReader(file))
+
+
+if __name__ == "__main__":
+    main()
