@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cyclegan.train import conf_dir, quieten, train
+from cyclegan.configuration import conf_dir
+from cyclegan.train import quieten, train
 from cyclegan.translate import plan, positive, translate_files
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ PROGRAM = "cyclegan-demo"
 CAPTIONS = ("input", "translation", "answer")
 SHOWN = 5
 SCALE = 2
+HEAD = 20  # pixels above the pictures, for captions
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class Distance:
         return self.translated - self.copied
 
 
-def run(root: Path, output: Path, seed: int, epochs: int | None) -> list[Distance]:
+def run(root: Path, output: Path, seed: int, epochs: int | None, overrides: Sequence[str] = ()) -> list[Distance]:
     """Trains, translates both ways, draws `demo.png`, and returns the distances.
 
     Args:
@@ -51,23 +53,18 @@ def run(root: Path, output: Path, seed: int, epochs: int | None) -> list[Distanc
         output: the run folder; a run that stands there is replaced.
         seed: of the run.
         epochs: None takes those of `experiment=toy`.
+        overrides: further settings of `cyclegan-train`, such as `adversarial=hinge`.
     """
     from hydra import compose, initialize_config_dir
 
     import cyclegan
 
-    overrides = [
-        "name=demo",
-        f"run_dir={output}",
-        f"data.root={root}",
-        f"seed={seed}",
-        "overwrite=true",
-        "logger=csv",
-    ]
-    if epochs is not None:
-        overrides.append(f"trainer.max_epochs={epochs}")
     with initialize_config_dir(conf_dir(), version_base="1.3"):
-        config = compose("train", overrides)
+        config = compose("train", ["name=demo", "overwrite=true", "logger=csv", *overrides])
+    # Not as overrides, whose grammar gives a meaning to some characters of a path.
+    config.run_dir, config.data.root, config.seed = str(output), str(root), seed
+    if epochs is not None:
+        config.trainer.max_epochs = epochs
     train(config)
 
     translator = cyclegan.load(output / "checkpoints" / "last.ckpt")
@@ -117,18 +114,17 @@ def side_by_side(root: Path, output: Path, directions: Sequence[tuple[str, str]]
         columns += [stack(folder, names) for folder in (root / f"test{source}", translated, root / f"test{target}")]
         captions += [
             f"{source}: {CAPTIONS[0]}",
-            f"{source}→{target}: {CAPTIONS[1]}",
+            f"{source} to {target}: {CAPTIONS[1]}",
             f"{target}: {CAPTIONS[2]}",
         ]
     enlarged = [torch.nn.functional.interpolate(c, scale_factor=SCALE, mode="nearest") for c in columns]
     picture = images.to_image(images.grid(enlarged))
 
-    head = 20
-    page = Image.new("RGB", (picture.width, picture.height + head), "white")
-    page.paste(picture, (0, head))
+    page = Image.new("RGB", (picture.width, picture.height + HEAD), "white")
+    page.paste(picture, (0, HEAD))
     draw, step = ImageDraw.Draw(page), picture.width / len(captions)
     for i, caption in enumerate(captions):
-        draw.text(((i + 0.5) * step, head / 2), caption, fill="black", anchor="mm", font=ImageFont.load_default(13))
+        draw.text(((i + 0.5) * step, HEAD / 2), caption, fill="black", anchor="mm", font=ImageFont.load_default(13))
     return page
 
 

@@ -50,14 +50,18 @@ def read(path: str | Path) -> Image.Image:
 def upright_size(path: str | Path) -> tuple[int, int]:
     """Width and height of the picture that `read` would give, from the file's header.
 
+    Of a PNG, Pillow decodes the pixels too: what says that it lies on its side may stand after them.
+
     Raises:
         ImageError: the file is missing, or its header is no picture's.
     """
     try:
         with Image.open(path) as image:
             width, height = image.size
-            turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5  # the four that lie on their side
-            return (height, width) if turned else (width, height)
+            lies_on_its_side = image.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
+            if lies_on_its_side and image.format != "TIFF":  # of a TIFF, Pillow gives the upright size by itself
+                return height, width
+            return width, height
     except Exception as error:
         raise _unreadable(path, error) from error
 

@@ -39,51 +39,63 @@ class Job:
 def plan(pattern: str, output: Path, suffix: str) -> list[tuple[Path, Path]]:
     """Pairs every picture that `pattern` names with the file that its translation goes to.
 
-    Names and sub-folders are kept below `output`; the ending becomes `suffix`.
+    Names and sub-folders are kept below `output`; the ending becomes `suffix`. Hidden files and folders are
+    passed over.
 
     Raises:
-        InputError: nothing found, or two pictures would go to the same file.
+        InputError: nothing found, two pictures would go to the same file, or one to where another comes from.
     """
     from cyclegan.images import IMAGE_SUFFIXES
 
     given = Path(pattern)
     if given.is_file():
         root, files = given.parent, [given]
-    elif given.is_dir():
-        root, files = given, sorted(p for p in given.rglob("*") if p.is_file())
-        files = [p for p in files if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith(".")]
     else:
-        root, wild = split_pattern(pattern)
-        files = sorted(p for p in root.glob(wild) if p.is_file() and p.suffix.lower() in IMAGE_SUFFIXES)
+        root, wild = (given, "**/*") if given.is_dir() else split_pattern(pattern)
+        files = sorted(
+            path
+            for path in root.glob(wild)
+            if path.suffix.lower() in IMAGE_SUFFIXES and not hidden(path.relative_to(root)) and path.is_file()
+        )
     if not files:
         what = (
             "a folder without pictures" if given.is_dir() else "no file, no folder, and a pattern that matches nothing"
         )
         raise InputError(f"--input {pattern} is {what}; pictures end in {', '.join(sorted(IMAGE_SUFFIXES))}")
 
+    if output.exists() and not output.is_dir():
+        raise InputError(f"--output {output} is a file; give a folder")
     pairs = [(file, output / file.relative_to(root).with_suffix(suffix)) for file in files]
+    inputs = {file.resolve() for file in files}
     taken: dict[Path, Path] = {}
     for source, target in pairs:
         if target in taken:
             raise InputError(
                 f"{taken[target]} and {source} would both become {target}; translate them into two folders"
             )
-        if target.resolve() == source.resolve():
+        if target.resolve() in inputs:
             raise InputError(f"{target} is an input too and would be overwritten; choose another --output")
         taken[target] = source
     return pairs
 
 
+def hidden(path: Path) -> bool:
+    """Whether the file, or a folder on the way to it, has a name that begins with a dot."""
+    return any(part.startswith(".") for part in path.parts)
+
+
 def split_pattern(pattern: str) -> tuple[Path, str]:
     """A pattern as the folder above its first wildcard, and the rest."""
     parts = Path(pattern).parts
+    if parts[-1:] == ("**",):
+        parts += ("*",)  # before Python 3.13 a `**` at the end finds folders alone
     first = next((i for i, part in enumerate(parts) if glob.has_magic(part)), len(parts) - 1)
     return Path(*parts[:first]), str(Path(*parts[first:]))
 
 
 def padded(length: int, multiple: int, minimum: int) -> int:
     """The smallest length that the networks take and that holds `length` pixels."""
-    return max(-(-length // multiple) * multiple, minimum)
+    return -(-max(length, minimum) // multiple) * multiple
 
 
 def reflect_to(images: Tensor, height: int, width: int) -> Tensor:
@@ -94,9 +106,9 @@ def reflect_to(images: Tensor, height: int, width: int) -> Tensor:
     import torch
 
     def mirrored(length: int, wanted: int) -> Tensor:
-        period = max(2 * (length - 1), 1)
+        period = max(2 * (length - 1), 1)  # there and back; a single pixel repeats itself
         index = torch.arange(wanted) % period
-        return torch.minimum(index, period - index) if length > 1 else torch.zeros(wanted, dtype=torch.long)
+        return torch.minimum(index, period - index)
 
     rows, columns = mirrored(images.shape[-2], height), mirrored(images.shape[-1], width)
     return images[..., rows, :][..., columns]
@@ -194,7 +206,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--batch-size", type=positive, default=1, metavar="N", help="pictures of one size (default: 1)")
     parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, mps … (default: a GPU if there is one)")
     parser.add_argument("--format", choices=sorted(SUFFIXES), default="png", help="of the output (default: png)")
-    parser.add_argument("--quality", type=int, default=95, metavar="1-100", help="of JPEG output (default: 95)")
+    parser.add_argument("--quality", type=percentage, default=95, metavar="1-100", help="of JPEG (default: 95)")
     parser.add_argument(
         "--trust",
         action="append",
@@ -213,12 +225,20 @@ def positive(text: str) -> int:
     return number
 
 
+def percentage(text: str) -> int:
+    """An integer from 1 to 100."""
+    number = positive(text)
+    if number > 100:
+        raise argparse.ArgumentTypeError(f"{text} is more than 100")
+    return number
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """The console script."""
     args = build_parser().parse_args(argv)
     try:
         failed = run(args)
-    except ValueError as error:
+    except (ValueError, OSError) as error:  # OSError: the output cannot be written
         sys.exit(f"{PROGRAM}: {error}")
     if failed:
         for reason in failed.values():
@@ -231,9 +251,9 @@ def run(args: argparse.Namespace) -> dict[Path, str]:
     import cyclegan
 
     pairs = plan(args.input, args.output, SUFFIXES[args.format])
+    device = default_device() if args.device == "auto" else usable_device(args.device)
     translator = cyclegan.load(args.checkpoint, trust=args.trust)
     direction = parse_direction(translator, args.direction)
-    device = default_device() if args.device == "auto" else args.device
     failed = translate_files(translator, pairs, direction, args.batch_size, device, args.quality)
     print(f"{len(pairs) - len(failed)} of {len(pairs)} pictures, {'2'.join(direction)}, on {device}: {args.output}")
     return failed
@@ -246,6 +266,21 @@ def default_device() -> str:
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def usable_device(name: str) -> str:
+    """The name of a device that torch can compute on.
+
+    Raises:
+        InputError: there is no such device.
+    """
+    import torch
+
+    try:
+        torch.zeros(1, device=name)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise InputError(f"--device {name} cannot be used: {str(error).splitlines()[0]}") from error
+    return name
 
 
 if __name__ == "__main__":

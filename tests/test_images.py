@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from cyclegan.images import ImageError, grid, read, to_image, to_tensor, to_uint8, write
+from cyclegan.images import ImageError, grid, read, to_image, to_tensor, to_uint8, upright_size, write
 
 RED, WHITE = (255, 0, 0), (255, 255, 255)
 
@@ -172,3 +172,30 @@ def test_grid_puts_tensors_side_by_side_and_their_images_below_each_other() -> N
         ]
     )
     assert grid([left, right], padding=1)[0].equal(expected)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".webp"])
+def test_upright_size_is_the_size_that_read_gives(tmp_path: Path, suffix: str) -> None:
+    sizes = {}
+    for orientation in range(11):  # 1 to 8 have a meaning; cameras also write 0, and damaged files anything
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        path = tmp_path / f"{orientation}{suffix}"
+        Image.new("RGB", (3, 2)).save(path, exif=exif)
+        sizes[orientation] = upright_size(path)
+        assert sizes[orientation] == read(path).size, orientation
+    assert [orientation for orientation, size in sizes.items() if size == (2, 3)] == [5, 6, 7, 8]
+
+
+def test_upright_size_needs_no_pixels_and_names_what_has_none(tmp_path: Path) -> None:
+    path = tmp_path / "half.jpg"
+    write(torch.rand(3, 64, 48, generator=torch.Generator().manual_seed(0)) * 2 - 1, path)
+    path.write_bytes(path.read_bytes()[:2000])
+    assert upright_size(path) == (48, 64)
+    with pytest.raises(ImageError, match=r"half\.jpg: 2000 bytes"):
+        read(path)
+    (tmp_path / "page.jpg").write_text("<html>404</html>")
+    with pytest.raises(ImageError, match=r"page\.jpg: 16 bytes"):
+        upright_size(tmp_path / "page.jpg")
+    with pytest.raises(ImageError, match=r"gone\.jpg: there is no such file"):
+        upright_size(tmp_path / "gone.jpg")

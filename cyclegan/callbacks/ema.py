@@ -41,8 +41,11 @@ class Ema(pl.Callback):
             self.average.requires_grad_(False)
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Follows the module to its device."""
-        self._average.to(pl_module.device)
+        """Follows the module to its device and precision."""
+        self._average.to(next(pl_module.parameters()))
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Counts from the step that the run goes on from, which is not known earlier."""
         self._steps = trainer.global_step
 
     def on_train_batch_end(

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.loggers import TensorBoardLogger
@@ -28,6 +27,8 @@ class ImageGrid(pl.Callback):
     """
 
     def __init__(self, run_dir: str, every_n_epochs: int = 1, count: int = 4) -> None:
+        if every_n_epochs < 1 or count < 1:
+            raise ValueError(f"every_n_epochs is {every_n_epochs} and count is {count}; both are 1 or more")
         self.folder = Path(run_dir) / "samples"
         self.every_n_epochs = every_n_epochs
         self.count = count
@@ -51,7 +52,9 @@ class ImageGrid(pl.Callback):
         data = data_of(trainer)
         if self._batch is None:
             self._batch = data.sample_batch(self.count)
-        batch = {domain: pictures.to(pl_module.device) for domain, pictures in self._batch.items()}
+        batch = trainer.precision_plugin.convert_input(
+            {domain: pictures.to(pl_module.device) for domain, pictures in self._batch.items()}
+        )
         was_training = pl_module.training
         pl_module.eval()
         with torch.no_grad(), averaged(trainer, pl_module), trainer.precision_plugin.forward_context():
@@ -59,12 +62,12 @@ class ImageGrid(pl.Callback):
         pl_module.train(was_training)
 
         grid = images.grid([column.float().cpu() for column in visuals.values()])
-        images.write(grid, self.folder / f"epoch={epoch:04d}.jpg")
-        picture = images.to_image(grid)
+        file = self.folder / f"epoch={epoch:04d}.jpg"
+        images.write(grid, file)
         for logger in trainer.loggers:
-            # Both get uint8: wandb casts floats without scaling, and [0, 1] would come out black.
-            if isinstance(logger, Wandb):
+            if isinstance(logger, Wandb):  # the file as it is: of a tensor in [0, 1] wandb would make a black picture
                 caption = " | ".join(visuals)
-                logger.log_image("samples", [picture], step=data.images_seen, caption=[caption], file_type=["jpg"])
+                logger.log_image("samples", [str(file)], step=data.images_seen, caption=[caption])
             elif isinstance(logger, TensorBoardLogger):
-                logger.experiment.add_image("samples", np.asarray(picture), data.images_seen, dataformats="HWC")
+                picture = images.to_uint8(grid).numpy()
+                logger.experiment.add_image("samples", picture, data.images_seen, dataformats="CHW")

@@ -69,20 +69,32 @@ class RunProgress(ProgressBar):
         speed = (seen - before) / max(time.monotonic() - then, 1e-9)
         total = total_images(trainer)
         left = f", {tqdm.format_interval((total - seen) / speed)} left" if total and speed and seen < total else ""
-        log.info("epoch %d of %s  %s  %.1f img/s%s", trainer.current_epoch + 1, trainer.max_epochs,
-                 losses(trainer), speed, left)  # fmt: skip
+        log.info("%s  %s  %.1f img/s%s", epoch_of(trainer, " of "), losses(trainer), speed, left)
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Closes the bar, also after an error."""
+        """Closes the bar."""
+        self._close()
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        """Closes the bar, so that the error stands on a line of its own; Lightning then calls no teardown."""
+        self._close()
+
+    def _close(self) -> None:
         if self._bar is not None:
             self._bar.close()
             self._bar = None
 
     def _refresh(self, trainer: pl.Trainer) -> None:
         self._refreshed = time.monotonic()
-        self._bar.set_description_str(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}", refresh=False)
+        self._bar.set_description_str(epoch_of(trainer, "/"), refresh=False)
         self._bar.set_postfix_str(losses(trainer), refresh=False)
         self._bar.update(images_seen(trainer) - self._bar.n)
+
+
+def epoch_of(trainer: pl.Trainer, of: str) -> str:
+    """Which epoch is running, and of how many, if the run has an end."""
+    current = f"epoch {trainer.current_epoch + 1}"
+    return current if total_images(trainer) is None else f"{current}{of}{trainer.max_epochs}"
 
 
 def losses(trainer: pl.Trainer) -> str:
@@ -90,6 +102,7 @@ def losses(trainer: pl.Trainer) -> str:
     sums: dict[str, float] = {}
     for name, value in trainer.callback_metrics.items():
         if name.startswith("train/"):
-            term = name.removeprefix("train/").rpartition("_")[0]
+            term = name.removeprefix("train/")
+            term = term.rpartition("_")[0] or term
             sums[term] = sums.get(term, 0.0) + float(value)
     return " ".join(f"{term} {value:.3f}" for term, value in sums.items())

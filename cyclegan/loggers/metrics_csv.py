@@ -15,8 +15,8 @@ from cyclegan.loggers import POSITION
 class MetricsCsv(Logger):
     """Appends a row for each logging step; the first column counts images seen.
 
-    Lightning's own CSV logger deletes the file when a run is resumed. This one keeps it, and drops the rows
-    from the resumed position on, which the run is about to write again.
+    Lightning's own CSV logger deletes the file when a run is resumed. This one keeps it, but for the rows after
+    the resumed position, which the run is about to write again.
 
     Args:
         run_dir: the table is `run_dir/metrics.csv`.
@@ -51,7 +51,8 @@ class MetricsCsv(Logger):
         """Writes one row; a figure that was never logged before gets a new column."""
         row: dict[str, Any] = {POSITION: step, **metrics}
         if self._columns is None:
-            self._columns = self._continue_from(int(step or 0))
+            self.continue_from(int(step or 0) - 1)
+        assert self._columns is not None
         new = [name for name in row if name not in self._columns]
         if new:
             rows = self._read()
@@ -60,15 +61,17 @@ class MetricsCsv(Logger):
         with self._path.open("a", newline="") as file:
             csv.DictWriter(file, self._columns).writerow(row)
 
-    def _continue_from(self, position: int) -> list[str]:
+    @rank_zero_only
+    def continue_from(self, position: int) -> None:
+        """Drops the rows after a number of images seen: where the run stands, and will go on from."""
         if not self._path.exists():
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            return []
-        kept = [row for row in self._read() if int(row[POSITION]) < position]
+            self._columns = []
+            return
+        kept = [row for row in self._read() if int(row[POSITION]) <= position]
         with self._path.open(newline="") as file:
             self._columns = next(csv.reader(file), [])
         self._rewrite(kept)
-        return self._columns
 
     def _read(self) -> list[dict[str, str]]:
         if not self._path.exists():

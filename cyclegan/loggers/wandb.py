@@ -36,11 +36,13 @@ class Wandb(WandbLogger):
     def __init__(
         self, run_dir: str, project: str, name: str, group: str | None = None, tags: list[str] | None = None
     ) -> None:
-        mode = os.environ.get("WANDB_MODE") or ("online" if logged_in() else "offline")
+        asked = os.environ.get("WANDB_MODE")
+        mode = asked or ("online" if logged_in() else "offline")
         super().__init__(name=name, save_dir=run_dir, project=project, group=group, tags=tags, mode=mode)
-        del self._wandb_init["anonymous"]  # wandb warns of it, even where it says nothing
+        self._wandb_init.pop("anonymous", None)  # wandb warns of it, even where it says nothing
         self._run_dir = run_dir
         self._mode = mode
+        self._why = f"WANDB_MODE={asked}" if asked else "no login found"
 
     @property
     @rank_zero_experiment
@@ -54,10 +56,8 @@ class Wandb(WandbLogger):
             if self._mode == "online":
                 log.info("wandb     %s", self._experiment.url)
             elif self._mode == "offline":
-                log.info(
-                    "wandb     offline, no login found; to upload: wandb sync %s/wandb/offline-run-*",
-                    self._run_dir,
-                )
+                where = self._why, self._run_dir
+                log.info("wandb     offline, %s; to upload: wandb sync %s/wandb/offline-run-*", *where)
         return self._experiment
 
     @rank_zero_only
@@ -81,6 +81,7 @@ def logged_in() -> bool:
     host = urlparse(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname or ""
     file = Path(os.environ.get("NETRC", "~/.netrc")).expanduser()
     try:
-        return netrc.netrc(str(file)).authenticators(host) is not None
+        found = netrc.netrc(str(file)).authenticators(host)
     except (OSError, netrc.NetrcParseError):
         return False
+    return found is not None and bool(found[2])

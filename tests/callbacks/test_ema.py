@@ -1,0 +1,163 @@
+"""The average against its formula written out, and the training beside it untouched."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from cyclegan.callbacks.ema import Ema, averaged
+from cyclegan.checkpoint import read
+from cyclegan.methods.cyclegan import CycleGAN
+from cyclegan.optim import Constant
+from tests.small import fit, random_batches, small_cyclegan
+from tests.toy_runs import fit_toy, toy_data
+
+Weights = dict[str, Tensor]
+
+DECAY = 0.7
+# A rate at which a step is far larger than the tolerance of a comparison.
+FAST = partial(torch.optim.Adam, lr=1e-2, betas=(0.5, 0.999))
+
+
+def model() -> CycleGAN:
+    return small_cyclegan(schedule=Constant(), optimizer=FAST)
+
+
+def generator_weights(module: CycleGAN) -> Weights:
+    return {
+        f"{name}.{key}": value.clone()
+        for name, network in module.generators().items()
+        for key, value in network.state_dict().items()
+    }
+
+
+def average_of(ema: Ema) -> Weights:
+    """What the callback holds, under the generators' names."""
+    assert ema.average is not None
+    return {
+        key.removeprefix("module."): v.clone() for key, v in ema.average.state_dict().items() if key != "n_averaged"
+    }
+
+
+def difference(one: Weights, other: Weights) -> float:
+    assert one.keys() == other.keys()
+    return max(float((one[key] - other[key]).abs().max()) for key in one)
+
+
+class Recorder(pl.Callback):
+    """Keeps the weights and the average after every batch. It comes after the Ema among the callbacks."""
+
+    def __init__(self, ema: Ema | None = None) -> None:
+        self.ema = ema
+        self.weights: list[Weights] = []
+        self.averages: list[Weights] = []
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        assert isinstance(pl_module, CycleGAN)
+        self.weights.append(generator_weights(pl_module))
+        if self.ema is not None:
+            self.averages.append(average_of(self.ema))
+
+
+def test_is_the_formula_over_the_weights_after_each_step() -> None:
+    ema = Ema(DECAY)
+    record = Recorder(ema)
+    fit(model(), random_batches(5), callbacks=[ema, record])
+
+    expected = record.weights[0]  # the first average is the first weights: nothing of the random start stays
+    for after, weights in enumerate(record.weights):
+        if after > 0:
+            expected = {key: DECAY * expected[key] + (1 - DECAY) * weights[key] for key in expected}
+        assert difference(record.averages[after], expected) < 1e-6
+    assert difference(record.averages[-1], record.weights[-1]) > 1e-3, "the average lags behind"
+
+
+def test_follows_optimiser_steps_and_not_batches() -> None:
+    ema = Ema(DECAY)
+    record = Recorder(ema)
+    fit(model(), random_batches(6), callbacks=[ema, record], accumulate_grad_batches=2)
+
+    # Batches 0, 2 and 4 only gather gradients; steps come with 1, 3 and 5.
+    expected = record.weights[1]
+    for step in (3, 5):
+        expected = {key: DECAY * expected[key] + (1 - DECAY) * record.weights[step][key] for key in expected}
+    assert difference(record.averages[-1], expected) < 1e-6
+    for gathering in (2, 4):
+        assert difference(record.averages[gathering], record.averages[gathering - 1]) == 0
+    assert ema.state_dict() == {"updates": 3}
+
+
+def test_training_is_the_same_with_and_without() -> None:
+    one, other = model(), model()
+    fit(one, random_batches(4))
+    fit(other, random_batches(4), callbacks=[Ema(DECAY)])
+    assert difference(generator_weights(one), generator_weights(other)) == 0
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_a_resumed_run_averages_as_if_it_had_not_been_interrupted(tmp_path: Path, accumulate: int) -> None:
+    def train(ema: Ema, epochs: int, resume: Path | None = None) -> tuple[CycleGAN, pl.Trainer]:
+        module = model()
+        data = toy_data(tmp_path / "toy", train=4, batch_size=1)
+        return module, fit_toy(module, data, ema, max_epochs=epochs, resume=resume, accumulate_grad_batches=accumulate)
+
+    whole, half, rest = Ema(DECAY), Ema(DECAY), Ema(DECAY)
+    uninterrupted, _ = train(whole, 2)
+    _, trainer = train(half, 1)
+    trainer.save_checkpoint(tmp_path / "half.ckpt")
+    resumed, _ = train(rest, 2, resume=tmp_path / "half.ckpt")
+
+    stored = read(tmp_path / "half.ckpt")["ema"]
+    assert sorted(stored) == ["gen_ab", "gen_ba"]
+    stored = {f"{name}.{key}": value for name, weights in stored.items() for key, value in weights.items()}
+    assert difference(stored, average_of(half)) == 0
+    assert difference(generator_weights(resumed), generator_weights(uninterrupted)) == 0
+    assert rest.state_dict() == whole.state_dict() == {"updates": 8 // accumulate}
+    assert difference(average_of(rest), average_of(whole)) == 0
+
+
+def test_a_run_resumed_from_a_checkpoint_without_average_begins_one_at_its_next_weights(tmp_path: Path) -> None:
+    data = toy_data(tmp_path / "toy", train=2, batch_size=1)
+    fit_toy(model(), data).save_checkpoint(tmp_path / "plain.ckpt")
+    ema = Ema(DECAY)
+    record = Recorder(ema)
+    fit_toy(model(), data, ema, record, max_epochs=2, resume=tmp_path / "plain.ckpt")
+    assert difference(record.averages[0], record.weights[0]) == 0
+    assert ema.state_dict() == {"updates": 2}
+
+
+def test_averaged_gives_the_average_for_a_while_and_takes_it_back_to_the_bit() -> None:
+    ema, module = Ema(DECAY), model()
+    trainer = fit(module, random_batches(4), callbacks=[ema])
+    own, average = generator_weights(module), average_of(ema)
+    assert difference(own, average) > 1e-3
+
+    with averaged(trainer, module):
+        assert difference(generator_weights(module), average) == 0
+    assert difference(generator_weights(module), own) == 0
+    assert difference(average_of(ema), average) == 0
+
+    with pytest.raises(KeyError), averaged(trainer, module):
+        raise KeyError("a picture that cannot be drawn")
+    assert difference(generator_weights(module), own) == 0
+    assert difference(average_of(ema), average) == 0
+
+
+def test_averaged_leaves_a_run_without_average_alone() -> None:
+    module = model()
+    trainer = fit(module, random_batches(1))
+    own = generator_weights(module)
+    with averaged(trainer, module):
+        assert difference(generator_weights(module), own) == 0
+
+
+@pytest.mark.parametrize("decay", [-0.1, 1.0])
+def test_refuses_a_decay_that_averages_nothing(decay: float) -> None:
+    with pytest.raises(ValueError, match=f"decay is {decay}"):
+        Ema(decay)

@@ -1,0 +1,144 @@
+"""Progress as it is seen: a bar on a terminal, a line an epoch elsewhere."""
+
+import io
+import logging
+import re
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import pytorch_lightning as pl
+
+from cyclegan.callbacks import progress
+from cyclegan.callbacks.progress import RunProgress
+from cyclegan.optim import Constant
+from tests.small import small_cyclegan
+from tests.toy_runs import fit_toy, toy_data
+
+
+class Screen(io.StringIO):
+    """A terminal that keeps what was written to it."""
+
+    def isatty(self) -> bool:
+        return True
+
+    def frames(self) -> list[str]:
+        """What the bar's line has read, one after the other."""
+        return [frame.rstrip() for frame in re.split(r"[\r\n]", self.getvalue()) if frame.strip()]
+
+
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Screen:
+    """Puts a terminal in place of stderr. No fixture: pytest sets stderr anew between a test's setup and its call."""
+    fake = Screen()
+    monkeypatch.setattr(sys, "stderr", fake)
+    monkeypatch.setenv("COLUMNS", "200")
+    return fake
+
+
+class StopAfter(pl.Callback):
+    def __init__(self, batches: int) -> None:
+        self.batches = batches
+
+    def on_train_batch_start(self, trainer: pl.Trainer, *_: object) -> None:
+        if trainer.global_step == self.batches:
+            raise RuntimeError("the power is gone")
+
+
+def summed(trainer: pl.Trainer) -> str:
+    """The losses as the line shows them: of a term, both directions together."""
+    value = {name: float(loss) for name, loss in trainer.callback_metrics.items()}
+    return " ".join(
+        f"{term} {value[f'train/{term}_{one}'] + value[f'train/{term}_{other}']:.3f}"
+        for term, one, other in (("adv", "ab", "ba"), ("cycle", "a", "b"), ("identity", "a", "b"), ("disc", "a", "b"))
+    )
+
+
+def test_on_a_terminal_a_bar_counts_the_images_of_the_whole_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    screen = terminal(monkeypatch)
+    trainer = fit_toy(small_cyclegan(), toy_data(tmp_path / "toy"), RunProgress(), max_epochs=2)
+    first, last = screen.frames()[0], screen.frames()[-1]
+    assert "0/12 [" in first  # two epochs of three batches of two
+    assert last.startswith("epoch 2/2: 100%")
+    assert "12/12 [" in last
+    assert "img" in last
+    assert summed(trainer) in last
+    assert screen.getvalue().endswith("\n")
+
+
+def test_a_resumed_bar_starts_where_the_run_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = terminal(monkeypatch)
+    data = toy_data(tmp_path / "toy")
+    fit_toy(small_cyclegan(), data).save_checkpoint(tmp_path / "first.ckpt")
+    assert screen.frames() == []
+    fit_toy(small_cyclegan(), data, RunProgress(), max_epochs=2, resume=tmp_path / "first.ckpt")
+    assert "6/12 [" in screen.frames()[0]
+    assert "12/12 [" in screen.frames()[-1]
+
+
+def test_the_bar_moves_within_an_epoch_but_not_at_every_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal(monkeypatch)
+    data = toy_data(tmp_path / "toy", train=20)  # ten batches
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: 100 + data.images_seen / 10))
+    read_at: list[int] = []
+
+    def count(trainer: pl.Trainer) -> str:
+        read_at.append(data.images_seen)
+        return "losses"
+
+    monkeypatch.setattr(progress, "losses", count)
+    fit_toy(small_cyclegan(), data, RunProgress())
+    # Reading them makes a GPU wait: not within half a second, in which three batches of 0.2 s end; then at the end.
+    assert read_at == [2, 8, 14, 20, 20]
+
+
+def test_an_error_finds_the_bar_closed_and_stands_on_a_line_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    screen = terminal(monkeypatch)
+    with pytest.raises(RuntimeError, match="the power is gone"):
+        fit_toy(small_cyclegan(), toy_data(tmp_path / "toy"), RunProgress(), StopAfter(2))
+    assert screen.frames() != []
+    assert screen.getvalue().endswith("\n")
+
+
+def test_without_a_terminal_a_line_an_epoch_says_losses_speed_and_time_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    data = toy_data(tmp_path / "toy")
+    # Two images take 40 seconds.
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: 1000.0 + 20 * data.images_seen))
+    with caplog.at_level(logging.INFO, "cyclegan"):
+        trainer = fit_toy(small_cyclegan(), data, RunProgress(), max_epochs=3)
+    lines = [record.getMessage() for record in caplog.records if record.name == progress.__name__]
+    assert [re.sub(r"  adv .*  ", " … ", line) for line in lines] == [
+        "epoch 1 of 3 … 0.1 img/s, 04:00 left",  # 12 of 18 images at 0.05 a second
+        "epoch 2 of 3 … 0.1 img/s, 02:00 left",
+        "epoch 3 of 3 … 0.1 img/s",
+    ]
+    assert summed(trainer) in lines[-1]
+
+
+def test_a_run_without_an_end_says_which_epoch_and_not_of_how_many(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, "cyclegan"):
+        data = toy_data(tmp_path / "toy")
+        fit_toy(small_cyclegan(schedule=Constant()), data, RunProgress(), max_epochs=-1, max_steps=6)
+    lines = [record.getMessage() for record in caplog.records if record.name == progress.__name__]
+    assert [line.split("  ")[0] for line in lines] == ["epoch 1", "epoch 2"]
+    assert not any("left" in line for line in lines)
+
+
+def test_says_nothing_where_lightning_disables_it_as_on_other_devices(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    screen = terminal(monkeypatch)
+    bar = RunProgress()
+    bar.disable()
+    with caplog.at_level(logging.INFO, "cyclegan"):
+        fit_toy(small_cyclegan(), toy_data(tmp_path / "toy"), bar)
+    assert screen.getvalue() == ""
+    assert [record for record in caplog.records if record.name == progress.__name__] == []

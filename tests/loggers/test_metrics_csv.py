@@ -1,0 +1,96 @@
+"""metrics.csv: one table a run, whatever is logged when, and however often the run is resumed."""
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from cyclegan.callbacks.meter import RunMeter
+from cyclegan.loggers.metrics_csv import MetricsCsv
+from tests.small import small_cyclegan
+from tests.toy_runs import fit_toy, toy_data
+
+
+def table(folder: Path) -> list[list[str]]:
+    with (folder / "metrics.csv").open(newline="") as file:
+        return list(csv.reader(file))
+
+
+def test_a_figure_that_comes_later_gets_a_column_and_earlier_rows_a_gap(tmp_path: Path) -> None:
+    logger = MetricsCsv(str(tmp_path))
+    logger.log_metrics({"loss": 0.5}, step=4)
+    logger.log_metrics({"loss": 0.25}, step=8)
+    logger.log_metrics({"kid": 0.125, "loss": 0.75}, step=8)
+    logger.log_metrics({"kid": 1.0}, step=12)
+    assert table(tmp_path) == [
+        ["images_seen", "loss", "kid"],
+        ["4", "0.5", ""],
+        ["8", "0.25", ""],
+        ["8", "0.75", "0.125"],
+        ["12", "", "1.0"],
+    ]
+
+
+def test_every_row_is_on_disk_at_once(tmp_path: Path) -> None:
+    logger = MetricsCsv(str(tmp_path))
+    for step in range(1, 4):
+        logger.log_metrics({"loss": 0.5}, step=step)
+        assert len(table(tmp_path)) == 1 + step
+
+
+def test_makes_the_folder(tmp_path: Path) -> None:
+    MetricsCsv(str(tmp_path / "not" / "there")).log_metrics({"loss": 1.0}, step=1)
+    assert table(tmp_path / "not" / "there") == [["images_seen", "loss"], ["1", "1.0"]]
+
+
+def first_run(folder: Path) -> None:
+    logger = MetricsCsv(str(folder))
+    for step in (4, 8, 12, 16):
+        logger.log_metrics({"loss": step / 4, "early": 1.0}, step=step)
+
+
+@pytest.mark.parametrize(
+    ("position", "kept"),
+    [(8, ["4", "8"]), (9, ["4", "8"]), (0, []), (16, ["4", "8", "12", "16"]), (99, ["4", "8", "12", "16"])],
+)
+def test_a_resumed_run_keeps_the_rows_up_to_its_position_and_their_columns(
+    tmp_path: Path, position: int, kept: list[str]
+) -> None:
+    first_run(tmp_path)
+    logger = MetricsCsv(str(tmp_path))
+    logger.continue_from(position)
+    logger.log_metrics({"late": 2.0, "loss": 9.0}, step=position + 4)
+    header, *rows = table(tmp_path)
+    assert header == ["images_seen", "loss", "early", "late"]
+    assert rows[-1] == [str(position + 4), "9.0", "", "2.0"]
+    assert rows[:-1] == [[step, str(int(step) / 4), "1.0", ""] for step in kept]
+
+
+def test_without_being_told_it_goes_on_from_its_first_row(tmp_path: Path) -> None:
+    first_run(tmp_path)
+    logger = MetricsCsv(str(tmp_path))
+    for step in (12, 16, 20):
+        logger.log_metrics({"loss": 0.0}, step=step)
+    assert [row[0] for row in table(tmp_path)] == ["images_seen", "4", "8", "12", "16", "20"]
+
+
+def test_a_row_that_was_cut_off_does_not_swallow_the_next(tmp_path: Path) -> None:
+    first_run(tmp_path)
+    with (tmp_path / "metrics.csv").open("a") as file:
+        file.write("20,5")  # no more of it, and no end of line: the machine went down
+    MetricsCsv(str(tmp_path)).log_metrics({"loss": 5.0, "early": 1.0}, step=20)
+    assert [row[0] for row in table(tmp_path)] == ["images_seen", "4", "8", "12", "16", "20"]
+    assert table(tmp_path)[-1] == ["20", "5.0", "1.0"]
+
+
+def test_a_training_that_is_resumed_twice_has_every_row_once(tmp_path: Path) -> None:
+    data = toy_data(tmp_path / "toy")  # three batches of two an epoch
+    for epochs in (1, 2, 3):
+        resume = tmp_path / f"{epochs - 1}.ckpt" if epochs > 1 else None
+        logger = MetricsCsv(str(tmp_path))
+        trainer = fit_toy(small_cyclegan(), data, RunMeter(), resume=resume, max_epochs=epochs, logger=logger)
+        trainer.save_checkpoint(tmp_path / f"{epochs}.ckpt")
+    header, *rows = table(tmp_path)
+    assert header[0] == "images_seen"
+    assert [row[0] for row in rows] == [str(seen) for seen in range(2, 20, 2)]
+    assert all(float(value) >= 0 for row in rows for value in row), "and no gap anywhere"

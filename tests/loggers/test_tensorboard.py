@@ -1,0 +1,37 @@
+"""What TensorBoard shows of a training with logger=tensorboard, read back from its event file."""
+
+import csv
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from cyclegan.images import read
+from cyclegan.train import train
+from tests.tiny_run import STEPS_PER_EPOCH, composed
+
+
+def test_curves_and_pictures_lie_over_images_seen(tmp_path: Path) -> None:
+    train(composed(tmp_path / "run", tmp_path / "toy", "logger=tensorboard"))
+    events = EventAccumulator(str(tmp_path / "run" / "tensorboard"))
+    events.Reload()
+
+    with (tmp_path / "run" / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 2 * STEPS_PER_EPOCH
+    for name in ("train/cycle_a", "train/adv_ab", "train/disc_b", "lr/generators", "images_per_s", "epoch"):
+        curve = [(event.step, event.value) for event in events.Scalars(name)]
+        expected = [(int(row["images_seen"]), pytest.approx(float(row[name]), rel=1e-6)) for row in rows]
+        assert curve == expected, name
+    assert [event.step for event in events.Scalars("train/cycle_a")] == [2, 4, 6, 8, 10, 12]
+
+    pictures = events.Images("samples")
+    assert [event.step for event in pictures] == [0, 6, 12]
+    for epoch, event in enumerate(pictures):
+        shown = np.asarray(Image.open(BytesIO(event.encoded_image_string))).astype(float)
+        on_disk = np.asarray(read(tmp_path / "run" / "samples" / f"epoch={epoch:04d}.jpg")).astype(float)
+        assert shown.shape == on_disk.shape
+        assert np.abs(shown - on_disk).mean() < 4, "but for what JPEG loses"

@@ -1,0 +1,424 @@
+"""cyclegan-translate: any files, any size, either direction, with nothing but a checkpoint."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, final
+
+import hydra
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor, nn
+
+from cyclegan.checkpoint import AtomicCheckpointIO
+from cyclegan.images import upright_size
+from cyclegan.methods.translator import Batch, Translator
+from cyclegan.translate import build_parser, main, padded, reflect_to, translate_files
+
+Pixels = NDArray[np.uint8]
+
+
+@final
+class Echo(Translator):
+    """Gives A back unchanged and B as its negative, and remembers what it was given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.domains = ("A", "B")
+        self.directions = (("A", "B"), ("B", "A"))
+        self.size_multiple, self.minimum_size, self.minimum_crop = 4, 12, 12
+        self.given: list[Tensor] = []
+
+    def translate(self, images: Tensor, source: str, target: str) -> Tensor:
+        self.require_direction(source, target)
+        self.given.append(images.clone())
+        return images if source == "A" else -images
+
+    def visuals(self, batch: Batch) -> dict[str, Tensor]:
+        return batch
+
+    def generators(self) -> Mapping[str, nn.Module]:
+        return {}
+
+
+SMALL_CYCLEGAN = {
+    "_target_": "cyclegan.methods.cyclegan.CycleGAN",
+    "generator": {
+        "_target_": "cyclegan.networks.resnet.ResnetGenerator",
+        "_partial_": True,
+        "width": 4,
+        "blocks": 1,
+    },
+    "discriminator": {"_target_": "cyclegan.networks.patchgan.PatchDiscriminator", "_partial_": True, "width": 4},
+}
+
+
+@pytest.fixture(autouse=True)
+def a_fresh_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test runs where there is nothing but an echo's checkpoint: no configuration, no data."""
+    checkpoint = {"config": {"model": {"_target_": f"{__name__}.Echo"}}, "state_dict": {}}
+    AtomicCheckpointIO().save_checkpoint(checkpoint, tmp_path / "echo.ckpt")
+    monkeypatch.chdir(tmp_path)
+
+
+def picture(path: str, height: int = 9, width: int = 14, seed: int = 0) -> Pixels:
+    """Writes a picture of noise and returns what is in it."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+    return pixels
+
+
+def pixels_of(path: str | Path) -> Pixels:
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
+def translate(*arguments: str, output: str = "out") -> None:
+    """The command, with an echo for a translator."""
+    main(["--checkpoint", "echo.ckpt", "--trust", "tests", "--device", "cpu", "--output", output, *arguments])
+
+
+def refusal(*arguments: str, output: str = "out") -> str:
+    """What the command says when it refuses; sys.exit with a text ends the process with status 1."""
+    with pytest.raises(SystemExit) as caught:
+        translate(*arguments, output=output)
+    assert isinstance(caught.value.code, str)
+    return caught.value.code
+
+
+def written(folder: str = "out") -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in Path(folder).rglob("*") if path.is_file())
+
+
+# ------------------------------------------------------------------------------------------ sizes
+
+
+def bounce(length: int, wanted: int) -> list[int]:
+    """Indices of a walk along a row of pixels that turns round at either end, without a step on the spot."""
+    walk, at, step = [], 0, 1
+    for _ in range(wanted):
+        walk.append(at)
+        if length > 1:
+            step = -1 if at == length - 1 else 1 if at == 0 else step
+            at += step
+    return walk
+
+
+@given(height=st.integers(1, 7), width=st.integers(1, 7), down=st.integers(0, 30), right=st.integers(0, 30))
+def test_reflect_to_walks_to_and_fro_and_is_torchs_reflection_where_that_reaches(
+    height: int, width: int, down: int, right: int
+) -> None:
+    images = torch.rand(2, 3, height, width, generator=torch.Generator().manual_seed(height * width))
+    result = reflect_to(images, height + down, width + right)
+    expected = images.numpy()[:, :, bounce(height, height + down)][..., bounce(width, width + right)]
+    assert np.array_equal(result.numpy(), expected)
+    if down < height and right < width:  # torch refuses to reflect more than there is
+        assert result.equal(F.pad(images, (0, right, 0, down), mode="reflect"))
+
+
+@pytest.mark.parametrize(
+    ("length", "multiple", "minimum", "expected"),
+    [(1, 4, 8, 8), (8, 4, 8, 8), (9, 4, 8, 12), (12, 4, 8, 12), (5, 1, 2, 5), (300, 256, 256, 512), (3, 4, 10, 12)],
+)
+def test_padded_is_the_next_length_that_the_networks_take(
+    length: int, multiple: int, minimum: int, expected: int
+) -> None:
+    assert padded(length, multiple, minimum) == expected
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 30), (2, 3), (12, 12), (13, 17), (31, 12), (40, 64)])
+def test_pictures_of_any_size_come_back_exactly(height: int, width: int) -> None:
+    pixels = picture("in.png", height, width)
+    translate("--input", "in.png")
+    assert np.array_equal(pixels_of("out/in.png"), pixels)
+
+
+def test_the_network_sees_the_picture_continued_by_its_reflection_to_a_size_that_it_takes(tmp_path: Path) -> None:
+    pixels = picture("in.png", 5, 18)
+    echo = Echo().eval()
+    assert translate_files(echo, [(Path("in.png"), tmp_path / "out.png")], ("A", "B")) == {}
+    (given,) = echo.given
+    assert given.shape == (1, 3, 12, 20)  # at least 12, in multiples of 4
+    expected = pixels[bounce(5, 12)][:, bounce(18, 20)]
+    assert np.array_equal(((given[0] + 1) * 127.5).round().numpy().astype(np.uint8).transpose(1, 2, 0), expected)
+
+
+def test_batches_hold_pictures_of_one_padded_size(tmp_path: Path) -> None:
+    sizes = [(12, 12), (30, 12), (9, 11), (12, 10), (29, 12), (1, 1)]  # four fit 12 × 12, two fit 32 × 12
+    inputs = [picture(f"in/{i}.png", *size, seed=i) for i, size in enumerate(sizes)]
+    echo = Echo().eval()
+    pairs = [(Path(f"in/{i}.png"), tmp_path / f"{i}.png") for i in range(len(sizes))]
+    translate_files(echo, pairs, ("A", "B"), batch_size=3)
+    assert [tuple(batch.shape) for batch in echo.given] == [(3, 3, 12, 12), (1, 3, 12, 12), (2, 3, 32, 12)]
+    for i, pixels in enumerate(inputs):
+        assert np.array_equal(pixels_of(tmp_path / f"{i}.png"), pixels), i
+
+
+# ------------------------------------------------------------------------------------------ a real translator
+
+
+@pytest.fixture
+def cyclegan_weights() -> dict[str, Tensor]:
+    """Makes small.ckpt, of a CycleGAN with weights large enough to change a picture; returns the weights."""
+    torch.manual_seed(1)
+    model = hydra.utils.instantiate(SMALL_CYCLEGAN)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(10)
+    weights: dict[str, Tensor] = model.state_dict()
+    AtomicCheckpointIO().save_checkpoint({"config": {"model": SMALL_CYCLEGAN}, "state_dict": weights}, "small.ckpt")
+    return weights
+
+
+def run_cyclegan(*arguments: str) -> None:
+    main(["--checkpoint", "small.ckpt", "--device", "cpu", *arguments])
+
+
+@pytest.mark.parametrize(("direction", "name"), [([], "gen_ab"), (["--direction", "B2A"], "gen_ba")])
+def test_the_picture_is_the_generators_of_that_direction(
+    cyclegan_weights: dict[str, Tensor], direction: list[str], name: str
+) -> None:
+    pixels = picture("in.png", 16, 20)  # a size that needs no padding
+    run_cyclegan("--input", "in.png", "--output", "out", *direction)
+
+    generator = hydra.utils.instantiate(SMALL_CYCLEGAN["generator"])()
+    weights = {k.removeprefix(f"{name}."): v for k, v in cyclegan_weights.items() if k.startswith(f"{name}.")}
+    generator.load_state_dict(weights)
+    with torch.no_grad():
+        image = generator.eval()(torch.tensor(pixels).permute(2, 0, 1)[None] / 127.5 - 1)[0]
+    expected = ((image + 1) * 127.5).round().permute(1, 2, 0).numpy()
+    assert np.abs(pixels_of("out/in.png") - expected).max() <= 1
+    assert np.abs(pixels - expected).mean() > 20, "the translation differs from the input, or the test shows nothing"
+
+
+def test_batch_size_does_not_change_the_pictures(cyclegan_weights: dict[str, Tensor]) -> None:
+    sizes = [(8, 8), (9, 9), (12, 11), (12, 12), (11, 9), (3, 1), (40, 12)]
+    for i, size in enumerate(sizes):
+        picture(f"in/{i}.png", *size, seed=i)
+    run_cyclegan("--input", "in", "--output", "alone")
+    run_cyclegan("--input", "in", "--output", "together", "--batch-size", "4")
+    for i, size in enumerate(sizes):
+        alone, together = (pixels_of(f"{folder}/{i}.png").astype(int) for folder in ("alone", "together"))
+        assert alone.shape == (*size, 3)
+        assert np.abs(alone - together).max() <= 1, i
+
+
+# ------------------------------------------------------------------------------------------ directions and formats
+
+
+def test_both_directions() -> None:
+    pixels = picture("in.png")
+    translate("--input", "in.png", "--direction", "A2B", output="ab")
+    translate("--input", "in.png", "--direction", "B2A", output="ba")
+    assert np.array_equal(pixels_of("ab/in.png"), pixels)
+    assert np.array_equal(pixels_of("ba/in.png"), 255 - pixels)
+
+
+def test_a_wrong_direction_is_answered_with_those_that_exist() -> None:
+    picture("in.png")
+    assert refusal("--input", "in.png", "--direction", "A2C").endswith(
+        "--direction A2C: this checkpoint knows A2B and B2A"
+    )
+    assert not Path("out").exists()
+
+
+def test_jpeg_keeps_the_name_and_nearly_the_pixels_and_quality_costs_bytes() -> None:
+    rows, columns = np.mgrid[0:48, 0:64]
+    pixels = np.stack([columns * 4, rows * 5, np.full((48, 64), 99)], axis=-1).astype(np.uint8)  # a smooth picture
+    Image.fromarray(pixels).save("in.png")
+    sizes = []
+    for quality in ("100", "95", "20"):
+        translate("--input", "in.png", "--format", "jpg", "--quality", quality, output=f"q{quality}")
+        assert written(f"q{quality}") == ["in.jpg"]
+        sizes.append(Path(f"q{quality}/in.jpg").stat().st_size)
+    assert Path("q95/in.jpg").read_bytes().startswith(b"\xff\xd8\xff"), "a JPEG, not a PNG with another ending"
+    assert np.abs(pixels_of("q95/in.jpg").astype(int) - pixels).mean() < 2
+    assert sizes[0] > sizes[1] > sizes[2]
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif"])
+def test_a_picture_that_the_camera_turned_comes_out_upright(suffix: str) -> None:
+    stored = np.zeros((12, 24, 3), np.uint8)
+    stored[:, 12:] = 255  # the right half is white
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn right by 90 degrees to see it upright: what was right is below then
+    Image.fromarray(stored).save(f"phone{suffix}", exif=exif)
+    translate("--input", f"phone{suffix}")
+    upright = pixels_of("out/phone.png")
+    assert upright.shape == (24, 12, 3)
+    assert upright[:10].max() < 20
+    assert upright[14:].min() > 235
+
+
+# ------------------------------------------------------------------------------------------ which files, and where to
+
+
+def test_a_folder_keeps_names_and_sub_folders_and_passes_over_what_is_no_picture_or_hidden() -> None:
+    for i, name in enumerate(["a.png", "deep/er/b.JPG", "deep/c.v2.webp", ".hidden.png", ".cache/d.png"]):
+        picture(f"in/{name}", seed=i)
+    Path("in/notes.txt").write_text("no picture")
+    translate("--input", "in")
+    assert written() == ["a.png", "deep/c.v2.png", "deep/er/b.png"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("in/*.png", ["a.png"]),
+        ("in/*/*", ["x/b.png", "x/c.png"]),
+        ("in/**/*.png", ["a.png", "x/b.png", "x/y/d.png"]),
+        ("in/**", ["a.png", "x/b.png", "x/c.png", "x/y/d.png"]),
+        ("in/x/[bc].*", ["b.png", "c.png"]),
+        ("in/x/y/?.png", ["d.png"]),
+        ("*/x/*.jpg", ["in/x/c.png"]),
+    ],
+)
+def test_a_glob_keeps_the_folders_below_its_first_wildcard(pattern: str, expected: list[str]) -> None:
+    for name in ("a.png", "x/b.png", "x/c.jpg", "x/y/d.png", "x/.e.png"):
+        picture(f"in/{name}")
+    translate("--input", pattern)
+    assert written() == expected
+
+
+def test_an_absolute_glob_and_a_file_whose_name_looks_like_one(tmp_path: Path) -> None:
+    picture("in/x/b.png")
+    picture("in/[1].png")
+    translate("--input", f"{tmp_path}/in/*/b.png")
+    translate("--input", "in/[1].png")
+    assert written() == ["[1].png", "x/b.png"]
+
+
+def test_two_pictures_that_would_become_one_file_are_refused() -> None:
+    picture("in/a.png")
+    picture("in/a.jpg")
+    said = refusal("--input", "in")
+    assert "in/a.jpg and in/a.png would both become out/a.png" in said
+    assert not Path("out").exists()
+
+
+@pytest.mark.parametrize(
+    ("names", "output"),
+    [
+        (["a.png"], "in"),  # onto itself
+        (["a.png", "x/a.png"], "in/x"),  # in/a.png would go to where in/x/a.png comes from
+    ],
+)
+def test_no_input_is_overwritten(names: list[str], output: str) -> None:
+    before = {name: picture(f"in/{name}", seed=i) for i, name in enumerate(names)}
+    said = refusal("--input", "in", "--direction", "B2A", output=output)
+    assert f"{output}/a.png is an input too and would be overwritten; choose another --output" in said
+    for name, pixels in before.items():
+        assert np.array_equal(pixels_of(f"in/{name}"), pixels), name
+
+
+def test_an_output_that_is_a_file_is_refused() -> None:
+    picture("in.png")
+    Path("out").write_text("something else")
+    assert "--output out is a file" in refusal("--input", "in.png")
+    assert Path("out").read_text() == "something else"
+
+
+def test_the_second_time_replaces_the_first() -> None:
+    picture("in.png", seed=1)
+    translate("--input", "in.png")
+    pixels = picture("in.png", seed=2)
+    translate("--input", "in.png")
+    assert np.array_equal(pixels_of("out/in.png"), pixels)
+    assert written() == ["in.png"], "and leaves nothing unfinished behind"
+
+
+# ------------------------------------------------------------------------------------------ what goes wrong
+
+
+def test_unreadable_pictures_are_named_and_the_others_translated(capsys: pytest.CaptureFixture[str]) -> None:
+    good = {name: picture(f"in/{name}.png", 12, 12, seed=i) for i, name in enumerate("ace")}
+    Path("in/b.png").write_text("<html>404</html>")  # its header is no picture's
+    picture("in/d.jpg", 12, 12)
+    whole = Path("in/d.jpg").read_bytes()
+    Path("in/d.jpg").write_bytes(whole[:-100])
+    assert upright_size("in/d.jpg") == (12, 12)  # it shows only when it is read, in a batch with e.png
+    said = refusal("--input", "in", "--batch-size", "2")
+    out, err = capsys.readouterr()
+    assert "2 of the pictures could not be read" in said
+    assert "3 of 5 pictures, A2B, on cpu: out" in out
+    named = [line.split(":")[0] for line in err.splitlines() if line.startswith("in/")]
+    assert named == ["in/b.png", "in/d.jpg"]
+    assert written() == ["a.png", "c.png", "e.png"]
+    for name, pixels in good.items():
+        assert np.array_equal(pixels_of(f"out/{name}.png"), pixels), name
+
+
+@pytest.mark.parametrize(
+    ("pattern", "why"),
+    [
+        ("empty", "empty is a folder without pictures"),
+        ("gone.png", "gone.png is no file, no folder, and a pattern that matches nothing"),
+        ("empty/**/*.png", "a pattern that matches nothing"),
+    ],
+)
+def test_nothing_to_translate_is_an_error_that_lists_the_endings(pattern: str, why: str) -> None:
+    Path("empty").mkdir()
+    said = refusal("--input", pattern)
+    assert why in said
+    assert ".jpeg, .jpg, .png" in said
+
+
+def test_a_missing_checkpoint_is_named_with_those_nearby() -> None:
+    picture("in.png")
+    said = refusal("--input", "in.png", "--checkpoint", "gone.ckpt")
+    assert "no checkpoint at gone.ckpt; there are echo.ckpt" in said
+
+
+def test_a_device_that_is_not_there_is_an_error_before_anything_is_loaded() -> None:
+    picture("in.png")
+    said = refusal("--input", "in.png", "--checkpoint", "gone.ckpt", "--device", "cuda:99")
+    assert said.startswith("cyclegan-translate: --device cuda:99 cannot be used: ")
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "why"),
+    [
+        ("--batch-size", "0", "0 is less than 1"),
+        ("--quality", "101", "101 is more than 100"),
+        ("--quality", "0", "0 is less than 1"),
+        ("--format", "gif", "invalid choice: 'gif'"),
+    ],
+)
+def test_an_option_out_of_range_is_refused(
+    option: str, value: str, why: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        build_parser().parse_args(["--checkpoint", "c", "--input", "i", "--output", "o", option, value])
+    assert caught.value.code == 2
+    assert why in capsys.readouterr().err
+
+
+def test_as_a_process_it_answers_help_without_torch_and_ends_with_status_1_on_an_error() -> None:
+    code = """
+import sys
+from cyclegan.translate import main
+try:
+    main()
+finally:
+    print("torch" in sys.modules)
+"""
+
+    def run(*arguments: str) -> Any:
+        return subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, env=os.environ)
+
+    helped = run("--help")
+    assert helped.returncode == 0
+    assert helped.stdout.endswith("False\n")
+    assert all(f"--{option}" in helped.stdout for option in ("checkpoint", "input", "output", "direction", "format"))
+    failed = run("--checkpoint", "c.ckpt", "--input", "gone.png", "--output", "out")
+    assert failed.returncode == 1
+    assert failed.stderr.startswith("cyclegan-translate: --input gone.png is no file")

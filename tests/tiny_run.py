@@ -1,0 +1,114 @@
+"""Whole training runs of a second: tiny networks, five pictures a domain, and what such runs leave behind."""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+
+from cyclegan.configuration import conf_dir
+
+STEPS_PER_EPOCH = 3  # five pictures in batches of two
+
+SMALL_NETWORKS = (
+    "model.generator.width=4",
+    "model.generator.blocks=1",
+    "model.discriminator.width=4",
+    "model.discriminator.layers=1",
+)
+TINY = (
+    "logger=csv",
+    "callbacks=default",
+    "data.source.train=5",
+    "data.source.test=2",
+    "data.source.size=24",
+    "data.load_size=20",
+    "data.crop_size=16",
+    "data.batch_size=2",
+    "trainer.max_epochs=2",
+    "trainer.log_every_n_steps=1",
+)
+
+
+def composed(run_dir: Path, root: Path, *overrides: str) -> DictConfig:
+    """The configuration of a tiny run, as the command line would compose it; whatever networks, they are narrow."""
+    with initialize_config_dir(conf_dir(), version_base="1.3"):
+        config = compose("train", [*TINY, f"run_dir={run_dir}", f"data.root={root}", *overrides])
+    for part in (config.model.generator, config.model.discriminator):
+        small = {"width": 4, "widths": [4] * len(part.get("widths", [])), "blocks": 1, "layers": 1, "downs": 3}
+        part.update({key: value for key, value in small.items() if key in part})
+    return config
+
+
+class StoppedError(Exception):
+    """The run was cut off."""
+
+
+class StopAt(pl.Callback):
+    """Cuts a run off in the middle: `+callbacks.stop._target_=tests.tiny_run.StopAt`.
+
+    Args:
+        hook: Lightning's name of the moment.
+        step: the number of batches done by then.
+    """
+
+    def __init__(self, hook: str, step: int) -> None:
+        def check(trainer: pl.Trainer, *_: Any) -> None:
+            if trainer.global_step == step:
+                self.stop()
+
+        setattr(self, hook, check)
+
+    def stop(self) -> None:
+        """What cuts it off."""
+        raise StoppedError
+
+
+def stop_at(hook: str, step: int) -> list[str]:
+    """The overrides that add a StopAt."""
+    target = f"{StopAt.__module__}.{StopAt.__qualname__}"
+    return [f"+callbacks.stop={{_target_: {target}, hook: {hook}, step: {step}}}"]
+
+
+class Rates(pl.Callback):
+    """Writes down the learning rate of every epoch."""
+
+    seen: list[float]
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.seen = [*getattr(self, "seen", []), trainer.optimizers[0].param_groups[0]["lr"]]
+
+
+def rates(trainer: pl.Trainer) -> list[float]:
+    """The learning rates that the run's Rates has seen."""
+    (found,) = [callback for callback in trainer.callbacks if isinstance(callback, Rates)]  # type: ignore[attr-defined]
+    return found.seen
+
+
+def read_checkpoint(run_dir: Path, name: str = "last.ckpt") -> dict[str, Any]:
+    """A checkpoint, read without running code."""
+    found: dict[str, Any] = torch.load(run_dir / "checkpoints" / name, weights_only=True)
+    return found
+
+
+def metrics(run_dir: Path) -> list[dict[str, float]]:
+    """The rows of metrics.csv, without the one column that a clock fills."""
+    with (run_dir / "metrics.csv").open(newline="") as file:
+        rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+    return [{name: value for name, value in row.items() if name != "images_per_s"} for row in rows]
+
+
+def differences(one: Any, other: Any, where: str = "") -> list[str]:
+    """The places at which two nested structures of tensors and plain values differ, to the last bit."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        missing = [f"{where}.{key} is in one only" for key in one.keys() ^ other.keys()]
+        shared = sorted(one.keys() & other.keys())
+        return missing + [found for key in shared for found in differences(one[key], other[key], f"{where}.{key}")]
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple) and len(one) == len(other):
+        return [d for i, (x, y) in enumerate(zip(one, other, strict=True)) for d in differences(x, y, f"{where}.{i}")]
+    if isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor):
+        return [] if torch.equal(one, other) else [f"{where}: tensors differ"]
+    return [] if one == other else [f"{where}: {one!r} and {other!r}"]

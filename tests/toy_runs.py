@@ -1,0 +1,44 @@
+"""Trainings of small networks on tiny toy pictures with Lightning's trainer, and only the callbacks asked for."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Checkpoint, ProgressBar
+
+from cyclegan.checkpoint import AtomicCheckpointIO
+from cyclegan.data.toy import draw
+from cyclegan.data.unpaired import UnpairedData
+
+
+def toy_data(root: Path, train: int = 6, test: int = 3, batch_size: int = 2) -> UnpairedData:
+    """Toy pictures of 16 × 16; an epoch of six in batches of two is three batches."""
+    source = partial(draw, train=train, test=test, size=16)
+    return UnpairedData(root, load_size=16, crop_size=16, batch_size=batch_size, num_workers=0, source=source)
+
+
+def fit_toy(
+    model: pl.LightningModule,
+    data: UnpairedData,
+    *callbacks: pl.Callback,
+    resume: Path | None = None,
+    **arguments: Any,
+) -> pl.Trainer:
+    """Trains one epoch on the CPU, unless the trainer's arguments say otherwise."""
+    defaults: dict[str, Any] = {
+        "accelerator": "cpu",
+        "max_epochs": 1,
+        "logger": False,
+        "log_every_n_steps": 1,
+        "enable_model_summary": False,
+        "use_distributed_sampler": False,
+        "plugins": [AtomicCheckpointIO()],
+        "default_root_dir": Path("/nonexistent"),
+        # Lightning refuses such callbacks where they are disabled, and adds its own where they are not.
+        "enable_checkpointing": any(isinstance(callback, Checkpoint) for callback in callbacks),
+        "enable_progress_bar": any(isinstance(callback, ProgressBar) for callback in callbacks),
+    }
+    trainer = pl.Trainer(callbacks=list(callbacks), **defaults | arguments)
+    trainer.fit(model, datamodule=data, ckpt_path=resume, weights_only=True)
+    return trainer
