@@ -26,7 +26,8 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 from PIL import Image
 
-from cyclegan.train import assemble_trainer, conf_dir, quieten
+from cyclegan.configuration import conf_dir
+from cyclegan.train import assemble_trainer, quieten
 
 
 class Stopwatch(pl.Callback):

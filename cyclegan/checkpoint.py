@@ -49,6 +49,31 @@ class EmbedConfig(pl.Callback):
         checkpoint["config"] = self.config
 
 
+class RandomState(pl.Callback):
+    """Keeps torch's random numbers in every checkpoint, which dropout and the gradient penalty draw from.
+
+    Image order, augmentation and image pools have random numbers of their own.
+    """
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Adds the entry `random_state`, by the kind of device."""
+        checkpoint["random_state"] = {"cpu": torch.get_rng_state()}
+        if pl_module.device.type == "cuda":
+            checkpoint["random_state"]["cuda"] = torch.cuda.get_rng_state(pl_module.device)
+
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Goes on with the random numbers of the run that saved them, as far as the device is of the same kind."""
+        state = checkpoint.get("random_state", {})
+        if "cpu" in state:
+            torch.set_rng_state(state["cpu"])
+        if "cuda" in state and pl_module.device.type == "cuda":
+            torch.cuda.set_rng_state(state["cuda"], pl_module.device)
+
+
 class AtomicCheckpointIO(CheckpointIO):
     """Writes beside the target, syncs and renames, so that a file with a checkpoint's name is always whole."""
 

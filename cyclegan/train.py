@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 import os
+import shlex
 import sys
 import traceback
 from pathlib import Path
@@ -12,15 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import (
-    ConfigCompositionException,
-    HydraException,
-    InstantiationException,
-    MissingConfigException,
-)
+from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+
+from cyclegan.configuration import conf_dir, explain
+from cyclegan.run_folder import RunError, claim, clear, is_first_process, save_config
 
 # torch and Lightning are imported where they are used: --help and --cfg job answer without them.
 if TYPE_CHECKING:
@@ -29,16 +27,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PROGRAM = "cyclegan-train"
-
-
-def conf_dir() -> str:
-    """The folder of YAML files: inside the installed package, or beside it in a checkout."""
-    inside = Path(__file__).parent / "conf"
-    return str(inside if inside.is_dir() else Path(__file__).parents[1] / "conf")
-
-
-class RunError(ValueError):
-    """A run that cannot begin as asked; the text says why and what to do."""
+EXPECTED = (ValueError, OSError, HydraException, OmegaConfBaseException)
+"""Errors whose text is enough for the user; any other is a defect, and shown with its traceback."""
 
 
 # ---------------------------------------------------------------------------------------------- the run
@@ -47,10 +37,13 @@ class RunError(ValueError):
 def train(config: DictConfig) -> pl.Trainer:
     """Runs one training from a composed configuration to its end, in `config.run_dir`.
 
+    Nothing in the folder changes before everything that the configuration names is built and found.
+
     Raises:
-        RunError: the folder holds a run already, or there is nothing to resume.
+        RunError: the folder holds a run already, there is nothing to resume, or the parts do not fit together.
     """
     import pytorch_lightning as pl
+    from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
     run_dir = Path(config.run_dir)
     resume = claim(run_dir, config.resume, config.overwrite)
@@ -61,76 +54,41 @@ def train(config: DictConfig) -> pl.Trainer:
     model = hydra.utils.instantiate(config.model)
     trainer = assemble_trainer(config, plain)
     refuse_unsuitable(data, model, trainer)
-    if config.init_from:
-        initialise(model, config.init_from)
+    if resume or config.init_from:
+        # fit takes a resumed run's weights too, but only after its folder is touched and its loggers have begun.
+        steps_before = initialise(model, resume or config.init_from)
     if trainer.is_global_zero:
-        # Lightning does both again in fit, but after the loggers have begun: a wrong folder is found before.
         data.prepare_data()
         data.setup("fit")
+        if config.overwrite and resume is None:
+            clear(run_dir)
         save_config(config, run_dir)
     for logger in trainer.loggers:
         logger.log_hyperparams(plain)
-    trainer.fit(model, datamodule=data, ckpt_path=resume, weights_only=True)
+    announce(config, resume)
+    try:
+        trainer.fit(model, datamodule=data, ckpt_path=resume, weights_only=True)
+    except MisconfigurationException as error:  # such as fewer epochs than the resumed run has had
+        raise RunError(str(error)) from error
+    if resume and trainer.global_step == steps_before:
+        log.info("nothing left to do; to go on, give more epochs than trainer.max_epochs=%s", trainer.max_epochs)
     return trainer
 
 
 def assemble_trainer(config: DictConfig, plain: dict[str, Any]) -> pl.Trainer:
     """Lightning's trainer with the configured loggers and callbacks, and this project's checkpoints."""
-    from cyclegan.checkpoint import AtomicCheckpointIO, EmbedConfig
+    from cyclegan.checkpoint import AtomicCheckpointIO, EmbedConfig, RandomState
 
     loggers = [hydra.utils.instantiate(entry) for entry in (config.logger or {}).values()]
     callbacks = [hydra.utils.instantiate(entry) for entry in (config.callbacks or {}).values()]
     trainer: pl.Trainer = hydra.utils.instantiate(
         config.trainer,
         logger=loggers,
-        callbacks=[*callbacks, EmbedConfig(plain)],
+        callbacks=[*callbacks, EmbedConfig(plain), RandomState()],
         plugins=[AtomicCheckpointIO()],
         default_root_dir=config.run_dir,
     )
     return trainer
-
-
-def claim(run_dir: Path, resume: str | None, overwrite: bool) -> Path | None:
-    """Settles what happens to a folder that may hold a run, before anything is written to it.
-
-    Returns:
-        the checkpoint to go on from, or None for a new run.
-
-    Raises:
-        RunError: the folder holds a run and neither resume nor overwrite was asked for, or there is no such
-            checkpoint.
-    """
-    import shutil
-
-    last = run_dir / "checkpoints" / "last.ckpt"
-    holds_run = (run_dir / "metrics.csv").exists() or any((run_dir / "checkpoints").glob("*.ckpt"))
-    if resume == "auto":
-        if last.exists():
-            return last
-        log.info("resume=auto: no %s yet, so this is a new run", last)
-        return None
-    if resume:
-        if not Path(resume).is_file():
-            raise RunError(f"resume={resume}: there is no such file. resume=auto takes {last}, if it exists")
-        return Path(resume)
-    if holds_run and not is_first_process():
-        return None  # made by the first process of this very run
-    if holds_run and overwrite:
-        for name in ("checkpoints", "samples", "wandb", "tensorboard"):
-            shutil.rmtree(run_dir / name, ignore_errors=True)
-        for name in ("config.yaml", "metrics.csv"):
-            (run_dir / name).unlink(missing_ok=True)
-    elif holds_run:
-        raise RunError(
-            f"{run_dir} already holds a run. Go on with it (resume=auto), start it again from nothing "
-            "(overwrite=true), or give this one another name (name=...)"
-        )
-    return None
-
-
-def is_first_process() -> bool:
-    """Whether this is the process that the user started, not one that Lightning added for another device."""
-    return all(os.environ.get(name, "0") == "0" for name in ("LOCAL_RANK", "RANK", "SLURM_PROCID"))
 
 
 def refuse_unsuitable(data: Any, model: Any, trainer: pl.Trainer) -> None:
@@ -150,25 +108,42 @@ def refuse_unsuitable(data: Any, model: Any, trainer: pl.Trainer) -> None:
         )
     if trainer.world_size > 1 and HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
         raise RunError(
-            f"a sweep (-m) on {trainer.world_size} devices is refused: the processes that Lightning starts for the "
-            "other devices would each run the whole sweep again, with other values. Sweep with trainer.devices=1, "
-            "or start the jobs one by one without -m"
+            f"a sweep (-m) trains on one device: on {trainer.world_size}, the processes that Lightning adds would each "
+            "run the whole sweep again. Take trainer.devices=1, or start the jobs one by one without -m"
         )
 
 
-def initialise(model: Any, path: str) -> None:
-    """Takes the weights, and only those, of an earlier run."""
+def initialise(model: Any, path: str | Path) -> int:
+    """Takes the weights, and only those, of an earlier run.
+
+    Returns:
+        the steps that they have had.
+
+    Raises:
+        CheckpointError: the file cannot be read.
+        RunError: its weights are those of other networks.
+    """
     from cyclegan import checkpoint
 
-    model.load_state_dict(checkpoint.read(path)["state_dict"])
-    log.info("weights   from %s", path)
+    found = checkpoint.read(path)
+    try:
+        model.load_state_dict(found.get("state_dict", {}))
+    except RuntimeError as error:
+        raise RunError(
+            f"the weights in {path} do not fit these networks: give the generator and discriminator of the run that "
+            "wrote it, as its config.yaml names them"
+        ) from error
+    return int(found.get("global_step", 0))
 
 
-def save_config(config: DictConfig, run_dir: Path) -> None:
-    """Writes config.yaml: the resolved configuration under the command that made it."""
-    run_dir.mkdir(parents=True, exist_ok=True)
-    command = " ".join(["cyclegan-train", *sys.argv[1:]])
-    (run_dir / "config.yaml").write_text(f"# {command}\n{OmegaConf.to_yaml(config, resolve=True)}")
+def announce(config: DictConfig, resume: Path | None) -> None:
+    """Says where the run begins, unless it is simply a new one."""
+    if resume:
+        log.info("resume    from %s", resume)
+    elif config.resume == "auto":
+        log.info("resume    nothing there yet, so this is a new run")
+    if config.init_from and not resume:
+        log.info("weights   from %s", config.init_from)
 
 
 # ---------------------------------------------------------------------------------------------- the command
@@ -178,27 +153,55 @@ def save_config(config: DictConfig, run_dir: Path) -> None:
 def job(config: DictConfig) -> None:
     """One job of the command line: the only one, or one of a sweep."""
     quieten()
-    if HydraConfig.get().mode == RunMode.MULTIRUN:
-        # Each job of a sweep has a folder below that of the sweep.
-        config.run_dir = HydraConfig.get().runtime.output_dir
+    sweeps = HydraConfig.get().mode == RunMode.MULTIRUN
+    if sweeps:
+        number_in_sweep(config)
     try:
         train(config)
-    except Exception:
-        if is_first_process() and (Path(config.run_dir) / "config.yaml").exists():
-            logging.getLogger("cyclegan.file").debug("%s", traceback.format_exc())
+    except EXPECTED as error:
+        text = f"{PROGRAM}: {explain(error)}{keep_traceback(config, error)}"
+        if not sweeps:
+            sys.exit(text)
+        print(text, file=sys.stderr)
+        raise  # Hydra goes on with the other jobs, and fails in the end
+    except Exception as error:
+        keep_traceback(config, error)
+        raise
+    except SystemExit as end:
+        # Lightning's answer to Ctrl-C; in the processes of further devices, too.
+        if is_first_process() and isinstance(end.__context__, KeyboardInterrupt):
+            print(f"{PROGRAM}: stopped by hand; resume=auto goes on after the last whole epoch", file=sys.stderr)
         raise
     last = Path(config.run_dir) / "checkpoints" / "last.ckpt"
-    if is_first_process() and last.exists():
-        log.info("done      cyclegan-translate --checkpoint %s --input FOLDER --output FOLDER", last)
+    if last.exists():
+        log.info("done      cyclegan-translate --checkpoint %s --input FOLDER --output FOLDER", shlex.quote(str(last)))
+
+
+def number_in_sweep(config: DictConfig) -> None:
+    """Gives each job of a sweep a folder below the sweep's and a name to match, and groups them in wandb."""
+    hydra_config = HydraConfig.get()
+    config.group = config.group or config.name
+    config.name = f"{config.name}/{hydra_config.job.num}"
+    config.run_dir = hydra_config.runtime.output_dir
+
+
+def keep_traceback(config: DictConfig, error: Exception) -> str:
+    """Adds the error's traceback to train.log, if the folder is this run's, and says so."""
+    if isinstance(error, RunError) or not is_first_process() or not (Path(config.run_dir) / "config.yaml").exists():
+        return ""
+    logging.getLogger("cyclegan.file").debug("%s", "".join(traceback.format_exception(error)))
+    return f" (traceback in {Path(config.run_dir) / 'train.log'})"
 
 
 def quieten() -> None:
-    """Keeps Lightning from repeating what the start-up lines say."""
+    """Keeps Lightning from repeating what the start-up lines say, and every process but the first from saying it."""
     import warnings
 
     from pytorch_lightning.utilities.warnings import PossibleUserWarning
 
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    for name in ("pytorch_lightning", "lightning_fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("cyclegan").setLevel(logging.INFO if is_first_process() else logging.WARNING)
     warnings.filterwarnings("ignore", category=PossibleUserWarning)
     warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)  # Lightning on newer torch
 
@@ -206,64 +209,13 @@ def quieten() -> None:
 def main() -> None:
     """The console script."""
     # Hydra then raises instead of printing, and the error can be put into the user's terms here.
-    os.environ.setdefault("HYDRA_FULL_ERROR", "1")
+    os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
         job()
-    except (HydraException, OmegaConfBaseException) as error:
-        cause = root_cause(error)
-        sys.exit(f"{PROGRAM}: {cause if isinstance(error, InstantiationException) else explain(error)}")
-    except ValueError as error:
-        sys.exit(f"{PROGRAM}: {error}")
+    except EXPECTED as error:
+        sys.exit(f"{PROGRAM}: {explain(error)}")
     except KeyboardInterrupt:
-        sys.exit(f"{PROGRAM}: stopped by hand; go on with resume=auto")
-
-
-def root_cause(error: BaseException) -> BaseException:
-    """The error that the others wrap."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return error
-
-
-def explain(error: Exception) -> str:
-    """Hydra's message, and the nearest key or option that exists."""
-    message = str(error).splitlines()[0]
-    if "Missing mandatory value" in message:
-        full_key = getattr(error, "full_key", None)
-        key = full_key if full_key and "interpolation" not in message else message.rpartition(" ")[2]
-        return f"{key} has no default: give it on the command line, {key}=..."
-    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
-        group, _, option = error.missing_cfg_file.rpartition("/")
-        options = list(error.options or [])
-        near = difflib.get_close_matches(option, options, n=1)
-        hint = f" Did you mean {group}={near[0]}?" if near else ""
-        return f"there is no {group}={option}.{hint} There are: {', '.join(sorted(options))}"
-    if isinstance(error, ConfigCompositionException):
-        key = message.partition("'")[2].partition("'")[0]
-        near = difflib.get_close_matches(key, known_keys(), n=1, cutoff=0.5)
-        hint = f" Did you mean {near[0]}?" if near else ""
-        return f"there is no key {key!r}.{hint} See all: cyclegan-train --cfg job"
-    return str(error)
-
-
-def known_keys() -> list[str]:
-    """Every key and group of the configuration as it stands without command line."""
-    from hydra import compose, initialize_config_dir
-    from hydra.core.global_hydra import GlobalHydra
-
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(conf_dir(), version_base="1.3"):
-        config = compose("train")
-    keys = [path.name for path in Path(conf_dir()).iterdir() if path.is_dir()]
-
-    def walk(node: Any, prefix: str) -> None:
-        if isinstance(node, DictConfig):
-            for key in node:
-                keys.append(f"{prefix}{key}")
-                walk(node._get_node(key), f"{prefix}{key}.")
-
-    walk(config, "")
-    return keys
+        sys.exit(f"{PROGRAM}: stopped by hand")
 
 
 if __name__ == "__main__":

@@ -13,8 +13,8 @@ from omegaconf import OmegaConf
 
 import cyclegan
 from cyclegan.checkpoint import AtomicCheckpointIO, CheckpointError, read, require_trusted
+from cyclegan.configuration import conf_dir
 from cyclegan.methods.cyclegan import CycleGAN
-from cyclegan.train import conf_dir
 
 
 def small_config() -> dict[str, Any]:

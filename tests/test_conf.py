@@ -8,9 +8,9 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
+from cyclegan.configuration import conf_dir
 from cyclegan.methods.cyclegan import CycleGAN
 from cyclegan.optim import Linear
-from cyclegan.train import conf_dir
 
 CONF = Path(conf_dir())
 FILES = sorted(path.relative_to(CONF) for path in CONF.rglob("*.yaml"))

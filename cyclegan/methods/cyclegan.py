@@ -6,7 +6,8 @@ from typing import Any, NamedTuple, Protocol, final
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from lightning_fabric.utilities.apply_func import move_data_to_device
+from torch import Tensor, distributed, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 
@@ -218,13 +219,14 @@ class CycleGAN(Translator):
             clip_each_player(optimizer, float(gradient_clip_val), gradient_clip_algorithm or "norm")
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Adds the image pools, which are no parameters."""
-        checkpoint["image_pools"] = {"a": self.pool_a.state_dict(), "b": self.pool_b.state_dict()}
+        """Adds the image pools of every device, which are no parameters."""
+        checkpoint["image_pools"] = gathered({"a": self.pool_a.state_dict(), "b": self.pool_b.state_dict()})
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Takes the image pools back."""
-        self.pool_a.load_state_dict(checkpoint["image_pools"]["a"], self.device)
-        self.pool_b.load_state_dict(checkpoint["image_pools"]["b"], self.device)
+        """Takes this device's image pools back; a device that had none takes another's."""
+        pools = checkpoint["image_pools"][self.global_rank % len(checkpoint["image_pools"])]
+        self.pool_a.load_state_dict(pools["a"], self.device)
+        self.pool_b.load_state_dict(pools["b"], self.device)
 
     # ------------------------------------------------------------------------------------ what a Translator offers
 
@@ -254,6 +256,15 @@ class CycleGAN(Translator):
                 f"the identity loss compares both domains with one generator's output, but their channels differ "
                 f"({dict(channels)}): set model.loss_weights.identity=0"
             )
+
+
+def gathered(state: dict[str, Any]) -> list[dict[str, Any]]:
+    """Every device's state, for the first one, which writes checkpoints; the others get back their own."""
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return [state]
+    states: list[Any] | None = [None] * distributed.get_world_size() if distributed.get_rank() == 0 else None
+    distributed.gather_object(move_data_to_device(state, torch.device("cpu")), states)
+    return states or [state]
 
 
 def together(network: nn.Module, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,369 @@
+"""The command line of cyclegan-train: what stands in a run folder, who may write there, and what mistakes are told."""
+
+import hashlib
+import logging
+import os
+import signal
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import yaml
+from hydra.core.global_hydra import GlobalHydra
+
+from cyclegan import train
+from tests.tiny_run import (
+    SMALL_NETWORKS,
+    STEPS_PER_EPOCH,
+    TINY,
+    StopAt,
+    StoppedError,
+    differences,
+    metrics,
+    read_checkpoint,
+    stop_at,
+)
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+class Finished(NamedTuple):
+    """What a user sees of a command that has ended."""
+
+    code: int
+    screen: str
+
+
+Command = Callable[..., Finished]
+
+
+@pytest.fixture
+def unlogged() -> Iterator[None]:
+    """Takes back what Hydra and the command do to the process's logging."""
+    names = [None, "cyclegan", "cyclegan.file", "pytorch_lightning", "lightning_fabric"]
+    loggers = [logging.getLogger(name) for name in names]
+    before = [(logger, logger.level, list(logger.handlers), logger.propagate) for logger in loggers]
+    yield
+    for logger, level, handlers, propagate in before:
+        for handler in set(logger.handlers) - set(handlers):
+            handler.close()
+        logger.setLevel(level)
+        logger.handlers, logger.propagate = handlers, propagate
+
+
+@pytest.fixture
+def command(
+    unlogged: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Command:
+    """cyclegan-train in this process, in an empty folder: as the console script, but without seconds of imports."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")  # which the command sets
+    monkeypatch.delenv("PL_GLOBAL_SEED", raising=False)  # which a run sets
+
+    def call(*words: str) -> Finished:
+        monkeypatch.setattr(sys, "argv", ["cyclegan-train", *words])
+        GlobalHydra.instance().clear()
+        code, message = 0, ""
+        try:
+            train.main()
+        except SystemExit as end:
+            # As the interpreter does it: a text goes to the screen, and the code is 1.
+            code, message = (1, end.code) if isinstance(end.code, str) else (end.code or 0, "")
+        captured = capsys.readouterr()
+        return Finished(code, captured.out + captured.err + message)
+
+    return call
+
+
+def tiny(name: str, *words: str) -> list[str]:
+    return [f"name={name}", "data.root=toy", *TINY, *SMALL_NETWORKS, *words]
+
+
+def contents(folder: Path) -> dict[str, str]:
+    """The hash of every file below the folder, by its name there."""
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+# ------------------------------------------------------------------------------------------ the run folder
+
+
+def test_the_run_folder_holds_what_is_promised(command: Command, tmp_path: Path) -> None:
+    words = tiny("mine", "callbacks.checkpointing.every_n_epochs=1")
+    brackets = "model.channels={A: 3, B: 3}"
+    done = command(*words, brackets)
+    run = tmp_path / "runs" / "mine"
+    assert done.code == 0
+    assert done.screen.splitlines()[-1] == (
+        "done      cyclegan-translate --checkpoint runs/mine/checkpoints/last.ckpt --input FOLDER --output FOLDER"
+    )
+    assert list(contents(run)) == [
+        "checkpoints/epoch=0001.ckpt",
+        "checkpoints/epoch=0002.ckpt",
+        "checkpoints/last.ckpt",
+        "config.yaml",
+        "metrics.csv",
+        "samples/epoch=0000.jpg",
+        "samples/epoch=0001.jpg",
+        "samples/epoch=0002.jpg",
+        "train.log",
+    ]
+    assert len(metrics(run)) == 2 * STEPS_PER_EPOCH
+    assert "epoch 2 of 2" in (run / "train.log").read_text()
+
+    header, text = (run / "config.yaml").read_text().split("\n", 1)
+    assert header == " ".join(["# cyclegan-train", *words, f"'{brackets}'"]), "ready to be pasted into a shell"
+    config = yaml.safe_load(text)
+    assert "${" not in text, "resolved"
+    assert config["model"]["schedule"]["total_epochs"] == 2
+    for name in ("last.ckpt", "epoch=0001.ckpt"):
+        assert read_checkpoint(run, name)["config"] == config
+
+
+def test_a_second_run_in_the_same_folder_is_refused_and_changes_nothing(command: Command, tmp_path: Path) -> None:
+    command(*tiny("mine"))
+    command(*tiny("other", "seed=1"))
+    run = tmp_path / "runs" / "mine"
+    before = contents(run)
+    elsewhere = "resume=runs/other/checkpoints/last.ckpt"
+    for words in ([], ["seed=5"], ["init_from=runs/other/checkpoints/last.ckpt"], [elsewhere]):
+        refused = command(*tiny("mine", *words))
+        assert refused == (1, refused.screen)
+        assert refused.screen == (
+            "cyclegan-train: runs/mine already holds a run. Go on with it (resume=auto), start it again from nothing "
+            "(overwrite=true), or give this one another name (name=...)"
+        )
+        assert contents(run) == before
+
+    # A checkpoint is enough to make it a run, and so is a table of figures.
+    (run / "metrics.csv").unlink()
+    assert "already holds a run" in command(*tiny("mine")).screen
+
+
+def test_overwrite_starts_again_but_keeps_the_old_run_until_the_new_one_can_begin(
+    command: Command, tmp_path: Path
+) -> None:
+    command(*tiny("mine", "callbacks.checkpointing.every_n_epochs=1"))
+    run = tmp_path / "runs" / "mine"
+    before = contents(run)
+    for mistake in (["data.source=null", "data.root=nowhere"], ["data.crop_size=18"], ["model.generator.norm=layer"]):
+        assert command(*tiny("mine", "overwrite=true", *mistake)).code == 1, mistake
+    old = contents(run)
+    assert old.pop("train.log") != before.pop("train.log"), "which says what went wrong"
+    assert old == before
+
+    assert command(*tiny("mine", "overwrite=true", "seed=3", "trainer.max_epochs=1")).code == 0
+    after = contents(run)
+    assert [name for name in after if name.startswith(("checkpoints", "samples"))] == [
+        "checkpoints/epoch=0001.ckpt",
+        "checkpoints/last.ckpt",
+        "samples/epoch=0000.jpg",
+        "samples/epoch=0001.jpg",
+    ]
+    assert before["checkpoints/epoch=0001.ckpt"] != after["checkpoints/epoch=0001.ckpt"]
+    assert len(metrics(run)) == STEPS_PER_EPOCH
+    assert "epoch 2 of 2" not in (run / "train.log").read_text()
+
+
+@pytest.mark.parametrize(
+    "mistake",
+    [
+        ["experiment=folders", "data.root=nowhere"],
+        ["data.crop_size=18"],
+        ["model.generator.blocks=-1"],
+        ["resume=gone.ckpt"],
+        ["init_from=gone.ckpt"],
+    ],
+    ids=lambda words: words[-1],
+)
+def test_a_run_that_cannot_begin_is_not_in_the_way_of_the_next(
+    command: Command, tmp_path: Path, mistake: list[str]
+) -> None:
+    words = [word for word in tiny("mine") if not (mistake[0] == "experiment=folders" and word.startswith("data."))]
+    failed = command(*words, *mistake)
+    assert failed.code == 1
+    assert len(failed.screen.splitlines()) == 1, "one line, and no traceback"
+    assert contents(tmp_path / "runs" / "mine") == {}
+    assert not (tmp_path / "toy").exists(), "nothing is drawn for a run that is refused"
+    assert command(*tiny("mine", "trainer.max_epochs=1")).code == 0
+
+
+def test_a_run_that_fails_on_its_way_says_so_in_a_line_and_why_in_its_log(command: Command, tmp_path: Path) -> None:
+    command(*tiny("first", "trainer.max_epochs=1"))
+    broken = tmp_path / "toy" / "trainB" / "0003.png"
+    broken.write_bytes(b"no picture")
+    failed = command(*tiny("mine", "trainer.max_epochs=1"))
+    assert failed.code == 1
+    assert "Traceback" not in failed.screen
+    assert "Error executing job" not in failed.screen
+    last = failed.screen.splitlines()[-1]
+    assert last.startswith("cyclegan-train: ")
+    assert "toy/trainB/0003.png" in last
+    assert last.endswith(" (traceback in runs/mine/train.log)")
+    written = (tmp_path / "runs" / "mine" / "train.log").read_text()
+    assert "Traceback (most recent call last)" in written
+    assert "ImageError" in written
+    # A defect is another matter: its traceback belongs on the screen, and in the log too.
+    with pytest.raises(StoppedError):
+        command(*tiny("cut", "data.root=toy2", *stop_at("on_train_batch_start", 1)))
+    assert "StoppedError" in (tmp_path / "runs" / "cut" / "train.log").read_text()
+
+
+def test_ctrl_c_ends_with_a_line_that_says_how_to_go_on(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(StopAt, "stop", interrupt)
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        stopped = command(*tiny("mine", *stop_at("on_train_batch_start", STEPS_PER_EPOCH + 1)))
+    finally:
+        signal.signal(signal.SIGINT, handler)  # Lightning turns a second Ctrl-C off
+    assert stopped.code == 1
+    assert stopped.screen.splitlines()[-1] == (
+        "cyclegan-train: stopped by hand; resume=auto goes on after the last whole epoch"
+    )
+    assert command(*tiny("mine", "resume=auto")).code == 0
+    assert len(metrics(tmp_path / "runs" / "mine")) == 2 * STEPS_PER_EPOCH
+
+
+# ------------------------------------------------------------------------------------------ mistakes
+
+
+MISTAKES = {
+    "trainer.max_epoch=3": "'trainer.max_epoch'. Did you mean trainer.max_epochs? See all: cyclegan-train --cfg job",
+    "modle=cyclegan": "no key 'modle'. Did you mean model?",
+    "model.loss_weights.idt=1": "no key 'model.loss_weights.idt'",
+    "generator=unet128 model.generator.blocks=3": "'model.generator.blocks'. Did you mean model.generator.downs?",
+    "generator=resnet7": "no generator=resnet7. Did you mean generator=resnet9? There are: encoder_decoder, ",
+    "experiment=folders": "data.root has no default: give it on the command line, data.root=...",
+    "experiment=folders data.root=nowhere": "no folder nowhere/trainA: nowhere does not exist; pass the folder that",
+    "data.crop_size=63 discriminator=pixel": "data.crop_size is 63, but these networks take multiples of 4 from 8 on; "
+    "the nearest is data.crop_size=64, with data.load_size=64 or more",
+    # Here it is the discriminator that needs more than the generator.
+    "data.crop_size=16 discriminator=strided": "is 16, but these networks take multiples of 4 from 32 on; the nearest "
+    "is data.crop_size=32, with data.load_size=32 or more",
+    "data.source.train=1 data.load_size=64 data.crop_size=72": "crop_size 72 does not fit into load_size 64: "
+    "set data.load_size=72 or more",
+    "model.generator.norm=layer": "norm is 'layer'; it must be one of instance, batch, none",
+    "model.generator.blocks=-1": "blocks is -1; it must be 0 or more",
+    "model.pool_size=-2": "pool_size is -2; it counts images, so it is 0 (no pool) or more",
+    "schedule=linear trainer.max_epochs=-1": "no end to fall to: set trainer.max_epochs, or choose schedule=constant",
+    "trainer.accelerator=quantum": "quantum",
+    "name=it's": 'cannot read "name=it\'s" as key=value; a value with special characters takes quotes of its own',
+}
+
+
+@pytest.mark.parametrize(("words", "told"), MISTAKES.items(), ids=MISTAKES.keys())
+def test_a_mistake_is_told_in_a_line_with_what_was_found_and_the_remedy(
+    command: Command, tmp_path: Path, words: str, told: str
+) -> None:
+    answer = command("logger=csv", "name=mine", *words.split())
+    assert answer.code == 1
+    (line,) = answer.screen.splitlines()
+    assert line.startswith("cyclegan-train: ")
+    assert told in line
+    assert contents(tmp_path / "runs") == {}
+
+
+# ------------------------------------------------------------------------------------------ sweeps
+
+
+def test_every_job_of_a_sweep_has_a_folder_a_name_and_a_seed(command: Command, tmp_path: Path) -> None:
+    # Even if all are told to share one.
+    assert command("-m", *tiny("pair", "seed=1,2", "trainer.max_epochs=1", "run_dir=shared")).code == 0
+    sweep = tmp_path / "runs" / "pair"
+    assert sorted(path.name for path in sweep.iterdir()) == ["0", "1", "multirun.yaml"]
+    weights = []
+    for number, seed in {"0": 1, "1": 2}.items():
+        config = yaml.safe_load((sweep / number / "config.yaml").read_text())
+        assert (config["seed"], config["data"]["seed"], config["model"]["seed"]) == (seed, seed, seed)
+        assert (config["name"], config["group"]) == (f"pair/{number}", "pair")
+        assert len(metrics(sweep / number)) == STEPS_PER_EPOCH
+        assert (sweep / number / "train.log").read_text().count("epoch 1 of 1") == 1
+        weights.append(read_checkpoint(sweep / number)["state_dict"])
+    assert differences(*weights) != []
+
+    # A second sweep is refused job by job, each with its reason.
+    before = contents(sweep)
+    refused = command("-m", *tiny("pair", "seed=1,2", "trainer.max_epochs=1"))
+    assert refused.code == 1
+    for number in "01":
+        assert f"runs/pair/{number} already holds a run" in refused.screen
+    assert {k: v for k, v in contents(sweep).items() if k != "multirun.yaml"} == {
+        k: v for k, v in before.items() if k != "multirun.yaml"
+    }
+
+
+def test_a_sweep_on_several_devices_is_refused(command: Command, tmp_path: Path) -> None:
+    refused = command("-m", *tiny("pair", "seed=1,2", "trainer.devices=2", "trainer.strategy=ddp"))
+    assert refused.code == 1
+    assert "a sweep (-m) trains on one device: on 2, the processes that Lightning adds" in refused.screen
+    assert "Take trainer.devices=1, or start the jobs one by one without -m" in refused.screen
+    assert list(contents(tmp_path / "runs")) == ["pair/multirun.yaml"]
+
+
+# ------------------------------------------------------------------------------------------ the doors
+
+
+def python(*words: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *words],
+        cwd=folder,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--cfg", "job"], ["trainer.max_epoch=3"]], ids=" ".join)
+def test_what_trains_nothing_does_not_wait_for_torch(tmp_path: Path, words: list[str]) -> None:
+    program = (
+        "import sys\n"
+        "sys.modules['torch'] = None  # an import of it now raises\n"
+        f"sys.argv = ['cyclegan-train', *{words}]\n"
+        "from cyclegan.train import main\n"
+        "main()\n"
+    )
+    answer = python("-c", program, folder=tmp_path)
+    expected = {"--help": "generator: encoder_decoder", "--cfg": "max_epochs: ", "trainer.max_epoch=3": "max_epochs?"}
+    assert expected[words[0]] in answer.stdout + answer.stderr
+    assert answer.returncode == (words[0].startswith("trainer")), answer.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_module_is_the_console_script(tmp_path: Path) -> None:
+    words = ("--cfg", "job", "experiment=horse2zebra", "seed=7")
+    module = python("-m", "cyclegan.train", *words, folder=tmp_path)
+    script = python(str(Path(sys.executable).with_name("cyclegan-train")), *words, folder=tmp_path)
+    assert module.returncode == script.returncode == 0
+    assert yaml.safe_load(module.stdout)["seed"] == 7
+    assert module.stdout == script.stdout
+
+
+@pytest.mark.slow
+def test_the_wheel_brings_its_configuration_along(tmp_path: Path) -> None:
+    pytest.importorskip("hatchling")
+    program = "import sys\nfrom hatchling.build import build_wheel\nprint(build_wheel(sys.argv[1]))"
+    built = python("-c", program, str(tmp_path), folder=REPOSITORY)
+    assert built.returncode == 0, built.stderr
+    with zipfile.ZipFile(tmp_path / built.stdout.split()[-1]) as wheel:
+        names = set(wheel.namelist())
+        wheel.extractall(tmp_path / "installed")
+    files = {str(path.relative_to(REPOSITORY)) for path in (REPOSITORY / "conf").rglob("*.yaml")}
+    assert {f"cyclegan/{name}" for name in files} <= names
+    assert not [name for name in names if name.startswith(("tests/", "conf/")) or "/runs/" in name]
+
+    show = "import sys, cyclegan.train as t\nprint(t.conf_dir())\nsys.argv[1:] = ['--cfg', 'job']\nt.main()"
+    answer = python("-c", show, folder=tmp_path, PYTHONPATH=str(tmp_path / "installed"))
+    conf, text = answer.stdout.split("\n", 1)
+    assert conf == str(tmp_path / "installed" / "cyclegan" / "conf")
+    assert yaml.safe_load(text)["name"] == "toy"

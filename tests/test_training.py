@@ -1,0 +1,208 @@
+"""Whole runs: stopped and resumed, extended, begun from other weights, and in every variant that YAML can choose."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+
+import cyclegan
+from cyclegan import images
+from cyclegan.checkpoint import CheckpointError
+from cyclegan.configuration import conf_dir
+from cyclegan.data.index import find_pictures
+from cyclegan.known_answer import psnr
+from cyclegan.run_folder import RunError
+from cyclegan.train import train
+from tests.tiny_run import (
+    STEPS_PER_EPOCH,
+    StoppedError,
+    composed,
+    differences,
+    metrics,
+    rates,
+    read_checkpoint,
+    stop_at,
+)
+
+pytestmark = pytest.mark.usefixtures("quiet")
+
+RATES = "+callbacks.rates={_target_: tests.tiny_run.Rates}"
+# Pools of three are full in the second batch, so later ones depend on the pools' random numbers too.
+FOUR_EPOCHS = ("trainer.max_epochs=4", "model.pool_size=3", "callbacks.checkpointing.every_n_epochs=2")
+
+
+@pytest.fixture
+def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PL_GLOBAL_SEED", raising=False)  # which a run sets
+    monkeypatch.setattr("sys.argv", ["cyclegan-train"])
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("data") / "toy"
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Path:
+    """The folder of a run of four epochs that nothing disturbed."""
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    train(composed(folder, root, *FOUR_EPOCHS))
+    return folder
+
+
+def assert_same_end(one: Path, other: Path) -> None:
+    """The last checkpoints hold the same, bit for bit: weights, optimiser, rates, pools, positions, random numbers."""
+    first, second = read_checkpoint(one), read_checkpoint(other)
+    for entry in ("state_dict", "optimizer_states", "lr_schedulers", "image_pools", "random_state", "UnpairedData"):
+        assert first[entry], f"{entry} is what this test is about"
+    del first["config"], second["config"]  # which say how each was started
+    assert differences(first, second) == []
+    assert metrics(one) == metrics(other)
+
+
+@pytest.mark.parametrize(
+    ("hook", "step"),
+    [("on_train_epoch_start", 2 * STEPS_PER_EPOCH), ("on_train_batch_start", 2 * STEPS_PER_EPOCH + 2)],
+    ids=["between two epochs", "within an epoch"],
+)
+def test_a_run_cut_off_and_resumed_ends_as_if_nothing_had_been(
+    whole: Path, root: Path, tmp_path: Path, hook: str, step: int
+) -> None:
+    with pytest.raises(StoppedError):
+        train(composed(tmp_path, root, *FOUR_EPOCHS, *stop_at(hook, step)))
+    assert read_checkpoint(tmp_path)["epoch"] == 1
+    assert len(metrics(tmp_path)) == step, "a row a batch: those after the checkpoint will be written again"
+
+    trainer = train(composed(tmp_path, root, *FOUR_EPOCHS, "resume=auto"))
+    assert (trainer.current_epoch, trainer.global_step) == (4, 4 * STEPS_PER_EPOCH)
+    assert_same_end(tmp_path, whole)
+    assert [row["images_seen"] for row in metrics(tmp_path)] == [2.0 * n for n in range(1, 13)]
+
+
+def test_resuming_is_exact_where_torchs_own_random_numbers_matter(root: Path, tmp_path: Path) -> None:
+    # Dropout and the points of the gradient penalty are drawn from them.
+    overrides = ("generator=unet128", "adversarial=wasserstein")
+    train(composed(tmp_path / "whole", root, *overrides))
+    with pytest.raises(StoppedError):
+        train(composed(tmp_path / "cut", root, *overrides, *stop_at("on_train_epoch_start", STEPS_PER_EPOCH)))
+    train(composed(tmp_path / "cut", root, *overrides, "resume=auto"))
+    assert_same_end(tmp_path / "cut", tmp_path / "whole")
+
+
+def test_resume_takes_a_path_also_into_another_folder(whole: Path, root: Path, tmp_path: Path) -> None:
+    kept = whole / "checkpoints" / "epoch=0002.ckpt"
+    train(composed(tmp_path, root, *FOUR_EPOCHS, f"resume={kept}".replace("epoch=", "epoch\\=")))
+    assert differences(read_checkpoint(tmp_path)["state_dict"], read_checkpoint(whole)["state_dict"]) == []
+    assert metrics(tmp_path) == metrics(whole)[2 * STEPS_PER_EPOCH :]
+
+
+def test_a_run_that_is_extended_follows_its_new_plan(root: Path, tmp_path: Path) -> None:
+    rate = "model.optimizer.lr=2e-4"
+    first = train(composed(tmp_path, root, "trainer.max_epochs=2", rate, RATES))
+    # Linear over two epochs: one constant, then 1 - 1/2.
+    assert rates(first) == pytest.approx([2e-4, 1e-4])
+    second = train(composed(tmp_path, root, "trainer.max_epochs=6", rate, RATES, "resume=auto"))
+    # Over six: three constant (epochs 0 to 2), then 3/4, 1/2, 1/4. The epochs 0 and 1 are done.
+    assert rates(second) == pytest.approx([2e-4, 1.5e-4, 1e-4, 0.5e-4])
+    assert (second.current_epoch, second.global_step) == (6, 6 * STEPS_PER_EPOCH)
+    assert len(metrics(tmp_path)) == 6 * STEPS_PER_EPOCH
+
+
+def test_a_finished_run_resumed_says_that_nothing_is_left(
+    whole: Path, root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    train(composed(tmp_path, root, "trainer.max_epochs=2"))
+    before = read_checkpoint(tmp_path)["state_dict"]
+    with caplog.at_level("INFO", "cyclegan.train"):
+        train(composed(tmp_path, root, "trainer.max_epochs=2", "resume=auto"))
+    assert "nothing left to do; to go on, give more epochs than trainer.max_epochs=2" in caplog.messages
+    assert differences(before, read_checkpoint(tmp_path)["state_dict"]) == []
+    with pytest.raises(RunError, match=r"You restored a checkpoint .* but you have set Trainer\(max_epochs=2\)"):
+        train(composed(tmp_path / "fewer", root, "trainer.max_epochs=2", f"resume={whole / 'checkpoints/last.ckpt'}"))
+
+
+def test_resume_auto_begins_where_there_is_nothing_and_a_missing_checkpoint_is_an_error(
+    root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO", "cyclegan.train"):
+        trainer = train(composed(tmp_path, root, "trainer.max_epochs=1", "resume=auto"))
+    assert trainer.global_step == STEPS_PER_EPOCH
+    assert [m for m in caplog.messages if "new run" in m] == ["resume    nothing there yet, so this is a new run"]
+    with pytest.raises(RunError, match=r"resume=gone\.ckpt: there is no such file. resume=auto takes the latest in"):
+        train(composed(tmp_path, root, "resume=gone.ckpt"))
+
+
+def test_init_from_takes_the_weights_and_nothing_else(whole: Path, root: Path, tmp_path: Path) -> None:
+    last = whole / "checkpoints" / "last.ckpt"
+    # Without a rate the weights stay what they were at the start.
+    begun = train(composed(tmp_path / "begun", root, f"init_from={last}", "model.optimizer.lr=0.0"))
+    assert differences(read_checkpoint(tmp_path / "begun")["state_dict"], read_checkpoint(whole)["state_dict"]) == []
+    assert (begun.current_epoch, begun.global_step) == (2, 2 * STEPS_PER_EPOCH)
+    assert metrics(tmp_path / "begun")[0]["images_seen"] == 2
+
+
+@pytest.mark.parametrize("key", ["resume", "init_from"])
+def test_weights_of_other_networks_are_refused_before_anything_is_written(
+    whole: Path, root: Path, tmp_path: Path, key: str
+) -> None:
+    last = whole / "checkpoints" / "last.ckpt"
+    with pytest.raises(RunError, match=r"last\.ckpt do not fit these networks: give the generator and discriminator"):
+        train(composed(tmp_path, root, f"{key}={last}", "generator=unet128"))
+    (tmp_path / "cut.ckpt").write_bytes(last.read_bytes()[:1000])
+    with pytest.raises(CheckpointError, match=r"cut\.ckpt .1000 bytes. is damaged"):
+        train(composed(tmp_path / "new", root, f"{key}={tmp_path / 'cut.ckpt'}"))
+    assert [path.name for path in tmp_path.iterdir()] == ["cut.ckpt"]
+
+
+VARIANTS = {
+    "batch norm": ("generator=encoder_decoder", "model.discriminator.norm=batch"),
+    "vanilla": ("adversarial=vanilla",),
+    "hinge": ("adversarial=hinge",),
+    "wasserstein": ("adversarial=wasserstein",),
+    "unet": ("generator=unet128",),
+    "pixel": ("discriminator=pixel",),
+    "ema": ("callbacks=ema", "callbacks.ema.decay=0.5"),
+    "bf16": ("trainer.precision=bf16-mixed",),
+    "accumulation": ("trainer.accumulate_grad_batches=2",),
+    "clipping": ("trainer.gradient_clip_val=0.5",),
+    "resize and cosine": ("generator=resnet9_resize", "schedule=cosine", "optimizer=adamw", "init=orthogonal"),
+}
+
+
+@pytest.mark.parametrize("overrides", VARIANTS.values(), ids=VARIANTS.keys())
+def test_every_variant_trains(root: Path, tmp_path: Path, overrides: tuple[str, ...]) -> None:
+    train(composed(tmp_path / "still", root, *overrides, "trainer.max_epochs=1", "model.optimizer.lr=0.0"))
+    trainer = train(composed(tmp_path / "run", root, *overrides))
+    before, after = (read_checkpoint(tmp_path / name)["state_dict"] for name in ("still", "run"))
+    weights = dict(trainer.lightning_module.named_parameters())
+    assert [name for name in weights if torch.equal(before[name], after[name])] == [], "every weight moves"
+    assert all(torch.isfinite(value).all() for value in after.values())
+    assert len(weights) > 10
+    # Accumulation makes two steps of an epoch's three batches: 2 + 1.
+    assert trainer.global_step == 2 * (2 if "accumulate" in overrides[0] else STEPS_PER_EPOCH)
+
+
+def test_a_few_dozen_steps_lower_the_cycle_loss(root: Path, tmp_path: Path) -> None:
+    train(composed(tmp_path, root, "trainer.max_epochs=16", "schedule=constant", "model.optimizer.lr=2e-3"))
+    cycle = [row["train/cycle_a"] + row["train/cycle_b"] for row in metrics(tmp_path)]
+    assert len(cycle) == 48
+    assert sum(cycle[-6:]) < 0.7 * sum(cycle[:6])
+
+
+@pytest.mark.slow
+def test_the_toy_experiment_learns_its_known_answers(tmp_path: Path) -> None:
+    """A quarter of its epochs; the zebras' stripes have a known place, so a translation has a right answer."""
+    overrides = ["experiment=toy", "trainer.max_epochs=2", "logger=csv", f"run_dir={tmp_path}"]
+    with initialize_config_dir(conf_dir(), version_base="1.3"):
+        train(compose("train", [*overrides, f"data.root={tmp_path / 'toy'}"]))
+    translator = cyclegan.load(tmp_path / "checkpoints" / "last.ckpt")
+    pictures = {}
+    for domain in "AB":
+        files = find_pictures(tmp_path / "toy", "test", domain)
+        pictures[domain] = torch.stack([images.to_tensor(images.read(file)) for file in files])
+    for source, target in (("A", "B"), ("B", "A")):
+        with torch.no_grad():
+            translated = translator.translate(pictures[source], source, target)
+        gain = psnr(translated, pictures[target]).mean() - psnr(pictures[source], pictures[target]).mean()
+        assert gain > 2, f"{source} to {target}: {gain:.1f} dB over copying the input"
