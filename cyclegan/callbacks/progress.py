@@ -1,6 +1,7 @@
 """One progress bar for the whole run, counted in images."""
 
 import logging
+import shutil
 import sys
 import time
 from typing import Any
@@ -14,6 +15,7 @@ from cyclegan.callbacks.position import images_seen, total_images
 log = logging.getLogger(__name__)
 
 REFRESH_SECONDS = 0.5
+UNKNOWN_SIZE = {"ncols": 120, "nrows": 24}
 
 
 class RunProgress(ProgressBar):
@@ -42,14 +44,10 @@ class RunProgress(ProgressBar):
         seen = images_seen(trainer)
         self._start = (time.monotonic(), seen)
         if self._enabled and sys.stderr.isatty():
-            self._bar = tqdm(
-                total=total_images(trainer),
-                initial=seen,
-                unit="img",
-                dynamic_ncols=True,
-                smoothing=0.05,
-                leave=True,
-            )
+            # Some terminals, of containers for one, say that they have no size; tqdm would show nothing there.
+            sized = shutil.get_terminal_size((0, 0)).columns > 0
+            size: dict[str, Any] = {"dynamic_ncols": True} if sized else UNKNOWN_SIZE
+            self._bar = tqdm(total=total_images(trainer), initial=seen, unit="img", smoothing=0.05, **size)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int

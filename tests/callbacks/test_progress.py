@@ -2,8 +2,11 @@
 
 import io
 import logging
+import os
+import pty
 import re
 import sys
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -66,6 +69,29 @@ def test_on_a_terminal_a_bar_counts_the_images_of_the_whole_run(
     assert "img" in last
     assert summed(trainer) in last
     assert screen.getvalue().endswith("\n")
+
+
+def test_a_terminal_that_says_no_size_shows_the_bar_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, theirs = pty.openpty()  # a real one: its size is 0 × 0, as in a container
+    shown: list[bytes] = []
+    reader = threading.Thread(target=lambda: shown.extend(iter(lambda: read_until_closed(ours), b"")))
+    reader.start()
+    monkeypatch.delenv("COLUMNS", raising=False)
+    monkeypatch.setattr(sys, "__stdout__", os.fdopen(theirs, "w", closefd=False))
+    with os.fdopen(theirs, "w") as stream:
+        monkeypatch.setattr(sys, "stderr", stream)
+        fit_toy(small_cyclegan(), toy_data(tmp_path / "toy"), RunProgress())
+    reader.join()
+    os.close(ours)
+    assert "6/6 [" in b"".join(shown).decode()
+
+
+def read_until_closed(descriptor: int) -> bytes:
+    """The next bytes; none once the other end is closed, which Linux tells by an error."""
+    try:
+        return os.read(descriptor, 4096)
+    except OSError:
+        return b""
 
 
 def test_a_resumed_bar_starts_where_the_run_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
