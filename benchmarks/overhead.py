@@ -2,7 +2,8 @@
 
 Both train at 128², batch 1, in one process, taking turns. The networks are small by default: the shorter the step,
 the more the rest counts. The run has everything that is on by default (data from JPEG files with workers,
-metrics.csv, wandb offline, sample grids, checkpoints); the bare step is forward, backward and Adam in a loop of five lines.
+metrics.csv, wandb offline, sample grids, checkpoints); the bare step is forward, backward and
+Adam in a short loop.
 The time of a run is taken from its first batch to the end of its last epoch, grids and checkpoints included.
 
 python benchmarks/overhead.py
