@@ -37,7 +37,7 @@ format: $(STAMP) ## format and mend what ruff can
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-bench: $(STAMP) ## the quick benchmarks; benchmarks/README.md has all of them
+bench: $(STAMP) ## start-up and trainer overhead, about ten minutes; benchmarks/README.md has the rest
 	@$(BIN)/python benchmarks/startup.py
 	@$(BIN)/python benchmarks/overhead.py
 
