@@ -27,8 +27,9 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 from PIL import Image
 
+from cyclegan.assembly import assemble_trainer
 from cyclegan.configuration import conf_dir
-from cyclegan.train import assemble_trainer, quieten
+from cyclegan.train import quieten
 
 SMALL = ("generator=resnet3_small", "discriminator=patchgan_small")
 

@@ -1,6 +1,7 @@
-"""Checkpoints: a plain file that carries its own configuration, written atomically and read without running code."""
+"""Checkpoints: plain files that carry their own configuration, read without running code."""
 
 import importlib
+import logging
 import os
 import pickle
 from collections.abc import Iterable, Iterator
@@ -8,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import hydra.utils
-import pytorch_lightning as pl
 import torch
-from lightning_fabric.plugins import CheckpointIO
 
+from cyclegan.integrity import damage
 from cyclegan.methods.translator import Translator
+
+log = logging.getLogger(__name__)
 
 TRUSTED_PACKAGES = ("cyclegan.methods", "cyclegan.networks", "cyclegan.losses", "cyclegan.optim")
 TRUSTED_NAMES = (
@@ -29,84 +31,6 @@ class CheckpointError(ValueError):
     """A checkpoint that is missing, damaged, foreign or unsafe; the text says which, and what to do."""
 
 
-# ---------------------------------------------------------------------------------------------- writing
-
-
-class EmbedConfig(pl.Callback):
-    """Puts the resolved configuration of the run into every checkpoint, so that the file is enough to use it.
-
-    Args:
-        config: plain dictionaries, lists, strings and numbers.
-    """
-
-    def __init__(self, config: dict[str, Any]) -> None:
-        self.config = config
-
-    def on_save_checkpoint(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
-        """Adds the entry `config`."""
-        checkpoint["config"] = self.config
-
-
-class RandomState(pl.Callback):
-    """Keeps torch's random numbers in every checkpoint, which dropout and the gradient penalty draw from.
-
-    Image order, augmentation and image pools have random numbers of their own.
-    """
-
-    def on_save_checkpoint(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
-        """Adds the entry `random_state`, by the kind of device."""
-        checkpoint["random_state"] = {"cpu": torch.get_rng_state()}
-        if pl_module.device.type == "cuda":
-            checkpoint["random_state"]["cuda"] = torch.cuda.get_rng_state(pl_module.device)
-
-    def on_load_checkpoint(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
-        """Goes on with the random numbers of the run that saved them, as far as the device is of the same kind."""
-        state = checkpoint.get("random_state", {})
-        if "cpu" in state:
-            torch.set_rng_state(state["cpu"])
-        if "cuda" in state and pl_module.device.type == "cuda":
-            torch.cuda.set_rng_state(state["cuda"], pl_module.device)
-
-
-class AtomicCheckpointIO(CheckpointIO):
-    """Writes beside the target, syncs and renames, so that a file with a checkpoint's name is always whole."""
-
-    def save_checkpoint(
-        self, checkpoint: dict[str, Any], path: str | os.PathLike[str], storage_options: Any | None = None
-    ) -> None:
-        """Writes `checkpoint` to `path`; whatever stood there stays until the new file is complete."""
-        target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = target.with_name(f".{target.name}.{os.getpid()}.part")
-        try:
-            with unfinished.open("wb") as file:
-                torch.save(checkpoint, file)
-                file.flush()
-                os.fsync(file.fileno())
-            unfinished.replace(target)
-        finally:
-            unfinished.unlink(missing_ok=True)
-
-    def load_checkpoint(
-        self, path: str | os.PathLike[str], map_location: Any | None = None, weights_only: bool | None = None
-    ) -> dict[str, Any]:
-        """Reads tensors and plain Python values only, whatever `weights_only` says."""
-        return read(path)
-
-    def remove_checkpoint(self, path: str | os.PathLike[str]) -> None:
-        """Deletes a checkpoint that may be gone already."""
-        Path(path).unlink(missing_ok=True)
-
-
-# ---------------------------------------------------------------------------------------------- reading
-
-
 def read(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Reads a checkpoint onto the CPU, tensors and plain Python values only.
 
@@ -116,6 +40,11 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
     file = Path(path)
     if not file.is_file():
         raise CheckpointError(f"no checkpoint at {file}{_others_nearby(file)}")
+    broken = damage(file)
+    if broken:
+        raise CheckpointError(
+            f"{file} is damaged or is no checkpoint: {broken}. Take an earlier one from the same folder."
+        )
     try:
         checkpoint = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -131,6 +60,52 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
     if not isinstance(checkpoint, dict):
         raise CheckpointError(f"{file} holds a {type(checkpoint).__name__}, not a checkpoint of cyclegan-train")
     return checkpoint
+
+
+def newest_intact(folder: Path) -> tuple[Path, dict[str, Any]] | None:
+    """Finds where a run can go on: its newest checkpoint that can be read. Says which it passed over, and why.
+
+    Returns:
+        the file and what is in it; None if there is no checkpoint at all.
+
+    Raises:
+        CheckpointError: there are checkpoints, but none can be read.
+    """
+    reasons = []
+    for path in by_age(folder):
+        try:
+            found = read(path)
+        except CheckpointError as error:
+            reasons.append(str(error))
+            log.info("resume    passed over: %s", error)
+        else:
+            return path, found
+    if reasons:
+        listed = "".join(f"\n  {reason}" for reason in reasons)
+        raise CheckpointError(
+            f"none of the {len(reasons)} checkpoints in {folder} can be read, so nothing was begun and nothing was "
+            f"changed. Bring one back from a copy, or start again from nothing (overwrite=true).{listed}"
+        )
+    return None
+
+
+def by_age(folder: Path) -> list[Path]:
+    """The checkpoints of a run, newest first: `last`, those named by images, those named by epochs.
+
+    A file with several names stands there once.
+    """
+    names = [folder / "last.ckpt", *rolling(folder), *sorted(folder.glob("epoch=*.ckpt"), reverse=True)]
+    found: dict[tuple[int, int], Path] = {}
+    for path in names:
+        if path.is_file():
+            status = path.stat()
+            found.setdefault((status.st_dev, status.st_ino), path)
+    return list(found.values())
+
+
+def rolling(folder: Path) -> list[Path]:
+    """The checkpoints that are named by images seen, newest first."""
+    return sorted(folder.glob("images=*.ckpt"), reverse=True)
 
 
 def load_translator(path: str | os.PathLike[str], trust: Iterable[str] = ()) -> Translator:

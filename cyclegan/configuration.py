@@ -1,6 +1,7 @@
-"""Where the configuration lies, and what is wrong with one, in the user's terms."""
+"""Where the configuration lies, how the command line is written, and what is wrong with it, in the user's terms."""
 
 import difflib
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,57 @@ def explain(error: Exception) -> str:
         hint = f" Did you mean {near[0]}?" if near else ""
         return f"there is no key {key!r}.{hint} See all: cyclegan-train --cfg job"
     return str(error)
+
+
+PATH_WORD = re.compile(r"(resume|init_from)=(.*)", re.DOTALL)
+MAPPING_ENTRY = re.compile(r"\s*(\w+)\s*:\s*([^{}]*?)\s*")
+ESCAPE = re.compile(r"\\[\\()\[\]{}:=, \t]")
+
+
+def quoted(words: list[str]) -> list[str]:
+    """The command line with the paths of checkpoints so written that Hydra takes them.
+
+    Hydra stumbles over `resume=runs/x/checkpoints/epoch=0010.ckpt`, among others. A value of `resume` or `init_from`
+    that it would not read as the very same text is put between quotes. As they are stay null, what has quotes or
+    backslashes of its own that Hydra understands, and all other words. In a mapping (`init_from={gen_ab: a.ckpt}`)
+    each path is treated by itself, and so it is in a sweep, where a comma stands between them.
+    """
+    sweeps = not {"-m", "--multirun", "hydra.mode=MULTIRUN"}.isdisjoint(words)
+    return [_with_quotes(word, sweeps) for word in words]
+
+
+def _with_quotes(word: str, sweeps: bool) -> str:
+    parts = PATH_WORD.fullmatch(word)
+    if parts is None or _is_understood(word, sweeps):
+        return word
+    key, value = parts.groups()
+    if value.startswith("{") and value.endswith("}"):
+        entries = [MAPPING_ENTRY.fullmatch(entry) for entry in value[1:-1].split(",")]
+        paths = [f"{entry[1]}: {_quote(entry[2])}" for entry in entries if entry]
+        return f"{key}={{{', '.join(paths)}}}" if len(paths) == len(entries) else word
+    return f"{key}={','.join(map(_quote, value.split(',') if sweeps else [value]))}"
+
+
+def _is_understood(word: str, sweeps: bool) -> bool:
+    """Whether Hydra reads the value as it stands there, or as something that was written for it."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    try:
+        override = OverridesParser.create().parse_override(word)
+    except HydraException:
+        return False
+    text = word.partition("=")[2]
+    if override.is_sweep_override():
+        return sweeps or text[:1] in {"'", '"'}
+    value = override.value()
+    as_written = text[:1] in {"'", '"'} or ESCAPE.search(text) is not None
+    return value is None or isinstance(value, dict) or value == text or as_written
+
+
+def _quote(path: str) -> str:
+    from hydra.core.override_parser.types import Quote, QuotedString
+
+    return path if _is_understood(f"resume={path}", sweeps=False) else QuotedString(path, Quote.single).with_quotes()
 
 
 def known_keys(words: list[str]) -> set[str]:

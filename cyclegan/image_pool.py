@@ -45,6 +45,10 @@ class ImagePool:
         earlier, self._images[slot] = self._images[slot], image.clone()
         return earlier
 
+    def reseed(self, seed: int) -> None:
+        """Begins other random numbers, such as those of another device."""
+        self._rng.manual_seed(seed)
+
     def state_dict(self) -> dict[str, Tensor | list[Tensor]]:
         """The stored images and the random state, for a checkpoint."""
         return {"images": list(self._images), "rng": self._rng.get_state()}

@@ -5,27 +5,26 @@ import shlex
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 
 class RunError(ValueError):
     """A run that cannot begin as asked; the text says why and what to do."""
 
 
-def claim(run_dir: Path, resume: str | None, overwrite: bool) -> Path | None:
-    """Settles what may happen to a folder that perhaps holds a run.
-
-    Returns:
-        the checkpoint to go on from, or None for a new run.
+def claim(run_dir: Path, resume: str | None, overwrite: bool) -> None:
+    """Settles that a run may write into a folder that perhaps holds one.
 
     Raises:
         RunError: the folder holds a run that this one would write over unasked, or there is no such checkpoint.
     """
     checkpoints = run_dir / "checkpoints"
     if resume == "auto":
-        found = [checkpoints / "last.ckpt", *sorted(checkpoints.glob("epoch=*.ckpt"), reverse=True)]
-        return next((path for path in found if path.is_file()), None)
+        return
     start = Path(resume) if resume else None
     if start and not start.is_file():
         raise RunError(f"resume={start}: there is no such file. resume=auto takes the latest in {checkpoints}")
@@ -37,7 +36,6 @@ def claim(run_dir: Path, resume: str | None, overwrite: bool) -> Path | None:
             f"{run_dir} already holds a run. Go on with it (resume=auto), start it again from nothing "
             "(overwrite=true), or give this one another name (name=...)"
         )
-    return start
 
 
 def clear(run_dir: Path) -> None:
@@ -51,6 +49,21 @@ def clear(run_dir: Path) -> None:
 def is_first_process() -> bool:
     """Whether this is the process that the user started, not one that Lightning added for another device."""
     return all(os.environ.get(name, "0") == "0" for name in ("LOCAL_RANK", "RANK", "SLURM_PROCID"))
+
+
+def earlier_config(run_dir: Path) -> dict[str, Any]:
+    """The config.yaml of the run that the folder holds; empty if there is none that can be read."""
+    try:
+        found = OmegaConf.to_container(OmegaConf.load(run_dir / "config.yaml"))
+    except (OSError, YAMLError, OmegaConfBaseException):
+        return {}
+    return {str(key): value for key, value in found.items()} if isinstance(found, dict) else {}
+
+
+def added_by_lightning() -> bool:
+    """Whether Lightning added this process for another device, and watches how it ends."""
+    started_outside = "TORCHELASTIC_RUN_ID" in os.environ or os.environ.get("SLURM_PROCID", "0") != "0"
+    return not is_first_process() and not started_outside
 
 
 def save_config(config: DictConfig, run_dir: Path) -> None:

@@ -17,16 +17,21 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from cyclegan.configuration import conf_dir, explain
-from cyclegan.run_folder import RunError, claim, clear, is_first_process, save_config
+from cyclegan.configuration import conf_dir, explain, quoted
+from cyclegan.run_folder import RunError, added_by_lightning, claim, clear, is_first_process, save_config
+from cyclegan.run_lock import held
 
 # torch and Lightning are imported where they are used: --help and --cfg job answer without them.
 if TYPE_CHECKING:
     import pytorch_lightning as pl
 
+    from cyclegan.callbacks.stop_signals import StopRequestedError
+    from cyclegan.resume import StartingPoint
+
 log = logging.getLogger(__name__)
 
 PROGRAM = "cyclegan-train"
+EXIT_INTERRUPTED = 130  # 128 + SIGINT
 EXPECTED = (ValueError, OSError, HydraException, OmegaConfBaseException)
 """Errors whose text is enough for the user; any other is a defect, and shown with its traceback."""
 
@@ -40,110 +45,69 @@ def train(config: DictConfig) -> pl.Trainer:
     Nothing in the folder changes before everything that the configuration names is built and found.
 
     Raises:
-        RunError: the folder holds a run already, there is nothing to resume, or the parts do not fit together.
+        RunError: the folder holds a run already or is in use, there is nothing to resume, what changed since may not
+            change, or the parts do not fit together.
+        StopRequestedError: the run was asked to stop, saved, and can be resumed.
     """
+    with held(Path(config.run_dir)):
+        return run(config)
+
+
+def run(config: DictConfig) -> pl.Trainer:
+    """What `train` does once the folder is this process's own."""
     import pytorch_lightning as pl
     from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
+    from cyclegan.assembly import assemble_trainer, refuse_unsuitable
+    from cyclegan.resume import name_wandb_run, require_same_run, starting_point
+    from cyclegan.saving import remove_unfinished
+    from cyclegan.weights import initialise
+
     run_dir = Path(config.run_dir)
-    resume = claim(run_dir, config.resume, config.overwrite)
+    claim(run_dir, config.resume, config.overwrite)
+    start = starting_point(run_dir, config.resume)
+    name_wandb_run(config, start)
     plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
 
     pl.seed_everything(config.seed, verbose=False)
     data = hydra.utils.instantiate(config.data)
     model = hydra.utils.instantiate(config.model)
     trainer = assemble_trainer(config, plain)
-    refuse_unsuitable(data, model, trainer)
-    if resume or config.init_from:
-        # fit takes a resumed run's weights too, but only after its folder is touched and its loggers have begun.
-        steps_before = initialise(model, resume or config.init_from)
+    refuse_unsuitable(data, model, trainer, start.path if start else None)
+    notes = []
+    if start:
+        notes = require_same_run(start, plain, model)
+    elif config.init_from:
+        notes = initialise(model, plain["init_from"])
     if trainer.is_global_zero:
         data.prepare_data()
         data.setup("fit")
-        if config.overwrite and resume is None:
+        if config.overwrite and start is None:
             clear(run_dir)
+        remove_unfinished(run_dir / "checkpoints")
         save_config(config, run_dir)
     for logger in trainer.loggers:
         logger.log_hyperparams(plain)
-    announce(config, resume)
+    announce(config, start, notes)
+    steps_before = start.steps if start else 0
+    path, start = start.path if start else None, None  # the weights are read again by fit: once in memory is enough
     try:
-        trainer.fit(model, datamodule=data, ckpt_path=resume, weights_only=True)
+        trainer.fit(model, datamodule=data, ckpt_path=path, weights_only=True)
     except MisconfigurationException as error:  # such as fewer epochs than the resumed run has had
         raise RunError(str(error)) from error
-    if resume and trainer.global_step == steps_before:
+    if path and trainer.global_step == steps_before:
         log.info("nothing left to do; to go on, give more epochs than trainer.max_epochs=%s", trainer.max_epochs)
     return trainer
 
 
-def assemble_trainer(config: DictConfig, plain: dict[str, Any]) -> pl.Trainer:
-    """Lightning's trainer with the configured loggers and callbacks, and this project's checkpoints."""
-    from cyclegan.checkpoint import AtomicCheckpointIO, EmbedConfig, RandomState
-
-    loggers = [hydra.utils.instantiate(entry) for entry in (config.logger or {}).values()]
-    callbacks = [hydra.utils.instantiate(entry) for entry in (config.callbacks or {}).values()]
-    trainer: pl.Trainer = hydra.utils.instantiate(
-        config.trainer,
-        logger=loggers,
-        callbacks=[*callbacks, EmbedConfig(plain), RandomState()],
-        plugins=[AtomicCheckpointIO()],
-        default_root_dir=config.run_dir,
-    )
-    return trainer
-
-
-def refuse_unsuitable(data: Any, model: Any, trainer: pl.Trainer) -> None:
-    """Says before the first batch, in terms of the configuration, what would fail in it.
-
-    Raises:
-        RunError: the crop does not suit the networks, or a sweep asks for several devices.
-    """
-    multiple, minimum, crop = model.size_multiple, model.minimum_crop, data.crop_size
-    if crop % multiple or crop < minimum:
-        from cyclegan.networks.checks import nearest_size
-
-        nearest = nearest_size(crop, minimum=minimum, multiple=multiple)
-        raise RunError(
-            f"data.crop_size is {crop}, but these networks take multiples of {multiple} from {minimum} on; the nearest "
-            f"is data.crop_size={nearest}, with data.load_size={nearest} or more"
-        )
-    if trainer.world_size > 1 and HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
-        raise RunError(
-            f"a sweep (-m) trains on one device: on {trainer.world_size}, the processes that Lightning adds would each "
-            "run the whole sweep again. Take trainer.devices=1, or start the jobs one by one without -m"
-        )
-
-
-def initialise(model: Any, path: str | Path) -> int:
-    """Takes the weights, and only those, of an earlier run.
-
-    Returns:
-        the steps that they have had.
-
-    Raises:
-        CheckpointError: the file cannot be read.
-        RunError: its weights are those of other networks.
-    """
-    from cyclegan import checkpoint
-
-    found = checkpoint.read(path)
-    try:
-        model.load_state_dict(found.get("state_dict", {}))
-    except RuntimeError as error:
-        raise RunError(
-            f"the weights in {path} do not fit these networks: give the generator and discriminator of the run that "
-            "wrote it, as its config.yaml names them"
-        ) from error
-    return int(found.get("global_step", 0))
-
-
-def announce(config: DictConfig, resume: Path | None) -> None:
+def announce(config: DictConfig, start: StartingPoint | None, notes: list[str]) -> None:
     """Says where the run begins, unless it is simply a new one."""
-    if resume:
-        log.info("resume    from %s", resume)
-    elif config.resume == "auto":
-        log.info("resume    nothing there yet, so this is a new run")
-    if config.init_from and not resume:
+    if start:
+        log.info("resume    from %s: %s images, %d epochs", start.path, f"{start.images:,}", start.epochs)
+    elif config.init_from:
         log.info("weights   from %s", config.init_from)
+    for note in notes:
+        log.info("%s", note)
 
 
 # ---------------------------------------------------------------------------------------------- the command
@@ -156,25 +120,50 @@ def job(config: DictConfig) -> None:
     sweeps = HydraConfig.get().mode == RunMode.MULTIRUN
     if sweeps:
         number_in_sweep(config)
+    from cyclegan.callbacks.stop_signals import StopRequestedError
+    from cyclegan.memory import is_out_of_memory, remedies
+
     try:
         train(config)
-    except EXPECTED as error:
-        text = f"{PROGRAM}: {explain(error)}{keep_traceback(config, error)}"
+    except StopRequestedError as stop:
+        leave(stop)
+    except Exception as error:
+        trace = keep_traceback(config, error)
+        if is_out_of_memory(error):
+            text = f"{PROGRAM}: {remedies(config, error)}{trace}"
+        elif isinstance(error, EXPECTED):
+            text = f"{PROGRAM}: {explain(error)}{trace}"
+        else:
+            raise
         if not sweeps:
             sys.exit(text)
         print(text, file=sys.stderr)
         raise  # Hydra goes on with the other jobs, and fails in the end
-    except Exception as error:
-        keep_traceback(config, error)
-        raise
     except SystemExit as end:
-        # Lightning's answer to Ctrl-C; in the processes of further devices, too.
-        if is_first_process() and isinstance(end.__context__, KeyboardInterrupt):
-            print(f"{PROGRAM}: stopped by hand; resume=auto goes on after the last whole epoch", file=sys.stderr)
+        if isinstance(end.__context__, KeyboardInterrupt):  # Lightning's answer to one before the first batch
+            interrupted()
         raise
     last = Path(config.run_dir) / "checkpoints" / "last.ckpt"
     if last.exists():
         log.info("done      cyclegan-translate --checkpoint %s --input FOLDER --output FOLDER", shlex.quote(str(last)))
+
+
+def leave(stop: StopRequestedError) -> None:
+    """Ends the process of a run that was asked to stop, a whole sweep with it."""
+    from cyclegan.callbacks.stop_signals import EXIT_RESUME
+
+    if is_first_process():
+        where = f"saved as {stop.saved}" if stop.saved else "nothing was saved yet"
+        print(f"{PROGRAM}: {stop}, {where}; resume=auto goes on from there", file=sys.stderr)
+    # Lightning would end all processes at once if one that it added ended with an error.
+    sys.exit(0 if stop.finished or added_by_lightning() else EXIT_RESUME)
+
+
+def interrupted() -> None:
+    """Ends the process after a Ctrl-C outside of the batches, as a shell expects it."""
+    if is_first_process():
+        print(f"{PROGRAM}: stopped by hand, without saving", file=sys.stderr)
+    sys.exit(EXIT_INTERRUPTED)
 
 
 def number_in_sweep(config: DictConfig) -> None:
@@ -204,18 +193,21 @@ def quieten() -> None:
     logging.getLogger("cyclegan").setLevel(logging.INFO if is_first_process() else logging.WARNING)
     warnings.filterwarnings("ignore", category=PossibleUserWarning)
     warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)  # Lightning on newer torch
+    # What may come and go when a run is resumed is settled by require_continuable, in the configuration's terms.
+    warnings.filterwarnings("ignore", message=".*callbacks used to create the checkpoint.*")
 
 
 def main() -> None:
     """The console script."""
     # Hydra then raises instead of printing, and the error can be put into the user's terms here.
     os.environ["HYDRA_FULL_ERROR"] = "1"
+    sys.argv[1:] = quoted(sys.argv[1:])
     try:
         job()
     except EXPECTED as error:
         sys.exit(f"{PROGRAM}: {explain(error)}")
     except KeyboardInterrupt:
-        sys.exit(f"{PROGRAM}: stopped by hand")
+        interrupted()
 
 
 if __name__ == "__main__":

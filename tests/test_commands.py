@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import torch
 import yaml
 from hydra.core.global_hydra import GlobalHydra
 
@@ -93,7 +94,7 @@ def contents(folder: Path) -> dict[str, str]:
 
 
 def test_the_run_folder_holds_what_is_promised(command: Command, tmp_path: Path) -> None:
-    words = tiny("mine", "callbacks.checkpointing.every_n_epochs=1")
+    words = tiny("mine", "callbacks.checkpointing.keep_every_n_epochs=1")
     brackets = "model.channels={A: 3, B: 3}"
     done = command(*words, brackets)
     run = tmp_path / "runs" / "mine"
@@ -102,8 +103,11 @@ def test_the_run_folder_holds_what_is_promised(command: Command, tmp_path: Path)
         "done      cyclegan-translate --checkpoint runs/mine/checkpoints/last.ckpt --input FOLDER --output FOLDER"
     )
     assert list(contents(run)) == [
+        ".lock",
         "checkpoints/epoch=0001.ckpt",
         "checkpoints/epoch=0002.ckpt",
+        "checkpoints/images=000000006.ckpt",
+        "checkpoints/images=000000012.ckpt",
         "checkpoints/last.ckpt",
         "config.yaml",
         "metrics.csv",
@@ -147,12 +151,13 @@ def test_a_second_run_in_the_same_folder_is_refused_and_changes_nothing(command:
 def test_overwrite_starts_again_but_keeps_the_old_run_until_the_new_one_can_begin(
     command: Command, tmp_path: Path
 ) -> None:
-    command(*tiny("mine", "callbacks.checkpointing.every_n_epochs=1"))
+    command(*tiny("mine", "callbacks.checkpointing.keep_every_n_epochs=1"))
     run = tmp_path / "runs" / "mine"
     before = contents(run)
     for mistake in (["data.source=null", "data.root=nowhere"], ["data.crop_size=18"], ["model.generator.norm=layer"]):
         assert command(*tiny("mine", "overwrite=true", *mistake)).code == 1, mistake
     old = contents(run)
+    del old[".lock"], before[".lock"]  # which says who was there last
     assert old.pop("train.log") != before.pop("train.log"), "which says what went wrong"
     assert old == before
 
@@ -160,6 +165,7 @@ def test_overwrite_starts_again_but_keeps_the_old_run_until_the_new_one_can_begi
     after = contents(run)
     assert [name for name in after if name.startswith(("checkpoints", "samples"))] == [
         "checkpoints/epoch=0001.ckpt",
+        "checkpoints/images=000000006.ckpt",
         "checkpoints/last.ckpt",
         "samples/epoch=0000.jpg",
         "samples/epoch=0001.jpg",
@@ -213,7 +219,7 @@ def test_a_run_that_fails_on_its_way_says_so_in_a_line_and_why_in_its_log(comman
     assert "StoppedError" in (tmp_path / "runs" / "cut" / "train.log").read_text()
 
 
-def test_ctrl_c_ends_with_a_line_that_says_how_to_go_on(
+def test_ctrl_c_outside_of_a_batch_ends_as_a_shell_expects(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupt(*_: object) -> None:
@@ -222,15 +228,59 @@ def test_ctrl_c_ends_with_a_line_that_says_how_to_go_on(
     monkeypatch.setattr(StopAt, "stop", interrupt)
     handler = signal.getsignal(signal.SIGINT)
     try:
-        stopped = command(*tiny("mine", *stop_at("on_train_batch_start", STEPS_PER_EPOCH + 1)))
+        stopped = command(*tiny("mine", *stop_at("on_fit_start", 0)))
     finally:
         signal.signal(signal.SIGINT, handler)  # Lightning turns a second Ctrl-C off
-    assert stopped.code == 1
+    assert stopped.code == 130
+    assert stopped.screen.splitlines()[-1] == "cyclegan-train: stopped by hand, without saving"
+
+
+# ------------------------------------------------------------------------------------------ stopped and resumed
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
+def test_a_run_that_is_asked_to_stop_says_where_it_stands_and_its_exit_code_means_resume_me(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    monkeypatch.setattr(StopAt, "stop", lambda _: os.kill(os.getpid(), number))
+    stopped = command(*tiny("mine", *stop_at("on_train_batch_start", STEPS_PER_EPOCH + 1)))
+    assert stopped.code == 75
+    last = "runs/mine/checkpoints/images=000000010.ckpt"
     assert stopped.screen.splitlines()[-1] == (
-        "cyclegan-train: stopped by hand; resume=auto goes on after the last whole epoch"
+        f"cyclegan-train: stopped by {number.name} at 10 images, saved as {last}; resume=auto goes on from there"
     )
-    assert command(*tiny("mine", "resume=auto")).code == 0
+    resumed = command(*tiny("mine", "resume=auto"))
+    assert resumed.code == 0
+    assert "resume    from runs/mine/checkpoints/last.ckpt: 10 images, 1 epochs" in resumed.screen
     assert len(metrics(tmp_path / "runs" / "mine")) == 2 * STEPS_PER_EPOCH
+    # A path of a checkpoint has an equals sign, which Hydra would want quoted.
+    assert command(*tiny("branch", "resume=runs/mine/checkpoints/epoch=0002.ckpt", "trainer.max_epochs=3")).code == 0
+    assert [row["images_seen"] for row in metrics(tmp_path / "runs" / "branch")] == [14, 16, 18]
+
+
+def test_a_sweep_that_is_asked_to_stop_begins_no_further_job(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(StopAt, "stop", lambda _: os.kill(os.getpid(), signal.SIGTERM))
+    stopped = command("-m", *tiny("sweep", *stop_at("on_train_batch_start", 1)), "seed=0,1")
+    assert stopped.code == 75
+    assert (tmp_path / "runs" / "sweep" / "0" / "checkpoints" / "last.ckpt").exists()
+    assert not (tmp_path / "runs" / "sweep" / "1" / "metrics.csv").exists()
+
+
+def test_out_of_memory_is_answered_with_what_to_do(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def allocate(_: object) -> None:
+        torch.empty(2**60)
+
+    monkeypatch.setattr(StopAt, "stop", allocate)
+    failed = command(*tiny("mine", *stop_at("on_after_backward", 1)))
+    assert failed.code == 1
+    assert "Traceback" not in failed.screen
+    assert "memory ran out" in failed.screen
+    assert "data.batch_size=1" in failed.screen
+    assert "DefaultCPUAllocator" in (tmp_path / "runs" / "mine" / "train.log").read_text()
 
 
 # ------------------------------------------------------------------------------------------ mistakes

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from cyclegan.checkpoint import AtomicCheckpointIO
 from cyclegan.images import upright_size
 from cyclegan.methods.translator import Batch, Translator
+from cyclegan.saving import AtomicCheckpointIO
 from cyclegan.translate import build_parser, main, padded, reflect_to, translate_files
 
 Pixels = NDArray[np.uint8]

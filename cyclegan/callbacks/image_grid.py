@@ -1,5 +1,6 @@
 """Sample grids: the same few test pictures, translated again and again as training goes on."""
 
+import logging
 from pathlib import Path
 
 import pytorch_lightning as pl
@@ -12,6 +13,8 @@ from cyclegan.callbacks.ema import averaged
 from cyclegan.callbacks.position import data_of
 from cyclegan.loggers.wandb import Wandb
 from cyclegan.methods.translator import Batch, Translator
+
+log = logging.getLogger(__name__)
 
 
 class ImageGrid(pl.Callback):
@@ -36,7 +39,7 @@ class ImageGrid(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Draws the start of a new run."""
-        if trainer.current_epoch == 0:
+        if data_of(trainer).images_seen == 0:
             self.draw(trainer, pl_module, 0)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -63,7 +66,11 @@ class ImageGrid(pl.Callback):
 
         grid = images.grid([column.float().cpu() for column in visuals.values()])
         file = self.folder / f"epoch={epoch:04d}.jpg"
-        images.write(grid, file)
+        try:
+            images.write(grid, file)
+        except OSError as error:
+            log.warning("samples   %s was not written, training goes on: %s", file, error)
+            return
         for logger in trainer.loggers:
             if isinstance(logger, Wandb):  # the file as it is: of a tensor in [0, 1] wandb would make a black picture
                 caption = " | ".join(visuals)

@@ -1,4 +1,4 @@
-"""Figures of the run itself: images seen, images per second, learning rates."""
+"""The row of figures of every few steps: losses, epoch, images per second, learning rates."""
 
 import time
 from typing import Any
@@ -11,9 +11,10 @@ from cyclegan.loggers.metrics_csv import MetricsCsv
 
 
 class RunMeter(pl.Callback):
-    """Logs the x-axis of every chart (images seen of each domain) beside epoch, speed and learning rates.
+    """Writes a row to every logger, in `trainer.log_every_n_steps`, over images seen of each domain.
 
-    Lightning takes a metric called `step` for the x-axis in all of its loggers.
+    Lightning would write what the module logs after the batch's last hook, and so after a checkpoint of this
+    batch: a run killed in between would lose the row. Losses are the mean over all devices.
     """
 
     def __init__(self) -> None:
@@ -45,12 +46,22 @@ class RunMeter(pl.Callback):
         self._steps = step
         seen = images_seen(trainer)
         (then, before), self._since = self._since, (time.monotonic(), seen)
-        figures = {
-            "step": seen,
+        row = {
+            **mean_losses(trainer),
             "epoch": trainer.current_epoch + (batch_idx + 1) / trainer.num_training_batches,
             "images_per_s": (seen - before) / max(self._since[0] - then, 1e-9),
             **self._rates,
         }
-        # float32 counts single images only up to 16.7 million; Apple's GPUs have nothing wider.
-        dtype = torch.float32 if pl_module.device.type == "mps" else torch.float64
-        pl_module.log_dict({k: torch.tensor(v, dtype=dtype) for k, v in figures.items()}, batch_size=1)
+        for logger in trainer.loggers:
+            logger.log_metrics(row, step=seen)
+
+
+def mean_losses(trainer: pl.Trainer) -> dict[str, float]:
+    """What the module logged of this batch, averaged over the devices."""
+    logged = {name: value for name, value in trainer.callback_metrics.items() if name.startswith("train/")}
+    if not logged:
+        return {}
+    values = torch.stack([value.detach() for value in logged.values()])  # read once: reading makes a GPU wait
+    if trainer.world_size > 1:
+        values = trainer.strategy.reduce(values, reduce_op="mean")
+    return dict(zip(logged, values.tolist(), strict=True))

@@ -68,11 +68,20 @@ class PositionSampler(Sampler[list[int]]):
     def __iter__(self) -> Iterator[list[int]]:
         """What is left of the epoch; iterating uses nothing up, `advance` does."""
         for first in range(self.position, self.epoch_start + self.epoch_length, self.global_batch_size):
-            mine = first + self.rank * self.batch_size
-            yield list(range(mine, mine + self.batch_size))
+            yield self._share(first)
 
-    def advance(self) -> None:
-        """Uses up one batch; the last one of an epoch opens the next."""
+    def advance(self) -> list[int]:
+        """Uses up one batch and returns this device's positions in it; the last one of an epoch opens the next."""
+        mine = self._share(self.position)
         self.position += self.global_batch_size
         if self.position >= self.epoch_start + self.epoch_length:
-            self.epoch_start = self.position
+            self.end_epoch()
+        return mine
+
+    def end_epoch(self) -> None:
+        """Lets the next epoch begin here."""
+        self.epoch_start = self.position
+
+    def _share(self, first: int) -> list[int]:
+        mine = first + self.rank * self.batch_size
+        return list(range(mine, mine + self.batch_size))

@@ -3,16 +3,19 @@
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from cyclegan.data.fingerprint import Fingerprint, fingerprint, require_same_files
 from cyclegan.data.index import DataError, find_pictures
 from cyclegan.data.loader import Batch, PositionLoader
 from cyclegan.data.sampler import PositionSampler, augmentation_rng, file_index
 from cyclegan.data.transforms import TrainingView, evaluation_view
+from cyclegan.data.workers import reading
 from cyclegan.images import read
 
 
@@ -39,11 +42,16 @@ class UnpairedPictures(Dataset[Batch]):
         """
         return {domain: self._image(domain, position) for domain in self.files}
 
-    def _image(self, domain: str, position: int) -> Tensor:
+    def path(self, domain: str, position: int) -> str:
+        """The file of a domain at this position of the run."""
         files = self.files[domain]
-        path = files[file_index(self.seed, domain, position, len(files))]
+        return files[file_index(self.seed, domain, position, len(files))]
+
+    def _image(self, domain: str, position: int) -> Tensor:
+        path = self.path(domain, position)
         try:
-            return self.view(read(path), augmentation_rng(self.seed, domain, position))
+            with reading(path):
+                return self.view(read(path), augmentation_rng(self.seed, domain, position))
         except DataError as error:
             raise DataError(f"{path}: {error}") from None
 
@@ -91,6 +99,8 @@ class UnpairedData(pl.LightningDataModule):
         self._test: dict[str, list[str]] = {}
         self._loader: PositionLoader | None = None
         self._resume_from: dict[str, int] = {}
+        self._files: dict[str, Fingerprint] = {}
+        self._files_then: dict[str, Fingerprint] = {}
         self._warned: set[str] = set()
 
     def prepare_data(self) -> None:
@@ -102,7 +112,8 @@ class UnpairedData(pl.LightningDataModule):
         """Finds the pictures. Test folders may be missing.
 
         Raises:
-            DataError: a training folder is missing, a folder holds no picture, or the crop is larger than load_size.
+            DataError: a training folder is missing, a folder holds no picture, the crop is larger than load_size, or
+                a state was loaded of a run that had other training pictures.
         """
         self._view = TrainingView(self.load_size, self.crop_size, self.flip)
         self._train = {domain: find_pictures(self.root, "train", domain) for domain in self.domains}
@@ -111,6 +122,9 @@ class UnpairedData(pl.LightningDataModule):
             for domain in self.domains
             if (self.root / f"test{domain}").is_dir()
         }
+        self._pictures = UnpairedPictures(self._train, self._view, self.seed)
+        self._files = {}
+        self._require_files_of_then()
 
     @property
     def counts(self) -> dict[str, int]:
@@ -129,13 +143,13 @@ class UnpairedData(pl.LightningDataModule):
     @property
     def images_seen(self) -> int:
         """Images of each domain that training has had so far, on all devices together."""
-        return 0 if self._loader is None else self._loader.images_seen
+        return self._resume_from.get("position", 0) if self._loader is None else self._loader.images_seen
 
     def train_dataloader(self) -> PositionLoader:
         """Training batches of this device."""
         rank, world_size = (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
         self._loader = PositionLoader(
-            UnpairedPictures(self._train, self._view, self.seed),
+            self._pictures,
             PositionSampler(self.epoch_length, self.batch_size, rank, world_size),
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
@@ -146,17 +160,49 @@ class UnpairedData(pl.LightningDataModule):
             self._resume_from = {}
         return self._loader
 
-    def state_dict(self) -> dict[str, int]:
-        """How far training has come, for the checkpoint.
+    def last_batch_files(self) -> dict[str, list[str]]:
+        """The files of each domain in the batch that this process was handed last; none before the first."""
+        positions = () if self._loader is None else self._loader.last_positions
+        return {domain: [self._pictures.path(domain, position) for position in positions] for domain in self.domains}
+
+    def end_epoch(self) -> None:
+        """Closes the running epoch where it stands: the next one, here or in a resumed run, begins with new images."""
+        if self._loader is not None:
+            self._loader.end_epoch()
+
+    def state_dict(self) -> dict[str, Any]:
+        """How far training has come, and with which training pictures, for the checkpoint.
 
         Lightning saves a loader's state by itself, but gives it back only to a run that was cut off within an
         epoch; one that was stopped between two epochs would begin with the first images again.
         """
-        return {} if self._loader is None else self._loader.state_dict()
+        progress = self._resume_from if self._loader is None else self._loader.state_dict()
+        return {**progress, "files": self._fingerprints()} if progress else {}
 
-    def load_state_dict(self, state_dict: dict[str, int]) -> None:
-        """Lets the next loader go on where training stood."""
-        self._resume_from = state_dict
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Lets the next loader go on where training stood.
+
+        Raises:
+            DataError: the training pictures are not those of then; said by `setup`, if it comes later.
+        """
+        self._files_then = state_dict.get("files", {})
+        self._require_files_of_then()
+        self._resume_from = {key: value for key, value in state_dict.items() if key != "files"}
+        if self._loader is not None:
+            self._loader.load_state_dict(self._resume_from)
+
+    def _require_files_of_then(self) -> None:
+        if self._files_then and self._train:
+            require_same_files(self._files_then, self._fingerprints())
+            self._files_then = {}
+
+    def _fingerprints(self) -> dict[str, Fingerprint]:
+        """Of each domain's training pictures; found out once, as there may be a million of them."""
+        if not self._files:
+            self._files = {
+                domain: fingerprint(self.root / f"train{domain}", files) for domain, files in self._train.items()
+            }
+        return self._files
 
     def sample_batch(self, count: int) -> Batch:
         """The first `count` test pictures of each domain, or all if there are fewer, always the same.

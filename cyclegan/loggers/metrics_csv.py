@@ -1,6 +1,10 @@
 """metrics.csv: every logged figure of a run in one table, that survives a resume."""
 
 import csv
+import errno
+import io
+import logging
+import os
 from argparse import Namespace
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,12 +15,15 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from cyclegan.loggers import POSITION
 
+log = logging.getLogger(__name__)
+
 
 class MetricsCsv(Logger):
     """Appends a row for each logging step; the first column counts images seen.
 
     Lightning's own CSV logger deletes the file when a run is resumed. This one keeps it, but for the rows after
-    the resumed position, which the run is about to write again.
+    the resumed position, which the run is about to write again. Rows that cannot be written, because the disk is
+    full, wait in memory and are tried again with the next.
 
     Args:
         run_dir: the table is `run_dir/metrics.csv`.
@@ -26,6 +33,8 @@ class MetricsCsv(Logger):
         super().__init__()
         self._path = Path(run_dir) / "metrics.csv"
         self._columns: list[str] | None = None
+        self._waiting: list[dict[str, Any]] = []
+        self._has_warned = False
 
     @property
     def name(self) -> str:
@@ -49,17 +58,20 @@ class MetricsCsv(Logger):
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Writes one row; a figure that was never logged before gets a new column."""
-        row: dict[str, Any] = {POSITION: step, **metrics}
         if self._columns is None:
             self.continue_from(int(step or 0) - 1)
-        assert self._columns is not None
-        new = [name for name in row if name not in self._columns]
-        if new:
-            rows = self._read()
-            self._columns += new
-            self._rewrite(rows)
-        with self._path.open("a", newline="") as file:
-            csv.DictWriter(file, self._columns).writerow(row)
+        self._waiting.append({POSITION: step, **metrics})
+        self._write_waiting()
+
+    @rank_zero_only
+    def save(self) -> None:
+        """Brings every row to the disk, so that no loss of power parts them from a checkpoint."""
+        self._write_waiting()
+        try:
+            with self._path.open("rb") as file:
+                os.fsync(file.fileno())
+        except OSError:
+            return  # there is nothing yet, or the next row will say why not
 
     @rank_zero_only
     def continue_from(self, position: int) -> None:
@@ -68,22 +80,59 @@ class MetricsCsv(Logger):
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._columns = []
             return
-        kept = [row for row in self._read() if int(row[POSITION]) <= position]
-        with self._path.open(newline="") as file:
-            self._columns = next(csv.reader(file), [])
-        self._rewrite(kept)
+        self._columns, rows = self._read()
+        self._rewrite([row for row in rows if int(row[POSITION]) <= position])
 
-    def _read(self) -> list[dict[str, str]]:
-        if not self._path.exists():
-            return []
+    def _write_waiting(self) -> None:
+        try:
+            self._append(self._waiting)
+        except OSError as error:
+            if not self._has_warned:
+                log.warning("metrics   %s: rows wait in memory and are tried again: %s", self._path, error)
+            self._has_warned = True
+        else:
+            self._waiting, self._has_warned = [], False
+
+    def _append(self, rows: list[dict[str, Any]]) -> None:
+        if not rows:
+            return
+        assert self._columns is not None
+        new = [name for name in dict.fromkeys(name for row in rows for name in row) if name not in self._columns]
+        if new or not self._path.exists():
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            earlier = self._read()[1] if self._path.exists() else []
+            columns, self._columns = self._columns, [*self._columns, *new]
+            try:
+                self._rewrite(earlier)
+            except OSError:
+                self._columns = columns
+                raise
+        text = io.StringIO(newline="")
+        csv.DictWriter(text, self._columns).writerows(rows)
+        data = text.getvalue().encode()
+        with self._path.open("ab", buffering=0) as file:
+            end = file.tell()
+            # A disk that is nearly full takes a part, and a torn row would stand before the next.
+            if file.write(data) != len(data):
+                file.truncate(end)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
+
+    def _read(self) -> tuple[list[str], list[dict[str, str]]]:
+        """Columns and rows, without a last line that was torn off: each ends with a line break."""
         with self._path.open(newline="") as file:
-            return [row for row in csv.DictReader(file) if row.get(POSITION)]
+            text = file.read()
+        whole = text[: text.rfind("\n") + 1]
+        reader = csv.DictReader(io.StringIO(whole, newline=""))
+        return list(reader.fieldnames or []), [row for row in reader if row.get(POSITION)]
 
     def _rewrite(self, rows: list[dict[str, str]]) -> None:
         assert self._columns is not None
         unfinished = self._path.with_suffix(".csv.part")
-        with unfinished.open("w", newline="") as file:
-            writer = csv.DictWriter(file, self._columns)
-            writer.writeheader()
-            writer.writerows(rows)
-        unfinished.replace(self._path)
+        try:
+            with unfinished.open("w", newline="") as file:
+                writer = csv.DictWriter(file, self._columns)
+                writer.writeheader()
+                writer.writerows(rows)
+            unfinished.replace(self._path)
+        finally:
+            unfinished.unlink(missing_ok=True)

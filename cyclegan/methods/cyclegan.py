@@ -6,8 +6,7 @@ from typing import Any, NamedTuple, Protocol, final
 
 import torch
 import torch.nn.functional as F
-from lightning_fabric.utilities.apply_func import move_data_to_device
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 
@@ -159,7 +158,7 @@ class CycleGAN(Translator):
         """The sum of both players' losses on one batch of each domain."""
         cycle = self.cycle(batch[self.a], batch[self.b])
         losses = self.generator_losses(cycle) | self.discriminator_losses(cycle)
-        self.log_dict({f"train/{name}": loss.detach() for name, loss in losses.items()}, batch_size=1)
+        self.log_dict({f"train/{name}": loss.detach() for name, loss in losses.items()}, batch_size=1, logger=False)
         return torch.stack(list(losses.values())).sum()
 
     def cycle(self, real_a: Tensor, real_b: Tensor) -> Cycle:
@@ -218,16 +217,6 @@ class CycleGAN(Translator):
         if gradient_clip_val:
             clip_each_player(optimizer, float(gradient_clip_val), gradient_clip_algorithm or "norm")
 
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Adds the image pools of every device, which are no parameters."""
-        checkpoint["image_pools"] = gathered({"a": self.pool_a.state_dict(), "b": self.pool_b.state_dict()})
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Takes this device's image pools back; a device that had none takes another's."""
-        pools = checkpoint["image_pools"][self.global_rank % len(checkpoint["image_pools"])]
-        self.pool_a.load_state_dict(pools["a"], self.device)
-        self.pool_b.load_state_dict(pools["b"], self.device)
-
     # ------------------------------------------------------------------------------------ what a Translator offers
 
     def translate(self, images: Tensor, source: str, target: str) -> Tensor:
@@ -246,6 +235,10 @@ class CycleGAN(Translator):
         """Both generators."""
         return {"gen_ab": self.gen_ab, "gen_ba": self.gen_ba}
 
+    def pools(self) -> Mapping[str, ImagePool]:
+        """Each domain's pool."""
+        return {"a": self.pool_a, "b": self.pool_b}
+
     @staticmethod
     def require_two_domains(channels: Mapping[str, int], identity: float) -> None:
         """Refuses channels that do not belong to two domains, or that leave the identity loss without meaning."""
@@ -256,15 +249,6 @@ class CycleGAN(Translator):
                 f"the identity loss compares both domains with one generator's output, but their channels differ "
                 f"({dict(channels)}): set model.loss_weights.identity=0"
             )
-
-
-def gathered(state: dict[str, Any]) -> list[dict[str, Any]]:
-    """Every device's state, for the first one, which writes checkpoints; the others get back their own."""
-    if not (distributed.is_available() and distributed.is_initialized()):
-        return [state]
-    states: list[Any] | None = [None] * distributed.get_world_size() if distributed.get_rank() == 0 else None
-    distributed.gather_object(move_data_to_device(state, torch.device("cpu")), states)
-    return states or [state]
 
 
 def together(network: nn.Module, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:

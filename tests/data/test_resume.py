@@ -7,6 +7,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from cyclegan.data.index import DataError
 from cyclegan.data.loader import Batch
 from cyclegan.data.toy import draw
 from cyclegan.data.unpaired import UnpairedData
@@ -124,6 +125,14 @@ def test_a_resumed_run_may_have_another_batch_size(root: Path, tmp_path: Path, b
     seen = first.images + second.images
     assert len(seen) > 20
     assert seen == fit(data_of(root)).images[: len(seen)]
+
+
+def test_a_run_does_not_go_on_with_other_pictures(tmp_path: Path) -> None:
+    draw(tmp_path / "toy", train=5, test=1, size=12)
+    fit(data_of(tmp_path / "toy"), Stop(tmp_path / "stop.ckpt", "batch end", 4))
+    next((tmp_path / "toy" / "trainB").iterdir()).unlink()
+    with pytest.raises(DataError, match=r"domain B are not .*: there were 5, there are 4"):
+        fit(data_of(tmp_path / "toy"), resume=tmp_path / "stop.ckpt")
 
 
 def test_a_new_run_of_the_same_data_begins_at_the_beginning(root: Path, tmp_path: Path) -> None:

@@ -89,6 +89,37 @@ def test_any_stop_goes_on_with_any_devices_and_batch_size(data: st.DataObject) -
     assert seen == list(range(len(seen)))
 
 
+@given(
+    epoch_length=st.integers(1, 60),
+    epoch=st.integers(0, 3),
+    before=st.tuples(st.integers(1, 7), st.integers(1, 4)),
+    after=st.tuples(st.integers(1, 7), st.integers(1, 4)),
+    data=st.data(),
+)
+def test_other_devices_finish_an_epoch_with_each_of_its_positions_once(
+    epoch_length: int, epoch: int, before: tuple[int, int], after: tuple[int, int], data: st.DataObject
+) -> None:
+    """What is left, rounded up to the new full batches, and then a whole epoch with as many batches as ever."""
+    stopped = PositionSampler(epoch_length, before[0], 0, before[1])
+    for _ in range(epoch * len(stopped) + data.draw(st.integers(0, len(stopped) - 1))):
+        stopped.advance()
+    begin, end = stopped.position, stopped.epoch_start + epoch_length
+
+    ranks = [PositionSampler(epoch_length, after[0], rank, after[1]) for rank in range(after[1])]
+    for sampler in ranks:
+        sampler.position, sampler.epoch_start = stopped.position, stopped.epoch_start
+    for wanted in (end, None):
+        seen: list[int] = []
+        for shares in zip(*[list(sampler) for sampler in ranks], strict=True):
+            assert [sampler.advance() for sampler in ranks] == list(shares)
+            seen += [position for share in shares for position in share]
+        wanted = wanted or begin + epoch_length
+        assert seen == list(range(begin, begin + len(seen)))
+        assert wanted <= begin + len(seen) < wanted + ranks[0].global_batch_size
+        begin += len(seen)
+        assert {(sampler.position, sampler.epoch_start) for sampler in ranks} == {(begin, begin)}
+
+
 def test_an_epoch_has_full_batches_only_and_the_next_one_goes_on() -> None:
     sampler = PositionSampler(epoch_length=5, batch_size=2)
     assert len(sampler) == 3

@@ -1,5 +1,7 @@
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from PIL import Image
 from cyclegan.data import toy
 from cyclegan.data.index import DataError
 from cyclegan.data.loader import Batch
+from cyclegan.data.sampler import file_index
 from cyclegan.data.unpaired import UnpairedData
 from cyclegan.images import ImageError, read, to_tensor
 
@@ -101,6 +104,106 @@ def test_images_seen_counts_each_domain(root: Path) -> None:
     iterator = iter(data.train_dataloader())
     next(iterator), next(iterator)
     assert data.images_seen == 4
+
+
+@fork_warning
+@pytest.mark.parametrize(("rank", "world_size", "num_workers"), [(0, 1, 0), (0, 1, 2), (1, 2, 0)])
+def test_names_the_files_of_the_last_batch(root: Path, rank: int, world_size: int, num_workers: int) -> None:
+    data = data_of(root, num_workers=num_workers, seed=3)
+    assert data.last_batch_files() == {"A": [], "B": []}
+    data.trainer = SimpleNamespace(global_rank=rank, world_size=world_size)  # type: ignore[assignment]
+    iterator = iter(data.train_dataloader())
+    for first in (2 * rank, 2 * world_size + 2 * rank):  # of two images a device
+        next(iterator)
+        assert data.last_batch_files() == {
+            domain: [
+                str(root / f"train{domain}" / f"{file_index(3, domain, position, count)}.png")
+                for position in (first, first + 1)
+            ]
+            for domain, count in (("A", 7), ("B", 4))
+        }
+
+
+def test_end_epoch_lets_a_resumed_run_begin_a_new_one(root: Path) -> None:
+    data = data_of(root)
+    data.end_epoch()  # there is none yet
+    iterator = iter(data.train_dataloader())
+    next(iterator), next(iterator)
+    data.end_epoch()
+    state = data.state_dict()
+    assert (state["position"], state["epoch_start"]) == (4, 4)
+    resumed = data_of(root)
+    resumed.load_state_dict(state)
+    assert resumed.images_seen == 4
+    assert len(list(resumed.train_dataloader())) == 4, "a whole epoch of seven images"
+    assert resumed.images_seen == 12
+
+
+def test_the_state_holds_the_training_files_as_plain_values(root: Path, tmp_path: Path) -> None:
+    data = data_of(root)
+    assert data.state_dict() == {}
+    data.train_dataloader()
+    state = data.state_dict()
+    torch.save(state, tmp_path / "state")
+    assert torch.load(tmp_path / "state", weights_only=True) == state
+    assert list(state) == ["position", "epoch_start", "files"]
+    assert {domain: found["count"] for domain, found in state["files"].items()} == {"A": 7, "B": 4}
+    resumed = data_of(root)
+    resumed.load_state_dict(state)
+    assert resumed.state_dict() == state, "also before a loader is made"
+
+
+def state_of(root: Path) -> dict[str, object]:
+    data = data_of(root)
+    data.train_dataloader()
+    return data.state_dict()
+
+
+def test_a_moved_data_folder_is_the_same_data(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    state = state_of(root)
+    (root / "moved").mkdir()
+    for name in ("trainA", "trainB"):
+        (root / name).rename(root / "moved" / name)
+    data_of(root / "moved").load_state_dict(state)
+    monkeypatch.chdir(root / "moved")
+    data_of(Path()).load_state_dict(state)
+
+
+@pytest.mark.parametrize("setup_first", [True, False])
+@pytest.mark.parametrize(
+    ("domain", "change", "counts"),
+    [
+        ("A", lambda folder: (folder / "3.png").unlink(), "there were 7, there are 6"),
+        ("B", lambda folder: Image.new("RGB", (10, 9)).save(folder / "new.png"), "there were 4, there are 5"),
+        ("B", lambda folder: (folder / "3.png").rename(folder / "4.png"), "there were 4, there are 4"),
+    ],
+)
+def test_a_run_that_goes_on_with_other_pictures_is_refused(
+    root: Path, domain: str, change: Callable[[Path], object], counts: str, setup_first: bool
+) -> None:
+    state = state_of(root)
+    change(root / f"train{domain}")
+    data = UnpairedData(root, 8, 6)
+    steps: list[Callable[[], object]] = [data.setup, lambda: data.load_state_dict(state)]
+    first, second = steps if setup_first else steps[::-1]
+    first()
+    with pytest.raises(DataError, match=f"pictures of domain {domain} are not .*: {counts}"):
+        second()
+
+
+def test_a_state_without_files_is_accepted(root: Path) -> None:
+    """Of an earlier version's checkpoint."""
+    data = data_of(root)
+    data.load_state_dict({"position": 4, "epoch_start": 0})
+    assert len(list(data.train_dataloader())) == 2
+
+
+def test_a_new_run_after_a_resumed_one_may_have_other_pictures(root: Path) -> None:
+    data = data_of(root)
+    data.load_state_dict(state_of(root))
+    (root / "trainA" / "3.png").unlink()
+    data.setup()
+    assert data.state_dict()["files"]["A"]["count"] == 6
 
 
 def test_sample_batch_shows_the_first_test_pictures_whole(root: Path) -> None:

@@ -1,6 +1,10 @@
 """metrics.csv: one table a run, whatever is logged when, and however often the run is resumed."""
 
 import csv
+import resource
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -94,3 +98,61 @@ def test_a_training_that_is_resumed_twice_has_every_row_once(tmp_path: Path) -> 
     assert header[0] == "images_seen"
     assert [row[0] for row in rows] == [str(seen) for seen in range(2, 20, 2)]
     assert all(float(value) >= 0 for row in rows for value in row), "and no gap anywhere"
+
+
+@contextmanager
+def largest_file(size: int) -> Iterator[None]:
+    """What a full disk does to a file: the system takes a part of a write, or none of it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("room", [30, 31, 35, 40])  # the header and the first row are 17 + 7 bytes, a row 7 or 8
+def test_rows_wait_while_the_disk_is_full_and_none_is_torn_or_lost(
+    tmp_path: Path, room: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    logger = MetricsCsv(str(tmp_path))
+    logger.log_metrics({"loss": 0.5}, step=1)
+    with largest_file(room):
+        for step in range(2, 9):
+            logger.log_metrics({"loss": 0.5}, step=step)
+            rows = table(tmp_path)
+            assert all(len(row) == 2 for row in rows), "whole rows only"
+        assert len(rows) < 8
+    logger.log_metrics({"loss": 0.5}, step=9)
+    assert table(tmp_path) == [["images_seen", "loss"], *([str(step), "0.5"] for step in range(1, 10))]
+    assert len([r for r in caplog.records if "rows wait in memory" in r.getMessage()]) == 1, "said once"
+
+
+def test_a_new_column_waits_too(tmp_path: Path) -> None:
+    logger = MetricsCsv(str(tmp_path))
+    logger.log_metrics({"loss": 0.5}, step=1)
+    with largest_file(10):
+        logger.log_metrics({"loss": 0.5, "kid": 1.0}, step=2)
+        logger.save()
+    assert table(tmp_path) == [["images_seen", "loss"], ["1", "0.5"]]
+    logger.save()
+    assert table(tmp_path) == [["images_seen", "loss", "kid"], ["1", "0.5", ""], ["2", "0.5", "1.0"]]
+    assert [path.name for path in tmp_path.iterdir()] == ["metrics.csv"]
+
+
+def test_a_folder_that_is_gone_is_made_again(tmp_path: Path) -> None:
+    logger = MetricsCsv(str(tmp_path / "run"))
+    logger.log_metrics({"loss": 0.5}, step=1)
+    shutil.rmtree(tmp_path / "run")
+    logger.save()
+    logger.log_metrics({"loss": 0.25}, step=2)
+    assert table(tmp_path / "run") == [["images_seen", "loss"], ["2", "0.25"]]
+
+
+def test_a_number_that_was_torn_off_is_no_earlier_position(tmp_path: Path) -> None:
+    first_run(tmp_path)
+    with (tmp_path / "metrics.csv").open("a") as file:
+        file.write("8")  # of 80,...
+    logger = MetricsCsv(str(tmp_path))
+    logger.continue_from(16)
+    assert [row[0] for row in table(tmp_path)] == ["images_seen", "4", "8", "12", "16"]

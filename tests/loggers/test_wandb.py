@@ -1,11 +1,6 @@
-"""What an offline wandb run stored of a training, read back from its transaction log."""
+"""What wandb stores of a training, and when it is online."""
 
-import json
 import logging
-import struct
-import time
-import zlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,78 +9,11 @@ import pytest
 import wandb
 from omegaconf import OmegaConf
 
-# 2026-11-21: wandb 0.31 has no public reader of what an offline run stored.
-from wandb.proto import wandb_internal_pb2
-
 from cyclegan.images import read
 from cyclegan.loggers.wandb import Wandb, logged_in
 from cyclegan.train import train
+from tests.loggers.offline_runs import stored
 from tests.tiny_run import composed
-
-BLOCK = 32768
-FULL, LAST = 1, 4
-
-
-def records(run: Path) -> Iterator[Any]:
-    """The records of a `.wandb` file: protocol buffers in LevelDB's log format, after a header of 7 bytes.
-
-    A record lies in one part or, across blocks, in several. A part is: checksum, length, kind, bytes.
-    """
-    (file,) = run.glob("*.wandb")
-    data, at, parts = file.read_bytes(), 7, b""
-    assert data.startswith(b":W&B")
-    while at < len(data):
-        if BLOCK - at % BLOCK < 7:  # too little for another part in this block
-            at += BLOCK - at % BLOCK
-            continue
-        checksum, length, kind = struct.unpack("<IHB", data[at : at + 7])
-        part = data[at + 7 : at + 7 + length]
-        assert checksum == zlib.crc32(bytes([kind]) + part)
-        at, parts = at + 7 + length, parts + part
-        if kind in (FULL, LAST):
-            record = wandb_internal_pb2.Record()  # type: ignore[attr-defined]
-            record.ParseFromString(parts)
-            parts = b""
-            yield record
-
-
-class Stored:
-    """A run as wandb will upload it."""
-
-    def __init__(self, run: Path) -> None:
-        self.folder = run
-        self.config: dict[str, Any] = {}
-        self.history: list[dict[str, Any]] = []
-        self.axes: dict[str, str] = {}
-        self.exit_code: int | None = None
-        for record in records(run):
-            match record.WhichOneof("record_type"):
-                case "run":
-                    self.id, self.project, self.name = record.run.run_id, record.run.project, record.run.display_name
-                case "config":
-                    self.config |= {entry.key: json.loads(entry.value_json) for entry in record.config.update}
-                case "metric" if record.metric.step_metric:
-                    self.axes[record.metric.name or record.metric.glob_name] = record.metric.step_metric
-                case "history":
-                    row = {".".join(i.nested_key) or i.key: json.loads(i.value_json) for i in record.history.item}
-                    self.history.append(row)
-                case "exit":
-                    self.exit_code = record.exit.exit_code
-
-    def curve(self, name: str) -> list[tuple[int, float]]:
-        """(images seen, value) of every row that has the figure."""
-        return [(row["images_seen"], row[name]) for row in self.history if name in row]
-
-
-def stored(run_dir: Path) -> Stored:
-    """The one run of a folder, once it is on disk: wandb's own process writes on for a moment after a run's end."""
-    (run,) = (run_dir / "wandb").glob("offline-run-*")
-    for _ in range(300):
-        found = Stored(run)
-        if found.exit_code is not None:
-            return found
-        time.sleep(0.1)
-    raise TimeoutError(f"{run} has no end after 30 seconds")
 
 
 @pytest.fixture(scope="module")
@@ -218,12 +146,29 @@ def test_netrc_may_lie_elsewhere_or_be_damaged(nobody: Path, tmp_path: Path, mon
     assert not logged_in()
     (tmp_path / "secrets").write_text("what is this")
     assert not logged_in()
+    (tmp_path / "secrets").write_bytes(b"\xff\xfe\x00")
+    assert not logged_in()
 
 
-@pytest.mark.parametrize("wanted", ["offline", "disabled", "online"])
+def test_a_server_whose_address_is_none_has_no_login(nobody: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    nobody.write_text(f"machine api.wandb.ai\n  login user\n  password {KEY}\n")
+    monkeypatch.setenv("WANDB_BASE_URL", "http://[api.wandb.ai")
+    assert not logged_in()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        ("offline", "offline"),
+        ("disabled", "disabled"),
+        ("online", "online"),
+        ("dryrun", "offline"),  # older names
+        ("run", "online"),
+    ],
+)
 def test_the_variable_wandb_mode_overrules_the_login(
-    nobody: Path, monkeypatch: pytest.MonkeyPatch, wanted: str
+    nobody: Path, monkeypatch: pytest.MonkeyPatch, wanted: str, found: str
 ) -> None:
     monkeypatch.setenv("WANDB_API_KEY", KEY)
     monkeypatch.setenv("WANDB_MODE", wanted)
-    assert mode(nobody.parent) == wanted
+    assert mode(nobody.parent) == found

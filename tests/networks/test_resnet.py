@@ -1,9 +1,17 @@
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from cyclegan.networks.norm import Norm
 from cyclegan.networks.resnet import ResnetBlock, ResnetGenerator, Upsampling
+from tests.small import fit, random_batches, small_cyclegan
+from tests.tiny_run import differences
 
 
 def layer_names(network: nn.Module) -> list[str]:
@@ -155,3 +163,135 @@ def test_channels_last_is_kept_from_the_first_layer_to_the_last(upsampling: Upsa
         module.register_forward_hook(lambda _, __, output, name=name: note(name, output))
     network(torch.randn(2, 3, 16, 16).to(memory_format=torch.channels_last))
     assert contiguous == []
+
+
+# ------------------------------------------------------------------------------------ activation checkpointing
+
+
+def calls_of_blocks(network: nn.Module) -> list[str]:
+    """A list that grows by a name with every call of a residual block."""
+    calls: list[str] = []
+    for name, module in network.named_modules():
+        if isinstance(module, ResnetBlock):
+            module.register_forward_pre_hook(lambda _, __, name=name: calls.append(name))
+    return calls
+
+
+@pytest.mark.parametrize(
+    ("norm", "dropout", "upsampling"),
+    [
+        ("instance", 0.0, "transposed"),
+        ("instance", 0.5, "transposed"),
+        ("batch", 0.5, "resize"),
+        ("none", 0.0, "resize"),
+    ],
+)
+def test_checkpointed_training_is_the_same_to_the_last_bit(norm: Norm, dropout: float, upsampling: Upsampling) -> None:
+    """Three steps of CycleGAN: weights, batch norm's statistics, Adam's moments and the random numbers afterwards."""
+
+    def trained(activation_checkpointing: bool) -> tuple[Any, ...]:
+        generator = partial(
+            ResnetGenerator, width=4, blocks=2, norm=norm, dropout=dropout, upsampling=upsampling,
+            activation_checkpointing=activation_checkpointing,
+        )  # fmt: skip
+        model = small_cyclegan(generator=generator)
+        calls = calls_of_blocks(model.gen_ab)
+        losses: list[Tensor] = []
+        model.training_step = keeping(model.training_step, losses)  # type: ignore[method-assign]
+        trainer = fit(model, random_batches(3, size=2))
+        optimizer = trainer.optimizers[0].state_dict()["state"]
+        return len(calls), (losses, model.state_dict(), optimizer, torch.get_rng_state())
+
+    (plain_calls, plain), (calls, checkpointed) = trained(False), trained(True)
+    assert calls == 2 * plain_calls
+    assert len(plain[0]) == 3
+    assert differences(plain, checkpointed) == []
+
+
+def keeping(step: Callable[..., Tensor], losses: list[Tensor]) -> Callable[..., Tensor]:
+    """The training step, with what it returns put into a list."""
+
+    def kept(*arguments: Any) -> Tensor:
+        loss = step(*arguments)
+        losses.append(loss.detach().clone())
+        return loss
+
+    return kept
+
+
+def test_a_checkpointed_block_keeps_its_input_and_nothing_else() -> None:
+    """Of 8 × 8 feature maps with 16 channels, 4 bytes each, every block keeps one: 4096 bytes."""
+
+    def kept_bytes(blocks: int) -> int:
+        network = ResnetGenerator(width=4, blocks=blocks, activation_checkpointing=True)
+        weights = {parameter.data_ptr() for parameter in network.parameters()}
+        kept: dict[int, Tensor] = {}
+
+        def keep(tensor: Tensor) -> Tensor:
+            if tensor.data_ptr() not in weights:
+                kept[tensor.untyped_storage().data_ptr()] = tensor
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            network(torch.rand(1, 3, 32, 32))
+        return sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
+
+    assert kept_bytes(blocks=5) - kept_bytes(blocks=2) == 3 * 16 * 8 * 8 * 4
+
+
+def test_nothing_is_computed_twice_where_nothing_is_trained() -> None:
+    network = ResnetGenerator(width=4, blocks=3, activation_checkpointing=True)
+    calls = calls_of_blocks(network)
+    images = torch.rand(1, 3, 16, 16, requires_grad=True)
+    with torch.no_grad():
+        network(images)
+    network.eval()(images).mean().backward()
+    assert len(calls) == 2 * 3
+    network.train()(images).mean().backward()
+    assert len(calls) == 4 * 3
+
+
+def test_a_kept_graph_can_be_gone_through_again() -> None:
+    network = ResnetGenerator(width=4, blocks=2, norm="batch", activation_checkpointing=True).double()
+    score = network(torch.rand(2, 3, 16, 16, dtype=torch.float64)).pow(2).mean()
+    buffers = {name: buffer.clone() for name, buffer in network.named_buffers()}
+    weights = list(network.parameters())
+    once, again = (torch.autograd.grad(score, weights, retain_graph=True) for _ in range(2))
+    assert differences(once, again) == []
+    assert any(gradient.abs().max() > 0 for gradient in once)
+    assert differences(dict(network.named_buffers()), buffers) == []
+
+
+def test_checkpointing_leaves_the_layers_and_their_names_alone() -> None:
+    plain, checkpointed = (ResnetGenerator(width=2, blocks=2, activation_checkpointing=on) for on in (False, True))
+    assert str(plain) == str(checkpointed)
+    assert list(plain.state_dict()) == list(checkpointed.state_dict())
+
+
+def test_checkpointing_works_where_devices_share_gradients(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DistributedDataParallel counts each weight's gradient once, however often the generator is called in a step."""
+    monkeypatch.setenv("GLOO_SOCKET_IFNAME", "lo")  # some containers cannot look their own name up
+
+    class ThereAndBack(nn.Module):
+        def __init__(self, network: nn.Module) -> None:
+            super().__init__()
+            self.network = network
+
+        def forward(self, images: Tensor) -> Tensor:
+            return torch.nn.functional.l1_loss(self.network(self.network(images)), images)
+
+    torch.manual_seed(0)
+    network = ThereAndBack(ResnetGenerator(width=4, blocks=2, dropout=0.5, activation_checkpointing=True))
+    images = torch.rand(1, 3, 16, 16)
+    gradients = []
+    distributed.init_process_group("gloo", f"file://{tmp_path}/store", rank=0, world_size=1)
+    try:
+        for module in (network, DistributedDataParallel(network)):
+            network.zero_grad()
+            torch.manual_seed(1)
+            module(images).backward()
+            gradients.append([weight.grad.clone() for weight in network.parameters() if weight.grad is not None])
+    finally:
+        distributed.destroy_process_group()
+    assert len(gradients[0]) == len(list(network.parameters()))
+    assert differences(gradients[0], gradients[1]) == []

@@ -1,0 +1,62 @@
+"""From a configuration to the objects of a run."""
+
+from pathlib import Path
+from typing import Any
+
+import hydra.utils
+import pytorch_lightning as pl
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from cyclegan.callbacks.embed_config import EmbedConfig
+from cyclegan.callbacks.image_progress import ImageProgress
+from cyclegan.callbacks.rank_state import RankState
+from cyclegan.networks.checks import nearest_size
+from cyclegan.run_folder import RunError
+from cyclegan.saving import AtomicCheckpointIO
+
+
+def assemble_trainer(config: DictConfig, plain: dict[str, Any]) -> pl.Trainer:
+    """Lightning's trainer with the configured loggers and callbacks, and this project's checkpoints.
+
+    Args:
+        config: of the run.
+        plain: the same, resolved, for the checkpoints.
+    """
+    loggers = [hydra.utils.instantiate(entry) for entry in (config.logger or {}).values()]
+    callbacks = [hydra.utils.instantiate(entry) for entry in (config.callbacks or {}).values()]
+    trainer: pl.Trainer = hydra.utils.instantiate(
+        config.trainer,
+        logger=loggers,
+        callbacks=[*callbacks, EmbedConfig(plain), ImageProgress(), RankState()],
+        plugins=[AtomicCheckpointIO()],
+        default_root_dir=config.run_dir,
+        _convert_="all",  # max_time may be a mapping, which Lightning wants plain
+    )
+    return trainer
+
+
+def refuse_unsuitable(data: Any, model: Any, trainer: pl.Trainer, resume: Path | None) -> None:
+    """Says before the first batch, in terms of the configuration, what would fail in it.
+
+    Raises:
+        RunError: the crop does not suit the networks, a sweep asks for several devices, or a resumed run for steps.
+    """
+    multiple, minimum, crop = model.size_multiple, model.minimum_crop, data.crop_size
+    if crop % multiple or crop < minimum:
+        nearest = nearest_size(crop, minimum=minimum, multiple=multiple)
+        raise RunError(
+            f"data.crop_size is {crop}, but these networks take multiples of {multiple} from {minimum} on; the nearest "
+            f"is data.crop_size={nearest}, with data.load_size={nearest} or more"
+        )
+    if trainer.world_size > 1 and HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
+        raise RunError(
+            f"a sweep (-m) trains on one device: on {trainer.world_size}, the processes that Lightning adds would each "
+            "run the whole sweep again. Take trainer.devices=1, or start the jobs one by one without -m"
+        )
+    if resume and trainer.max_steps != -1:
+        raise RunError(
+            f"trainer.max_steps is {trainer.max_steps}: with it, Lightning ends the epoch that a resumed run is in "
+            "after one batch. Bound the run by trainer.max_epochs or trainer.max_time"
+        )

@@ -1,0 +1,63 @@
+"""Being asked to stop: by SIGTERM, by SLURM's SIGUSR1, by Ctrl-C."""
+
+import os
+import signal
+import threading
+from pathlib import Path
+from types import FrameType
+
+EXIT_RESUME = 75
+"""Exit code of a run that was stopped and saved: start it again with resume=auto (EX_TEMPFAIL of sysexits.h)."""
+
+NOTICE = b"\nstopping after this batch; Ctrl-C once more leaves at once, without saving\n"
+
+
+class StopRequestedError(Exception):
+    """Training ended between two batches because it was asked to.
+
+    Args:
+        reason: what asked.
+        images_seen: where the run stands.
+        saved: the checkpoint to go on from; None if none could be written.
+        finished: whether the run set itself this end, such as a time limit, and nobody needs to start it again.
+    """
+
+    def __init__(self, reason: str, images_seen: int, saved: Path | None, finished: bool) -> None:
+        super().__init__(f"stopped by {reason} at {images_seen:,} images")
+        self.saved = saved
+        self.finished = finished
+
+
+class StopSignals:
+    """Notes a signal and does nothing else: what follows from it happens between two batches.
+
+    Args:
+        speaks: whether this process tells the user that Ctrl-C was heard.
+    """
+
+    SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGUSR1") if hasattr(signal, name))
+
+    def __init__(self, speaks: bool) -> None:
+        self.received: signal.Signals | None = None
+        self._speaks = speaks
+        self._interrupts = 0
+
+    def listen(self) -> None:
+        """Replaces the handlers, also Lightning's, which save in the handler; Lightning puts back what was before it.
+
+        Only the main thread can; in another one, as in a notebook's, signals keep their meaning.
+        """
+        if threading.current_thread() is threading.main_thread():
+            for number in self.SIGNALS:
+                signal.signal(number, self._note)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.received = self.received or signal.Signals(number)
+        if number != signal.SIGINT:
+            return
+        self._interrupts += 1
+        if self._interrupts > 1:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGINT)
+        elif self._speaks:
+            os.write(2, NOTICE)  # print may be in the middle of something

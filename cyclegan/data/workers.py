@@ -1,0 +1,231 @@
+"""Processes that decode pictures: which signals end them, and how their errors and their deaths are told."""
+
+import ctypes
+import os
+import pickle
+import signal
+import threading
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from multiprocessing import connection
+from multiprocessing.process import BaseProcess
+from multiprocessing.sharedctypes import RawArray
+from typing import Any, NoReturn
+
+from torch._C import _remove_worker_pids
+from torch.utils.data import DataLoader, Dataset, default_collate, get_worker_info
+from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
+
+from cyclegan.data.index import DataError
+
+LOOK_EVERY = 1.0
+"""Seconds after which a main process that waits for a batch looks whether its workers live."""
+
+PATH_BYTES = 4096  # Linux opens no longer path
+# By these the main process is asked to stop. The terminal and SLURM send them to its workers as well.
+_STOPPING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGUSR1") if hasattr(signal, name))
+_row: "ctypes.Array[ctypes.c_char] | None" = None  # in a worker: its own row of the notes
+
+
+class Notes:
+    """The file that each worker is at, in shared memory, so that it is known even after a worker was killed.
+
+    Args:
+        num_workers: how many there are.
+    """
+
+    def __init__(self, num_workers: int) -> None:
+        self._rows = [RawArray(ctypes.c_char, PATH_BYTES) for _ in range(num_workers)]
+
+    def file(self, worker: int) -> str | None:
+        """What a worker is reading; None between two files."""
+        return os.fsdecode(self._rows[worker].value) or None
+
+    def begin(self, worker: int) -> None:
+        """Called by DataLoader in a new worker: takes its row, and leaves it to the main process to end this one.
+
+        SIGINT and SIGUSR1 are ignored. SIGTERM counts only if the main process sent it, as it does to end its
+        workers; where that cannot be told (macOS), it ends the worker whoever sent it.
+        """
+        global _row
+        _row = self._rows[worker]
+        _row.value = b""
+        for number in set(_STOPPING) - {signal.SIGTERM}:
+            signal.signal(number, signal.SIG_IGN)
+        if hasattr(signal, "sigwaitinfo"):
+            threading.Thread(target=_obey_only, args=(os.getppid(),), daemon=True).start()
+
+
+@contextmanager
+def reading(path: str) -> Iterator[None]:
+    """Notes which file this worker is at; in the main process, which nobody asks, does nothing."""
+    if _row is None:
+        yield
+        return
+    _row.value = os.fsencode(path)[: PATH_BYTES - 1]
+    try:
+        yield
+    finally:
+        _row.value = b""
+
+
+@contextmanager
+def _signals_held_back() -> Iterator[None]:
+    """Processes that are started meanwhile are born with the stopping signals blocked.
+
+    Otherwise one that comes before `Notes.begin` ends a worker. SIGTERM stays blocked there, for `_obey_only`.
+    """
+    if not hasattr(signal, "sigwaitinfo"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _obey_only(parent: int) -> None:
+    """Waits for SIGTERM, which all threads block, and ends this process if its parent sent it or is gone."""
+    while True:
+        sender = signal.sigwaitinfo({signal.SIGTERM}).si_pid
+        if sender == parent or os.getppid() != parent:
+            os._exit(0)
+
+
+class Failure:
+    """An error of a worker on its way to the main process.
+
+    Args:
+        error: what was raised; it has to be the exception that is being handled.
+    """
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+        self.note = f"raised in worker process {os.getpid()}:\n{traceback.format_exc()}"
+
+    def raise_again(self) -> NoReturn:
+        """Raises the error as it was; where the worker raised it stands in a note, not in its text."""
+        error = self.error
+        error.add_note(self.note)
+        try:
+            raise error
+        finally:
+            # An error knows the frames that it passed. If they knew it too, as this one does and by this object the
+            # loader's, they would all stay until garbage is collected.
+            del error, self.error
+
+
+class Answers(Dataset[Any]):
+    """The samples of another data set; in a worker, an error comes as a `Failure` in their place.
+
+    DataLoader would put the worker's traceback into the text of the error.
+
+    Args:
+        dataset: gives the sample at a position.
+    """
+
+    def __init__(self, dataset: Dataset[Any]) -> None:
+        self.dataset = dataset
+
+    def __getitem__(self, position: int) -> Any:
+        """The sample at a position."""
+        return self.dataset[position]
+
+    def __getitems__(self, positions: Sequence[int]) -> list[Any]:
+        """The samples of a batch, or a Failure alone."""
+        try:
+            return [self.dataset[position] for position in positions]
+        except Exception as error:
+            if get_worker_info() is None or not _travels(error):
+                raise
+            return [Failure(error)]
+
+
+def _travels(error: Exception) -> bool:
+    """Whether an error survives the way between two processes: some cannot be made again from their text."""
+    try:
+        pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes
+    except Exception:
+        return False
+    return True
+
+
+def collate(samples: list[Any]) -> Any:
+    """Makes a batch of samples, as DataLoader does; hands a Failure on."""
+    return samples[0] if isinstance(samples[0], Failure) else default_collate(samples)
+
+
+class Workers(_MultiProcessingDataLoaderIter):
+    """DataLoader's iterator over worker processes, but for what comes when something goes wrong in one of them.
+
+    It raises the worker's own error, or a DataError that tells its death, and ends the other workers.
+
+    Args:
+        loader: whose `worker_init_fn` is `notes.begin`.
+        notes: of these workers.
+    """
+
+    def __init__(self, loader: DataLoader[Any], notes: Notes) -> None:
+        self._notes = notes
+        with _signals_held_back():
+            super().__init__(loader)
+
+    def _reset(self, loader: DataLoader[Any], first_iter: bool = False) -> None:
+        # DataLoader reports a death from a signal handler: amidst whatever the main process is doing, a step or the
+        # writing of a checkpoint. Without these process ids it finds it out when it waits for a batch that is missing.
+        if self._worker_pids_set:
+            _remove_worker_pids(id(self))
+            self._worker_pids_set = False
+        super()._reset(loader, first_iter)
+
+    def _next_data(self) -> Any:
+        data = super()._next_data()  # type: ignore[no-untyped-call]
+        if isinstance(data, Failure):
+            self._shutdown_workers()  # left to the garbage collector, it takes seconds for each worker
+            data.raise_again()
+        return data
+
+    def _try_get_data(self, timeout: float = LOOK_EVERY) -> tuple[bool, Any]:
+        found: tuple[bool, Any] = super()._try_get_data(timeout)  # type: ignore[no-untyped-call]
+        return found
+
+    def _get_data(self) -> Any:
+        try:
+            return super()._get_data()  # type: ignore[no-untyped-call]
+        except Exception as error:
+            # A worker's death shows in many ways: it is missing, or its half of a connection is, or the thread that
+            # pins memory stumbled over that.
+            ended = connection.wait([worker.sentinel for worker in self._workers], timeout=LOOK_EVERY)
+            dead = [number for number, worker in enumerate(self._workers) if worker.sentinel in ended]
+            if not dead:
+                raise
+            text = _obituary([(self._workers[number], self._notes.file(number)) for number in dead], self._num_workers)
+            self._shutdown_workers()
+            raise DataError(text) from error
+
+
+def _obituary(dead: list[tuple[BaseProcess, str | None]], num_workers: int) -> str:
+    """Who died, of what, over which file, and what to do."""
+    ends, remedies = [], []
+    for worker, path in dead:
+        worker.join(LOOK_EVERY)  # what says how it ended comes a moment after its end
+        ends.append(
+            f"worker process {worker.pid} {_end(worker.exitcode)} {f'at {path}' if path else 'between two files'}"
+        )
+        if path:
+            alone = f'python -c "from cyclegan.images import read; read({path!r})"'
+            remedies.append(f"If the file is broken, this fails too: {alone}; put a whole picture in its place")
+    return (
+        f"{'; '.join(ends)}. {'. '.join([*remedies, ''])}"
+        "If memory ran out (SIGKILL: the system's; SIGBUS: shared memory, /dev/shm), make it larger or set "
+        f"data.num_workers lower than {num_workers}. resume=auto goes on from the last checkpoint"
+    )
+
+
+def _end(exitcode: int | None) -> str:
+    if exitcode is None or exitcode >= 0:
+        return f"ended by itself with exit code {exitcode}"
+    known = {number.value: number.name for number in signal.Signals}
+    return f"was killed by {known.get(-exitcode, f'signal {-exitcode}')}"

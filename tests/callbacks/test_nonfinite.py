@@ -1,0 +1,117 @@
+"""Numbers that are not finite end the run, or are left out as if their batch had never been."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytorch_lightning as pl
+import torch
+
+from cyclegan.callbacks.checkpointing import Checkpointing
+from cyclegan.callbacks.nonfinite import NonFiniteError, NonFiniteGuard
+from cyclegan.callbacks.rank_state import RankState
+from cyclegan.checkpoint import read
+from cyclegan.networks.norm import Norm
+from tests.small import discriminator, generator, small_cyclegan
+from tests.tiny_run import differences
+from tests.toy_runs import fit_toy, toy_data
+
+NAN = float("nan")
+
+
+class Poison(pl.Callback):
+    """Spoils one pixel of domain A in some batches of an epoch; the guard has seen the state before."""
+
+    def __init__(self, *batches: int) -> None:
+        self.batches = batches
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        if batch_idx in self.batches:
+            batch["A"][0, 0, 0, 0] = NAN
+
+
+def spoil(parameter: torch.Tensor) -> None:
+    assert parameter.grad is not None
+    parameter.grad.fill_(float("inf"))
+
+
+class SpoilGradient(pl.Callback):
+    """A loss that is finite, and a gradient that is not."""
+
+    def on_before_backward(self, trainer: pl.Trainer, pl_module: pl.LightningModule, loss: torch.Tensor) -> None:
+        if trainer.global_step == 1:
+            weight = pl_module.get_parameter("disc_b.model.0.weight")
+            weight.register_post_accumulate_grad_hook(spoil)
+
+
+def test_the_run_stops_at_that_batch_and_names_term_files_and_checkpoint(tmp_path: Path) -> None:
+    saving = Checkpointing(str(tmp_path), every_n_images=2)
+    model, data = small_cyclegan(), toy_data(tmp_path / "toy")
+    with pytest.raises(NonFiniteError) as caught:
+        fit_toy(model, data, NonFiniteGuard(), Poison(2), saving)
+    text = str(caught.value)
+    assert "train/cycle_a is nan" in text
+    assert "train/adv_ab is nan" in text
+    assert "train/adv_ba" not in text, "B to A is as it should be"
+    assert "at 6 images" in text
+    for domain, files in data.last_batch_files().items():
+        assert len(files) == 2
+        for file in files:
+            assert file in text
+            assert f"train{domain}" in file
+    assert f"The last good checkpoint is {tmp_path / 'checkpoints' / 'images=000000004.ckpt'}" in text
+    assert differences(dict(model.state_dict()), read(tmp_path / "checkpoints" / "last.ckpt")["state_dict"]) == []
+
+
+def test_a_gradient_that_is_not_finite_stops_it_too(tmp_path: Path) -> None:
+    with pytest.raises(NonFiniteError, match=r"the losses are finite, but the gradient of disc_b\.model\.0\.weight"):
+        fit_toy(small_cyclegan(), toy_data(tmp_path / "toy"), NonFiniteGuard(), SpoilGradient())
+
+
+@pytest.mark.parametrize("norm", ["instance", "batch"])  # batch norm has statistics that a forward pass moves
+def test_a_batch_that_is_left_out_leaves_no_trace(tmp_path: Path, norm: Norm, caplog: pytest.LogCaptureFixture) -> None:
+    def run(folder: str, *callbacks: pl.Callback) -> Any:
+        model = small_cyclegan(
+            pool_size=3,
+            generator=lambda **k: generator(**k, norm=norm),
+            discriminator=lambda **k: discriminator(**k, norm=norm),
+        )
+        saving = Checkpointing(str(tmp_path / folder), every_n_images=2, keep_last=9)
+        data = toy_data(tmp_path / "toy", train=10)
+        fit_toy(model, data, NonFiniteGuard("skip"), RankState(), saving, *callbacks)
+        folder_of = tmp_path / folder / "checkpoints"
+        return [read(folder_of / f"images={n:09d}.ckpt") for n in (2, 4, 6, 8, 10)]
+
+    states = run("spoilt", Poison(1, 2))
+    for before, after in ((states[0], states[1]), (states[1], states[2])):
+        for entry in ("state_dict", "ranks"):
+            assert differences(before[entry], after[entry]) == [], entry
+    assert differences(states[2]["state_dict"], states[3]["state_dict"]), "then it learns on"
+    assert all(torch.isfinite(value).all() for value in states[4]["state_dict"].values())
+    assert all(torch.isfinite(i).all() for p in states[4]["ranks"][0]["pools"].values() for i in p["images"])
+    adam = states[4]["optimizer_states"][0]["state"]
+    assert {float(entry["step"]) for entry in adam.values()} == {3.0}, "of five batches"
+    said = [r.getMessage() for r in caplog.records if "left out" in r.getMessage()]
+    assert len(said) == 2
+    assert "left out (2 of at most 20)" in said[1]
+    assert states[4]["callbacks"]["NonFiniteGuard"] == {"skips": 2}
+
+
+def test_only_so_many_are_left_out_also_over_a_resume(tmp_path: Path) -> None:
+    saving = Checkpointing(str(tmp_path), every_n_images=2)
+    with pytest.raises(NonFiniteError, match="after 2 batches that were left out"):
+        fit_toy(small_cyclegan(), toy_data(tmp_path / "toy"), NonFiniteGuard("skip", 2), Poison(0, 1, 2), saving)
+    last = tmp_path / "checkpoints" / "last.ckpt"
+    assert read(last)["callbacks"]["NonFiniteGuard"] == {"skips": 2}
+    with pytest.raises(NonFiniteError, match="after 2 batches that were left out"):
+        fit_toy(small_cyclegan(), toy_data(tmp_path / "toy"), NonFiniteGuard("skip", 2), Poison(2), resume=last)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"), [(("pass",), "on_nonfinite is 'pass'; it is stop or skip"), (("skip", -1), "max_skips")]
+)
+def test_refuses_arguments_without_meaning(arguments: tuple[Any, ...], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        NonFiniteGuard(*arguments)
