@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all check format bench clean
+.PHONY: help install demo test test-all torture check format bench clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -26,6 +26,9 @@ test: $(STAMP) ## the tests, but those marked slow
 
 test-all: $(STAMP) ## all tests
 	@$(BIN)/pytest
+
+torture: $(STAMP) ## kill a small training 24 times, damage what it left, and compare its end (about ten minutes)
+	@folder=$$(mktemp -d) && $(BIN)/python -m tests.torture --folder $$folder && rm -r $$folder
 
 check: $(STAMP) ## formatting, lint, types and the arrows between packages
 	@$(BIN)/ruff format --check .
