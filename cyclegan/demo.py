@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cyclegan.callbacks.stop_signals import StopRequestedError
 from cyclegan.configuration import conf_dir
 from cyclegan.train import quieten, train
 from cyclegan.translate import plan, positive, translate_files
@@ -160,6 +161,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     start = time.monotonic()
     try:
         distances = run(args.data, args.output, args.seed, args.epochs)
+    except StopRequestedError as stop:
+        sys.exit(f"{PROGRAM}: {stop}; called again, it begins anew")
     except ValueError as error:
         sys.exit(f"{PROGRAM}: {error}")
     print(

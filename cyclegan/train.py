@@ -17,7 +17,9 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from cyclegan.callbacks.stop_signals import EXIT_RESUME, StopRequestedError
 from cyclegan.configuration import conf_dir, explain, quoted
+from cyclegan.memory import is_out_of_memory, remedies
 from cyclegan.run_folder import RunError, added_by_lightning, claim, clear, is_first_process, save_config
 from cyclegan.run_lock import held
 
@@ -25,7 +27,6 @@ from cyclegan.run_lock import held
 if TYPE_CHECKING:
     import pytorch_lightning as pl
 
-    from cyclegan.callbacks.stop_signals import StopRequestedError
     from cyclegan.resume import StartingPoint
 
 log = logging.getLogger(__name__)
@@ -120,9 +121,6 @@ def job(config: DictConfig) -> None:
     sweeps = HydraConfig.get().mode == RunMode.MULTIRUN
     if sweeps:
         number_in_sweep(config)
-    from cyclegan.callbacks.stop_signals import StopRequestedError
-    from cyclegan.memory import is_out_of_memory, remedies
-
     try:
         train(config)
     except StopRequestedError as stop:
@@ -150,8 +148,6 @@ def job(config: DictConfig) -> None:
 
 def leave(stop: StopRequestedError) -> None:
     """Ends the process of a run that was asked to stop, a whole sweep with it."""
-    from cyclegan.callbacks.stop_signals import EXIT_RESUME
-
     if is_first_process():
         where = f"saved as {stop.saved}" if stop.saved else "nothing was saved yet"
         print(f"{PROGRAM}: {stop}, {where}; resume=auto goes on from there", file=sys.stderr)

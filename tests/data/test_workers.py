@@ -227,7 +227,7 @@ def test_after_an_error_workers_end_and_new_ones_begin(root: Path) -> None:
     with pytest.raises(ImageError) as caught:
         list(batches)
     assert workers() == [], "although the error still knows the loader"
-    assert caught.tb is not None
+    del caught  # it knows this frame too
     bad.write_bytes(whole)
     batches.load_state_dict({"position": 0, "epoch_start": 0})
     assert equal([*batches], undisturbed)
