@@ -115,7 +115,7 @@ FULL_PRECISION = ("64-true", "64", "32-true", "32", "None")
 NARROWEST = 8
 """Channels below which half the width is no advice any more."""
 
-CONTINUABLE = {"trainer.precision", "data.num_workers"}
+CONTINUABLE = ("trainer.precision", "model.generator.activation_checkpointing", "data.num_workers")
 """Those of the keys below that may change as a run goes on; see `cyclegan.continuation`."""
 
 
@@ -240,8 +240,8 @@ def _fewer_workers(config: Mapping[str, Any]) -> Rung | None:
 def _how_to_go_on(rungs: list[Rung]) -> str:
     """Which of the rungs a run may take as it goes on, and what the others ask for."""
     keys = {override.lstrip("+").partition("=")[0] for rung in rungs for override in rung.overrides}
-    free = sorted(keys & CONTINUABLE)
-    lines = [f"With {key} changed, the run can go on where it was saved: resume=auto." for key in free]
+    free = [key for key in CONTINUABLE if key in keys]
+    lines = [f"With another {' or '.join(free)}, the run can go on where it was saved: resume=auto."] if free else []
     if len(keys) > len(free):
         but = " (which a new width does not allow)" if any("width" in key for key in keys) else ""
         lines.append(

@@ -173,21 +173,18 @@ def test_the_whole_message(shape: Callable[[DictConfig], Any]) -> None:
         "      the same training; nine residual blocks keep half the activations, and a step takes a quarter longer",
         "  model.generator.width=32",
         "      half the width: the generators' activations take about half, their weights about a quarter",
-        "With trainer.precision changed, the run can go on where it was saved: resume=auto.",
+        "With another trainer.precision or model.generator.activation_checkpointing, the run can go on where it was "
+        "saved: resume=auto.",
         "The others make it another run: give it a name=... of its own. It can begin with the weights of this one "
         "(which a new width does not allow): init_from=CHECKPOINT.",
     ]
 
 
-CROP, BATCH, PRECISION = (
-    ["data.crop_size=128", "data.load_size=143"],
-    ["data.batch_size=2"],
-    ["trainer.precision=bf16-mixed"],
-)
-CHECKPOINTING, WIDTH = ["model.generator.activation_checkpointing=true"], ["model.generator.width=32"]
+CROP, BATCH = ["data.crop_size=128", "data.load_size=143"], ["data.batch_size=2"]
+PRECISION, WIDTH = ["trainer.precision=bf16-mixed"], ["model.generator.width=32"]
+CHECKPOINTING = ["model.generator.activation_checkpointing=true"]
 LADDERS: list[tuple[str, list[list[str]]]] = [
     ("data.batch_size=4", [CROP, BATCH, PRECISION, CHECKPOINTING, WIDTH]),
-    ("data.batch_size=1", [CROP, PRECISION, CHECKPOINTING, WIDTH]),
     ("data.batch_size=15", [CROP, ["data.batch_size=5"], PRECISION, CHECKPOINTING, WIDTH]),
     ("trainer.precision=bf16-mixed", [CROP, CHECKPOINTING, WIDTH]),
     ("trainer.precision=16-mixed", [CROP, CHECKPOINTING, WIDTH]),
@@ -196,12 +193,10 @@ LADDERS: list[tuple[str, list[list[str]]]] = [
     ("~model.generator.activation_checkpointing", [CROP, PRECISION, [f"+{CHECKPOINTING[0]}"], WIDTH]),
     ("model.generator.width=15", [CROP, PRECISION, CHECKPOINTING]),
     ("data.load_size=null", [CROP[:1], PRECISION, CHECKPOINTING, WIDTH]),
-    # Multiples of 4; no less than the 24 pixels of the discriminator.
     ("data.crop_size=100", [["data.crop_size=48", "data.load_size=137"], PRECISION, CHECKPOINTING, WIDTH]),
     ("data.crop_size=28", [["data.crop_size=24", "data.load_size=245"], PRECISION, CHECKPOINTING, WIDTH]),
-    ("data.crop_size=24", [PRECISION, CHECKPOINTING, WIDTH]),
-    # Multiples of 256, and no residual blocks.
-    ("generator=unet256", [PRECISION, WIDTH]),
+    ("data.crop_size=24", [PRECISION, CHECKPOINTING, WIDTH]),  # no less for the discriminator
+    ("generator=unet256", [PRECISION, WIDTH]),  # multiples of 256, and no residual blocks
     ("generator=encoder_decoder", [CROP, PRECISION, ["model.generator.widths=[32,64,128]"]]),
 ]
 
@@ -213,9 +208,7 @@ def test_rungs_that_do_not_apply_are_left_out(override: str, expected: list[list
 
 
 @pytest.mark.usefixtures("gpu")
-@pytest.mark.parametrize(
-    "override", ["data.batch_size=4", "data.crop_size=100", "generator=unet256", "generator=encoder_decoder"]
-)
+@pytest.mark.parametrize("override", ["data.batch_size=4", "data.crop_size=100", "generator=encoder_decoder"])
 def test_every_rung_can_be_taken(override: str) -> None:
     changes = [change for rung in ladder(remedies(composed(override), CUDA)) for change in rung]
     config = composed(override, *changes)
@@ -234,6 +227,7 @@ def test_what_the_message_says_about_going_on_is_so() -> None:
     """Held to what a resumed run is allowed, and to the shapes of the weights."""
     before = composed("data.batch_size=4", "data.num_workers=2")
     text = remedies(before, CUDA) + "\n" + remedies(before, MemoryError())
+    promised = [line for line in text.splitlines() if line.startswith("With another ")]
     shapes = {name: weight.shape for name, weight in built(before).state_dict().items()}
     assert len(ladder(text)) == 6
     for rung in ladder(text):
@@ -245,7 +239,7 @@ def test_what_the_message_says_about_going_on_is_so() -> None:
         except RunError:
             continuable = False
         key = rung[0].partition("=")[0]
-        assert (f"With {key} changed, the run can go on" in text) == continuable, key
+        assert any(key in line for line in promised) == continuable, key
         same = shapes == {name: weight.shape for name, weight in built(after).state_dict().items()}
         assert same == (key != "model.generator.width"), key
 
@@ -282,9 +276,11 @@ def test_torch_is_asked_for_what_the_error_does_not_say(monkeypatch: pytest.Monk
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (3 * 2**19, 80 * 2**30))
     monkeypatch.setattr(torch.cuda, "memory_reserved", lambda: 79 * 2**30)
     error = RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED\nand more")
-    first = remedies({}, error).splitlines()[0]
     room = "GPU 2 has 80.00 GiB, of which 1.50 MiB are free, and this process holds 79.00 GiB"
-    assert first == f"the GPU's memory ran out; {room}; cuDNN error: CUDNN_STATUS_ALLOC_FAILED."
+    assert (
+        remedies({}, error).splitlines()[0]
+        == f"the GPU's memory ran out; {room}; cuDNN error: CUDNN_STATUS_ALLOC_FAILED."
+    )
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,8 @@
 
 Trains the toy set twice for each case: once undisturbed, and once killed with SIGKILL at random moments and resumed
 each time by `resume=auto`. In between, checkpoints are cut short or lose a bit, and the disk is full for a while. In
-the end weights, optimiser, schedule, pools, averages, random numbers, counters, sample grids and the rows of metrics.csv
-have to be the same, bit for bit.
+the end weights, optimiser, schedule, pools, averages, random numbers, counters, sample grids and the rows of
+metrics.csv have to be the same, bit for bit.
 
     python -m tests.torture
 """
@@ -128,8 +128,8 @@ def kill(process: subprocess.Popen[bytes], run: Path, goal: int, rng: random.Ran
     begun = images_seen(run)
     kind = rng.choice(("any batch", "an epoch's edge", "saving"))
     moments: dict[str, Callable[[], bool]] = {
-        "any batch": lambda: True,
-        "an epoch's edge": lambda: images_seen(run) % IMAGES_PER_EPOCH == 0,
+        "any batch": lambda: images_seen(run) % IMAGES_PER_EPOCH > 0 and not is_saving(run),
+        "an epoch's edge": lambda: images_seen(run) % IMAGES_PER_EPOCH == 0 and not is_saving(run),
         "saving": lambda: is_saving(run),
     }
     deadline = time.monotonic() + LIMIT
@@ -138,7 +138,7 @@ def kill(process: subprocess.Popen[bytes], run: Path, goal: int, rng: random.Ran
             return "it had ended"
         if time.monotonic() > deadline:
             raise TimeoutError(f"{run}: no batch for {LIMIT} s")
-    time.sleep({"any batch": rng.uniform(0, 0.1), "an epoch's edge": rng.uniform(0, 0.04), "saving": 0}[kind])
+    time.sleep({"any batch": rng.uniform(0, 0.02), "an epoch's edge": rng.uniform(0, 0.02), "saving": 0}[kind])
     if rng.random() < 0.3:
         process.kill()  # its children find out by themselves
         process.wait()

@@ -9,14 +9,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from cyclegan.methods.cyclegan import CycleGAN
 from cyclegan.train import train
 from tests.small import small_cyclegan
-from tests.tiny_run import SMALL_NETWORKS, STEPS_PER_EPOCH, TINY, composed, differences, metrics, read_checkpoint
+from tests.tiny_run import SMALL_NETWORKS, STEPS_PER_EPOCH, TINY, composed, metrics, read_checkpoint
+from tests.torture import CLUSTER, Case, images_seen, training, wait_for
 
 TIMEOUT = 150  # seconds; two processes that both import torch take about fifteen
-# All that a cluster's or an earlier launcher's environment could say about ranks and ports.
-CLUSTER = ("MASTER_", "WORLD_SIZE", "RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_", "TORCHELASTIC_", "PL_")
 # Pools larger than the six images a domain that two epochs bring: while pools fill, they hand on what they get.
 SHARED = ("trainer.precision=64-true", "model.pool_size=50", "trainer.max_epochs=2", "schedule=constant")
 
@@ -69,7 +67,7 @@ def test_two_processes_equal_one_with_the_doubled_batch(tmp_path: Path, monkeypa
     assert one.lightning_module.pool_a.size == 50
 
     # Each process keeps its own half of the fakes; the checkpoint has both, in the order of the ranks.
-    (whole,), halves = ours["image_pools"], theirs["image_pools"]
+    (whole,), halves = ([rank["pools"] for rank in found["ranks"]] for found in (ours, theirs))
     assert len(halves) == 2
     for pool in ("a", "b"):
         images = whole[pool]["images"]
@@ -84,21 +82,36 @@ def test_two_processes_equal_one_with_the_doubled_batch(tmp_path: Path, monkeypa
     assert screen.count("epoch 2 of 2") == screen.count("done      ") == 1
     assert "2 × cpu" in screen
     names = sorted(path.name for path in two.iterdir())
-    assert names == ["checkpoints", "config.yaml", "metrics.csv", "samples", "train.log"]
+    assert names == [".lock", "checkpoints", "config.yaml", "metrics.csv", "samples", "train.log"]
     assert (two / "samples/epoch=0002.jpg").read_bytes() == (tmp_path / "one/samples/epoch=0002.jpg").read_bytes()
 
 
-@pytest.mark.parametrize(("rank", "expected"), [(0, 0), (1, 1), (2, 0)])
-def test_each_process_takes_its_own_pools_back(monkeypatch: pytest.MonkeyPatch, rank: int, expected: int) -> None:
-    """More processes than the checkpoint was written by share what there is."""
-    saved = []
-    for number in range(2):
-        model = small_cyclegan(pool_size=2)
-        model.pool_a.query(torch.full((1, 3, 4, 4), float(number)))
-        checkpoint: dict[str, list[object]] = {}
-        model.on_save_checkpoint(checkpoint)
-        saved += checkpoint["image_pools"]
-    resumed = small_cyclegan(pool_size=2)
-    monkeypatch.setattr(CycleGAN, "global_rank", rank)
-    resumed.on_load_checkpoint({"image_pools": saved})
-    assert differences(resumed.pool_a.state_dict(), saved[expected]["a"]) == []  # type: ignore[index]
+def test_a_signal_to_one_process_stops_both_and_one_device_can_go_on(tmp_path: Path) -> None:
+    words = ("trainer.devices=2", "trainer.strategy=ddp", "data.batch_size=1", "data.num_workers=1")
+    with training(tmp_path, "stopped", Case("two processes", words), epochs=500) as process:
+        run = tmp_path / "runs" / "stopped"
+        wait_for(process, run, 8)
+        os.kill(process.pid, signal.SIGTERM)  # Lightning's second process hears nothing of it
+        assert process.wait(TIMEOUT) == 75
+    screen = (tmp_path / "stopped.txt").read_text()
+    seen = images_seen(run)
+    assert screen.splitlines()[-1] == (
+        f"cyclegan-train: stopped by SIGTERM at {seen} images, saved as "
+        f"runs/stopped/checkpoints/images={seen:09d}.ckpt; resume=auto goes on from there"
+    )
+    saved = read_checkpoint(run)
+    assert saved["UnpairedData"]["position"] == seen
+    assert len(saved["ranks"]) == 2
+    states = [rank["random"]["torch"] for rank in saved["ranks"]]
+    assert not torch.equal(*states), "each process has random numbers of its own"
+
+    alone = ("trainer.devices=1", "data.batch_size=1", "data.num_workers=0")
+    with training(tmp_path, "stopped", Case("one process", alone), epochs=500) as process:
+        wait_for(process, run, seen + 4)
+        os.kill(process.pid, signal.SIGTERM)
+        assert process.wait(TIMEOUT) == 75
+    screen = (tmp_path / "stopped.txt").read_text()
+    assert "trainer.devices: 2 → 1 (no longer bit for bit the same run)" in screen
+    positions = [row["images_seen"] for row in metrics(run)]
+    assert positions[: seen // 2] == list(range(2, seen + 1, 2))
+    assert positions[seen // 2 :] == list(range(seen + 1, int(positions[-1]) + 1)), "image by image from there"

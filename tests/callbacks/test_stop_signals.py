@@ -1,0 +1,58 @@
+"""The first signal is noted, the second Ctrl-C leaves."""
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from cyclegan.callbacks.stop_signals import StopSignals
+from tests.test_saving import in_a_child
+
+HANDLERS = {number: signal.getsignal(number) for number in StopSignals.SIGNALS}
+
+
+@pytest.fixture(autouse=True)
+def restored() -> Iterator[None]:
+    yield
+    for number, handler in HANDLERS.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
+def test_a_signal_is_noted_and_nothing_else(number: signal.Signals, capfd: pytest.CaptureFixture[str]) -> None:
+    signals = StopSignals(speaks=True)
+    signals.listen()
+    os.kill(os.getpid(), number)
+    assert signals.received == number
+    os.kill(os.getpid(), signal.SIGTERM)
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert signals.received == number, "the first is the reason"
+    assert ("Ctrl-C once more" in capfd.readouterr().err) == (number == signal.SIGINT)
+
+
+@pytest.mark.parametrize(
+    ("sent", "ended"),
+    [
+        ([signal.SIGINT], 0),
+        ([signal.SIGINT, signal.SIGINT], -signal.SIGINT),
+        ([signal.SIGTERM, signal.SIGTERM, signal.SIGUSR1], 0),
+        ([signal.SIGTERM, signal.SIGINT], 0),
+        ([signal.SIGTERM, signal.SIGINT, signal.SIGINT], -signal.SIGINT),
+    ],
+)
+def test_the_second_ctrl_c_leaves_at_once(sent: list[signal.Signals], ended: int) -> None:
+    def work() -> None:
+        StopSignals(speaks=False).listen()
+        for number in sent:
+            os.kill(os.getpid(), number)
+
+    assert in_a_child(work) == ended
+
+
+def test_in_another_thread_signals_keep_their_meaning() -> None:
+    thread = threading.Thread(target=StopSignals(speaks=True).listen)
+    thread.start()
+    thread.join()
+    assert {number: signal.getsignal(number) for number in StopSignals.SIGNALS} == HANDLERS
