@@ -61,6 +61,6 @@ def held(run_dir: Path) -> Iterator[None]:
 
 def _tidy(run_dir: Path) -> None:
     """Takes back the folder of a run that did not begin."""
-    if [path.name for path in run_dir.iterdir()] == [LOCK]:
+    if run_dir.is_dir() and [path.name for path in run_dir.iterdir()] == [LOCK]:
         (run_dir / LOCK).unlink()
         run_dir.rmdir()

@@ -247,7 +247,12 @@ def main() -> int:
     for number, case in enumerate(CASES):
         print(case.name, flush=True)
         report = torture(
-            arguments.folder / str(number), case, arguments.kills, arguments.faults, arguments.epochs, arguments.seed
+            arguments.folder / str(number),
+            case,
+            arguments.kills,
+            arguments.faults,
+            arguments.epochs,
+            arguments.seed + number,
         )
         total += report.kills
         for fault in report.faults:

@@ -219,7 +219,7 @@ def _obituary(dead: list[tuple[BaseProcess, str | None]], num_workers: int) -> s
             remedies.append(f"If the file is broken, this fails too: {alone}; put a whole picture in its place")
     return (
         f"{'; '.join(ends)}. {'. '.join([*remedies, ''])}"
-        "If memory ran out (SIGKILL: the system's; SIGBUS: shared memory, /dev/shm), make it larger or set "
+        "If memory ran out (after SIGKILL the machine's, after SIGBUS the shared one, /dev/shm), give it more or set "
         f"data.num_workers lower than {num_workers}. resume=auto goes on from the last checkpoint"
     )
 

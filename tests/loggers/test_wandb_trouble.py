@@ -178,6 +178,16 @@ def test_a_call_that_fails_is_the_last_one(
     assert begun == ["online", "teardown"], "so that the next job of a sweep gets a run of its own"
 
 
+def test_a_run_that_fails_as_it_begins_can_be_asked_for(
+    tmp_path: Path, begun: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lightning does, before it fits."""
+    run = Run("define_metric")
+    replace_init(monkeypatch, begun, online=lambda **_: run)
+    Wandb(str(tmp_path), project="p", name="n").experiment.log({"loss": 1.0})
+    assert run.asked == ["define_metric"]
+
+
 def test_a_picture_that_cannot_be_read_is_one_line(
     tmp_path: Path, begun: list[Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
