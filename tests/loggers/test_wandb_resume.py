@@ -151,13 +151,13 @@ class Online:
 
 
 def online(run_dir: Path, summary: dict[str, Any] | None, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The positions that reach the server when 4, 8, 12 and 16 are logged."""
+    """The positions that reach the server when 0, 4, 8, 12 and 16 are logged."""
     run, asked = Online(run_dir, summary), {}
     monkeypatch.setenv("WANDB_MODE", "online")
     monkeypatch.setattr(wandb, "setup", lambda settings: None)
     monkeypatch.setattr(wandb, "init", lambda **arguments: asked.update(arguments) or run)
     resumed = logger(run_dir)
-    for step in (4, 8, 12, 16):
+    for step in (0, 4, 8, 12, 16):
         resumed.log_metrics({"loss": 1.0}, step=step)
     assert (asked["id"], asked["resume"], asked["mode"]) == ("aaaa1111", "allow", "online")
     return [row["images_seen"] for row in run.rows]
@@ -175,8 +175,8 @@ def offline_part(run_dir: Path, last: int) -> Path:
 def test_the_server_says_which_points_it_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert online(tmp_path, {"images_seen": 8}, monkeypatch) == [12, 16]
     assert online(tmp_path, {"images_seen": 0}, monkeypatch) == [4, 8, 12, 16]
-    assert online(tmp_path, {}, monkeypatch) == [4, 8, 12, 16], "resumed before its first point"
-    assert online(tmp_path, None, monkeypatch) == [4, 8, 12, 16]
+    assert online(tmp_path, {}, monkeypatch) == [0, 4, 8, 12, 16], "resumed before its first point"
+    assert online(tmp_path, None, monkeypatch) == [0, 4, 8, 12, 16]
 
 
 def test_offline_parts_count_too_as_they_are_uploaded_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
