@@ -104,7 +104,7 @@ def main() -> None:
     print(f"a step             {step:8.3f} s   median of {len(watch.steps) - 1}")
     print(f"a save             {save:8.3f} s   from {min(saves):.3f} to {longest:.3f}; a file of {size / 1e6:.0f} MB")
     print(
-        f"share of training  {save / every:8.2%}     at a save every {MINUTES} minutes; the longest {longest / every:.2%}"
+        f"share of training  {save / every:8.2%}     at one every {MINUTES} minutes; the longest {longest / every:.2%}"
     )
     print(f"a look at a batch  {look * 1000:8.3f} ms  {look / step:.3%} of a step")
     print(f"(torch {torch.__version__}, {torch.get_num_threads()} threads, {trainer.strategy.root_device})")
