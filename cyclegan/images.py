@@ -74,7 +74,7 @@ def _unreadable(path: str | Path, error: Exception) -> ImageError:
     size = Path(path).stat().st_size if Path(path).is_file() else 0
     return ImageError(
         f"{path}: {size} bytes that cannot be read as a picture ({type(error).__name__}: {error}); "
-        "put a whole picture in its place, or take it out of the folder (a run that was begun with it cannot go on then)"
+        "put a whole picture in its place, or take it out of the folder (which a run that is resumed does not allow)"
     )
 
 
