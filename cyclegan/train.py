@@ -149,8 +149,7 @@ def job(config: DictConfig) -> None:
 def leave(stop: StopRequestedError) -> None:
     """Ends the process of a run that was asked to stop, a whole sweep with it."""
     if is_first_process():
-        where = f"saved as {stop.saved}" if stop.saved else "nothing was saved yet"
-        print(f"{PROGRAM}: {stop}, {where}; resume=auto goes on from there", file=sys.stderr)
+        print(f"{PROGRAM}: {stop}; resume=auto goes on from {stop.newest or 'the start'}", file=sys.stderr)
     # Lightning would end all processes at once if one that it added ended with an error.
     sys.exit(0 if stop.finished or added_by_lightning() else EXIT_RESUME)
 

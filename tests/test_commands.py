@@ -247,7 +247,7 @@ def test_a_run_that_is_asked_to_stop_says_where_it_stands_and_its_exit_code_mean
     assert stopped.code == 75
     last = "runs/mine/checkpoints/images=000000010.ckpt"
     assert stopped.screen.splitlines()[-1] == (
-        f"cyclegan-train: stopped by {number.name} at 10 images, saved as {last}; resume=auto goes on from there"
+        f"cyclegan-train: stopped by {number.name} at 10 images; resume=auto goes on from {last}"
     )
     resumed = command(*tiny("mine", "resume=auto"))
     assert resumed.code == 0

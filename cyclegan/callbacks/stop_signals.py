@@ -18,13 +18,13 @@ class StopRequestedError(Exception):
     Args:
         reason: what asked.
         images_seen: where the run stands.
-        saved: the checkpoint to go on from; None if none could be written.
+        newest: the checkpoint to go on from, an earlier one if none could be written now; None if there is none.
         finished: whether the run set itself this end, such as a time limit, and nobody needs to start it again.
     """
 
-    def __init__(self, reason: str, images_seen: int, saved: Path | None, finished: bool) -> None:
+    def __init__(self, reason: str, images_seen: int, newest: Path | None, finished: bool) -> None:
         super().__init__(f"stopped by {reason} at {images_seen:,} images")
-        self.saved = saved
+        self.newest = newest
         self.finished = finished
 
 

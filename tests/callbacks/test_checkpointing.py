@@ -120,10 +120,10 @@ def test_a_signal_ends_the_run_after_its_batch_with_a_checkpoint(
     ask = After(step, lambda _: os.kill(os.getpid(), number))
     with pytest.raises(StopRequestedError, match=f"stopped by {number.name} at {images} images") as stopped:
         fit_toy(small_cyclegan(), toy_data(tmp_path / "toy"), ask, saving, max_epochs=3)
-    assert stopped.value.saved == tmp_path / "checkpoints" / f"images={images:09d}.ckpt"
+    assert stopped.value.newest == tmp_path / "checkpoints" / f"images={images:09d}.ckpt"
     assert not stopped.value.finished
     assert names(tmp_path) == [f"images={images:09d}.ckpt", "last.ckpt"]
-    assert read(stopped.value.saved)["global_step"] == step
+    assert read(stopped.value.newest)["global_step"] == step
     assert {n: signal.getsignal(n) for n in before} == before, "handlers are put back"
 
 
@@ -221,6 +221,16 @@ def test_it_gives_up_after_several_failures_in_a_row(tmp_path: Path, monkeypatch
     ):
         fit_toy(small_cyclegan(), toy_data(tmp_path / "toy"), saving, max_epochs=9)
     assert read(tmp_path / "checkpoints" / "last.ckpt")["global_step"] == 6
+
+
+def test_a_run_that_stops_while_the_disk_is_full_names_the_checkpoint_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    FullDisk(monkeypatch, 2)
+    ask = After(4, lambda _: os.kill(os.getpid(), signal.SIGTERM))
+    with pytest.raises(StopRequestedError, match="at 8 images") as stopped:
+        fit_toy(small_cyclegan(), toy_data(tmp_path / "toy"), ask, Checkpointing(str(tmp_path)), max_epochs=3)
+    assert stopped.value.newest == tmp_path / "checkpoints" / "images=000000006.ckpt"
 
 
 def test_a_folder_that_is_gone_is_made_again(tmp_path: Path) -> None:

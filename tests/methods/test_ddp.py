@@ -96,8 +96,8 @@ def test_a_signal_to_one_process_stops_both_and_one_device_can_go_on(tmp_path: P
     screen = (tmp_path / "stopped.txt").read_text()
     seen = images_seen(run)
     assert screen.splitlines()[-1] == (
-        f"cyclegan-train: stopped by SIGTERM at {seen} images, saved as "
-        f"runs/stopped/checkpoints/images={seen:09d}.ckpt; resume=auto goes on from there"
+        f"cyclegan-train: stopped by SIGTERM at {seen} images; "
+        f"resume=auto goes on from runs/stopped/checkpoints/images={seen:09d}.ckpt"
     )
     saved = read_checkpoint(run)
     assert saved["UnpairedData"]["position"] == seen
