@@ -143,7 +143,7 @@ def require_trusted(config: Any, path: str | os.PathLike[str], trust: tuple[str,
     Raises:
         CheckpointError: naming the entry, and how to allow it.
     """
-    for key, value in _entries(config):
+    for key, value in leaves(config, "model"):
         if isinstance(value, str) and "${" in value:
             raise CheckpointError(f"{path}: {key} is {value!r}; a checkpoint's configuration is plain, without ${{}}")
         if key.rpartition(".")[2] in ("_target_", "path") and isinstance(value, str) and not _trusted(value, trust):
@@ -168,15 +168,16 @@ def _trusted(target: str, trust: tuple[str, ...]) -> bool:
     return getattr(found, "__module__", None) == module
 
 
-def _entries(config: Any, prefix: str = "model") -> Iterator[tuple[str, Any]]:
-    if isinstance(config, dict):
-        for key, value in config.items():
-            yield from _entries(value, f"{prefix}.{key}")
-    elif isinstance(config, list | tuple):
-        for index, value in enumerate(config):
-            yield from _entries(value, f"{prefix}.{index}")
+def leaves(value: Any, name: str) -> Iterator[tuple[str, Any]]:
+    """Everything in nested dictionaries and lists that is neither, with the dotted name of its place below `name`."""
+    if isinstance(value, dict):
+        for key, entry in value.items():
+            yield from leaves(entry, f"{name}.{key}")
+    elif isinstance(value, list | tuple):
+        for index, entry in enumerate(value):
+            yield from leaves(entry, f"{name}.{index}")
     else:
-        yield prefix, config
+        yield name, value
 
 
 def _others_nearby(file: Path) -> str:

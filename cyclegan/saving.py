@@ -2,7 +2,6 @@
 
 import os
 import shutil
-from collections.abc import Iterator
 from io import FileIO
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import torch
 from lightning_fabric.plugins import CheckpointIO
 
-from cyclegan.checkpoint import CheckpointError, read
+from cyclegan.checkpoint import CheckpointError, leaves, read
 
 LEARNED = ("state_dict", "optimizer_states", "ema", "ranks")
 """The entries of a checkpoint that training goes on from; a number there that is not finite would never leave again."""
@@ -136,24 +135,15 @@ def require_finite(checkpoint: dict[str, Any]) -> None:
     Raises:
         CheckpointError: naming the entries.
     """
-    entries = [(name, tensor) for key in LEARNED for name, tensor in _tensors(checkpoint.get(key), key)]
-    if not entries:
-        return
+    entries = [
+        (name, value)
+        for key in LEARNED
+        for name, value in leaves(checkpoint.get(key), key)
+        if isinstance(value, torch.Tensor) and value.is_floating_point()
+    ]
     answers = [torch.isfinite(tensor).all() for _, tensor in entries]
     # All are asked before the first is read: on a GPU, reading waits for what was asked.
     found = [name for (name, _), finite in zip(entries, answers, strict=True) if not finite]
     if found:
         others = f" and {len(found) - 3} more" if len(found) > 3 else ""
         raise CheckpointError(f"not saved: {', '.join(found[:3])}{others} hold numbers that are not finite")
-
-
-def _tensors(value: Any, name: str) -> Iterator[tuple[str, torch.Tensor]]:
-    if isinstance(value, torch.Tensor):
-        if value.is_floating_point():
-            yield name, value
-    elif isinstance(value, dict):
-        for key, entry in value.items():
-            yield from _tensors(entry, f"{name}.{key}")
-    elif isinstance(value, list | tuple):
-        for index, entry in enumerate(value):
-            yield from _tensors(entry, f"{name}.{index}")

@@ -94,7 +94,7 @@ def run(config: DictConfig) -> pl.Trainer:
     path, start = start.path if start else None, None  # the weights are read again by fit: once in memory is enough
     try:
         trainer.fit(model, datamodule=data, ckpt_path=path, weights_only=True)
-    except MisconfigurationException as error:  # such as fewer epochs than the resumed run has had
+    except MisconfigurationException as error:
         raise RunError(str(error)) from error
     if path and trainer.global_step == steps_before:
         log.info("nothing left to do; to go on, give more epochs than trainer.max_epochs=%s", trainer.max_epochs)

@@ -9,6 +9,22 @@ os.environ["WANDB_MODE"] = "offline"
 # The tests bring their own settings; what is set on the machine must not change what they see.
 os.environ.pop("HYDRA_FULL_ERROR", None)
 
+from pathlib import Path
+
+import pytest
 import torch
 
 torch.set_num_threads(1)
+
+
+@pytest.fixture
+def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of an earlier run, or of the test runner's command line."""
+    monkeypatch.delenv("PL_GLOBAL_SEED", raising=False)  # which a run sets
+    monkeypatch.setattr("sys.argv", ["cyclegan-train"])
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where a test file's toy set is drawn."""
+    return tmp_path_factory.mktemp("data") / "toy"

@@ -34,17 +34,6 @@ OFTEN = (
 )
 
 
-@pytest.fixture
-def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("PL_GLOBAL_SEED", raising=False)  # which a run sets
-    monkeypatch.setattr("sys.argv", ["cyclegan-train"])
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("data") / "toy"
-
-
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Path:
     """The folder of a run that nothing disturbed."""
@@ -89,6 +78,7 @@ def test_cut_off_at_any_moment(whole: Path, root: Path, tmp_path: Path, hook: st
 
 
 def test_cut_off_again_and_again(whole: Path, root: Path, tmp_path: Path) -> None:
+    assert [row["images_seen"] for row in metrics(whole)] == [2.0 * n for n in range(1, EPOCHS * STEPS_PER_EPOCH + 1)]
     for step in range(1, EPOCHS * STEPS_PER_EPOCH):
         with pytest.raises(StoppedError):
             train(composed(tmp_path, root, *OFTEN, *stop_at("on_train_batch_start", step), "resume=auto"))

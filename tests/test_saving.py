@@ -1,11 +1,8 @@
 """A file with a checkpoint's name is whole, whenever the process dies and whatever the disk says."""
 
 import os
-import resource
 import signal
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,23 +11,11 @@ import torch
 
 from cyclegan.checkpoint import CheckpointError, read
 from cyclegan.saving import AtomicCheckpointIO, RememberingFile, remove_unfinished, require_finite, same_file
+from tests.faults import in_a_child, largest_file
 from tests.tiny_run import differences
 
 OLD = {"state_dict": {"w": torch.arange(12.0).reshape(3, 4)}, "step": 1}
 NEW = {"state_dict": {"w": torch.arange(12.0).reshape(3, 4) + 0.5}, "step": 2}
-
-
-def in_a_child(work: Callable[[], None]) -> int:
-    """Runs it in a forked process and returns the signal that ended it, or 0."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of forking beside threads
-        child = os.fork()
-    if child == 0:
-        try:
-            work()
-        finally:
-            os._exit(0)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def dies_at(call: int) -> None:
@@ -84,17 +69,6 @@ def test_a_kill_at_any_call_leaves_the_earlier_or_the_new_checkpoint(tmp_path: P
     assert outcomes == sorted(outcomes), "once the new one is there, it stays"
     assert outcomes[0] == 1
     assert outcomes[-1] == 2
-
-
-@contextmanager
-def largest_file(size: int) -> Iterator[None]:
-    """What a full disk does to a file, as far as a test may go: the system refuses what is longer."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @pytest.mark.parametrize("room", [0, 100, 700, 3000, 40000])

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from cyclegan.callbacks.stop_signals import StopSignals
-from tests.test_saving import in_a_child
+from tests.faults import in_a_child
 
 HANDLERS = {number: signal.getsignal(number) for number in StopSignals.SIGNALS}
 

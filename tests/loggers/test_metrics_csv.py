@@ -1,16 +1,14 @@
 """metrics.csv: one table a run, whatever is logged when, and however often the run is resumed."""
 
 import csv
-import resource
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from cyclegan.callbacks.meter import RunMeter
 from cyclegan.loggers.metrics_csv import MetricsCsv
+from tests.faults import largest_file
 from tests.small import small_cyclegan
 from tests.toy_runs import fit_toy, toy_data
 
@@ -98,17 +96,6 @@ def test_a_training_that_is_resumed_twice_has_every_row_once(tmp_path: Path) -> 
     assert header[0] == "images_seen"
     assert [row[0] for row in rows] == [str(seen) for seen in range(2, 20, 2)]
     assert all(float(value) >= 0 for row in rows for value in row), "and no gap anywhere"
-
-
-@contextmanager
-def largest_file(size: int) -> Iterator[None]:
-    """What a full disk does to a file: the system takes a part of a write, or none of it."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @pytest.mark.parametrize("room", [30, 31, 35, 40])  # the header and the first row are 17 + 7 bytes, a row 7 or 8
