@@ -1,0 +1,27 @@
+"""Picture files and their pixels: the only place that decodes or encodes them. What needs torch is in `tensors`."""
+
+from cyclegan.images.errors import ImageError
+from cyclegan.images.picture import MAX_PIXELS, Header
+from cyclegan.images.pixel_format import CONVERSIONS, RGB, PixelFormat, Pixels
+from cyclegan.images.reading import IMAGE_SUFFIXES, decode, header, header_of, read
+from cyclegan.images.suitable import require_suitable
+from cyclegan.images.writing import can_hold, suffix_for, write
+
+__all__ = [
+    "CONVERSIONS",
+    "IMAGE_SUFFIXES",
+    "MAX_PIXELS",
+    "RGB",
+    "Header",
+    "ImageError",
+    "PixelFormat",
+    "Pixels",
+    "can_hold",
+    "decode",
+    "header",
+    "header_of",
+    "read",
+    "require_suitable",
+    "suffix_for",
+    "write",
+]

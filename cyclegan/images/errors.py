@@ -1,0 +1,5 @@
+"""What is said when a picture cannot be read or written."""
+
+
+class ImageError(ValueError):
+    """A picture cannot be read or written; the message names the file and says what to do."""

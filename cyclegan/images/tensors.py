@@ -1,0 +1,77 @@
+"""Pixels as the tensors in [-1, 1] that networks see, and back."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from cyclegan.images.pixel_format import RGB, PixelFormat, Pixels
+
+
+def to_tensor(pixels: Pixels, pixel_format: PixelFormat = RGB) -> Tensor:
+    """Pixels (H, W, C) as float32 (C, H, W) in [-1, 1]."""
+    writable = pixels if pixels.flags.writeable else pixels.copy()  # torch warns of memory that it must not change
+    return normalise(torch.from_numpy(np.ascontiguousarray(writable)).permute(2, 0, 1), pixel_format)
+
+
+def normalise(planes: Tensor, pixel_format: PixelFormat) -> Tensor:
+    """Values of a stored type, of any shape, as contiguous float32 in [-1, 1]."""
+    low, high = pixel_format.bounds(str(planes.dtype).removeprefix("torch."))
+    values = planes.to(torch.float32, copy=True, memory_format=torch.contiguous_format)
+    values = (values.sub_(low) if low else values).div_((high - low) / 2).sub_(1)
+    return values if pixel_format.range is None else values.clamp_(-1, 1)
+
+
+def to_pixels(image: Tensor, pixel_format: PixelFormat = RGB) -> Pixels:
+    """An image (C, H, W) in [-1, 1], on any device, as pixels (H, W, C) of `pixel_format.dtype`; None stands for uint8.
+
+    Integers are rounded, and clamped where they leave the range.
+    """
+    dtype = pixel_format.dtype or "uint8"
+    low, high = pixel_format.bounds(dtype)
+    values = image.detach().float().cpu().permute(1, 2, 0).contiguous()
+    half = (high - low) / 2
+    stored = (values * half + (low + half)).numpy()
+    if dtype == "float32":
+        return stored
+    limits = np.iinfo(dtype)  # a range may be wider than what the type holds
+    return stored.round().clip(max(low, limits.min), min(high, limits.max)).astype(dtype)
+
+
+def to_uint8(images: Tensor) -> Tensor:
+    """Images (..., C, H, W) in [-1, 1] as uint8 of 0..255: rounded, and clamped where they leave the range."""
+    return (images.float() * 127.5 + 127.5).round().clamp(0, 255).to(torch.uint8)
+
+
+def to_view(images: Tensor) -> Pixels:
+    """An image (C, H, W) in [-1, 1] as 8-bit RGB pixels (H, W, 3) to look at, however many channels it has.
+
+    Grey is repeated; of two channels the first is shown as grey, of four and more the first three as colours.
+    """
+    channels = [0, 0, 0] if images.shape[-3] < 3 else [0, 1, 2]
+    return to_uint8(images.detach()[channels]).permute(1, 2, 0).contiguous().cpu().numpy()
+
+
+def grid(columns: Sequence[Tensor], padding: int = 2) -> Tensor:
+    """One image out of many: a column for each tensor, its images one below the other, on white.
+
+    Args:
+        columns: images (N, C, H, W) in [-1, 1]; N, C, H and W may differ between columns.
+        padding: white pixels around and between the images.
+
+    Returns:
+        (3, height, width) in [-1, 1], channels as in `to_view`.
+    """
+    strips = [
+        torch.cat([F.pad(image, (0, padding, 0, padding), value=1.0) for image in _colours(column)], dim=1)
+        for column in columns  # each 3, N·(H+p), W+p
+    ]
+    height = max(strip.shape[1] for strip in strips)
+    level = [F.pad(strip, (0, 0, 0, height - strip.shape[1]), value=1.0) for strip in strips]
+    return F.pad(torch.cat(level, dim=2), (padding, 0, padding, 0), value=1.0)
+
+
+def _colours(images: Tensor) -> Tensor:
+    return images[:, [0, 0, 0] if images.shape[1] < 3 else [0, 1, 2]]

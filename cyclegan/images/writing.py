@@ -1,0 +1,115 @@
+"""From pixels to a picture file."""
+
+import uuid
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from cyclegan.images.errors import ImageError
+from cyclegan.images.pixel_format import PixelFormat, Pixels
+
+_LARGEST_JPEG = 65500
+
+
+def suffix_for(pixel_format: PixelFormat) -> str:
+    """The ending of the file in which nothing of such pixels is lost, and which most programs can open."""
+    return ".png" if can_hold(".png", pixel_format) else ".tif"
+
+
+def can_hold(suffix: str, pixel_format: PixelFormat) -> bool:
+    """Whether files with this ending, one that `write` knows, hold pixels of this format."""
+    match suffix:
+        case ".jpg" | ".jpeg":
+            return pixel_format.channels in (1, 3) and pixel_format.dtype in (None, "uint8")
+        case ".png":
+            return pixel_format.channels <= 4 and pixel_format.dtype in (None, "uint8", "uint16")
+        case _:
+            return True
+
+
+def write(pixels: Pixels, path: str | Path, quality: int = 95) -> None:
+    """Writes pixels (H, W, C); a half-written file never bears the name.
+
+    Two and four channels are grey and RGB with alpha. The endings and what they hold:
+    .png (1 to 4 channels of 8 or 16 bits), .jpg and .jpeg (grey and RGB of 8 bits, the only ones with a loss),
+    .tif, .tiff and .npy (any number of channels, also floating-point).
+
+    Args:
+        pixels: what to write.
+        path: where; folders on the way are made.
+        quality: of a JPEG, whose colours keep their full resolution.
+
+    Raises:
+        ImageError: the ending is another one, or cannot hold such pixels.
+    """
+    path = Path(path)
+    if pixels.ndim != 3 or 0 in pixels.shape:
+        raise ImageError(f"{path}: pixels are (height, width, channels), but these are {pixels.shape}")
+    encoded = BytesIO()
+    match path.suffix.lower():
+        case ".png":
+            _encode_png(pixels, encoded, path)
+        case ".jpg" | ".jpeg":
+            if pixels.dtype != np.uint8 or pixels.shape[2] not in (1, 3) or max(pixels.shape) > _LARGEST_JPEG:
+                raise _cannot_hold(pixels, path)
+            _picture(pixels).save(encoded, "JPEG", quality=quality, subsampling=0)
+        case ".tif" | ".tiff":
+            _encode_tiff(pixels, encoded)
+        case ".npy":
+            np.save(encoded, pixels, allow_pickle=False)
+        case other:
+            raise ImageError(
+                f"{path}: pictures are written as .png, .jpg, .tif or .npy, not as {other or 'a name without ending'}"
+            )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        unfinished.write_bytes(encoded.getbuffer())
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _encode_png(pixels: NDArray[Any], file: BytesIO, path: Path) -> None:
+    if pixels.dtype not in (np.uint8, np.uint16) or pixels.shape[2] > 4:
+        raise _cannot_hold(pixels, path)
+    if pixels.dtype == np.uint8:
+        _picture(pixels).save(file, "PNG")
+        return
+    import imagecodecs  # heavy, and 16 bits are rare
+
+    file.write(imagecodecs.png_encode(np.ascontiguousarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)))
+
+
+def _encode_tiff(pixels: NDArray[Any], file: BytesIO) -> None:
+    from tifffile import imwrite  # takes a moment
+
+    channels = pixels.shape[2]
+    alpha = channels in (2, 4)
+    extra = ["unassalpha"] if alpha else ["unspecified"] * (channels - 1) if channels > 4 else None
+    imwrite(
+        file,
+        pixels[..., 0] if channels == 1 else pixels,
+        photometric="rgb" if channels in (3, 4) else "minisblack",
+        planarconfig=None if channels == 1 else "contig",
+        extrasamples=extra,
+        compression="zlib",
+        predictor=True,
+        metadata=None,
+    )
+
+
+def _picture(pixels: NDArray[Any]) -> Image.Image:
+    return Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
+
+
+def _cannot_hold(pixels: NDArray[Any], path: Path) -> ImageError:
+    endings = ".png, .tif or .npy" if pixels.dtype in (np.uint8, np.uint16) and pixels.shape[2] <= 4 else ".tif or .npy"
+    return ImageError(
+        f"{path}: {path.suffix} cannot hold {pixels.shape[1]}×{pixels.shape[0]} pixels of {pixels.shape[2]} channels "
+        f"and type {pixels.dtype}; {endings} can"
+    )

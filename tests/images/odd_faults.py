@@ -1,0 +1,133 @@
+"""Files that are no whole picture, or pretend to be."""
+
+import os
+import struct
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import tifffile
+from PIL import Image
+
+from cyclegan.images import PixelFormat
+from tests.images.hand_made import RED, busy_jpeg, chunk, jpeg, png, tags, tiff
+from tests.images.odd_files import GREY, RGB, Odd
+
+BUSY = busy_jpeg()
+NOISE = np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)
+HUGE = 100_000
+
+
+def saved(kind: str, **options: object) -> bytes:
+    file = BytesIO()
+    Image.fromarray(NOISE).save(file, kind, **options)
+    return file.getvalue()
+
+
+def as_tiff(**options: object) -> bytes:
+    file = BytesIO()
+    tifffile.imwrite(file, NOISE, photometric="rgb", rowsperstrip=8, **options)  # type: ignore[arg-type]
+    return file.getvalue()
+
+
+def npy(array: object = NOISE) -> bytes:
+    file = BytesIO()
+    np.save(file, np.asarray(array))
+    return file.getvalue()
+
+
+def bytes_of(kind: str, ending: str, data: bytes, error: str, pixel_format: PixelFormat = RGB) -> Odd:
+    return Odd(kind, ending, lambda path: path.write_bytes(data), error=error, pixel_format=pixel_format)
+
+
+def forbidden(path: Path) -> None:
+    path.write_bytes(jpeg())
+    path.chmod(0)
+
+
+def missing_strip(path: Path) -> None:
+    # No first strip, as GDAL leaves out what is empty: it would be black.
+    path.write_bytes(
+        tiff(tags(4, 1, 1, [8]), bytes(4)).replace(
+            struct.pack("<HHII", 273, 4, 1, 8), struct.pack("<HHII", 273, 4, 1, 0)
+        )
+    )
+
+
+def changed(data: bytes, position: int) -> bytes:
+    return data[:position] + bytes([data[position] ^ 0xFF]) + data[position + 1 :]
+
+
+def gif_header(width: int, height: int) -> bytes:
+    return b"GIF89a" + struct.pack("<HH", width, height) + saved("GIF")[10:]
+
+
+HALF = len(BUSY) // 2
+PNG = saved("PNG")
+
+KINDS = [
+    Odd("No file", ".jpg", lambda path: None, error=r"there is no such file"),
+    bytes_of("Empty file", ".jpg", b"", r"0 bytes that cannot be read as a picture \(it is empty"),
+    bytes_of("Text named .jpg", ".jpg", b"hello, world\n", r"13 bytes.*text that begins with 'hello, world"),
+    bytes_of("HTML page named .jpg", ".jpg", b"\n<!DOCTYPE html><html>404</html>", r"32 bytes.*an HTML page"),
+    bytes_of("Git LFS pointer", ".png", b"version https://git-lfs.github.com/spec/v1\noid", r"git lfs pull"),
+    bytes_of("HEIC named .jpg", ".jpg", b"\0\0\0\x18ftypheic" + bytes(40), r"a HEIC picture.*save it as JPEG"),
+    bytes_of("Zeros", ".jpg", bytes(500), r"500 bytes.*zero bytes"),
+    bytes_of("Random bytes", ".png", b"\xa9\xb8\xc7\xd6\xe5\xf4\x03\x12\xff", r"no known kind.*a9 b8 c7 d6"),
+    Odd("Folder named .jpg", ".jpg", lambda path: path.mkdir(), error=r"is a folder, no file"),
+    Odd("FIFO named .jpg", ".jpg", os.mkfifo, error=r"is a pipe, socket or device"),
+    Odd("File that may not be read", ".jpg", forbidden, error=r"cannot be opened \(Permission denied\)"),
+    bytes_of("JPEG, cut off", ".jpg", BUSY[:HALF], rf"{HALF} bytes of a JPEG that is cut off"),
+    bytes_of("JPEG, cut off and filled up with zeros", ".jpg", BUSY[:HALF] + bytes(HALF), r"JPEG that is cut off"),
+    bytes_of("JPEG with a hole of zeros", ".jpg", BUSY[:HALF] + bytes(512) + BUSY[HALF + 512 :], rf"from byte {HALF}"),
+    bytes_of(
+        "JPEG, height 0",
+        ".jpg",
+        jpeg().replace(b"\x08\0\x10\0\x10\x03", b"\x08\0\0\0\x10\x03"),
+        r"cannot be read as a picture",
+    ),
+    bytes_of(
+        "JPEG, 65,535 × 65,535 (a bomb)",
+        ".jpg",
+        jpeg().replace(b"\x08\0\x10\0\x10\x03", b"\x08\xff\xff\xff\xff\x03"),
+        r"65535×65535 pixels large",
+    ),
+    bytes_of("PNG, cut off", ".png", PNG[:2000], r"2000 bytes of a PNG that is cut off in its chunk IDAT"),
+    bytes_of("PNG, wrong checksum", ".png", changed(PNG, 1000), r"checksum of its chunk IDAT at byte 33 is wrong"),
+    bytes_of("PNG, too few rows", ".png", png((1, 2), 8, 2, [bytes(RED)]), r"cannot be read as a picture"),
+    bytes_of("PNG of 16 bits, too few rows", ".png", png((1, 2), 16, 0, [b"\0\1"]), r"cannot be read", GREY),
+    bytes_of("PNG, width 0", ".png", png((0, 1), 8, 2, [b""]), r"0×1 pixels large"),
+    bytes_of("PNG, 100,000 × 100,000 (a bomb)", ".png", png((HUGE, HUGE), 8, 2, [b""]), r"100000×100000 pixels large"),
+    bytes_of("PNG without its header", ".png", b"\x89PNG\r\n\x1a\n" + chunk(b"IEND", b""), r"IHDR chunk is damaged"),
+    bytes_of("WebP, cut off", ".webp", saved("WEBP", lossless=True)[:1000], r"1000 bytes that cannot be read"),
+    bytes_of("BMP, cut off", ".bmp", saved("BMP")[:1000], r"1000 bytes that cannot be read"),
+    bytes_of("GIF, cut off", ".gif", saved("GIF")[:1200], r"1200 bytes that cannot be read"),
+    bytes_of("GIF, 65,535 × 65,535 (a bomb)", ".gif", gif_header(65535, 65535), r"65535×65535 pixels large"),
+    bytes_of("PPM, cut off", ".ppm", b"P6 2 2 255\n\1\2\3", r"cut off: 12 bytes of pixels are wanted, 3 left"),
+    bytes_of(
+        "PGM as text, cut off in its last number", ".pgm", b"P2 2 1 255\n1 25", r"cut off in its last number", GREY
+    ),
+    bytes_of("TIFF, cut off", ".tif", as_tiff()[:3000], r"3000 bytes of a TIFF that is cut off"),
+    bytes_of(
+        "TIFF, deflate, damaged", ".tif", changed(as_tiff(compression="zlib"), 2000), r"cannot be read as a picture"
+    ),
+    bytes_of(
+        "TIFF, JPEG inside, cut off",
+        ".tif",
+        as_tiff(compression="jpeg").replace(b"\xff\xd9", b"\0\0"),
+        r"JPEG that is cut off",
+    ),
+    Odd("TIFF, a strip is missing", ".tif", missing_strip, error=r"strip or tile 0 of 1", pixel_format=GREY),
+    bytes_of("TIFF whose pages go in a circle", ".tif", tiff(tags(2, 1, 1, [8]), b"\1\2", 10), r"leads back", GREY),
+    bytes_of("TIFF, 60,000 × 60,000 (a bomb)", ".tif", tiff(tags(60000, 60000, 1, [8]), b"\0"), r"60000×60000", GREY),
+    bytes_of(
+        "NPY, cut off", ".npy", npy()[:1000], r"is cut off: an array \(40, 40, 3\) of uint8 needs 4800 bytes, 872"
+    ),
+    bytes_of(
+        "NPY that says it is huge (a bomb)",
+        ".npy",
+        npy().replace(b"(40, 40, 3), }", b"(99999,99999,3),}"),
+        r"99999×99999 pixels large",
+    ),
+    bytes_of("NPZ, damaged", ".npz", b"PK\x03\x04" + bytes(100), r"104 bytes that cannot be read"),
+]

@@ -1,0 +1,210 @@
+import pickle
+import subprocess
+import sys
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image, ImageFile
+
+from cyclegan.images import Header, ImageError, PixelFormat, decode, header, header_of, read, require_suitable, write
+from tests.images.hand_made import busy_jpeg, png, shorts, tags, tiff
+
+NOISE = np.random.default_rng(0).integers(0, 256, (64, 48, 3), np.uint8)
+
+
+def jpeg(width: int, height: int, orientation: int = 1) -> bytes:
+    file, exif = BytesIO(), Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)).save(
+        file, "JPEG", exif=exif
+    )
+    return file.getvalue()
+
+
+def test_an_ordinary_picture_is_what_pillow_decodes() -> None:
+    with Image.open(BytesIO(busy_jpeg())) as image:
+        assert np.array_equal(decode(busy_jpeg(), "busy.jpg"), np.asarray(image))
+
+
+@pytest.mark.parametrize("ending", [".jpg", ".png", ".tif", ".webp"])
+def test_the_eight_orientations(tmp_path: Path, ending: str) -> None:
+    corner = np.zeros((16, 32, 3), np.uint8)
+    corner[:8, :8] = 255  # top left, as it is stored
+    # Where EXIF puts the first row and the first column: 6 is first row on the right, first column on top, and so on.
+    corners = {1: "tl", 2: "tr", 3: "br", 4: "bl", 5: "tl", 6: "tr", 7: "br", 8: "bl"}
+    for orientation in range(11):  # cameras also write 0, and damaged files anything
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        path = tmp_path / f"{orientation}{ending}"
+        Image.fromarray(corner).save(path, exif=exif)
+        pixels = read(path)
+        lies = orientation in (5, 6, 7, 8)
+        assert pixels.shape == ((32, 16, 3) if lies else (16, 32, 3))
+        assert header(path)[2:4] == (pixels.shape[1], pixels.shape[0])
+        where = corners.get(orientation, "tl")
+        bright = pixels[-1 if where[0] == "b" else 0, -1 if where[1] == "r" else 0, 0]
+        assert bright > 250, orientation
+        assert (pixels[..., 0] > 128).sum() == 64
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+@pytest.mark.parametrize(
+    ("at_least", "expected"),
+    [
+        ((400, 200), (400, 200)),
+        ((201, 100), (400, 200)),  # half of it would be too narrow
+        ((200, 101), (400, 200)),
+        ((200, 100), (200, 100)),
+        ((100, 50), (100, 50)),
+        ((1, 1), (50, 25)),  # an eighth is the smallest
+        ((1000, 1000), (400, 200)),
+    ],
+)
+def test_a_jpeg_is_decoded_smaller_but_never_too_small(
+    at_least: tuple[int, int], expected: tuple[int, int], orientation: int
+) -> None:
+    if orientation == 6:
+        at_least, expected = at_least[::-1], expected[::-1]
+    data = jpeg(400, 200, orientation)
+    pixels = decode(data, "photo.jpg", at_least=at_least)
+    assert pixels.shape == (expected[1], expected[0], 3)
+    assert np.array_equal(pixels, decode(data, "photo.jpg", at_least=at_least))
+
+
+@pytest.mark.parametrize("size", [(101, 67), (63, 64), (17, 9)])
+def test_odd_sizes_are_never_decoded_too_small(size: tuple[int, int]) -> None:
+    data = jpeg(*size)
+    for width in range(1, size[0] + 1):
+        assert decode(data, "photo.jpg", at_least=(width, 1)).shape[1] >= width
+
+
+class Counting(BytesIO):
+    """A file that counts the bytes that are read from it."""
+
+    count = 0
+
+    def read(self, size: int | None = -1) -> bytes:
+        data = super().read(size)
+        self.count += len(data)
+        return data
+
+
+def test_a_header_needs_a_small_part_of_the_file(tmp_path: Path) -> None:
+    from cyclegan.images.reading import _header
+
+    large = np.random.default_rng(0).integers(0, 256, (600, 600, 3), np.uint8)
+    for name in ("a.jpg", "a.png", "a.tif", "a.npy"):
+        write(large, tmp_path / name)
+        data = (tmp_path / name).read_bytes()
+        assert len(data) > 400_000
+        file = Counting(data)
+        head = _header(file, name)
+        assert (head.width, head.height, head.channels, head.dtype, head.mode) == (600, 600, 3, "uint8", "RGB")
+        assert file.count < 40_000, name
+
+
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        (lambda: jpeg(48, 64, 6), Header("JPEG", "RGB", 64, 48, 3, "uint8", 1)),
+        (lambda: png((2, 1), 16, 2, [shorts(*range(6))]), Header("PNG", "RGB;uint16", 2, 1, 3, "uint16", 1)),
+        (lambda: png((2, 1), 1, 0, [b"\x80"]), Header("PNG", "1", 2, 1, 1, "uint8", 1)),
+        (lambda: tiff(tags(2, 1, 1, [8, 8]), b"\1\2\3\4"), Header("TIFF", "2×uint8", 2, 1, 2, "uint8", 1)),
+        (lambda: b"P6 7 5 255\n", Header("PNM", "RGB", 7, 5, 3, "uint8", 1)),
+    ],
+)
+def test_what_a_header_says(make: Any, expected: Header) -> None:
+    assert header_of(make(), "file") == expected
+
+
+def test_a_header_needs_no_pixels(tmp_path: Path) -> None:
+    path = tmp_path / "half.jpg"
+    path.write_bytes(busy_jpeg()[:2000])
+    assert header(path)[2:4] == (96, 64)
+    with pytest.raises(ImageError, match=r"half\.jpg: 2000 bytes"):
+        read(path)
+
+
+HEAD = Header("TIFF", "RGB", 100, 100, 3, "uint8", 2)
+
+
+@pytest.mark.parametrize(
+    ("head", "pixel_format", "words"),
+    [
+        (HEAD._replace(width=10**6), PixelFormat(), r"x: .*1000000×100 pixels.*raise max_pixels"),
+        (HEAD, PixelFormat(page=2), r"has 2 pages.*no page 2"),
+        (HEAD._replace(mode="5×uint8", channels=5), PixelFormat(), r"has 5 channels.*channels=5"),
+        (HEAD._replace(mode="4×uint8", channels=4), PixelFormat(), r"has 4 channels"),
+        (HEAD, PixelFormat(channels=6), r"has 3 channels.*asks for 6"),
+        (HEAD._replace(mode="CMYK", channels=4), PixelFormat(), r"convert=\[cmyk\]"),
+        (HEAD._replace(mode="LAB;uint16"), PixelFormat(convert=("cmyk",)), r"convert=\[lab\]"),
+        (HEAD._replace(dtype="float32", mode="RGB;float32"), PixelFormat(), r"float32.*range=\[0, 1\]"),
+    ],
+)
+def test_a_header_can_show_that_a_picture_is_unsuitable(head: Header, pixel_format: PixelFormat, words: str) -> None:
+    with pytest.raises(ImageError, match=words):
+        require_suitable(head, pixel_format, "x")
+
+
+@pytest.mark.parametrize(
+    ("head", "pixel_format"),
+    [
+        (HEAD, PixelFormat()),
+        (HEAD, PixelFormat(channels=1)),  # the pixels may be equal in all channels
+        (HEAD, PixelFormat(channels=4, page=1)),
+        (HEAD._replace(mode="P"), PixelFormat()),
+        (HEAD._replace(mode="RGBA", channels=4), PixelFormat()),  # it may be opaque
+        (HEAD._replace(mode="CMYK", channels=4), PixelFormat(convert=("cmyk",))),
+        (HEAD._replace(mode="6×float64", channels=6, dtype="float64"), PixelFormat(channels=6, range=(0, 1))),
+    ],
+)
+def test_a_header_that_leaves_hope_is_suitable(head: Header, pixel_format: PixelFormat) -> None:
+    require_suitable(head, pixel_format, "x")
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "GIF", "PPM", "TIFF"])
+def test_max_pixels_is_one_of_each_call_and_exact(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = BytesIO()
+    Image.fromarray(NOISE).save(file, kind)
+    if kind not in ("GIF", "WEBP"):  # whose decoders ask Pillow's own limit in any case
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    assert decode(file.getvalue(), "x", max_pixels=64 * 48).shape == (64, 48, 3)
+    with pytest.raises(ImageError, match="48×64 pixels large, more than the 3071"):
+        decode(file.getvalue(), "x", max_pixels=64 * 48 - 1)
+
+
+def test_a_bomb_is_not_decoded_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    def explode(*_: object, **__: object) -> None:
+        raise AssertionError("decoded")
+
+    monkeypatch.setattr(ImageFile.ImageFile, "load", explode)
+    monkeypatch.setattr(tifffile.TiffPage, "asarray", explode)
+    for kind in ("JPEG", "BMP", "TIFF"):
+        file = BytesIO()
+        Image.fromarray(NOISE).save(file, kind)
+        with pytest.raises(ImageError, match="pixels large"):
+            decode(file.getvalue(), "x", max_pixels=100)
+
+
+def test_a_tile_larger_than_its_picture_is_a_bomb_too() -> None:
+    entries = tags(1, 1, 1, [8], t322=50000, t323=50000)
+    entries.pop(278)
+    data = tiff(entries | {324: (4, [8]), 325: (4, [1])}, b"\1")
+    with pytest.raises(ImageError, match="50000×50000"):
+        decode(data, "x", PixelFormat(channels=1))
+
+
+def test_reading_headers_and_jpegs_loads_nothing_heavy() -> None:
+    code = "import sys, cyclegan.images; print({'torch', 'tifffile', 'imagecodecs'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
+
+
+def test_the_error_survives_the_way_out_of_a_worker_process() -> None:
+    error = pickle.loads(pickle.dumps(ImageError("a/b.jpg: broken")))
+    assert isinstance(error, ImageError)
+    assert str(error) == "a/b.jpg: broken"
