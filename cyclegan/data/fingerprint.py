@@ -2,11 +2,11 @@
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from typing import TypedDict
 
-from cyclegan.data.index import DataError
+from cyclegan.data.errors import DataError
+from cyclegan.data.pictures import Pictures, in_chunks
 
 
 class Fingerprint(TypedDict):
@@ -16,17 +16,18 @@ class Fingerprint(TypedDict):
     digest: str
 
 
-def fingerprint(folder: Path, files: Sequence[str]) -> Fingerprint:
-    """A list's own mark: it stays when the data set is moved, and changes with every name in it.
+def fingerprint(pictures: Pictures) -> Fingerprint:
+    """A source's own mark: it stays when the data set is moved, and changes with every name and their order.
 
-    Args:
-        folder: of a split and domain, such as `root/trainA`.
-        files: paths below it, as `find_pictures` gives them; in any order.
+    A folder or a pattern is known by the name of the folder that it is below and not by what is above that: `trainA`.
+    A list is known by its paths as they are written, if they are relative to it; else like a folder.
     """
-    begin = len(str(folder)) - len(folder.name)  # cutting is ten times as fast as a Path for each of a million files
-    names = sorted(path[begin:].replace(os.sep, "/") for path in files)
-    listed = "".join(f"{name}\0" for name in names)  # no name holds a zero, so no two lists are one text
-    return {"count": len(files), "digest": hashlib.sha256(os.fsencode(listed)).hexdigest()}
+    above = f"{pictures.label}/" if pictures.label else ""
+    digest = hashlib.sha256()
+    for chunk in in_chunks(pictures.names()):
+        listed = "".join(f"{above}{name}\0" for name in chunk)  # no name holds a zero, so no two lists are one text
+        digest.update(os.fsencode(listed))
+    return {"count": len(pictures), "digest": digest.hexdigest()}
 
 
 def require_same_files(then: Mapping[str, Fingerprint], now: Mapping[str, Fingerprint]) -> None:
@@ -40,7 +41,7 @@ def require_same_files(then: Mapping[str, Fingerprint], now: Mapping[str, Finger
         if before == found:
             continue
         counts = [each["count"] if each else 0 for each in (before, found)]
-        how = "as many, but other names" if counts[0] == counts[1] else "not the same ones"
+        how = "as many, but other names or another order" if counts[0] == counts[1] else "not the same ones"
         raise DataError(
             f"the training pictures of domain {domain} are not those that the run began with: there were {counts[0]}, "
             f"there are {counts[1]} ({how}). Put the pictures back as they were, or begin a new run with the weights "

@@ -1,88 +1,101 @@
-"""Which files are domain A: finds the pictures of a split and a domain below a data root."""
+"""Finds the picture files of a domain: in the folder that bears its name, or where a source says."""
 
-import os
 from collections import Counter
 from pathlib import Path
 
+from cyclegan.data.errors import DataError
+from cyclegan.data.files import Files
+from cyclegan.data.glob_pattern import split_pattern
+from cyclegan.data.list_file import read_list
+from cyclegan.data.nearby import around_path, around_split
+from cyclegan.data.walk import walk
 from cyclegan.images import IMAGE_SUFFIXES
 
-REMEDY = "pass the folder that holds trainA and trainB as data.root"
+LIST_SUFFIX = ".txt"
+_ENDINGS = f"their names end in {', '.join(sorted(IMAGE_SUFFIXES))}"
 
 
-class DataError(ValueError):
-    """The data are not as training needs them; the message says what was found and what to do."""
+def locate(root: str | Path, split: str, domain: str) -> Path | None:
+    """The folder of a split and domain below a data root, such as `root/testA`; None if there is none."""
+    folder = Path(root, f"{split}{domain}")
+    return folder if folder.is_dir() else None
 
 
-def find_pictures(root: str | Path, split: str, domain: str) -> list[str]:
-    """Finds all pictures of a folder such as `root/trainA`, also in its sub-folders.
-
-    Hidden files and folders and files that are no pictures are passed over; links to folders are not followed.
-
-    Args:
-        root: the data set's folder.
-        split: "train" or "test".
-        domain: the domain's name, "A" or "B".
-
-    Returns:
-        Paths, sorted, so that a position stands for the same file on every machine.
+def require_folder(root: str | Path, split: str, domain: str) -> Path:
+    """The folder of a split and domain that has to be there, such as `root/trainA`.
 
     Raises:
-        DataError: there is no such folder, or no picture in it.
+        DataError: there is none; says what is there, and the likeliest remedy.
     """
-    folder = Path(root, f"{split}{domain}")
-    if not folder.is_dir():
-        raise DataError(f"there is no folder {folder}: {_look_around(Path(root), split, domain)}")
-    pictures: list[str] = []
-    others: Counter[str] = Counter()
-    for parent, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in files:
-            suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122 - a Path for each of a million files is slow
-            if suffix in IMAGE_SUFFIXES and not name.startswith("."):
-                pictures.append(os.path.join(parent, name))  # noqa: PTH118
-            else:
-                others["hidden" if name.startswith(".") else suffix or "without ending"] += 1
-    if not pictures:
+    folder = locate(root, split, domain)
+    if folder is None:
+        missing = Path(root, f"{split}{domain}")
+        raise DataError(f"there is no folder {missing}: {around_split(Path(root), split, domain)}")
+    return folder
+
+
+def find(source: str | Path) -> Files:
+    """Finds the pictures that a source stands for.
+
+    - A folder: all pictures in it and in its sub-folders, sorted, so that a position stands for the same picture on
+      every machine. Links are followed; hidden files and folders, and what is no picture, are passed over.
+    - A glob pattern: those whose names fit; "**" stands for any number of folders. Sorted likewise.
+    - A list, a text file that ends in .txt: its paths, in its order; see `read_list`.
+
+    Args:
+        source: a path; `~` is the home folder.
+
+    Raises:
+        DataError: there is no such source, or no picture in it; says what there is, and the likeliest remedy.
+    """
+    path = Path(source).expanduser()
+    if path.is_dir():
+        return _in_folder(path)
+    if path.exists():
+        return _in_list(path)
+    return _fitting(path)
+
+
+def _in_folder(folder: Path) -> Files:
+    found = walk(folder)
+    if not found.names:
+        what = _summary(found.passed_over) or "the folder is empty"
+        raise DataError(f"no picture in {folder}: {what}. Put pictures there; {_ENDINGS}")
+    return Files(folder, found.names, passed_over=found.passed_over)
+
+
+def _in_list(file: Path) -> Files:
+    if file.suffix.lower() == LIST_SUFFIX:
+        return read_list(file)
+    if file.suffix.lower() in IMAGE_SUFFIXES:
         raise DataError(
-            f"no picture in {folder}: {_summary(others)}. Put the pictures of {split} {domain} there; "
-            f"their names end in {', '.join(sorted(IMAGE_SUFFIXES))}"
+            f"{file} is a single picture; give the folder that holds it, or a list (a {LIST_SUFFIX} file with one path "
+            "a line)"
         )
-    return sorted(pictures)
+    raise DataError(f"{file} is neither a folder nor a list of pictures; a list ends in {LIST_SUFFIX}")
+
+
+def _fitting(path: Path) -> Files:
+    split = split_pattern(path)
+    if split is None:
+        raise DataError(f"there is no {path}: {around_path(path)}")
+    base, pattern = split
+    if not base.is_dir():
+        raise DataError(f"no picture fits {path}: {around_path(base)}")
+    found = walk(base, pattern)
+    if not found.names:
+        what = _summary(found.passed_over) or "no file does"
+        raise DataError(
+            f"no picture fits {path}: {what}. A pattern names files: end it in /** for all that are in the folders "
+            f"which it names; {_ENDINGS}"
+        )
+    return Files(base, found.names, passed_over=found.passed_over)
 
 
 def _summary(others: Counter[str]) -> str:
+    """What was passed over, in words; nothing if nothing was."""
     if not others:
-        return "the folder is empty"
-    total = sum(others.values())
+        return ""
+    total = others.total()
     kinds = ", ".join(f"{kind} ×{count}" for kind, count in others.most_common(5))
     return f"{total} file{'s' * (total != 1)}, none of them a picture: {kinds}"
-
-
-def _look_around(root: Path, split: str, domain: str) -> str:
-    """What is at `root` instead of the folder of this split and domain, and the likeliest remedy."""
-    if not root.is_dir():
-        return f"{root} {'is a file' if root.exists() else 'does not exist'}; {REMEDY}"
-    wanted = f"{split}{domain}"
-    folders = _subfolders(root)
-    found = f"{root} holds {_list(folders)}"
-    for name in folders:
-        if name.lower() in (wanted.lower(), domain.lower(), f"{split}_{domain}".lower()):
-            return f"{found}; if {name} is meant: mv {root / name} {root / wanted}"
-        inside = _subfolders(root / name)
-        if wanted in inside:
-            return f"{found}, and {wanted} is in {root / name}; use data.root={root / name}"
-        if name.lower() == split and domain in inside:
-            return f"{found}; if {name}/{domain} is meant: mv {root / name / domain} {root / wanted}"
-    return f"{found}; {REMEDY}"
-
-
-def _subfolders(folder: Path) -> list[str]:
-    with os.scandir(folder) as entries:
-        return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
-
-
-def _list(folders: list[str]) -> str:
-    if not folders:
-        return "no folders"
-    shown = ", ".join(folders[:8])
-    return f"the folders {shown}" + (f" and {len(folders) - 8} more" if len(folders) > 8 else "")

@@ -1,0 +1,5 @@
+"""What is said when a data set cannot be used."""
+
+
+class DataError(ValueError):
+    """The data are not as training needs them; the message says what was found and what to do."""

@@ -1,0 +1,69 @@
+"""What a source of pictures offers, whether they are files or lie in shards."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cyclegan.images import Header
+
+_CHUNK = 4096
+
+
+class Pictures(Protocol):
+    """The n pictures of a domain and split, in a fixed order; `pictures[i]` is the i-th one's path, for people.
+
+    Sources are handed to worker processes, and may hold a million pictures: they are small, and can be pickled.
+    """
+
+    @property
+    def label(self) -> str:
+        """What the names lie in, without where that is: "trainA"; empty if the names say it all."""
+
+    @property
+    def passed_over(self) -> Counter[str]:
+        """How many files of each kind were found and are no pictures."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> str: ...
+
+    def open(self, index: int) -> bytes:
+        """The whole file of a picture.
+
+        Raises:
+            ImageError: it cannot be read.
+        """
+
+    def header(self, index: int) -> Header:
+        """What a picture's file says about it.
+
+        Raises:
+            ImageError: it cannot be read, or is no picture.
+        """
+
+    def stamps(self) -> Iterator[bytes]:
+        """What changes when a file is exchanged for another of its name: names, sizes and times."""
+
+    def names(self) -> Iterator[str]:
+        """What each picture is called, "/" between folders, wherever the data set lies."""
+
+    def order(self, rng: np.random.Generator) -> NDArray[np.integer]:
+        """A permutation (n,) of all indices, int32 if they fit: in which order training takes the pictures."""
+
+
+class Divisible(Pictures, Protocol):
+    """Pictures of which some can be taken."""
+
+    def subset(self, indices: NDArray[np.integer]) -> Self:
+        """The pictures at these indices, in their order."""
+
+
+def in_chunks(names: Iterable[str]) -> Iterator[list[str]]:
+    """Some thousands at a time: encoded or digested together, each takes a tenth of what it takes alone."""
+    rest = iter(names)
+    while chunk := list(islice(rest, _CHUNK)):
+        yield chunk
