@@ -1,25 +1,152 @@
-"""cyclegan-data: what concerns data sets before any training; so far, fetching a published one."""
+"""cyclegan-data: what concerns data sets before any training: fetching, checking and shrinking them."""
 
 import argparse
+import json
+import os
+import shlex
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from io import TextIOWrapper
 from pathlib import Path
+from typing import TypeVar
 
+from tqdm import tqdm
+
+from cyclegan.arguments import conversions, not_negative, positive, positive_or_none, quality, seconds
 from cyclegan.data.catalog import BASE_URL, CATALOG, RIGHTS, find
+from cyclegan.data.crew import processors
 from cyclegan.data.download import download, partial_file
 from cyclegan.data.fetch import Patience
-from cyclegan.data.unpack import as_text
+from cyclegan.data.finding import counted
+from cyclegan.data.findings import Sizing, findings
+from cyclegan.data.prepare import Recipe, prepare
+from cyclegan.data.sizes import RESIZES
+from cyclegan.data.survey import survey
+from cyclegan.data.survey_report import as_json, as_text
+from cyclegan.data.unpack import as_text as counts_as_text
+from cyclegan.images import PixelFormat
+from cyclegan.images.pixel_format import CONVERSIONS
 
 PROGRAM = "cyclegan-data"
+CROP_SIZE = 256
+SHOWN = 10
+PROBLEMS = 1
+USAGE = 2
 INTERRUPTED = 130
+
+Result = TypeVar("Result")
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line: every sub-command is a parser whose `run` carries it out."""
     parser = argparse.ArgumentParser(prog=PROGRAM, description="Get data sets ready for training.")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    add_check(commands.add_parser("check", help="decode every picture and report what is wrong"))
     add_download(commands.add_parser("download", help="fetch a published data set, check it and unpack it"))
+    add_prepare(commands.add_parser("prepare", help="write a copy whose pictures are as small as training makes them"))
     return parser
+
+
+def add_check(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `check`."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.description = (
+        "Decode every picture below ROOT, as training will, and report what is there and what is wrong.\n"
+        "ROOT holds trainA, trainB and, if there are any, valA, testA ...; or just pictures."
+    )
+    parser.epilog = (
+        "exit code 0: no problem. 1: problems, which are missing or empty folders, broken files, pictures that cannot\n"
+        "be read with these --channels and --convert, pictures smaller than the crop, and test or validation pictures\n"
+        "that are also in train. The rest is worth knowing: surplus copies (a folder's pictures, less the different\n"
+        "ones), pictures in several domains, mixed depths, files passed over. Two pictures are the same if all their\n"
+        "decoded pixels are, however they are stored. 2: not checked. 130: interrupted.\n\n"
+        f"example: {PROGRAM} check data/horse2zebra"
+    )
+    parser.add_argument("root", type=Path, metavar="ROOT", help="the data set's folder")
+    add_format(parser)
+    parser.add_argument(
+        "--range",
+        type=float,
+        nargs=2,
+        metavar=("LOW", "HIGH"),
+        help="the values that training will take for black and white; floating-point pictures need it",
+    )
+    add_sizing(parser)
+    parser.add_argument("--crop-size", type=positive, default=CROP_SIZE, metavar="N", help="default: %(default)s")
+    parser.add_argument("--json", metavar="FILE", help="write everything there as JSON; - for stdout, instead of text")
+    add_workers(parser)
+    parser.set_defaults(run=run_check)
+
+
+def add_prepare(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `prepare`."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.description = (
+        "Write the pictures below ROOT to OUT, in the same folders and under the same names, resized as training\n"
+        "resizes them, so that it has less to read and to decode. Nothing in ROOT is changed.\n\n"
+        "With --format png, training from OUT sees exactly what it sees from ROOT with data.reducing_gap=null.\n"
+        "Pictures of more than 8 bits or other than 1 or 3 channels keep their depth: they become png (up to 16 bits\n"
+        "and 4 channels) or tif, whatever --format says. Of files with several pages, --page is taken."
+    )
+    parser.epilog = (
+        "A preparation that was cut off goes on with the same command; pictures whose files have changed since are\n"
+        "made anew. Exit code 0: all is done. 1: not all; says why. 2: usage. 130: interrupted.\n\n"
+        f"example: {PROGRAM} prepare photos/originals data/photos --format jpg"
+    )
+    parser.add_argument("root", type=Path, metavar="ROOT", help="the data set's folder")
+    parser.add_argument("out", type=Path, metavar="OUT", help="a new folder, not in ROOT")
+    add_format(parser)
+    add_sizing(parser)
+    parser.add_argument("--format", choices=("png", "jpg"), default="png", help="default: %(default)s, without a loss")
+    parser.add_argument("--quality", type=quality, default=95, metavar="N", help="of jpg (default: %(default)s)")
+    parser.add_argument(
+        "--on-error",
+        choices=("raise", "skip"),
+        default="raise",
+        help="of pictures that cannot be read: name them at the end and exit with 1 (default), or leave them out",
+    )
+    add_workers(parser)
+    parser.set_defaults(run=run_prepare)
+
+
+def add_format(parser: argparse.ArgumentParser) -> None:
+    """What pictures are decoded to."""
+    parser.add_argument(
+        "--channels", type=positive, default=3, metavar="N", help="that training will see (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--convert",
+        type=conversions,
+        default=(),
+        metavar="WORDS",
+        help=f"conversions allowed although they lose something, of {','.join(CONVERSIONS)} (default: none)",
+    )
+    parser.add_argument("--page", type=not_negative, default=0, metavar="N", help="of files with several, from 0")
+
+
+def add_sizing(parser: argparse.ArgumentParser) -> None:
+    """How training resizes pictures."""
+    parser.add_argument(
+        "--load-size",
+        type=positive_or_none,
+        default=286,
+        metavar="N",
+        help="to which pictures are resized; none leaves them as they are (default: %(default)s)",
+    )
+    parser.add_argument("--resize", choices=RESIZES, default="stretch", help="what becomes that (default: %(default)s)")
+    parser.add_argument("--pairs", action="store_true", help="every picture is two side by side")
+
+
+def add_workers(parser: argparse.ArgumentParser) -> None:
+    """How many processes decode pictures."""
+    parser.add_argument(
+        "--workers",
+        type=positive,
+        default=processors(),
+        metavar="N",
+        help="processes (default: one for each processor)",
+    )
 
 
 def add_download(parser: argparse.ArgumentParser) -> None:
@@ -49,20 +176,80 @@ def add_download(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=run_download)
 
 
-def not_negative(text: str) -> int:
-    """An integer of 0 or more."""
-    number = int(text)
-    if number < 0:
-        raise argparse.ArgumentTypeError(f"{text} is less than 0")
-    return number
+def run_check(args: argparse.Namespace) -> int:
+    """Carries out `check`; returns the exit code."""
+    began = time.monotonic()
+    try:
+        values = None if args.range is None else (args.range[0], args.range[1])
+        wanted = PixelFormat(args.channels, range=values, page=args.page, convert=args.convert)
+        found = survey(args.root, wanted, args.workers, bar)
+    except ValueError as error:
+        print(f"{PROGRAM}: {error}", file=sys.stderr)
+        return USAGE
+    except KeyboardInterrupt:
+        print(f"\n{PROGRAM}: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    told = findings(found, Sizing(args.load_size, args.crop_size, args.resize, args.pairs))
+    if args.json is not None:
+        text = json.dumps(as_json(found, told), indent=2)
+        if args.json == "-":
+            print(text)
+        else:
+            Path(args.json).write_text(text + "\n", encoding="utf-8")
+    if args.json != "-":
+        pictures = sum(len(one.folder.pictures) for one in found.folders)
+        took = f"in {time.monotonic() - began:,.1f} s by {counted(args.workers, 'process', 'processes')}"
+        print(f"{args.root}: {counted(pictures, 'picture', 'pictures')}, each decoded completely, {took}\n")
+        print(as_text(found, told))
+    return PROBLEMS if any(finding.kind.problem for finding in told) else 0
 
 
-def seconds(text: str) -> float:
-    """A time above 0 and up to an hour."""
-    number = float(text)
-    if not 0 < number <= 3600:
-        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 3600 seconds")
-    return number
+def run_prepare(args: argparse.Namespace) -> int:
+    """Carries out `prepare`; returns the exit code."""
+    wanted = PixelFormat(args.channels, page=args.page, convert=args.convert)
+    recipe = Recipe(args.load_size, args.resize, f".{args.format}", args.quality, wanted, args.pairs)
+    try:
+        outcome = prepare(args.root, args.out, recipe, args.workers, bar)
+    except KeyboardInterrupt:
+        print(f"\n{PROGRAM}: interrupted; what is done is kept, the same command goes on from there", file=sys.stderr)
+        return INTERRUPTED
+    skipped = f"; left out {counted(len(outcome.errors), 'picture', 'pictures')}" if outcome.errors else ""
+    kept = f", of which {outcome.kept:,} were there" if outcome.kept else ""
+    print(
+        f"{counted(outcome.pictures, 'picture', 'pictures')}{kept}: {outcome.source_bytes / 1e6:,.1f} MB below "
+        f"{args.root}, {outcome.output_bytes / 1e6:,.1f} MB below {args.out}{skipped}"
+    )
+    for error in outcome.errors[:SHOWN]:
+        print(f"  {error}", file=sys.stderr)
+    if len(outcome.errors) > SHOWN:
+        print(f"  and {len(outcome.errors) - SHOWN:,} more; {PROGRAM} check {args.root} names all", file=sys.stderr)
+    if outcome.errors and args.on_error == "raise":
+        print(
+            f"{PROGRAM}: {counted(len(outcome.errors), 'picture', 'pictures')} could not be read; mend them and give "
+            "the same command again, or leave them out with --on-error skip",
+            file=sys.stderr,
+        )
+        return PROBLEMS
+    if outcome.output_bytes > outcome.source_bytes:
+        print("the copy is larger, as the originals are small or compressed with a loss; --format jpg takes less")
+    print(f"train on it: {training_command(args)}")
+    return 0
+
+
+def training_command(args: argparse.Namespace) -> str:
+    """How to train on what was prepared."""
+    size = "null" if args.load_size is None else args.load_size
+    words = ["cyclegan-train", "data=folders", f"data.root={args.out}", f"data.load_size={size}"]
+    if args.resize != "stretch":
+        words.append(f"data.resize={args.resize}")
+    if args.load_size is not None and args.load_size < CROP_SIZE:
+        words.append(f"data.crop_size={args.load_size}")
+    return shlex.join(words)
+
+
+def bar(results: Iterator[Result], total: int) -> Iterator[Result]:
+    """Shows on a terminal how many of the results have come."""
+    yield from tqdm(results, total=total, unit="picture", disable=None, leave=False)
 
 
 def run_download(args: argparse.Namespace) -> int:
@@ -86,15 +273,21 @@ def print_catalog() -> None:
     print(f"{'NAME':<24}{'MB':>6}  {'trainA / trainB / testA / testB':<33}PICTURES")
     for dataset in CATALOG.values():
         megabytes = f"{dataset.archive_bytes / 1e6:,.0f}"
-        print(f"{dataset.name:<24}{megabytes:>6}  {as_text(dataset.counts):<33}{dataset.origin}")
+        print(f"{dataset.name:<24}{megabytes:>6}  {counts_as_text(dataset.counts):<33}{dataset.origin}")
     print(RIGHTS)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The console script."""
     args = build_parser().parse_args(argv)
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # names of files may hold what the terminal cannot show
     try:
         code = args.run(args)
+        sys.stdout.flush()
+    except BrokenPipeError:  # who reads has read enough, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = PROBLEMS
     except (ValueError, OSError) as error:  # OSError: it cannot be written
         sys.exit(f"{PROGRAM}: {error}")
     if code:

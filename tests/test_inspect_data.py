@@ -1,15 +1,19 @@
 """cyclegan-data: what it prints, and the codes with which it ends."""
 
 import http.client
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from cyclegan.data.catalog import BASE_URL, CATALOG
+from cyclegan.images import write
 from cyclegan.inspect_data import build_parser, main
+from tests.data.alone import Alone
 from tests.data.archive_server import TINY, packed, pictures, serving
 
 
@@ -77,7 +81,20 @@ def test_the_defaults() -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [[], ["download"], ["download", "tiny", "--retries", "-1"], ["download", "tiny", "--timeout", "0"]]
+    "words",
+    [
+        [],
+        ["download"],
+        ["download", "tiny", "--retries", "-1"],
+        ["download", "tiny", "--timeout", "0"],
+        ["check"],
+        ["check", "data", "--workers", "0"],
+        ["check", "data", "--convert", "alpha,blue"],
+        ["check", "data", "--load-size", "small"],
+        ["prepare", "data"],
+        ["prepare", "data", "out", "--format", "gif"],
+        ["prepare", "data", "out", "--quality", "101"],
+    ],
 )
 def test_a_wrong_command_line_is_refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
@@ -97,3 +114,139 @@ def test_help_and_list_do_not_wait_for_torch() -> None:
     answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
     assert answer.returncode == 0, answer.stderr
     assert "--base-url URL" in answer.stdout
+
+
+@pytest.fixture
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cyclegan.data.survey.Crew", Alone)
+    monkeypatch.setattr("cyclegan.data.prepare.Crew", Alone)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Two pictures of 20×20 in each domain's train folder, all different."""
+    for seed, name in enumerate(("trainA/0", "trainA/1", "trainB/0", "trainB/1")):
+        pixels = np.random.default_rng(seed).integers(0, 256, (20, 20, 3), dtype=np.uint8)
+        write(pixels, tmp_path / f"set/{name}.png")
+    return tmp_path / "set"
+
+
+def test_check_of_a_faultless_set_ends_with_0(root: Path, alone: None, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["check", str(root)])
+    out, err = capsys.readouterr()
+    assert out.startswith(f"{root}: 4 pictures, each decoded completely, in ")
+    assert out.endswith("no problem found\n")
+    assert err == ""
+
+
+def test_check_of_a_set_with_problems_ends_with_1(
+    root: Path, alone: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (root / "testA").mkdir()
+    (root / "testA/seen.png").write_bytes((root / "trainA/1.png").read_bytes())
+    with pytest.raises(SystemExit) as ended:
+        main(["check", str(root), "--json", str(tmp_path / "report.json")])
+    assert ended.value.code == 1
+    assert "testA/seen.png = trainA/1.png" in capsys.readouterr().out
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert [problem["kind"] for problem in report["problems"]] == ["leak"]
+
+
+def test_json_alone_goes_to_stdout(root: Path, alone: None, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["check", str(root), "--json", "-"])
+    report = json.loads(capsys.readouterr().out)
+    assert report["ok"]
+    assert report["folders"]["trainB"]["sizes"] == {"20x20": 2}
+
+
+def test_what_training_will_be_told_counts(root: Path, alone: None, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["check", str(root), "--load-size", "none", "--crop-size", "21", "--channels", "1", "--json", "-"])
+    assert ended.value.code == 1
+    problems = {problem["kind"]: problem["count"] for problem in json.loads(capsys.readouterr().out)["problems"]}
+    assert problems == {"unsuitable": 4, "too_small": 4}
+    main(["check", str(root), "--load-size", "none", "--crop-size", "20", "--channels", "1", "--convert", "grey,alpha"])
+
+
+def test_what_cannot_be_checked_ends_with_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["check", str(tmp_path / "nowhere")])
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.startswith(f"cyclegan-data: {tmp_path}/nowhere does not exist")
+
+
+def test_prepare_says_how_to_train(root: Path, alone: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "small set"
+    main(["prepare", str(root), str(out), "--load-size", "10", "--resize", "width"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("4 pictures: 0.0 MB below ")
+    assert lines[-1] == (
+        f"train on it: cyclegan-train data=folders 'data.root={out}' data.load_size=10 data.resize=width "
+        "data.crop_size=10"
+    )
+    main(["prepare", str(root), str(out), "--load-size", "10", "--resize", "width"])
+    assert capsys.readouterr().out.startswith("4 pictures, of which 4 were there: ")
+
+
+def test_prepare_names_broken_pictures_and_ends_with_1(
+    root: Path, alone: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (root / "trainA/1.png").write_bytes(b"")
+    words = ["prepare", str(root), str(tmp_path / "out")]
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == 1
+    out, err = capsys.readouterr()
+    assert out.startswith("3 pictures: ")
+    assert f"  {root}/trainA/1.png: 0 bytes" in err
+    assert "1 picture could not be read" in err
+    main([*words, "--on-error", "skip"])
+    assert "left out 1 picture\n" in capsys.readouterr().out
+
+
+def test_prepare_refuses_in_one_line(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["prepare", str(root), str(root / "small")])
+    text = str(ended.value.code)
+    assert text.startswith(f"cyclegan-data: {root}/small is {root} or lies in it")
+    assert "\n" not in text
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["check"], "interrupted"),
+        (["prepare", "OUT"], "interrupted; what is done is kept, the same command goes on from there"),
+    ],
+)
+def test_ctrl_c_ends_all_processes_without_a_word_of_theirs(
+    root: Path, tmp_path: Path, words: list[str], said: str
+) -> None:
+    # As the terminal does, to this process and all that it started, once they are at work.
+    program = (
+        "import os, signal, sys\n"
+        "from cyclegan import inspect_data\n"
+        "def interrupted(results, total):\n"
+        "    for result in results:\n"
+        "        os.killpg(0, signal.SIGINT)\n"
+        "        yield result\n"
+        "inspect_data.bar = interrupted\n"
+        "inspect_data.main(sys.argv[1:])\n"
+    )
+    command, *rest = words
+    paths = [str(root), *(str(tmp_path / "out") for _ in rest)]
+    ended = subprocess.run(
+        [sys.executable, "-c", program, command, *paths, "--workers", "1"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        start_new_session=True,
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", f"\ncyclegan-data: {said}\n")
+
+
+def test_a_reader_that_has_read_enough_is_no_error(root: Path) -> None:
+    program = f"{sys.executable} -m cyclegan.inspect_data check {root} --workers 1 | true"
+    ended = subprocess.run(["bash", "-c", program], capture_output=True, text=True, timeout=120, check=False)
+    assert ended.stderr == ""

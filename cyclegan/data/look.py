@@ -1,0 +1,56 @@
+"""What can be found out about one picture file."""
+
+from contextlib import suppress
+from hashlib import blake2b
+from typing import NamedTuple
+
+from cyclegan.images import ImageError, PixelFormat, Pixels, decode, header_of
+from cyclegan.images.files import content
+
+BROKEN = "broken"
+UNSUITABLE = "unsuitable"
+
+
+class Look(NamedTuple):
+    """One picture file. It is kept small: there may be a million."""
+
+    size: int = 0  # bytes of the file
+    format: str = ""  # as in images.Header; "" if that could not be read
+    mode: str = ""
+    dtype: str = ""
+    width: int = 0
+    height: int = 0
+    pages: int = 0
+    pixels: bytes = b""  # 16-byte digest of what was decoded, and of its shape and type; b"" if nothing was
+    trouble: str = ""  # BROKEN; or UNSUITABLE, a whole picture that cannot be read as it is wanted
+    why: str = ""
+
+
+def look(path: str, pixel_format: PixelFormat) -> Look:
+    """Decodes a picture completely, as training does."""
+    size = 0
+    try:
+        data = content(path)
+        size = len(data)
+        header = header_of(data, path)
+    except ImageError as error:
+        return Look(size, trouble=BROKEN, why=str(error))
+    known = Look(size, header.format, header.mode, header.dtype, header.width, header.height, header.pages)
+    try:
+        return known._replace(pixels=digest(decode(data, path, pixel_format)))
+    except ImageError as error:
+        return known._replace(why=str(error), trouble=UNSUITABLE if _is_whole(data, path, header.channels) else BROKEN)
+
+
+def digest(pixels: Pixels) -> bytes:
+    """16 bytes that two pictures share only if they have the same shape, type and values."""
+    return blake2b(pixels.tobytes() + f"{pixels.shape} {pixels.dtype}".encode(), digest_size=16).digest()
+
+
+def _is_whole(data: bytes, path: str, channels: int) -> bool:
+    """Whether a picture can be decoded at all, whatever it then is."""
+    anything = PixelFormat(channels, range=(0.0, 1.0), convert=("alpha", "grey", "cmyk", "lab"))
+    with suppress(ImageError):
+        decode(data, path, anything)
+        return True
+    return False

@@ -1,0 +1,21 @@
+"""How large a picture is after resizing, found out without torch."""
+
+RESIZES = ("stretch", "width", "short_side")
+
+
+def target_size(width: int, height: int, load_size: int | None, resize: str) -> tuple[int, int]:
+    """Width and height of a picture of this size after resizing.
+
+    Args:
+        width: of the picture.
+        height: of the picture.
+        load_size: None leaves the picture as it is.
+        resize: "stretch" to a square, as the authors do; or with its proportions kept, so that the "width" or the
+            "short_side" becomes `load_size`.
+    """
+    if load_size is None:
+        return width, height
+    if resize == "stretch":
+        return load_size, load_size
+    side = width if resize == "width" else min(width, height)
+    return max(1, round(width * load_size / side)), max(1, round(height * load_size / side))
