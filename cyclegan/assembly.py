@@ -10,6 +10,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from cyclegan.callbacks.embed_config import EmbedConfig
+from cyclegan.callbacks.embed_pictures import EmbedPictures
 from cyclegan.callbacks.image_progress import ImageProgress
 from cyclegan.callbacks.rank_state import RankState
 from cyclegan.networks.checks import nearest_size
@@ -29,7 +30,7 @@ def assemble_trainer(config: DictConfig, plain: dict[str, Any]) -> pl.Trainer:
     trainer: pl.Trainer = hydra.utils.instantiate(
         config.trainer,
         logger=loggers,
-        callbacks=[*callbacks, EmbedConfig(plain), ImageProgress(), RankState()],
+        callbacks=[*callbacks, EmbedConfig(plain), EmbedPictures(), ImageProgress(), RankState()],
         plugins=[AtomicCheckpointIO()],
         default_root_dir=config.run_dir,
         _convert_="all",  # max_time may be a mapping, which Lightning wants plain
@@ -43,8 +44,19 @@ def refuse_unsuitable(data: Any, model: Any, trainer: pl.Trainer, resume: Path |
     Raises:
         RunError: the crop does not suit the networks, a sweep asks for several devices, or a resumed run for steps.
     """
+    if data.channels != model.channels:
+        raise RunError(
+            f"data.domains gives pictures {data.channels} channels, and model.channels is {model.channels}: leave "
+            "model.channels out, it follows data.domains.NAME.channels"
+        )
     multiple, minimum, crop = model.size_multiple, model.minimum_crop, data.crop_size
-    if crop % multiple or crop < minimum:
+    if crop is None:
+        if data.size_multiple % multiple:
+            raise RunError(
+                f"with data.crop_size=null, whole pictures are cut to multiples of {data.size_multiple}, but these "
+                f"networks take multiples of {multiple}: set data.size_multiple={multiple}"
+            )
+    elif crop % multiple or crop < minimum:
         nearest = nearest_size(crop, minimum=minimum, multiple=multiple)
         raise RunError(
             f"data.crop_size is {crop}, but these networks take multiples of {multiple} from {minimum} on; the nearest "

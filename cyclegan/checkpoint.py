@@ -11,6 +11,7 @@ from typing import Any
 import hydra.utils
 import torch
 
+from cyclegan.images import PixelFormat
 from cyclegan.integrity import damage
 from cyclegan.methods.translator import Translator
 
@@ -134,7 +135,19 @@ def load_translator(path: str | os.PathLike[str], trust: Iterable[str] = ()) -> 
     translator.load_state_dict(checkpoint["state_dict"])
     for name, weights in checkpoint.get("ema", {}).items():
         translator.generators()[name].load_state_dict(weights)
+    translator.pixel_formats = {
+        domain: _pixel_format(checkpoint.get("pictures", {}).get(domain, {}), channels)
+        for domain, channels in translator.channels.items()
+    }
     return translator.eval()
+
+
+def _pixel_format(entry: dict[str, Any], channels: int) -> PixelFormat:
+    """Of an entry of a checkpoint; without one, as before there were entries, 8 bits and every conversion."""
+    if not entry:
+        return PixelFormat(channels, "uint8", convert=("alpha", "cmyk"))
+    values, convert = entry["range"], entry["convert"]
+    return PixelFormat(**entry | {"range": None if values is None else tuple(values), "convert": tuple(convert)})
 
 
 def require_trusted(config: Any, path: str | os.PathLike[str], trust: tuple[str, ...] = ()) -> None:

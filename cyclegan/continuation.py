@@ -1,6 +1,7 @@
 """What may change when a run goes on: which values of its configuration, and what becomes of the learning rate."""
 
 from collections.abc import Iterator, Mapping
+from fnmatch import fnmatchcase
 from itertools import pairwise
 from typing import Any
 
@@ -15,7 +16,11 @@ from cyclegan.run_folder import RunError
 
 FREE = (
     *("name", "group", "run_dir", "resume", "overwrite", "init_from", "logger"),
-    *("data.root", "data.num_workers"),  # the data module itself makes sure that the pictures are the same
+    # The data module itself makes sure that the training pictures are the same.
+    *("data.root", "data.domains.*.train", "data.domains.*.val", "data.domains.*.test"),
+    *("data.num_workers", "data.cache", "data.cache_dir", "data.header_checks", "data.max_pixels"),
+    "data.on_error",  # a run that came so far has not met a picture that cannot be read
+    "data.domains.*.dtype",  # of what is written
     "model.schedule",  # see rate_plan
     "model.generator.activation_checkpointing",  # computes the same, to the bit
     *(f"trainer.{unit}_{limit}" for limit in ("epochs", "steps") for unit in ("max", "min")),
@@ -87,7 +92,7 @@ def _differences(old: Any, new: Any, key: str = "") -> Iterator[tuple[str, Any, 
 
 
 def _lies_in(key: str, places: tuple[str, ...]) -> bool:
-    return any(key == place or key.startswith(f"{place}.") for place in places)
+    return any(fnmatchcase(key, place) or fnmatchcase(key, f"{place}.*") for place in places)
 
 
 def _shown(value: Any) -> str:

@@ -96,9 +96,10 @@ def stack(folder: Path, names: Sequence[str]) -> Tensor:
     """Reads pictures of one size as (N, 3, H, W) in [-1, 1]."""
     import torch
 
-    from cyclegan import images
+    from cyclegan.images import read
+    from cyclegan.images.tensors import to_tensor
 
-    return torch.stack([images.to_tensor(images.read(folder / name)) for name in names])
+    return torch.stack([to_tensor(read(folder / name)) for name in names])
 
 
 def side_by_side(root: Path, output: Path, directions: Sequence[tuple[str, str]]) -> Image.Image:
@@ -106,7 +107,7 @@ def side_by_side(root: Path, output: Path, directions: Sequence[tuple[str, str]]
     import torch
     from PIL import Image, ImageDraw, ImageFont
 
-    from cyclegan import images
+    from cyclegan.images.tensors import grid, to_view
 
     captions, columns = [], []
     for source, target in directions:
@@ -119,7 +120,7 @@ def side_by_side(root: Path, output: Path, directions: Sequence[tuple[str, str]]
             f"{target}: {CAPTIONS[2]}",
         ]
     enlarged = [torch.nn.functional.interpolate(c, scale_factor=SCALE, mode="nearest") for c in columns]
-    picture = images.to_image(images.grid(enlarged))
+    picture = Image.fromarray(to_view(grid(enlarged)))
 
     page = Image.new("RGB", (picture.width, picture.height + HEAD), "white")
     page.paste(picture, (0, HEAD))

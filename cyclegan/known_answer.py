@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from cyclegan.images import to_uint8
+from cyclegan.images.tensors import to_uint8
 
 
 def psnr(images: Tensor, answers: Tensor) -> Tensor:

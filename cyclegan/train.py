@@ -71,7 +71,7 @@ def run(config: DictConfig) -> pl.Trainer:
     plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
 
     pl.seed_everything(config.seed, verbose=False)
-    data = hydra.utils.instantiate(config.data)
+    data = hydra.utils.instantiate(config.data, _convert_="all")
     model = hydra.utils.instantiate(config.model)
     trainer = assemble_trainer(config, plain)
     refuse_unsuitable(data, model, trainer, start.path if start else None)

@@ -6,12 +6,27 @@ import argparse
 import glob
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tqdm import tqdm
+
+from cyclegan.images import (
+    CONVERSIONS,
+    IMAGE_SUFFIXES,
+    MAX_PIXELS,
+    RGB,
+    ImageError,
+    PixelFormat,
+    can_hold,
+    header,
+    read,
+    require_suitable,
+    suffix_for,
+    write,
+)
 
 # torch is imported where it is used: --help answers without it.
 if TYPE_CHECKING:
@@ -20,7 +35,7 @@ if TYPE_CHECKING:
     from cyclegan.methods.translator import Translator
 
 PROGRAM = "cyclegan-translate"
-SUFFIXES = {"png": ".png", "jpg": ".jpg"}
+FORMATS = ("png", "jpg", "tif", "npy")
 
 
 class InputError(ValueError):
@@ -45,8 +60,6 @@ def plan(pattern: str, output: Path, suffix: str) -> list[tuple[Path, Path]]:
     Raises:
         InputError: nothing found, two pictures would go to the same file, or one to where another comes from.
     """
-    from cyclegan.images import IMAGE_SUFFIXES
-
     given = Path(pattern)
     if given.is_file():
         root, files = given.parent, [given]
@@ -129,6 +142,7 @@ def translate_files(
     batch_size: int = 1,
     device: str = "cpu",
     quality: int = 95,
+    max_pixels: int = MAX_PIXELS,
 ) -> dict[Path, str]:
     """Translates pictures of any size: padded by reflection to what the networks take, and cropped back.
 
@@ -139,24 +153,27 @@ def translate_files(
         batch_size: pictures of one size that go through the network together.
         device: where, as torch names it.
         quality: of JPEG files.
+        max_pixels: width × height of the largest picture that is read.
 
     Returns:
         the pictures that could not be read and why; all others were translated.
     """
     import torch
 
-    from cyclegan import images
+    from cyclegan.images.tensors import to_pixels, to_tensor
 
     translator = translator.to(device)
+    read_as, written_as = (translator.pixel_formats.get(domain, RGB) for domain in direction)
     failed: dict[Path, str] = {}
     jobs = []
     for source, target in pairs:
         try:
-            width, height = images.upright_size(source)
-        except images.ImageError as error:
+            found = header(source)
+            require_suitable(found, read_as, str(source), max_pixels)
+        except ImageError as error:
             failed[source] = str(error)
         else:
-            fit = [padded(n, translator.size_multiple, translator.minimum_size) for n in (height, width)]
+            fit = [padded(n, translator.size_multiple, translator.minimum_size) for n in (found.height, found.width)]
             jobs.append(Job(source, target, (fit[0], fit[1])))
 
     with tqdm(total=len(jobs), unit="img", disable=None) as bar, torch.inference_mode():
@@ -164,15 +181,15 @@ def translate_files(
             loaded: list[tuple[Job, Tensor]] = []
             for job in batch:
                 try:
-                    loaded.append((job, images.to_tensor(images.read(job.source))))
-                except images.ImageError as error:
+                    loaded.append((job, to_tensor(read(job.source, read_as, max_pixels=max_pixels), read_as)))
+                except ImageError as error:
                     failed[job.source] = str(error)
             if loaded:
                 inputs = torch.cat([reflect_to(picture[None], *job.size) for job, picture in loaded])
                 outputs = translator.translate(inputs.to(device), *direction).float().cpu()
                 for (job, picture), output in zip(loaded, outputs, strict=True):
                     height, width = picture.shape[-2:]
-                    images.write(output[..., :height, :width], job.target, quality=quality)
+                    write(to_pixels(output[..., :height, :width], written_as), job.target, quality=quality)
             bar.update(len(batch))
     return failed
 
@@ -205,8 +222,27 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--direction", metavar="A2B", help="A2B or B2A (default: A2B)")
     parser.add_argument("--batch-size", type=positive, default=1, metavar="N", help="pictures of one size (default: 1)")
     parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, mps … (default: a GPU if there is one)")
-    parser.add_argument("--format", choices=sorted(SUFFIXES), default="png", help="of the output (default: png)")
+    parser.add_argument(
+        "--format",
+        choices=("auto", *FORMATS),
+        default="auto",
+        help="of the output (default: png if it can hold the channels and depth that were trained on, else tif)",
+    )
     parser.add_argument("--quality", type=percentage, default=95, metavar="1-100", help="of JPEG (default: 95)")
+    parser.add_argument(
+        "--convert",
+        action="append",
+        default=[],
+        choices=CONVERSIONS,
+        help="read pictures that lose something on the way to the channels trained on: transparency, colour, ink, Lab",
+    )
+    parser.add_argument(
+        "--max-pixels",
+        type=positive,
+        default=MAX_PIXELS,
+        metavar="N",
+        help="width times height of the largest picture that is read (default: %(default)s)",
+    )
     parser.add_argument(
         "--trust",
         action="append",
@@ -250,13 +286,32 @@ def run(args: argparse.Namespace) -> dict[Path, str]:
     """Carries out a parsed command line; returns the pictures that could not be read."""
     import cyclegan
 
-    pairs = plan(args.input, args.output, SUFFIXES[args.format])
     device = default_device() if args.device == "auto" else usable_device(args.device)
     translator = cyclegan.load(args.checkpoint, trust=args.trust)
-    direction = parse_direction(translator, args.direction)
-    failed = translate_files(translator, pairs, direction, args.batch_size, device, args.quality)
+    direction = source, target = parse_direction(translator, args.direction)
+    formats = dict(translator.pixel_formats)
+    formats[source] = replace(formats[source], convert=(*formats[source].convert, *args.convert))
+    translator.pixel_formats = formats
+    pairs = plan(args.input, args.output, suffix_of(args.format, formats[target]))
+    failed = translate_files(translator, pairs, direction, args.batch_size, device, args.quality, args.max_pixels)
     print(f"{len(pairs) - len(failed)} of {len(pairs)} pictures, {'2'.join(direction)}, on {device}: {args.output}")
     return failed
+
+
+def suffix_of(choice: str, pixel_format: PixelFormat) -> str:
+    """The ending of the files that pictures of this format go to.
+
+    Raises:
+        InputError: the chosen kind of file cannot hold them.
+    """
+    if choice == "auto":
+        return suffix_for(pixel_format)
+    if not can_hold(f".{choice}", pixel_format):
+        raise InputError(
+            f"--format {choice} cannot hold what this checkpoint makes, {pixel_format.channels} channels of "
+            f"{pixel_format.dtype}: leave it out, which takes {suffix_for(pixel_format).removeprefix('.')}"
+        )
+    return f".{choice}"
 
 
 def default_device() -> str:

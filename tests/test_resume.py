@@ -9,7 +9,7 @@ import yaml
 
 from cyclegan.callbacks.stop_signals import StopRequestedError
 from cyclegan.checkpoint import CheckpointError
-from cyclegan.data.index import DataError
+from cyclegan.data.errors import DataError
 from cyclegan.run_folder import RunError
 from cyclegan.train import train
 from tests.tiny_run import (

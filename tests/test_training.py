@@ -8,10 +8,11 @@ import torch
 from hydra import compose, initialize_config_dir
 
 import cyclegan
-from cyclegan import images
 from cyclegan.checkpoint import CheckpointError
 from cyclegan.configuration import conf_dir
-from cyclegan.data.index import find_pictures
+from cyclegan.data.index import find
+from cyclegan.images import read
+from cyclegan.images.tensors import to_tensor
 from cyclegan.known_answer import psnr
 from cyclegan.run_folder import RunError
 from cyclegan.train import train
@@ -164,8 +165,8 @@ def test_the_toy_experiment_learns_its_known_answers(tmp_path: Path) -> None:
     translator = cyclegan.load(tmp_path / "checkpoints" / "last.ckpt")
     pictures = {}
     for domain in "AB":
-        files = find_pictures(tmp_path / "toy", "test", domain)
-        pictures[domain] = torch.stack([images.to_tensor(images.read(file)) for file in files])
+        files = find(tmp_path / "toy" / f"test{domain}")
+        pictures[domain] = torch.stack([to_tensor(read(file)) for file in files])
     for source, target in (("A", "B"), ("B", "A")):
         with torch.no_grad():
             translated = translator.translate(pictures[source], source, target)

@@ -8,9 +8,10 @@ import torch
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
-from cyclegan import images
 from cyclegan.callbacks.ema import averaged
 from cyclegan.callbacks.position import data_of
+from cyclegan.images import write
+from cyclegan.images.tensors import grid, to_uint8, to_view
 from cyclegan.loggers.wandb import Wandb
 from cyclegan.methods.translator import Batch, Translator
 
@@ -64,10 +65,10 @@ class ImageGrid(pl.Callback):
             visuals = pl_module.visuals(batch)
         pl_module.train(was_training)
 
-        grid = images.grid([column.float().cpu() for column in visuals.values()])
+        sheet = grid([column.float().cpu() for column in visuals.values()])
         file = self.folder / f"epoch={epoch:04d}.jpg"
         try:
-            images.write(grid, file)
+            write(to_view(sheet), file)
         except OSError as error:
             log.warning("samples   %s was not written, training goes on: %s", file, error)
             return
@@ -76,5 +77,5 @@ class ImageGrid(pl.Callback):
                 caption = " | ".join(visuals)
                 logger.log_image("samples", [str(file)], step=data.images_seen, caption=[caption])
             elif isinstance(logger, TensorBoardLogger):
-                picture = images.to_uint8(grid).numpy()
+                picture = to_uint8(sheet).numpy()
                 logger.experiment.add_image("samples", picture, data.images_seen, dataformats="CHW")

@@ -28,7 +28,8 @@ class StartupReport(pl.Callback):
         log.info("device    %s, precision %s", device_name(trainer), trainer.precision)
         log.info("batch     %d = %d a device × %d device%s × %d accumulated", effective, data.batch_size,
                  trainer.world_size, "" if trainer.world_size == 1 else "s", accumulated)  # fmt: skip
-        log.info("images    %s from %s", ", ".join(f"{k} {v}" for k, v in data.counts.items()), data.root)
+        for line in data.describe():
+            log.info("%s", line)
         sizes = {name: sum(p.numel() for p in child.parameters()) for name, child in pl_module.named_children()}
         log.info("networks  %s", ", ".join(f"{name} {millions(n)}" for name, n in sizes.items() if n))
 

@@ -1,5 +1,7 @@
 """A loader that can be stopped at any batch and goes on from there."""
 
+import logging
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -8,7 +10,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from cyclegan.data.sampler import PositionSampler
-from cyclegan.data.workers import Answers, Notes, Workers, collate
+from cyclegan.data.workers import Answers, Notes, Skipped, Workers, collate
+
+log = logging.getLogger(__name__)
 
 Batch = dict[str, Tensor]
 
@@ -21,7 +25,7 @@ class PositionLoader(DataLoader[Any]):
     That state is two global positions: the same on every device, and free of batch size and device count.
 
     Iterating draws nothing from the global random numbers. An error in a worker comes as it would from the main
-    process; a worker that dies, as a DataError that names the file.
+    process; a worker that dies, as a DataError that names the file. Pictures that were passed over are told once each.
 
     Args:
         dataset: gives the sample at a position.
@@ -47,6 +51,8 @@ class PositionLoader(DataLoader[Any]):
         self._resumes = False
         self.last_positions: Sequence[int] = ()
         """Positions of the batch that was handed over last; empty before the first."""
+        self.skipped: Counter[str] = Counter()
+        """How often a picture could not be read and another one stood in its place, by path."""
 
     @property
     def images_seen(self) -> int:
@@ -63,12 +69,22 @@ class PositionLoader(DataLoader[Any]):
             self._positions.end_epoch()
         self._resumes = False
         try:
-            for batch in super().__iter__():
+            for found in super().__iter__():
                 self.last_positions = self._positions.advance()
-                yield batch
+                self._tell(found.skipped)
+                yield found.samples
+            if self.skipped:
+                log.info("skipped   so far %d samples stand in for %d pictures that cannot be read",
+                         self.skipped.total(), len(self.skipped))  # fmt: skip
         except Exception:
             self._iterator = None  # its workers have ended, also those that were to stay for the next epoch
             raise
+
+    def _tell(self, skipped: Sequence[Skipped]) -> None:
+        for path, reason in skipped:
+            if path not in self.skipped:
+                log.warning("skipped   %s. Another picture stands in its place", reason.rstrip("."))
+            self.skipped[path] += 1
 
     def _get_iterator(self) -> Any:
         if self.num_workers == 0:

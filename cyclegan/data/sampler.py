@@ -5,24 +5,17 @@ stop and resume at any batch, do not change what is seen. The only state of a ru
 """
 
 from collections.abc import Iterator
-from functools import lru_cache
+from typing import Any
 from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Sampler
 
+from cyclegan.data.pictures import Pictures
+
 # numpy takes a seed [1, 2] for [1, 2, 0]: keys of one length, told apart by their purpose, never meet.
 _ORDER, _AUGMENTATION = 1, 2
-
-
-def file_index(seed: int, domain: str, position: int, count: int) -> int:
-    """Which of a domain's `count` files the sample at `position` is.
-
-    Every `count` positions make a fresh permutation, so every file is used equally often.
-    """
-    cycle, place = divmod(position, count)
-    return int(_permutation(seed, domain, cycle, count)[place])
 
 
 def augmentation_rng(seed: int, domain: str, position: int) -> np.random.Generator:
@@ -30,9 +23,32 @@ def augmentation_rng(seed: int, domain: str, position: int) -> np.random.Generat
     return np.random.default_rng([seed, crc32(domain.encode()), position, _AUGMENTATION])
 
 
-@lru_cache(maxsize=8)  # a batch may lie across two cycles, in each of a few domains
-def _permutation(seed: int, domain: str, cycle: int, count: int) -> NDArray[np.int64]:
-    return np.random.default_rng([seed, crc32(domain.encode()), cycle, _ORDER]).permutation(count)
+class Order:
+    """Which of a domain's pictures the sample at a position is.
+
+    Every `len(pictures)` positions go through a fresh permutation, so every picture is used equally often.
+
+    Args:
+        seed: of the run.
+        domain: the domain's name.
+        pictures: which draw the permutation, given random numbers: shards mix theirs otherwise than files do.
+    """
+
+    def __init__(self, seed: int, domain: str, pictures: Pictures) -> None:
+        self._seed = seed
+        self._domain = crc32(domain.encode())
+        self._pictures = pictures
+        self._permutations: dict[int, NDArray[np.integer[Any]]] = {}
+
+    def __getitem__(self, position: int) -> int:
+        """The index of the picture at a position of the run."""
+        cycle, place = divmod(position, len(self._pictures))
+        if cycle not in self._permutations:
+            rng = np.random.default_rng([self._seed, self._domain, cycle, _ORDER])
+            # A batch may lie across two cycles; more are not kept, for a million pictures take 4 MB each.
+            kept = sorted(self._permutations)[-1:]
+            self._permutations = {**{c: self._permutations[c] for c in kept}, cycle: self._pictures.order(rng)}
+        return int(self._permutations[cycle][place])
 
 
 class PositionSampler(Sampler[list[int]]):

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from cyclegan.data.index import DataError
+from cyclegan.data.errors import DataError
 from cyclegan.data.toy_scenes import VERSION, draw_scene
 
 MARKER = "toy.json"

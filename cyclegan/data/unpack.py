@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from cyclegan.data.errors import DataError
+from cyclegan.data.index import find
 from cyclegan.integrity import damage
 
 
@@ -150,12 +152,10 @@ def require_within(members: list[zipfile.ZipInfo], archive: Path, limits: Limits
 
 def count_pictures(root: Path, folders: Mapping[str, int]) -> dict[str, int]:
     """How many pictures training would find in each of the folders, 0 where there is no such folder."""
-    from cyclegan.data.index import DataError, find_pictures  # here: it brings torch, which --help does without
-
     found = {}
     for folder in folders:
         try:
-            found[folder] = len(find_pictures(root, folder[:-1], folder[-1]))
+            found[folder] = len(find(root / folder))
         except DataError:
             found[folder] = 0
     return found

@@ -1,92 +1,97 @@
 """Unpaired pictures of several domains, for training: the data module."""
 
+import dataclasses
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
 
+from cyclegan.data import shelf
+from cyclegan.data.augment import Affine
+from cyclegan.data.cache import Plan, require_room
+from cyclegan.data.description import describe
+from cyclegan.data.domain import Domain
+from cyclegan.data.errors import DataError
 from cyclegan.data.fingerprint import Fingerprint, fingerprint, require_same_files
-from cyclegan.data.index import DataError, find_pictures
 from cyclegan.data.loader import Batch, PositionLoader
-from cyclegan.data.sampler import PositionSampler, augmentation_rng, file_index
-from cyclegan.data.transforms import TrainingView, evaluation_view
-from cyclegan.data.workers import reading
-from cyclegan.images import read
+from cyclegan.data.pairing import paired_names
+from cyclegan.data.pictures import Pictures
+from cyclegan.data.preflight import look_at, stored_type
+from cyclegan.data.prepared import Prepared
+from cyclegan.data.sampler import PositionSampler
+from cyclegan.data.splits import find_splits
+from cyclegan.data.transforms import TrainingView
+from cyclegan.data.unpaired_pictures import ForgivingPictures, UnpairedPictures
+from cyclegan.images import MAX_PIXELS, PixelFormat
 
-
-class UnpairedPictures(Dataset[Batch]):
-    """The training sample at a position: an image of each domain, chosen and augmented independently.
-
-    Args:
-        files: pictures of each domain.
-        view: what is shown of a picture.
-        seed: another seed gives another order and other augmentations.
-    """
-
-    def __init__(self, files: Mapping[str, Sequence[str]], view: TrainingView, seed: int) -> None:
-        self.files = files
-        self.view = view
-        self.seed = seed
-
-    def __getitem__(self, position: int) -> Batch:
-        """Images (3, H, W) in [-1, 1] of each domain at this position of the run.
-
-        Raises:
-            ImageError: a picture cannot be read.
-            DataError: a picture is too small for the crop.
-        """
-        return {domain: self._image(domain, position) for domain in self.files}
-
-    def path(self, domain: str, position: int) -> str:
-        """The file of a domain at this position of the run."""
-        files = self.files[domain]
-        return files[file_index(self.seed, domain, position, len(files))]
-
-    def _image(self, domain: str, position: int) -> Tensor:
-        path = self.path(domain, position)
-        try:
-            with reading(path):
-                return self.view(read(path), augmentation_rng(self.seed, domain, position))
-        except DataError as error:
-            raise DataError(f"{path}: {error}") from None
+SAMPLES = {"raise": UnpairedPictures, "skip": ForgivingPictures}
 
 
 class UnpairedData(pl.LightningDataModule):
-    """Folders trainA, trainB and, if there are any, testA, testB below a root.
+    """Pictures of each domain for training, and for validation and testing where there are any; see docs/data.md.
 
-    Batches map each domain to images (N, 3, crop_size, crop_size) in [-1, 1].
+    Batches map each domain to images (N, C, crop_size, crop_size) in [-1, 1].
 
     Args:
-        root: folder of the data set.
-        load_size: pictures are resized to this square first; None leaves them as they are.
-        crop_size: height and width of the random crop.
+        root: folder of the data set; holds trainA, trainB and so on for domains that name no sources of their own.
+        load_size: pictures are resized to this first, as `resize` says; None leaves them as they are.
+        crop_size: height and width of the random crop; None: whole pictures.
         flip: whether to flip every other picture.
         batch_size: images of each domain in a batch of one device.
         num_workers: processes that decode pictures.
         seed: of order and augmentation.
         source: called with the root before training, on one process: draws or fetches what is missing there.
-        domains: names of the domains.
+        domains: by name; None: A and B, RGB.
+        resize: "stretch" to a square, or proportions kept: "width" or "short_side" become `load_size`.
+        affine: small random movements.
+        jitter: random changes of colours: a function of (image, rng).
+        size_multiple: with `crop_size` None, height and width are cut to multiples of this.
+        val_share: part of the training pictures that are set aside for validation where there are no others.
+        max_images: the training pictures of each domain that are used at most, chosen by their names.
+        on_error: "raise" at a picture that cannot be used, or "skip" it: the next one of its domain stands in.
+        header_checks: how many headers of each domain are read before training, with on_error "raise".
+        max_pixels: width × height of the largest picture that is decoded.
+        reducing_gap: JPEGs are decoded smaller than they are, as long as they stay so many times as large as they
+            have to become; None: never.
+        cache: "none", or where decoded, resized training pictures are kept for all workers and devices: "ram", "disk".
+        cache_dir: folder of the disk cache; None: `.cache` below the root.
+
+    Raises:
+        DataError: an argument has a value that means nothing.
     """
 
     def __init__(
         self,
-        root: str | Path,
+        root: str | Path | None = None,
         load_size: int | None = 286,
-        crop_size: int = 256,
+        crop_size: int | None = 256,
         flip: bool = True,
         batch_size: int = 1,
         num_workers: int = 2,
         seed: int = 0,
         source: Callable[[Path], object] | None = None,
-        domains: Sequence[str] = ("A", "B"),
+        domains: Mapping[str, Domain] | None = None,
+        resize: str = "stretch",
+        affine: Affine | None = None,
+        jitter: Callable[[Tensor, np.random.Generator], Tensor] | None = None,
+        size_multiple: int = 4,
+        val_share: float = 0.0,
+        max_images: int | None = None,
+        on_error: str = "raise",
+        header_checks: int = 10_000,
+        max_pixels: int = MAX_PIXELS,
+        reducing_gap: float | None = 2.0,
+        cache: str = "none",
+        cache_dir: str | Path | None = None,
     ) -> None:
         super().__init__()
-        self.root = Path(root).expanduser()
+        self.root = None if root is None else Path(root).expanduser()
         self.load_size = load_size
         self.crop_size = crop_size
         self.flip = flip
@@ -94,9 +99,25 @@ class UnpairedData(pl.LightningDataModule):
         self.num_workers = num_workers
         self.seed = seed
         self.source = source
-        self.domains = tuple(domains)
-        self._train: dict[str, list[str]] = {}
-        self._test: dict[str, list[str]] = {}
+        self.domains = {"A": Domain(), "B": Domain()} if domains is None else dict(domains)
+        self.resize = resize
+        self.affine = affine
+        self.jitter = jitter
+        self.size_multiple = size_multiple
+        self.val_share = val_share
+        self.max_images = max_images
+        self.on_error = on_error
+        self.header_checks = header_checks
+        self.max_pixels = max_pixels
+        self.reducing_gap = reducing_gap
+        self.cache = cache
+        self.cache_dir = Path(self.root or ".", ".cache") if cache_dir is None else Path(cache_dir).expanduser()
+        for name, value, words in (("on_error", on_error, SAMPLES), ("cache", cache, shelf.KINDS)):
+            if value not in words:
+                raise DataError(f"data.{name} is {value!r}; there are {', '.join(words)}")
+        self._splits: dict[str, dict[str, Prepared]] = {}
+        self._modes: dict[str, Counter[str]] = {}
+        self._plans: dict[str, Plan] = {}
         self._loader: PositionLoader | None = None
         self._resume_from: dict[str, int] = {}
         self._files: dict[str, Fingerprint] = {}
@@ -105,48 +126,92 @@ class UnpairedData(pl.LightningDataModule):
 
     def prepare_data(self) -> None:
         """Calls the source, if there is one."""
-        if self.source is not None:
+        if self.source is not None and self.root is not None:
             self.source(self.root)
 
     def setup(self, stage: str | None = None) -> None:
-        """Finds the pictures. Test folders may be missing.
+        """Finds the pictures, once. Validation and test pictures may be missing.
 
         Raises:
-            DataError: a training folder is missing, a folder holds no picture, the crop is larger than load_size, or
-                a state was loaded of a run that had other training pictures.
+            DataError: training pictures are missing or cannot be used, the crop is larger than load_size, or a state
+                was loaded of a run that had other training pictures.
         """
-        self._view = TrainingView(self.load_size, self.crop_size, self.flip)
-        self._train = {domain: find_pictures(self.root, "train", domain) for domain in self.domains}
-        self._test = {
-            domain: find_pictures(self.root, "test", domain)
-            for domain in self.domains
-            if (self.root / f"test{domain}").is_dir()
-        }
-        self._pictures = UnpairedPictures(self._train, self._view, self.seed)
-        self._files = {}
+        if not self._splits:
+            view = TrainingView(
+                self.load_size, self.crop_size, self.flip, self.resize, self.affine, self.jitter, self.size_multiple
+            )
+            found = find_splits(self.root, self.domains, self.val_share, self.max_images)
+            self._splits = {
+                split: {domain: self._prepare(pictures, domain, view) for domain, pictures in each.items()}
+                for split, each in found.items()
+            }
+            self._find_types()
+            self._plans = shelf.plan(self.cache, self._splits["train"])
+            if self.cache == "ram" and (self.trainer is None or self.trainer.is_global_zero):
+                # Now, and not when the first batch is due. On other devices it would count what the first has taken.
+                require_room("ram", sum(plan.size for plan in self._plans.values()), None)
+            self._pictures = SAMPLES[self.on_error](self._splits["train"], self.seed)
         self._require_files_of_then()
+
+    def _prepare(self, pictures: Pictures, domain: str, view: TrainingView) -> Prepared:
+        given = self.domains[domain]
+        return Prepared(pictures, given.pixel_format, given.half, view, self.reducing_gap, self.max_pixels)
+
+    def _find_types(self) -> None:
+        """Looks at headers, the first process at many: what is wrong with a picture is better known now than later."""
+        if self.on_error == "raise" and self.header_checks and (self.trainer is None or self.trainer.is_global_zero):
+            for split, domains in self._splits.items():
+                for domain, prepared in domains.items():
+                    self._modes[f"{split}{domain}"] = look_at(prepared, self.header_checks, f"{split}{domain}")
+        for domain, prepared in self._splits["train"].items():
+            pixel_format = prepared.pixel_format
+            if pixel_format.dtype is None:
+                pixel_format = dataclasses.replace(pixel_format, dtype=stored_type(prepared))
+            for domains in self._splits.values():
+                if domain in domains:
+                    domains[domain].pixel_format = pixel_format
 
     @property
     def counts(self) -> dict[str, int]:
-        """Pictures in each folder that was found: {"trainA": 1067, ...}."""
+        """Pictures of each split and domain: {"trainA": 1067, ...}."""
         return {
-            f"{split}{domain}": len(files)
-            for split, found in (("train", self._train), ("test", self._test))
-            for domain, files in found.items()
+            f"{split}{domain}": len(prepared)
+            for split, domains in self._splits.items()
+            for domain, prepared in domains.items()
         }
+
+    @property
+    def channels(self) -> dict[str, int]:
+        """That the networks see, of each domain."""
+        return {name: domain.channels for name, domain in self.domains.items()}
+
+    @property
+    def pixel_formats(self) -> dict[str, PixelFormat]:
+        """How the pictures of each domain are stored, as found."""
+        return {domain: prepared.pixel_format for domain, prepared in self._splits["train"].items()}
 
     @property
     def epoch_length(self) -> int:
         """Images of each domain in an epoch: as many as the larger domain has."""
-        return max(len(files) for files in self._train.values())
+        return max(len(prepared) for prepared in self._splits["train"].values())
 
     @property
     def images_seen(self) -> int:
         """Images of each domain that training has had so far, on all devices together."""
         return self._resume_from.get("position", 0) if self._loader is None else self._loader.images_seen
 
+    def known_answers(self, split: str = "test") -> list[tuple[int, int]]:
+        """The pictures that both of two domains have under one name: pairs of their indices."""
+        pictures = [prepared.pictures for prepared in self._splits[split].values()]
+        return paired_names(*pictures) if len(pictures) == len(self.domains) == 2 else []
+
+    def describe(self) -> list[str]:
+        """What was found, in lines for people."""
+        return describe(self.root, self._splits, self._modes, len(self.known_answers()))
+
     def train_dataloader(self) -> PositionLoader:
         """Training batches of this device."""
+        shelf.fill(self.cache, self.cache_dir, self._splits["train"], self._plans, self.trainer)
         rank, world_size = (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
         self._loader = PositionLoader(
             self._pictures,
@@ -192,36 +257,38 @@ class UnpairedData(pl.LightningDataModule):
             self._loader.load_state_dict(self._resume_from)
 
     def _require_files_of_then(self) -> None:
-        if self._files_then and self._train:
+        if self._files_then and self._splits:
             require_same_files(self._files_then, self._fingerprints())
             self._files_then = {}
 
     def _fingerprints(self) -> dict[str, Fingerprint]:
         """Of each domain's training pictures; found out once, as there may be a million of them."""
         if not self._files:
-            self._files = {
-                domain: fingerprint(self.root / f"train{domain}", files) for domain, files in self._train.items()
-            }
+            self._files = {domain: fingerprint(p.pictures) for domain, p in self._splits["train"].items()}
         return self._files
 
     def sample_batch(self, count: int) -> Batch:
         """The first `count` test pictures of each domain, or all if there are fewer, always the same.
 
-        A domain without a test folder shows training pictures instead, with one warning.
+        A domain without test pictures shows those for validation or training instead, with one warning. Where
+        pictures are shown whole (crop_size null), all are cut to the smallest of them.
 
         Returns:
-            Images (N, 3, crop_size, crop_size) in [-1, 1] of each domain: whole pictures, not augmented.
+            Images (N, C, crop_size, crop_size) in [-1, 1] of each domain: not augmented.
         """
-        return {
-            domain: torch.stack([evaluation_view(read(path), self.crop_size) for path in self._shown(domain)[:count]])
-            for domain in self.domains
-        }
+        return {domain: self._shown(domain, count) for domain in self.domains}
 
-    def _shown(self, domain: str) -> list[str]:
-        if domain in self._test:
-            return self._test[domain]
-        if domain not in self._warned:
+    def _shown(self, domain: str, count: int) -> Tensor:
+        split = next(name for name in ("test", "val", "train") if domain in self._splits[name])
+        if split != "test" and domain not in self._warned:
             self._warned.add(domain)
-            folder = self.root / f"test{domain}"
-            warnings.warn(f"there is no folder {folder}: samples show training pictures of {domain}", stacklevel=3)
-        return self._train[domain]
+            warnings.warn(
+                f"there are no test pictures of {domain} (test{domain}): samples show those of {split}", stacklevel=4
+            )
+        prepared = self._splits[split][domain]
+        images = [
+            prepared.view.whole(prepared.whole(index), prepared.pixel_format)
+            for index in range(min(count, len(prepared)))
+        ]
+        height, width = (min(image.shape[axis] for image in images) for axis in (1, 2))
+        return torch.stack([image[:, :height, :width] for image in images])

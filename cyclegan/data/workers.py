@@ -6,18 +6,18 @@ import pickle
 import signal
 import threading
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing import connection
 from multiprocessing.process import BaseProcess
 from multiprocessing.sharedctypes import RawArray
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn, Protocol, runtime_checkable
 
 from torch._C import _remove_worker_pids
 from torch.utils.data import DataLoader, Dataset, default_collate, get_worker_info
 from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
-from cyclegan.data.index import DataError
+from cyclegan.data.errors import DataError
 
 LOOK_EVERY = 1.0
 """Seconds after which a main process that waits for a batch looks whether its workers live."""
@@ -117,6 +117,29 @@ class Failure:
             del error, self.error
 
 
+class Skipped(NamedTuple):
+    """A picture that could not be read, so that another one stands in its place."""
+
+    path: str
+    reason: str
+
+
+@runtime_checkable
+class Skips(Protocol):
+    """A data set that passes over what it cannot read."""
+
+    def take_skipped(self) -> list[Skipped]:
+        """What was passed over since this was asked last."""
+        ...
+
+
+class Samples(NamedTuple):
+    """The samples of a batch, and after `collate` the batch; and what was passed over on the way to it."""
+
+    samples: Any
+    skipped: list[Skipped]
+
+
 class Answers(Dataset[Any]):
     """The samples of another data set; in a worker, an error comes as a `Failure` in their place.
 
@@ -128,19 +151,21 @@ class Answers(Dataset[Any]):
 
     def __init__(self, dataset: Dataset[Any]) -> None:
         self.dataset = dataset
+        self._take_skipped: Callable[[], list[Skipped]] = dataset.take_skipped if isinstance(dataset, Skips) else list
 
     def __getitem__(self, position: int) -> Any:
         """The sample at a position."""
         return self.dataset[position]
 
-    def __getitems__(self, positions: Sequence[int]) -> list[Any]:
-        """The samples of a batch, or a Failure alone."""
+    def __getitems__(self, positions: Sequence[int]) -> Samples | Failure:
+        """The samples of a batch, or what went wrong."""
         try:
-            return [self.dataset[position] for position in positions]
+            samples = [self.dataset[position] for position in positions]
         except Exception as error:
             if get_worker_info() is None or not _travels(error):
                 raise
-            return [Failure(error)]
+            return Failure(error)
+        return Samples(samples, self._take_skipped())
 
 
 def _travels(error: Exception) -> bool:
@@ -152,9 +177,14 @@ def _travels(error: Exception) -> bool:
     return True
 
 
-def collate(samples: list[Any]) -> Any:
-    """Makes a batch of samples, as DataLoader does; hands a Failure on."""
-    return samples[0] if isinstance(samples[0], Failure) else default_collate(samples)
+def collate(found: Any) -> Samples | Failure:
+    """Makes a batch of Samples, as DataLoader does; hands a Failure on."""
+    if isinstance(found, Failure):
+        return found
+    if len(found.samples) == 1 and get_worker_info() is None and isinstance(found.samples[0], dict):
+        # The paper's batch of one: no copy is needed, but in a worker, from which it has to travel.
+        return Samples({name: tensor[None] for name, tensor in found.samples[0].items()}, found.skipped)
+    return Samples(default_collate(found.samples), found.skipped)
 
 
 class Workers(_MultiProcessingDataLoaderIter):

@@ -147,6 +147,7 @@ class CycleGAN(Translator):
         self.pool_b = ImagePool(pool_size, seed=2 * seed + 1)
 
         self.domains = (self.a, self.b)
+        self.channels = dict(channels)
         self.directions = ((self.a, self.b), (self.b, self.a))
         self.size_multiple = int(self.gen_ab.size_multiple)  # type: ignore[arg-type]
         self.minimum_size = int(self.gen_ab.minimum_size)  # type: ignore[arg-type]

@@ -2,11 +2,13 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from types import MappingProxyType
 
 import pytorch_lightning as pl
 from torch import Tensor, nn
 
 from cyclegan.image_pool import ImagePool
+from cyclegan.images import PixelFormat
 
 Batch = dict[str, Tensor]
 """Images (N, C, H, W) in [-1, 1] of each domain, by the domain's name."""
@@ -32,6 +34,12 @@ class Translator(pl.LightningModule, ABC):
 
     minimum_crop: int
     """The same for training, in which networks besides the translating ones look at the images."""
+
+    channels: dict[str, int]
+    """That the images of each domain have."""
+
+    pixel_formats: Mapping[str, PixelFormat] = MappingProxyType({})
+    """How pictures of each domain are read and written; known of a translator that comes from a checkpoint."""
 
     @abstractmethod
     def translate(self, images: Tensor, source: str, target: str) -> Tensor:

@@ -7,7 +7,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from cyclegan.data.index import DataError
+from cyclegan.data.errors import DataError
 from cyclegan.data.loader import Batch
 from cyclegan.data.toy import draw
 from cyclegan.data.unpaired import UnpairedData

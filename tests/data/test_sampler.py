@@ -4,33 +4,54 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cyclegan.data.sampler import PositionSampler, _permutation, augmentation_rng, file_index
+from cyclegan.data.files import Files
+from cyclegan.data.sampler import Order, PositionSampler, augmentation_rng
 
 seeds = st.integers(0, 2**32 - 1)
 counts = st.integers(1, 40)
 
 
+def order(count: int, seed: int = 0, domain: str = "A") -> Order:
+    return Order(seed, domain, Files("trainA", [f"{i}.png" for i in range(count)]))
+
+
 @given(seeds, counts, st.integers(0, 5))
 def test_every_file_is_used_equally_often(seed: int, count: int, cycles: int) -> None:
-    used = Counter(file_index(seed, "A", t, count) for t in range(cycles * count))
+    indices = order(count, seed)
+    used = Counter(indices[t] for t in range(cycles * count))
     assert used == dict.fromkeys(range(count) if cycles else (), cycles)
 
 
-@given(seeds, counts, st.integers(0, 10**9))
-def test_the_choice_depends_on_the_key_alone(seed: int, count: int, position: int) -> None:
-    first = file_index(seed, "A", position, count)
-    _permutation.cache_clear()
-    assert file_index(seed, "A", position, count) == first
-    one, other = augmentation_rng(seed, "A", position), augmentation_rng(seed, "A", position)
+@given(seeds, counts, st.lists(st.integers(0, 10**9), min_size=1, max_size=5))
+def test_the_choice_depends_on_the_key_alone(seed: int, count: int, positions: list[int]) -> None:
+    """Whatever was asked before: every worker asks for other positions."""
+    used = order(count, seed)
+    assert [used[t] for t in positions] == [order(count, seed)[t] for t in positions]
+    assert [used[t] for t in reversed(positions)] == [order(count, seed)[t] for t in reversed(positions)]
+    one, other = augmentation_rng(seed, "A", positions[0]), augmentation_rng(seed, "A", positions[0])
     assert one.random(4).tolist() == other.random(4).tolist()
 
 
-def test_cycles_domains_and_seeds_have_orders_of_their_own() -> None:
-    def order(seed: int, domain: str, cycle: int) -> tuple[int, ...]:
-        return tuple(file_index(seed, domain, cycle * 50 + i, 50) for i in range(50))
+def test_the_order_is_that_of_earlier_versions() -> None:
+    """So a run goes on with the pictures that come next: numbers seen before there were sources of other kinds."""
+    assert [order(7, seed=3)[t] for t in range(14)] == [4, 2, 1, 3, 6, 5, 0, 6, 1, 2, 5, 4, 3, 0]
 
-    orders = {order(seed, domain, cycle) for seed in (0, 1) for domain in "AB" for cycle in (0, 1)}
+
+def test_cycles_domains_and_seeds_have_orders_of_their_own() -> None:
+    orders = {
+        tuple(order(50, seed, domain)[cycle * 50 + i] for i in range(50))
+        for seed in (0, 1)
+        for domain in "AB"
+        for cycle in (0, 1)
+    }
     assert len(orders) == 8
+
+
+def test_two_permutations_are_kept_and_no_more() -> None:
+    indices = order(5)
+    for position in range(40):
+        indices[position]
+    assert sorted(indices._permutations) == [6, 7]
 
 
 def test_no_two_streams_of_random_numbers_are_one() -> None:

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cyclegan.data import toy
-from cyclegan.data.index import DataError
+from cyclegan.data.errors import DataError
 from cyclegan.data.toy import draw
 
 Pictures = dict[str, NDArray[np.float64]]

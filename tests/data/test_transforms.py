@@ -1,72 +1,124 @@
 import re
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from PIL import Image
 
-from cyclegan.data.index import DataError
-from cyclegan.data.transforms import TrainingView, evaluation_view, random_crop, random_flip, resize
-from cyclegan.images import to_tensor
+from cyclegan.data.augment import Affine
+from cyclegan.data.errors import DataError
+from cyclegan.data.transforms import TrainingView, half_of, resized
+from cyclegan.images import RGB, PixelFormat
+from cyclegan.images.tensors import to_tensor
+
+Array = NDArray[Any]
 
 
-def numbered(height: int, width: int) -> Image.Image:
+def numbered(height: int, width: int) -> Array:
     """A picture in which every pixel tells its row (red) and column (green)."""
     rows, columns = np.mgrid[:height, :width].astype(np.uint8)
-    return Image.fromarray(np.stack([rows, columns, np.zeros_like(rows)], axis=-1))
+    return np.stack([rows, columns, np.zeros_like(rows)], axis=-1)
 
 
 def rng(seed: int = 0) -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
-def test_resize_is_bicubic_on_8_bits_and_does_not_keep_proportions() -> None:
-    edge = Image.new("RGB", (4, 8))
-    edge.paste((200, 200, 200), (2, 0, 4, 8))
-    enlarged = resize(edge, 8)
-    assert enlarged.size == (8, 8)
-    # Doubled, two columns of 0 beside two of 200. Bicubic (a = -0.5) weighs four neighbours, those that lie half
-    # a quarter pixel away: at distances 1.25, 0.25, 0.75, 1.75 by -0.0703125, 0.8671875, 0.2265625, -0.0234375.
-    # Only bicubic rings: 200·(1 + 0.0703125) = 214.0625 just inside the edge, clipped below 0 just outside.
-    assert np.asarray(enlarged)[3, 3:6, 0].tolist() == [41, 159, 214]
-    assert evaluation_view(edge, 8).equal(to_tensor(enlarged))
+def seen(view: TrainingView, pixels: Array, seed: int = 0, pixel_format: PixelFormat = RGB) -> torch.Tensor:
+    """What training sees of a picture."""
+    return view(view.sized(pixels, pixels.shape[1], pixels.shape[0]), rng(seed), pixel_format)
 
 
-def test_resize_leaves_a_picture_of_that_size_as_it_is() -> None:
-    picture = numbered(6, 6)
-    assert resize(picture, 6) is picture
+EDGE = np.repeat([0, 0, 200, 200], 8 * 3).reshape(4, 8, 3).transpose(1, 0, 2)  # 8 rows, two columns dark, two bright
+# Doubled, two columns of 0 beside two of 200. Bicubic (a = -0.5) weighs four neighbours, those that lie half
+# a quarter pixel away: at distances 1.25, 0.25, 0.75, 1.75 by -0.0703125, 0.8671875, 0.2265625, -0.0234375.
+# Only bicubic rings: 0.0703125 of the edge's height beyond it on both sides, and as the fourth neighbour of these
+# lies outside the picture, divided by the other three's sum, 1.0234375: 13.7405 of 200.
+
+
+@pytest.mark.parametrize(
+    ("dtype", "scale", "expected"),
+    [
+        ("uint8", 1, [0, 41, 159, 214]),
+        ("uint16", 300, [0, 12187.5, 47812.5, 64122.1]),  # 60000 instead of 200; never through 8 bits
+        ("int16", 100, [-1374, 4062.5, 15937.5, 21374]),
+        ("float32", 1, [-13.7405, 40.625, 159.375, 213.7405]),
+    ],
+)
+def test_resizing_is_bicubic_in_the_depth_of_the_file(dtype: str, scale: int, expected: list[float]) -> None:
+    """0.2265625 - 0.0234375 = 0.203125 of 200 is 40.625, and the rest of it 159.375."""
+    enlarged = resized((EDGE * scale).astype(dtype), 8, 8)
+    assert enlarged.dtype == dtype
+    assert enlarged.shape == (8, 8, 3)
+    assert enlarged[3, 2:6, 0].tolist() == pytest.approx(expected, abs=0.51)
+
+
+@pytest.mark.parametrize(("width", "height"), [(40, 40), (286, 286), (123, 31)])
+def test_resizing_is_pillows_but_for_a_rounding(width: int, height: int) -> None:
+    """The recipe resizes with Pillow: bicubic, and antialiased where pictures shrink."""
+    noise = rng().integers(0, 256, (90, 110, 3), dtype=np.uint8)
+    ours = resized(noise, width, height).astype(int)
+    # Each direction by itself: newer versions of Pillow begin with the one that is less work, and between the two
+    # passes values are rounded and clipped. Of noise, that can be seen.
+    across = Image.fromarray(noise).resize((width, 90), Image.Resampling.BICUBIC)
+    pillows = np.asarray(across.resize((width, height), Image.Resampling.BICUBIC)).astype(int)
+    assert np.abs(ours - pillows).max() <= 2
+    assert (ours != pillows).mean() < 0.02
+
+
+def test_resizing_leaves_a_picture_of_that_size_as_it_is() -> None:
+    picture = numbered(6, 5)
+    assert resized(picture, 5, 6) is picture
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4, 7])
+def test_resizes_any_number_of_channels_each_by_itself(channels: int) -> None:
+    noise = rng().integers(0, 256, (9, 8, channels), dtype=np.uint8)
+    together = resized(noise, 5, 6)
+    alone = [resized(np.ascontiguousarray(noise[..., i : i + 1]), 5, 6) for i in range(channels)]
+    assert np.abs(together.astype(int) - np.concatenate(alone, axis=-1)).max() <= 1
+
+
+def test_halves_of_a_pair_are_as_wide_and_leave_out_a_middle_column() -> None:
+    pair = numbered(2, 7)
+    assert half_of(pair, "left")[0, :, 1].tolist() == [0, 1, 2]
+    assert half_of(pair, "right")[0, :, 1].tolist() == [4, 5, 6]
+    assert half_of(pair, None) is pair
 
 
 @given(st.integers(0, 10**6), st.integers(1, 5), st.integers(1, 7))
 def test_a_crop_is_a_part_of_the_picture(seed: int, size: int, width: int) -> None:
-    picture = numbered(5, max(width, size))
-    crop = np.asarray(random_crop(picture, size, rng(seed)))
-    top, left = int(crop[0, 0, 0]), int(crop[0, 0, 1])
-    assert np.array_equal(crop, np.asarray(picture)[top : top + size, left : left + size])
+    picture = to_tensor(numbered(5, max(width, size)))
+    crop = seen(TrainingView(None, size, flip=False), numbered(5, max(width, size)), seed)
+    top, left = (round(float(value) * 127.5 + 127.5) for value in crop[:2, 0, 0])
+    assert crop.equal(picture[:, top : top + size, left : left + size])
 
 
 def test_crops_reach_every_place_equally_often() -> None:
-    generator = rng()
-    corners = [np.asarray(random_crop(numbered(4, 5), 3, generator))[0, 0, :2].tolist() for _ in range(1200)]
-    counts = [corners.count([top, left]) for top in range(2) for left in range(3)]
-    assert sum(counts) == 1200
+    view, picture = TrainingView(None, 3, flip=False), numbered(4, 5)
+    corners = [tuple(seen(view, picture, seed)[:2, 0, 0].tolist()) for seed in range(1200)]
+    counts = [corners.count(corner) for corner in set(corners)]
+    assert len(counts) == 6
     assert min(counts) > 150  # 200 expected, with a deviation of 13
 
 
-def test_flips_every_other_time() -> None:
-    generator = rng()
-    picture, mirrored = numbered(1, 2), [[[0, 1, 0], [0, 0, 0]]]
-    flips = [np.asarray(random_flip(picture, generator)).tolist() == mirrored for _ in range(1000)]
-    assert 440 < sum(flips) < 560
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16])
+def test_flips_every_other_time(dtype: type) -> None:
+    view = TrainingView(None, 2, flip=True)
+    picture: Array = numbered(2, 2).astype(dtype)
+    mirrored = to_tensor(picture).flip(2)
+    assert 440 < sum(seen(view, picture, seed).equal(mirrored) for seed in range(1000)) < 560
 
 
 def test_the_training_view_is_resize_crop_flip_and_scale() -> None:
     picture = numbered(9, 7)
-    views = [TrainingView(load_size=6, crop_size=4, flip=True)(picture, rng(seed)) for seed in range(8)]
-    resized = to_tensor(resize(picture, 6))
-    parts = [resized[:, y : y + 4, x : x + 4] for y in range(3) for x in range(3)]
+    views = [seen(TrainingView(load_size=6, crop_size=4, flip=True), picture, seed) for seed in range(8)]
+    whole = to_tensor(resized(picture, 6, 6))
+    parts = [whole[:, y : y + 4, x : x + 4] for y in range(3) for x in range(3)]
     for view in views:
         assert view.shape == (3, 4, 4)
         assert any(view.equal(part) or view.equal(part.flip(2)) for part in parts)
@@ -76,20 +128,61 @@ def test_the_training_view_is_resize_crop_flip_and_scale() -> None:
 def test_without_flip_the_crops_are_the_same_and_none_is_mirrored() -> None:
     picture = numbered(6, 6)
     for seed in range(8):
-        plain = TrainingView(6, 4, flip=False)(picture, rng(seed))
-        flipped = TrainingView(6, 4, flip=True)(picture, rng(seed))
+        plain = seen(TrainingView(6, 4, flip=False), picture, seed)
+        flipped = seen(TrainingView(6, 4, flip=True), picture, seed)
         assert plain[1, 0, 0] < plain[1, 0, 1], "columns run from left to right"
         assert flipped.equal(plain) or flipped.equal(plain.flip(2))
 
 
+def test_moving_and_jittering_do_not_change_where_is_cropped_and_what_is_mirrored() -> None:
+    """So that a run with augmentation is compared with the same run without."""
+    picture = rng().integers(0, 256, (9, 9, 3), dtype=np.uint8)
+    for seed in range(8):
+        plain = seen(TrainingView(None, 5, flip=True), picture, seed)
+        still = seen(TrainingView(None, 5, flip=True, affine=Affine(), jitter=lambda image, _: -image), picture, seed)
+        assert torch.allclose(still, -plain, atol=1e-5)
+
+
+def test_the_picture_and_its_parameters_are_a_function_of_the_random_numbers() -> None:
+    view = TrainingView(12, 8, flip=True, affine=Affine(20, 0.2, 0.2, 10))
+    picture = rng(1).integers(0, 256, (9, 9, 3), dtype=np.uint8)
+    assert seen(view, picture, 3).equal(seen(view, picture, 3))
+    assert not seen(view, picture, 3).equal(seen(view, picture, 4))
+
+
+def test_what_is_kept_of_a_picture_is_not_changed_by_showing_it() -> None:
+    view = TrainingView(None, 4, flip=True, affine=Affine(20))
+    for dtype in (np.uint8, np.uint16, np.float32):
+        planes = numbered(5, 5).transpose(2, 0, 1).astype(dtype).copy()
+        before = planes.copy()
+        view(planes, rng(), PixelFormat(range=(0, 4)))
+        assert np.array_equal(planes, before)
+
+
+@pytest.mark.parametrize(("value", "expected"), [(0, -1.0), (1000, 0.0), (2000, 1.0), (60000, 1.0)])
+def test_the_range_of_a_domain_becomes_minus_one_to_one(value: int, expected: float) -> None:
+    pixels = np.full((2, 2, 1), value, np.uint16)
+    image = seen(TrainingView(None, 2, flip=False), pixels, pixel_format=PixelFormat(1, range=(0, 2000)))
+    assert image.equal(torch.full((1, 2, 2), expected))
+
+
+def test_whole_pictures_are_cut_to_what_the_networks_take() -> None:
+    view = TrainingView(None, None, flip=False, size_multiple=4)
+    assert seen(view, numbered(10, 9)).equal(to_tensor(numbered(10, 9))[:, 1:9, 0:8])
+    assert view.whole(numbered(10, 9), RGB).equal(to_tensor(numbered(10, 9))[:, 1:9, 0:8])
+
+
+def test_what_is_shown_is_the_whole_picture_or_its_middle() -> None:
+    picture = numbered(4, 8)
+    stretched = TrainingView(6, 4, flip=True).whole(picture, RGB)
+    assert stretched.equal(to_tensor(resized(picture, 4, 4)))
+    middle = TrainingView(6, 4, flip=True, resize="short_side").whole(picture, RGB)
+    assert middle.equal(to_tensor(picture)[:, :, 2:6])
+
+
 def test_load_size_may_equal_crop_size() -> None:
     picture = numbered(4, 4)
-    assert TrainingView(4, 4, flip=False)(picture, rng()).equal(to_tensor(picture))
-
-
-def test_the_ends_of_the_range_are_reached() -> None:
-    white = TrainingView(None, 2, flip=False)(Image.new("RGB", (2, 2), "white"), rng())
-    assert white.equal(torch.ones(3, 2, 2))
+    assert seen(TrainingView(4, 4, flip=False), picture).equal(to_tensor(picture))
 
 
 def test_a_crop_that_cannot_fit_is_refused_before_training() -> None:
@@ -97,7 +190,26 @@ def test_a_crop_that_cannot_fit_is_refused_before_training() -> None:
         TrainingView(load_size=128, crop_size=256, flip=True)
 
 
-def test_a_picture_too_small_for_the_crop_is_refused_with_the_remedy() -> None:
-    remedy = re.escape("5×3, too small for a crop of 4×4: set data.crop_size=3 or less, or data.load_size=4 or more")
-    with pytest.raises(DataError, match=remedy):
-        TrainingView(load_size=None, crop_size=4, flip=True)(numbered(3, 5), rng())
+@pytest.mark.parametrize(
+    ("view", "words"),
+    [
+        (
+            TrainingView(None, 4, True),
+            "5×3, too small for a crop of 4×4: set data.crop_size=3 or less, or data.load_siz",
+        ),
+        (TrainingView(6, 4, True, "width"), "5×3, resized 6×4"),
+        (TrainingView(5, 4, True, "width"), "5×3, too small for a crop of 4×4: set data.resize=short_side"),
+        (TrainingView(None, None, True), "5×3, too small for a crop of 4×4"),
+    ],
+)
+def test_a_picture_too_small_for_the_crop_is_refused_with_the_remedy(view: TrainingView, words: str) -> None:
+    if "resized" in words:
+        view.require_room(5, 3)  # it fits
+        return
+    with pytest.raises(DataError, match=re.escape(words)):
+        seen(view, numbered(3, 5))
+
+
+def test_an_unknown_way_of_resizing_is_answered_with_those_there_are() -> None:
+    with pytest.raises(DataError, match="resize is 'fit'; there are stretch, width, short_side"):
+        TrainingView(6, 4, True, resize="fit")

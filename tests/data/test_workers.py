@@ -11,19 +11,20 @@ import sys
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from cyclegan.data import unpaired
-from cyclegan.data.index import DataError
+from cyclegan.data import prepared
+from cyclegan.data.errors import DataError
 from cyclegan.data.loader import Batch, PositionLoader
 from cyclegan.data.sampler import PositionSampler
 from cyclegan.data.unpaired import UnpairedData
 from cyclegan.data.workers import reading
-from cyclegan.images import ImageError, read
+from cyclegan.images import ImageError, Pixels, decode
 from tests.data.test_loader import Positions
 
 # Python 3.12 warns of fork in a process with threads, which every process that imported torch has.
@@ -46,7 +47,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def loader(root: Path, num_workers: int, crop_size: int = 6, load_size: int | None = 8) -> PositionLoader:
-    data = UnpairedData(root, load_size, crop_size, num_workers=num_workers)
+    data = UnpairedData(root, load_size, crop_size, num_workers=num_workers, header_checks=0)
     data.setup("fit")
     return data.train_dataloader()
 
@@ -165,13 +166,13 @@ def test_names_the_file_that_kills_a_worker(
 ) -> None:
     bad = root / "trainB" / "2.png"
 
-    def deadly(path: str) -> Image.Image:
+    def deadly(data: bytes, path: str, *arguments: Any) -> Pixels:
         if path == str(bad):
             (root / "pid").write_text(str(os.getpid()))
             death()  # type: ignore[operator]
-        return read(path)
+        return decode(data, path, *arguments)
 
-    monkeypatch.setattr(unpaired, "read", deadly)
+    monkeypatch.setattr(prepared, "decode", deadly)
     with pytest.raises(DataError) as caught:
         list(loader(root, 2))
     text = str(caught.value)
@@ -233,7 +234,7 @@ def test_after_an_error_workers_end_and_new_ones_begin(root: Path) -> None:
     assert equal([*batches], undisturbed)
 
 
-@pytest.mark.parametrize(("kind", "load_size", "crop_size"), [(ImageError, 8, 6), (DataError, None, 10)])
+@pytest.mark.parametrize(("kind", "load_size", "crop_size"), [(ImageError, 8, 6), (ImageError, None, 10)])
 def test_an_error_in_a_worker_is_that_of_the_main_process(
     root: Path, kind: type[Exception], load_size: int | None, crop_size: int
 ) -> None:

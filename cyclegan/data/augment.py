@@ -1,0 +1,124 @@
+"""Augmentations that the recipe does not have and small data sets may want; off by default."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from cyclegan.data.errors import DataError
+
+
+def _require_share(name: str, value: float) -> None:
+    if not 0 <= value < 1:
+        raise DataError(f"{name} is {value}; it lies between 0 (off) and 1")
+
+
+@dataclass(frozen=True)
+class Affine:
+    """A small rotation, shift, scaling and shear about the picture's middle; what enters is its reflection.
+
+    Args:
+        degrees: the rotation is drawn from -degrees to degrees.
+        translate: the shift, in each direction, from -translate to translate of the picture's width and height.
+        scale: the factor, from 1 - scale to 1 + scale.
+        shear: the angle in degrees, from -shear to shear, in which vertical lines lean.
+
+    Raises:
+        DataError: a value is out of its range.
+    """
+
+    degrees: float = 0.0
+    translate: float = 0.0
+    scale: float = 0.0
+    shear: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("translate", "scale"):
+            _require_share(f"affine.{name}", getattr(self, name))
+        for name, limit in (("degrees", 180), ("shear", 60)):
+            if not 0 <= getattr(self, name) <= limit:
+                raise DataError(f"affine.{name} is {getattr(self, name)}; it lies between 0 (off) and {limit} degrees")
+
+    def __call__(self, image: Tensor, window: tuple[int, int, int, int], rng: np.random.Generator) -> Tensor:
+        """Moves an image and cuts a window out of it, in one interpolation (bicubic).
+
+        Args:
+            image: (C, H, W) in [-1, 1].
+            window: left, top, width and height in pixels of what is cut out of the moved image.
+            rng: draws the movement.
+
+        Returns:
+            (C, height, width) in [-1, 1].
+        """
+        inverse, shift = self.draw(rng)
+        _, rows, columns = image.shape
+        left, top, width, height = window
+        # Pixel centres of the window, in pixels from the image's middle.
+        x = torch.arange(left, left + width, dtype=torch.float64) + 0.5 - columns / 2 - shift[0] * columns
+        y = torch.arange(top, top + height, dtype=torch.float64) + 0.5 - rows / 2 - shift[1] * rows
+        source_x = inverse[0][0] * x[None, :] + inverse[0][1] * y[:, None]
+        source_y = inverse[1][0] * x[None, :] + inverse[1][1] * y[:, None]
+        where = torch.stack([source_x * 2 / columns, source_y * 2 / rows], dim=-1).float()  # height, width, 2
+        moved = F.grid_sample(image[None], where[None], "bicubic", padding_mode="reflection", align_corners=False)
+        return moved[0].clamp_(-1, 1)
+
+    def draw(self, rng: np.random.Generator) -> tuple[list[list[float]], tuple[float, float]]:
+        """The 2×2 matrix from a place in the moved image to where it came from, and the shift in widths and heights."""
+        angle, lean, x, y, zoom = rng.uniform(-1, 1, 5)
+        turn = math.radians(angle * self.degrees)
+        slope = math.tan(math.radians(lean * self.shear))
+        factor = 1 + zoom * self.scale
+        # forward = factor · rotation · [[1, slope], [0, 1]]; its inverse, written out:
+        cos, sin = math.cos(turn) / factor, math.sin(turn) / factor
+        inverse = [[cos + slope * sin, sin - slope * cos], [-sin, cos]]
+        return inverse, (x * self.translate, y * self.translate)
+
+
+@dataclass(frozen=True)
+class ColourJitter:
+    """Random brightness, contrast, saturation and hue, each image by itself, as torchvision computes them.
+
+    Args:
+        brightness: the factor is drawn from 1 - brightness to 1 + brightness.
+        contrast: the same for the distance to the image's mean grey.
+        saturation: the same for the distance to each pixel's grey.
+        hue: the turn, from -hue to hue of the whole circle; at most 0.5.
+
+    Raises:
+        DataError: a value is out of its range.
+    """
+
+    brightness: float = 0.0
+    contrast: float = 0.0
+    saturation: float = 0.0
+    hue: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("brightness", "contrast", "saturation"):
+            _require_share(f"jitter.{name}", getattr(self, name))
+        if not 0 <= self.hue <= 0.5:
+            raise DataError(f"jitter.hue is {self.hue}; it lies between 0 (off) and 0.5, half the circle")
+
+    def __call__(self, image: Tensor, rng: np.random.Generator) -> Tensor:
+        """An image (C, H, W) in [-1, 1], grey or RGB, with other colours.
+
+        Raises:
+            DataError: it has neither one channel nor three.
+        """
+        # torchvision takes half a second to import, and only who jitters colours needs it.
+        from torchvision.transforms.v2 import functional as colours
+
+        if image.shape[0] not in (1, 3):
+            raise DataError(
+                f"data.jitter changes grey and RGB pictures, not {image.shape[0]} channels: set data.jitter=null"
+            )
+        brightness, contrast, saturation, hue = (float(value) for value in rng.uniform(-1, 1, 4))
+        image = (image + 1) / 2
+        image = colours.adjust_brightness(image, 1 + brightness * self.brightness)
+        image = colours.adjust_contrast(image, 1 + contrast * self.contrast)
+        image = colours.adjust_saturation(image, 1 + saturation * self.saturation)
+        image = colours.adjust_hue(image, hue * self.hue) if self.hue else image
+        return image * 2 - 1

@@ -1,0 +1,38 @@
+"""What a run's pictures are, in a few lines at its start."""
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+from cyclegan.data.prepared import Prepared
+
+
+def describe(
+    root: Path | None,
+    splits: Mapping[str, Mapping[str, Prepared]],
+    modes: Mapping[str, Counter[str]],
+    known_answers: int,
+) -> list[str]:
+    """Lines for people.
+
+    Args:
+        root: of the data set, if it has one.
+        splits: the pictures of each split, by domain.
+        modes: what headers showed of them: {"trainA": {"RGB": 1067}}.
+        known_answers: how many names the test pictures of two domains share.
+    """
+    counts = ", ".join(f"{split}{domain} {len(p)}" for split, each in splits.items() for domain, p in each.items())
+    lines = [f"images    {counts}" + (f" from {root}" if root else "")]
+    for domain, prepared in splits["train"].items():
+        given = prepared.pixel_format
+        low, high = given.bounds(str(given.dtype))
+        seen = ", ".join(f"{mode} ×{count}" for mode, count in modes.get(f"train{domain}", Counter[str]()).items())
+        channels = f"{given.channels} channel{'' if given.channels == 1 else 's'}"
+        of = f" of {seen}" if seen else ""
+        lines.append(f"{f'domain {domain}':<10}{channels}{of}; {given.dtype} {low:g} to {high:g} become -1 to 1")
+    others = sum((p.pictures.passed_over for each in splits.values() for p in each.values()), Counter[str]())
+    if others:
+        lines.append(f"others    passed over: {', '.join(f'{kind} ×{count}' for kind, count in others.most_common(8))}")
+    if known_answers:
+        lines.append(f"answers   known of {known_answers} test scenes, whose pictures bear one name in both domains")
+    return lines

@@ -1,0 +1,83 @@
+"""A look at the headers of pictures before training: what they are, and whether all can be used."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+from tqdm import tqdm
+
+from cyclegan.data.errors import DataError
+from cyclegan.data.prepared import Prepared
+from cyclegan.images import ImageError, require_suitable
+
+SHOWN = 5
+PATIENCE = 100
+"""How many pictures in a row may be unreadable before it is the disk, and not the pictures, that is to blame."""
+
+
+def look_at(prepared: Prepared, count: int, name: str) -> Counter[str]:
+    """Reads headers, evenly spread over a domain's pictures.
+
+    Args:
+        prepared: the pictures.
+        count: how many headers at most.
+        name: of split and domain, for people: "trainA".
+
+    Returns:
+        how many pictures there are of each mode ("RGB", "L;uint16"), among those looked at.
+
+    Raises:
+        DataError: naming pictures that training would fail at.
+    """
+    pictures = prepared.pictures
+    chosen = np.unique(np.linspace(0, len(pictures) - 1, min(count, len(pictures))).round().astype(np.int64))
+    modes: Counter[str] = Counter()
+    broken: list[str] = []
+    for index in tqdm(chosen.tolist(), f"headers of {name}", unit="img", delay=2, leave=False, disable=None):
+        path = pictures[index]
+        try:
+            header = pictures.header(index)
+            require_suitable(header, prepared.pixel_format, path, prepared.max_pixels)
+            prepared.view.require_room(*prepared.size_of(header))
+        except ImageError as error:
+            broken.append(str(error))
+        except DataError as error:
+            broken.append(f"{path}: {error}")
+        else:
+            modes[header.mode] += 1
+    if broken:
+        raise DataError(_refusal(broken, len(chosen), name))
+    return modes
+
+
+def stored_type(prepared: Prepared) -> str:
+    """The type of a domain's pixels, as its first picture that can be read has it.
+
+    Raises:
+        DataError: none of the first pictures can be read.
+    """
+    first = None
+    for index in range(min(len(prepared.pictures), PATIENCE)):
+        try:
+            header = prepared.pictures.header(index)
+        except ImageError as error:
+            first = first or error
+        else:
+            return decoded_type(header.dtype)
+    raise DataError(f"none of the first {PATIENCE} pictures can be read. The first: {first}")
+
+
+def decoded_type(dtype: str) -> str:
+    """The type that `images.decode` makes of a file's."""
+    if dtype in ("uint8", "uint16", "int16"):
+        return dtype
+    return "uint8" if dtype == "bool" else "float32"
+
+
+def _refusal(broken: Sequence[str], looked_at: int, name: str) -> str:
+    listed = "".join(f"\n  {reason}" for reason in broken[:SHOWN])
+    more = f"\n  and {len(broken) - SHOWN} more" if len(broken) > SHOWN else ""
+    return (
+        f"{len(broken)} of the {looked_at} pictures of {name} whose headers were read cannot be used:{listed}{more}\n"
+        "Mend them, or let training pass over them: data.on_error=skip. `cyclegan-data check` looks at every pixel"
+    )

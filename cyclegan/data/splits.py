@@ -1,0 +1,69 @@
+"""Which pictures are for training, validation and testing, in each domain."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from cyclegan.data.domain import Domain
+from cyclegan.data.errors import DataError
+from cyclegan.data.index import find, locate, require_folder
+from cyclegan.data.pictures import Divisible
+from cyclegan.data.portion import limit, split_off
+from cyclegan.data.shard_files import are_shards
+from cyclegan.data.shards import find_shards
+
+SPLITS = ("train", "val", "test")
+
+Splits = dict[str, dict[str, Divisible]]
+"""The pictures of each split, by domain; a split may be missing in some domains."""
+
+
+def find_splits(
+    root: Path | None, domains: Mapping[str, Domain], val_share: float = 0.0, max_images: int | None = None
+) -> Splits:
+    """Finds all pictures of all domains.
+
+    Args:
+        root: what sources are relative to, and where to look for those that the domains do not name: `trainA`, or
+            `train` for halves of side-by-side pairs; None: the current folder, and all have to name theirs.
+        domains: by name.
+        val_share: part of the training pictures set aside for validation in a domain without any.
+        max_images: of each domain's training pictures, so many at most.
+
+    Raises:
+        DataError: a domain has no training pictures, or a source that was named has none.
+    """
+    if not 0 <= val_share < 1:
+        raise DataError(f"data.val_share is {val_share}; it is a part of the training pictures, from 0 to below 1")
+    splits: Splits = {split: {} for split in SPLITS}
+    for name, domain in domains.items():
+        for split in SPLITS:
+            pictures = _find(root, split, name, domain)
+            if pictures is not None:
+                splits[split][name] = pictures
+        train = splits["train"][name]
+        if val_share and name not in splits["val"]:
+            train, splits["val"][name] = split_off(train, val_share)
+        splits["train"][name] = train if max_images is None else limit(train, max_images)
+    return splits
+
+
+def _find(root: Path | None, split: str, name: str, domain: Domain) -> Divisible | None:
+    given: str | None = getattr(domain, split)
+    if given is not None:
+        source = Path(root or ".", Path(given).expanduser())
+    elif root is None and split == "train":
+        raise DataError(
+            f"nothing says where the pictures of domain {name} are: pass data.root, the folder that holds train{name}, "
+            f"or data.domains.{name}.train, a folder, pattern or list file of their own"
+        )
+    else:
+        found = None if root is None else _below(root, split, "" if domain.half else name)
+        if found is None:
+            return None
+        source = found
+    return find_shards(source) if are_shards(source) else find(source)
+
+
+def _below(root: Path, split: str, name: str) -> Path | None:
+    """The folder below the root; for training it has to be there."""
+    return require_folder(root, split, name) if split == "train" else locate(root, split, name)

@@ -1,0 +1,114 @@
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cyclegan.data.domain import Domain
+from cyclegan.data.errors import DataError
+from cyclegan.data.splits import find_splits
+from cyclegan.images import PixelFormat
+
+
+def test_its_pixel_format_is_made_of_plain_values() -> None:
+    domain = Domain(channels=1, dtype="uint16", range=[0, 4095], page=2, convert=["grey", "alpha"])
+    assert domain.pixel_format == PixelFormat(1, "uint16", (0.0, 4095.0), 2, ("grey", "alpha"))
+    assert Domain().pixel_format == PixelFormat(3, None, None, 0, ())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"channels": 0}, "channels=0: the networks need to see one at least"),
+        ({"page": -1}, "page=-1: pages are counted from 0"),
+        ({"dtype": "int8"}, "dtype=int8: pictures are written in one of uint8, uint16, int16, float32"),
+        ({"range": [5, 5]}, "range=[5.0, 5.0]: two numbers are needed, the smaller one first"),
+        ({"range": [1]}, "range is [1]; give the lowest and the highest value"),
+        ({"convert": ["rgb", "alpha"]}, "convert=['rgb', 'alpha']: rgb is none of alpha, grey, cmyk, lab"),
+        ({"half": "top"}, "half is 'top'; it is left or right, or null"),
+    ],
+)
+def test_refuses_what_means_nothing(arguments: dict[str, Any], words: str) -> None:
+    with pytest.raises(DataError, match=re.escape(words)):
+        Domain(**arguments)
+
+
+def draw(*files: Path) -> None:
+    for file in files:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(file)
+
+
+def names(root: Path | None, domains: dict[str, Domain], **arguments: Any) -> dict[str, dict[str, list[str]]]:
+    splits = find_splits(root, domains, **arguments)
+    return {
+        split: {domain: [Path(found[i]).name for i in range(len(found))] for domain, found in each.items()}
+        for split, each in splits.items()
+    }
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    draw(*(tmp_path / "trainA" / f"{i}.png" for i in range(10)), *(tmp_path / "trainB" / f"{i}.png" for i in range(3)))
+    draw(tmp_path / "valB" / "v.png", tmp_path / "testA" / "t.png")
+    return tmp_path
+
+
+def test_folders_below_the_root(root: Path) -> None:
+    assert names(root, {"A": Domain(), "B": Domain()}) == {
+        "train": {"A": [f"{i}.png" for i in range(10)], "B": ["0.png", "1.png", "2.png"]},
+        "val": {"B": ["v.png"]},
+        "test": {"A": ["t.png"]},
+    }
+
+
+def test_each_domain_by_itself_as_folder_pattern_or_list(root: Path, tmp_path: Path) -> None:
+    draw(root / "elsewhere" / "deep" / "X.JPG")
+    (root / "some.txt").write_text("trainA/7.png\ntrainA/2.png\n")
+    domains = {
+        "A": Domain(train="some.txt", test="trainA/[34].png"),
+        "B": Domain(train=str(root / "elsewhere"), val="elsewhere/**/*.JPG"),
+    }
+    for place in (root, None):
+        if place is None:
+            domains = {"A": Domain(train=str(root / "some.txt")), "B": Domain(train=str(root / "elsewhere"))}
+        found = names(place, domains)
+        assert found["train"] == {"A": ["7.png", "2.png"], "B": ["X.JPG"]}
+    assert names(root, {"A": Domain(train="some.txt", test="trainA/[34].png")})["test"] == {"A": ["3.png", "4.png"]}
+
+
+def test_without_a_root_a_domain_has_to_say_where_it_is(root: Path) -> None:
+    with pytest.raises(DataError, match=r"pass data\.root, .* holds trainB, or data\.domains\.B\.train"):
+        find_splits(None, {"A": Domain(train=str(root / "trainA")), "B": Domain()})
+
+
+def test_halves_share_folders_without_a_domains_name(tmp_path: Path) -> None:
+    draw(tmp_path / "train" / "1.png", tmp_path / "test" / "2.png")
+    halves = {"A": Domain(half="left"), "B": Domain(half="right")}
+    found = names(tmp_path, halves)
+    assert found["train"] == {"A": ["1.png"], "B": ["1.png"]}
+    assert found["test"] == {"A": ["2.png"], "B": ["2.png"]}
+
+
+def test_a_validation_split_is_taken_from_where_there_is_none(root: Path) -> None:
+    found = names(root, {"A": Domain(), "B": Domain()}, val_share=0.3)
+    assert found["val"]["B"] == ["v.png"], "B has its own"
+    assert len(found["train"]["B"]) == 3
+    assert len(found["val"]["A"]) == 3
+    assert sorted(found["train"]["A"] + found["val"]["A"]) == [f"{i}.png" for i in range(10)]
+    assert names(root, {"A": Domain(), "B": Domain()}, val_share=0.3) == found
+
+
+def test_at_most_so_many_training_pictures(root: Path) -> None:
+    found = names(root, {"A": Domain(), "B": Domain()}, max_images=4)
+    assert len(found["train"]["A"]) == 4
+    assert len(found["train"]["B"]) == 3
+    assert found["test"]["A"] == ["t.png"]
+
+
+@pytest.mark.parametrize("share", [-0.1, 1, 1.5])
+def test_a_share_is_a_part(root: Path, share: float) -> None:
+    with pytest.raises(DataError, match=rf"data\.val_share is {share}"):
+        find_splits(root, {"A": Domain()}, val_share=share)

@@ -1,0 +1,166 @@
+import logging
+import os
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from cyclegan import images
+from cyclegan.data import prepared, shelf
+from cyclegan.data.cache import room
+from cyclegan.data.domain import Domain
+from cyclegan.data.errors import DataError
+from cyclegan.data.unpaired import UnpairedData
+
+fork_warning = pytest.mark.filterwarnings("ignore:This process.*is multi-threaded:DeprecationWarning")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Five pictures of A and three of B, of different sizes."""
+    for number, (domain, count) in enumerate((("A", 5), ("B", 3))):
+        (tmp_path / f"train{domain}").mkdir()
+        for i in range(count):
+            pixels = np.random.default_rng([number, i]).integers(0, 256, (10 + i, 12, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / f"train{domain}" / f"{i}.png")
+    return tmp_path
+
+
+def data_of(root: Path, **arguments: Any) -> UnpairedData:
+    given: dict[str, Any] = {"load_size": 8, "crop_size": 6, "num_workers": 0, "cache_dir": root / "kept"}
+    data = UnpairedData(root, **given | arguments)
+    data.setup()
+    return data
+
+
+def epochs(data: UnpairedData, count: int = 2) -> dict[str, Tensor]:
+    loader = data.train_dataloader()
+    batches = [batch for _ in range(count) for batch in loader]
+    return {domain: torch.cat([batch[domain] for batch in batches]) for domain in batches[0]}
+
+
+def filled(data: UnpairedData) -> list[int]:
+    return [each.shelf.cache.filled for each in data._splits["train"].values()]  # type: ignore[union-attr]
+
+
+@fork_warning
+@pytest.mark.filterwarnings("ignore:This DataLoader will create 4 worker")  # more than this machine has processors
+@pytest.mark.parametrize("resize", ["stretch", "short_side"])
+@pytest.mark.parametrize("cache", ["ram", "disk"])
+@pytest.mark.parametrize("num_workers", [0, 1, 4])
+def test_no_picture_differs_with_a_cache(root: Path, cache: str, num_workers: int, resize: str) -> None:
+    plain = epochs(data_of(root, resize=resize))
+    data = data_of(root, cache=cache, num_workers=num_workers, resize=resize)
+    cached = epochs(data)
+    assert all(cached[domain].equal(plain[domain]) for domain in "AB")
+    assert filled(data) == [5, 3], "by whichever process"
+
+
+def test_each_picture_is_decoded_once(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded: list[str] = []
+    decode = images.decode
+
+    def counting(data: bytes, path: str, *arguments: Any) -> Any:
+        decoded.append(path)
+        return decode(data, path, *arguments)
+
+    monkeypatch.setattr(prepared, "decode", counting)
+    epochs(data_of(root, cache="ram"), count=4)
+    assert len(decoded) == len(set(decoded)) == 8
+
+
+def test_the_next_run_takes_them_from_the_disk(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = epochs(data_of(root, cache="disk"))
+    monkeypatch.setattr(prepared, "decode", lambda *_: pytest.fail("it was decoded once more"))
+    again = epochs(data_of(root, cache="disk"))
+    assert all(again[domain].equal(first[domain]) for domain in "AB")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"load_size": 9},
+        {"resize": "width"},
+        {"reducing_gap": 3.0},
+        {"domains": {"A": Domain(convert=["grey"]), "B": Domain()}},
+        {"domains": {"A": Domain(half="left", train="trainA"), "B": Domain()}},
+    ],
+)
+def test_what_was_prepared_otherwise_is_not_used(root: Path, change: dict[str, Any]) -> None:
+    epochs(data_of(root, cache="disk"))
+    expected = epochs(data_of(root, **{"crop_size": 3} | change))
+    found = epochs(data_of(root, **{"crop_size": 3, "cache": "disk"} | change))
+    assert found["A"].equal(expected["A"])
+
+
+def test_a_file_that_was_exchanged_is_read_again(root: Path) -> None:
+    epochs(data_of(root, cache="disk"))
+    before = (root / "trainA" / "0.png").stat()
+    Image.new("RGB", (12, 10), "red").save(root / "trainA" / "0.png")
+    os.utime(root / "trainA" / "0.png", ns=(before.st_atime_ns, before.st_mtime_ns + 1))
+    expected = epochs(data_of(root))
+    assert epochs(data_of(root, cache="disk"))["A"].equal(expected["A"])
+
+
+def test_a_picture_of_another_type_is_right_but_not_kept(root: Path) -> None:
+    Image.fromarray(np.full((10, 10), 40000, np.uint16)).save(root / "trainA" / "3.png")
+    data = data_of(root, cache="ram")
+    expected = epochs(data_of(root))
+    assert all(epochs(data)[domain].equal(expected[domain]) for domain in "AB")
+    assert filled(data) == [4, 3]
+
+
+@pytest.mark.parametrize("resize", ["stretch", "short_side"])
+def test_pictures_that_are_skipped_are_not_kept(root: Path, resize: str) -> None:
+    (root / "trainA" / "2.png").write_bytes(b"nothing")
+    expected = epochs(data_of(root, on_error="skip", resize=resize))
+    data = data_of(root, on_error="skip", resize=resize, cache="ram")
+    assert epochs(data)["A"].equal(expected["A"])
+    assert filled(data) == [4, 3]
+
+
+def test_what_does_not_fit_is_refused_at_the_start(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "_memory", lambda: [room.Room(1000, "this machine", "buy more")])
+    with pytest.raises(
+        DataError, match=r"data\.cache=ram needs .*this machine has 1 kB free.*data\.cache=disk or none"
+    ):
+        data_of(root, cache="ram")
+
+
+def test_the_start_says_how_much_is_kept(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        data_of(root, cache="ram").train_dataloader()
+    (line,) = (record.message for record in caplog.records if record.message.startswith("cache"))
+    assert line.startswith("cache     ram, 5 + 3 pictures, ")
+
+
+def test_the_name_is_forgotten_when_all_devices_have_the_cache(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not before: the others would not find it."""
+    events: list[str] = []
+    data = data_of(root, cache="ram")
+    open_ram = shelf.KINDS["ram"]
+
+    def opened(*arguments: Any) -> Any:
+        caches = open_ram(*arguments)
+        events.append("opened")
+        for cache in caches.values():
+            monkeypatch.setattr(cache, "forget_name", lambda: events.append("forgotten"))
+        return caches
+
+    monkeypatch.setitem(shelf.KINDS, "ram", opened)
+    strategy = SimpleNamespace(barrier=lambda: events.append("all here"))
+    data.trainer = SimpleNamespace(global_rank=1, world_size=2, strategy=strategy, is_global_zero=False)  # type: ignore[assignment]
+    data.train_dataloader()
+    assert events == ["opened", "all here", "forgotten", "forgotten"]
+    data.train_dataloader()
+    assert len(events) == 4, "asked again, the cache is still there"
+
+
+def test_an_unknown_kind_is_answered_with_those_there_are(root: Path) -> None:
+    with pytest.raises(DataError, match=r"data\.cache is 'gpu'; there are none, ram, disk"):
+        UnpairedData(root, cache="gpu")
