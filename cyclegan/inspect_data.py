@@ -14,17 +14,17 @@ from typing import TypeVar
 from tqdm import tqdm
 
 from cyclegan.arguments import conversions, not_negative, positive, positive_or_none, quality, seconds
-from cyclegan.data.catalog import BASE_URL, CATALOG, RIGHTS, find
-from cyclegan.data.crew import processors
-from cyclegan.data.download import download, partial_file
-from cyclegan.data.fetch import Patience
-from cyclegan.data.finding import counted
-from cyclegan.data.findings import Sizing, findings
-from cyclegan.data.prepare import Recipe, prepare
+from cyclegan.data.published.catalog import BASE_URL, CATALOG, RIGHTS, find
+from cyclegan.data.published.download import download, partial_file
+from cyclegan.data.published.fetch import Patience
+from cyclegan.data.published.unpack import as_text as counts_as_text
 from cyclegan.data.sizes import RESIZES
-from cyclegan.data.survey import survey
-from cyclegan.data.survey_report import as_json, as_text
-from cyclegan.data.unpack import as_text as counts_as_text
+from cyclegan.data.survey.crew import processors
+from cyclegan.data.survey.finding import counted
+from cyclegan.data.survey.findings import Sizing, findings
+from cyclegan.data.survey.prepare import Recipe, prepare
+from cyclegan.data.survey.report import as_json, as_text
+from cyclegan.data.survey.survey import survey
 from cyclegan.images import PixelFormat
 from cyclegan.images.pixel_format import CONVERSIONS
 

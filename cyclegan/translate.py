@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import glob
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -13,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
+from cyclegan.arguments import conversions, positive, quality
 from cyclegan.images import (
     CONVERSIONS,
-    IMAGE_SUFFIXES,
     MAX_PIXELS,
     RGB,
     ImageError,
@@ -27,6 +26,7 @@ from cyclegan.images import (
     suffix_for,
     write,
 )
+from cyclegan.inputs import InputError, find_pictures, plan
 
 # torch is imported where it is used: --help answers without it.
 if TYPE_CHECKING:
@@ -38,10 +38,6 @@ PROGRAM = "cyclegan-translate"
 FORMATS = ("png", "jpg", "tif", "npy")
 
 
-class InputError(ValueError):
-    """Nothing to translate, or nowhere to put it; the text says why and what to do."""
-
-
 @dataclass(frozen=True)
 class Job:
     """One picture: where it is, where its translation goes, and its (height, width) after padding."""
@@ -49,61 +45,6 @@ class Job:
     source: Path
     target: Path
     size: tuple[int, int]
-
-
-def plan(pattern: str, output: Path, suffix: str) -> list[tuple[Path, Path]]:
-    """Pairs every picture that `pattern` names with the file that its translation goes to.
-
-    Names and sub-folders are kept below `output`; the ending becomes `suffix`. Hidden files and folders are
-    passed over.
-
-    Raises:
-        InputError: nothing found, two pictures would go to the same file, or one to where another comes from.
-    """
-    given = Path(pattern)
-    if given.is_file():
-        root, files = given.parent, [given]
-    else:
-        root, wild = (given, "**/*") if given.is_dir() else split_pattern(pattern)
-        files = sorted(
-            path
-            for path in root.glob(wild)
-            if path.suffix.lower() in IMAGE_SUFFIXES and not hidden(path.relative_to(root)) and path.is_file()
-        )
-    if not files:
-        what = (
-            "a folder without pictures" if given.is_dir() else "no file, no folder, and a pattern that matches nothing"
-        )
-        raise InputError(f"--input {pattern} is {what}; pictures end in {', '.join(sorted(IMAGE_SUFFIXES))}")
-
-    if output.exists() and not output.is_dir():
-        raise InputError(f"--output {output} is a file; give a folder")
-    pairs = [(file, output / file.relative_to(root).with_suffix(suffix)) for file in files]
-    inputs = {file.resolve() for file in files}
-    taken: dict[Path, Path] = {}
-    for source, target in pairs:
-        if target in taken:
-            raise InputError(
-                f"{taken[target]} and {source} would both become {target}; translate them into two folders"
-            )
-        if target.resolve() in inputs:
-            raise InputError(f"{target} is an input too and would be overwritten; choose another --output")
-        taken[target] = source
-    return pairs
-
-
-def hidden(path: Path) -> bool:
-    """Whether the file, or a folder on the way to it, has a name that begins with a dot."""
-    return any(part.startswith(".") for part in path.parts)
-
-
-def split_pattern(pattern: str) -> tuple[Path, str]:
-    """A pattern as the folder above its first wildcard, and the rest."""
-    parts = Path(pattern).parts
-    if parts[-1:] == ("**",):
-        parts += ("*",)  # before Python 3.13 a `**` at the end finds folders alone
-    first = next((i for i, part in enumerate(parts) if glob.has_magic(part)), len(parts) - 1)
-    return Path(*parts[:first]), str(Path(*parts[first:]))
 
 
 def padded(length: int, multiple: int, minimum: int) -> int:
@@ -228,13 +169,13 @@ def build_parser() -> argparse.ArgumentParser:
         default="auto",
         help="of the output (default: png if it can hold the channels and depth that were trained on, else tif)",
     )
-    parser.add_argument("--quality", type=percentage, default=95, metavar="1-100", help="of JPEG (default: 95)")
+    parser.add_argument("--quality", type=quality, default=95, metavar="1-100", help="of JPEG (default: 95)")
     parser.add_argument(
         "--convert",
-        action="append",
-        default=[],
-        choices=CONVERSIONS,
-        help="read pictures that lose something on the way to the channels trained on: transparency, colour, ink, Lab",
+        type=conversions,
+        default=(),
+        metavar="WORDS",
+        help=f"conversions allowed, besides those of training, although they lose something: {','.join(CONVERSIONS)}",
     )
     parser.add_argument(
         "--max-pixels",
@@ -251,22 +192,6 @@ def build_parser() -> argparse.ArgumentParser:
         help="let the checkpoint use classes of this package",
     )
     return parser
-
-
-def positive(text: str) -> int:
-    """An integer of 1 or more."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is less than 1")
-    return number
-
-
-def percentage(text: str) -> int:
-    """An integer from 1 to 100."""
-    number = positive(text)
-    if number > 100:
-        raise argparse.ArgumentTypeError(f"{text} is more than 100")
-    return number
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -286,13 +211,14 @@ def run(args: argparse.Namespace) -> dict[Path, str]:
     """Carries out a parsed command line; returns the pictures that could not be read."""
     import cyclegan
 
+    root, files = find_pictures(args.input)
     device = default_device() if args.device == "auto" else usable_device(args.device)
     translator = cyclegan.load(args.checkpoint, trust=args.trust)
     direction = source, target = parse_direction(translator, args.direction)
     formats = dict(translator.pixel_formats)
     formats[source] = replace(formats[source], convert=(*formats[source].convert, *args.convert))
     translator.pixel_formats = formats
-    pairs = plan(args.input, args.output, suffix_of(args.format, formats[target]))
+    pairs = plan(root, files, args.output, suffix_of(args.format, formats[target]))
     failed = translate_files(translator, pairs, direction, args.batch_size, device, args.quality, args.max_pixels)
     print(f"{len(pairs) - len(failed)} of {len(pairs)} pictures, {'2'.join(direction)}, on {device}: {args.output}")
     return failed

@@ -206,6 +206,9 @@ def test_a_run_that_fails_on_its_way_says_so_in_a_line_and_why_in_its_log(comman
     assert failed.code == 1
     assert "Traceback" not in failed.screen
     assert "Error executing job" not in failed.screen
+    assert not (tmp_path / "runs" / "mine" / "train.log").exists(), "headers are read before there is a run"
+    failed = command(*tiny("mine", "trainer.max_epochs=1", "data.header_checks=0"))
+    assert failed.code == 1
     last = failed.screen.splitlines()[-1]
     assert last.startswith("cyclegan-train: ")
     assert "toy/trainB/0003.png" in last
@@ -292,7 +295,7 @@ MISTAKES = {
     "model.loss_weights.idt=1": "no key 'model.loss_weights.idt'",
     "generator=unet128 model.generator.blocks=3": "'model.generator.blocks'. Did you mean model.generator.downs?",
     "generator=resnet7": "no generator=resnet7. Did you mean generator=resnet9? There are: encoder_decoder, ",
-    "experiment=folders": "data.root has no default: give it on the command line, data.root=...",
+    "experiment=folders": "nothing says where the pictures of domain A are: pass data.root, the folder",
     "experiment=folders data.root=nowhere": "no folder nowhere/trainA: nowhere does not exist; pass the folder that",
     "data.crop_size=63 discriminator=pixel": "data.crop_size is 63, but these networks take multiples of 4 from 8 on; "
     "the nearest is data.crop_size=64, with data.load_size=64 or more",

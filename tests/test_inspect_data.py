@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cyclegan.data.catalog import BASE_URL, CATALOG
+from cyclegan.data.published.catalog import BASE_URL, CATALOG
 from cyclegan.images import write
 from cyclegan.inspect_data import build_parser, main
-from tests.data.alone import Alone
-from tests.data.archive_server import TINY, packed, pictures, serving
+from tests.data.published.archive_server import TINY, packed, pictures, serving
+from tests.data.survey.alone import Alone
 
 
 @pytest.fixture(autouse=True)
@@ -57,7 +57,7 @@ def test_interrupted_it_keeps_what_came_and_says_how_to_go_on(
     with serving(packed(pictures())) as server:
         words = ["download", "tiny", "--root", str(tmp_path), "--base-url", server.url]
         with monkeypatch.context() as during:
-            during.setattr("cyclegan.data.fetch.chunks", interrupted)
+            during.setattr("cyclegan.data.published.fetch.chunks", interrupted)
             with pytest.raises(SystemExit) as ended:
                 main(words)
         assert ended.value.code == 130
@@ -118,8 +118,8 @@ def test_help_and_list_do_not_wait_for_torch() -> None:
 
 @pytest.fixture
 def alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cyclegan.data.survey.Crew", Alone)
-    monkeypatch.setattr("cyclegan.data.prepare.Crew", Alone)
+    monkeypatch.setattr("cyclegan.data.survey.survey.Crew", Alone)
+    monkeypatch.setattr("cyclegan.data.survey.prepare.Crew", Alone)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from hydra import compose, initialize_config_dir
 import cyclegan
 from cyclegan.checkpoint import CheckpointError
 from cyclegan.configuration import conf_dir
-from cyclegan.data.index import find
+from cyclegan.data.sources.index import find
 from cyclegan.images import read
 from cyclegan.images.tensors import to_tensor
 from cyclegan.known_answer import psnr

@@ -33,6 +33,7 @@ class Echo(Translator):
     def __init__(self) -> None:
         super().__init__()
         self.domains = ("A", "B")
+        self.channels = {"A": 3, "B": 3}
         self.directions = (("A", "B"), ("B", "A"))
         self.size_multiple, self.minimum_size, self.minimum_crop = 4, 12, 12
         self.given: list[Tensor] = []
@@ -369,7 +370,7 @@ def test_nothing_to_translate_is_an_error_that_lists_the_endings(pattern: str, w
     Path("empty").mkdir()
     said = refusal("--input", pattern)
     assert why in said
-    assert ".jpeg, .jpg, .png" in said
+    assert ".gif, .jpeg, .jpg, .npy, .npz, .pbm, .pgm, .png" in said
 
 
 def test_a_missing_checkpoint_is_named_with_those_nearby() -> None:
@@ -388,8 +389,8 @@ def test_a_device_that_is_not_there_is_an_error_before_anything_is_loaded() -> N
     ("option", "value", "why"),
     [
         ("--batch-size", "0", "0 is less than 1"),
-        ("--quality", "101", "101 is more than 100"),
-        ("--quality", "0", "0 is less than 1"),
+        ("--quality", "101", "101 is not between 1 and 100"),
+        ("--quality", "0", "0 is not between 1 and 100"),
         ("--format", "gif", "invalid choice: 'gif'"),
     ],
 )

@@ -4,7 +4,7 @@ import math
 from typing import Protocol
 
 from cyclegan.data.errors import DataError
-from cyclegan.data.pictures import Pictures
+from cyclegan.data.sources.pictures import Pictures
 from cyclegan.data.transforms import Planes, TrainingView, half_of
 from cyclegan.data.workers import reading
 from cyclegan.images import Header, ImageError, PixelFormat, Pixels, decode, header_of

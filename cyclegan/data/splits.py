@@ -5,11 +5,11 @@ from pathlib import Path
 
 from cyclegan.data.domain import Domain
 from cyclegan.data.errors import DataError
-from cyclegan.data.index import find, locate, require_folder
-from cyclegan.data.pictures import Divisible
-from cyclegan.data.portion import limit, split_off
-from cyclegan.data.shard_files import are_shards
-from cyclegan.data.shards import find_shards
+from cyclegan.data.sources.index import find, locate, require_folder
+from cyclegan.data.sources.pictures import Divisible
+from cyclegan.data.sources.portion import limit, split_off
+from cyclegan.data.sources.shard_files import are_shards
+from cyclegan.data.sources.shards import find_shards
 
 SPLITS = ("train", "val", "test")
 

@@ -18,13 +18,13 @@ from cyclegan.data.cache import Plan, require_room
 from cyclegan.data.description import describe
 from cyclegan.data.domain import Domain
 from cyclegan.data.errors import DataError
-from cyclegan.data.fingerprint import Fingerprint, fingerprint, require_same_files
 from cyclegan.data.loader import Batch, PositionLoader
-from cyclegan.data.pairing import paired_names
-from cyclegan.data.pictures import Pictures
 from cyclegan.data.preflight import look_at, stored_type
 from cyclegan.data.prepared import Prepared
 from cyclegan.data.sampler import PositionSampler
+from cyclegan.data.sources.fingerprint import Fingerprint, fingerprint, require_same_files
+from cyclegan.data.sources.pairing import paired_names
+from cyclegan.data.sources.pictures import Pictures
 from cyclegan.data.splits import find_splits
 from cyclegan.data.transforms import TrainingView
 from cyclegan.data.unpaired_pictures import ForgivingPictures, UnpairedPictures

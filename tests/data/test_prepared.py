@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from cyclegan.data.errors import DataError
-from cyclegan.data.files import Files
 from cyclegan.data.preflight import decoded_type, look_at, stored_type
 from cyclegan.data.prepared import Prepared
+from cyclegan.data.sources.files import Files
 from cyclegan.data.transforms import Planes, TrainingView, resized
 from cyclegan.images import RGB, ImageError, PixelFormat, read
 

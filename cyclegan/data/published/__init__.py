@@ -1,0 +1,1 @@
+"""Data sets that the method's authors publish: fetched, checked and unpacked."""

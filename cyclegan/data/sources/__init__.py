@@ -1,0 +1,1 @@
+"""Where a domain's pictures are: in folders, patterns, lists and shards."""

@@ -1,0 +1,65 @@
+"""The folders of a data set: trainA, testB and so on, of whatever domains there are."""
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from cyclegan.data.errors import DataError
+from cyclegan.data.sources.files import Files
+from cyclegan.data.sources.walk import walk
+
+_SPLITS = ("train", "val", "test")
+_NAME = re.compile(rf"({'|'.join(_SPLITS)})(?!ing)(.*)")
+
+
+@dataclass(frozen=True)
+class Folder:
+    """The pictures of one split of one domain; there may be none.
+
+    Args:
+        path: of the folder.
+        split: "train", "val" or "test"; "" for a plain folder of pictures.
+        domain: "A", "B" ...; "" where the folder's name has none, as `train` of side-by-side pairs.
+        pictures: the files.
+    """
+
+    path: Path
+    split: str
+    domain: str
+    pictures: Files
+
+    @property
+    def name(self) -> str:
+        """The folder's own name."""
+        return self.path.name
+
+    @property
+    def passed_over(self) -> Counter[str]:
+        """How many files of each kind are no pictures: {".txt": 2, "hidden": 1}."""
+        return self.pictures.passed_over
+
+    def picture(self, index: int) -> str:
+        """A picture's name below the folder, "/" between folders."""
+        return self.pictures[index].removeprefix(str(self.path)).lstrip("/")
+
+
+def folders_of(root: str | Path) -> list[Folder]:
+    """The split folders of a data set, train first; if it has none, the whole of it as one folder.
+
+    Raises:
+        DataError: `root` is no folder, or a folder cannot be read.
+    """
+    root = Path(root).expanduser().absolute()  # so that even "." has a name
+    if not root.is_dir():
+        raise DataError(f"{root} {'is a file' if root.exists() else 'does not exist'}; pass a data set's folder")
+    found = [(match, path) for path in root.iterdir() if (match := _NAME.fullmatch(path.name)) and path.is_dir()]
+    found.sort(key=lambda entry: (_SPLITS.index(entry[0][1]), entry[0][2]))
+    if not found:
+        return [_folder(root, "", "")]
+    return [_folder(path, match[1], match[2]) for match, path in found]
+
+
+def _folder(path: Path, split: str, domain: str) -> Folder:
+    names, passed_over = walk(path)
+    return Folder(path, split, domain, Files(path, names, passed_over=passed_over))
