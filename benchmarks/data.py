@@ -133,9 +133,15 @@ def speed(args: argparse.Namespace) -> None:
                 "uncached, reducing_gap=null": ours(large, reducing_gap=None),
                 "cache=ram": ours(large, cache="ram"),
                 "prepared": ours(prepared),
-                "prepared, cache=ram": ours(prepared, cache="ram"),
-                "plain on the prepared": DataLoader(Plain(prepared), batch_size=1, shuffle=True),
             },
+        )
+        compare(
+            "prepared",
+            args,
+            2 * args.count,
+            plain=DataLoader(Plain(prepared), batch_size=1, shuffle=True),
+            uncached=ours(prepared),
+            **{"cache=ram": ours(prepared, cache="ram")},
         )
 
 
@@ -157,16 +163,20 @@ def compare(files: str, args: argparse.Namespace, pictures: int, **loaders: Any)
 # ---------------------------------------------------------------------------------------------- a million
 
 
+FEW = 2000
+
+
 def million(args: argparse.Namespace) -> None:
-    """Prints what a list file of so many paths costs: seconds until ready, and memory here and in workers."""
+    """Prints what list files of so many paths cost, beside lists of a few: what any run costs."""
     with tempfile.TemporaryDirectory() as name:
-        root = Path(name)
-        link_files(root, args.count)
-        report = subprocess.run(
-            [sys.executable, __file__, "ready", str(root)], check=True, capture_output=True, text=True
-        ).stdout
-        for key, value in json.loads(report).items():
-            print(f"{key:<60}{value}")
+        columns = []
+        for count in (FEW, args.count):
+            root = Path(name, str(count))
+            link_files(root, count)
+            command = [sys.executable, __file__, "ready", str(root)]
+            columns.append(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
+        for key in columns[0]:
+            print(f"{key:<60}" + "".join(f"{column[key]!s:>16}" for column in columns))
 
 
 def link_files(root: Path, count: int) -> None:
@@ -174,6 +184,7 @@ def link_files(root: Path, count: int) -> None:
     rng = np.random.default_rng(0)
     for domain in "AB":
         listed = []
+        (root / domain).mkdir(parents=True)
         for number in range(count // 2):
             folder = root / domain / f"{number // 10_000:04d}"
             path = folder / f"photograph_{number:07d}.jpg"

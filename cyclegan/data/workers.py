@@ -161,11 +161,30 @@ class Answers(Dataset[Any]):
         """The samples of a batch, or what went wrong."""
         try:
             samples = [self.dataset[position] for position in positions]
+            _require_one_size(samples)
         except Exception as error:
             if get_worker_info() is None or not _travels(error):
                 raise
             return Failure(error)
         return Samples(samples, self._take_skipped())
+
+
+def _require_one_size(samples: Sequence[Any]) -> None:
+    """Of each domain, as only then they are one tensor; whole pictures may differ.
+
+    Raises:
+        DataError: saying which sizes there are, and what to do.
+    """
+    if len(samples) == 1 or not isinstance(samples[0], dict):
+        return
+    for domain in samples[0]:
+        shapes = sorted({tuple(sample[domain].shape) for sample in samples})
+        if len(shapes) > 1:
+            sizes = ", ".join(f"{width}×{height}" for _, height, width in shapes)
+            raise DataError(
+                f"the pictures of domain {domain} in one batch are {sizes}, and a batch takes one size: set "
+                "data.batch_size=1, or cut squares of one size out of them with data.crop_size"
+            )
 
 
 def _travels(error: Exception) -> bool:

@@ -50,7 +50,8 @@ def test_two_processes_equal_one_with_the_doubled_batch(tmp_path: Path, monkeypa
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("PL_GLOBAL_SEED", raising=False)
     one = train(composed(tmp_path / "one", tmp_path / "toy", *SHARED))
-    words = (*TINY, *SMALL_NETWORKS, *SHARED, "data.root=toy", "data.batch_size=1")
+    # The two share a cache of decoded pictures, which changes none.
+    words = (*TINY, *SMALL_NETWORKS, *SHARED, "data.root=toy", "data.batch_size=1", "data.cache=ram")
     # Lightning starts the second process by the same words and adds the run folder, which must survive its quoting.
     screen = command_line('name="one = two"', *words, "trainer.devices=2", "trainer.strategy=ddp", folder=tmp_path)
     two = tmp_path / "runs" / "one = two"
@@ -81,6 +82,7 @@ def test_two_processes_equal_one_with_the_doubled_batch(tmp_path: Path, monkeypa
     assert [row["images_seen"] for row in metrics(two)] == [2.0 * n for n in range(1, 7)]
     assert screen.count("epoch 2 of 2") == screen.count("done      ") == 1
     assert "2 × cpu" in screen
+    assert screen.count("cache     ram, 5 + 5 pictures") == 1
     names = sorted(path.name for path in two.iterdir())
     assert names == [".lock", "checkpoints", "config.yaml", "metrics.csv", "samples", "train.log"]
     assert (two / "samples/epoch=0002.jpg").read_bytes() == (tmp_path / "one/samples/epoch=0002.jpg").read_bytes()

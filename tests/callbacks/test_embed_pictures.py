@@ -1,0 +1,117 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+from PIL import Image
+
+import cyclegan
+from cyclegan.callbacks.embed_pictures import EmbedPictures
+from cyclegan.data.domain import Domain
+from cyclegan.data.unpaired import UnpairedData
+from cyclegan.images import PixelFormat, header, read
+from cyclegan.images.tensors import to_tensor
+from cyclegan.methods.cyclegan import LossWeights
+from cyclegan.translate import main
+from tests.small import small_cyclegan
+from tests.toy_runs import fit_toy
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    """Of a run from 12-bit microscopy in 16-bit files to colour."""
+    for domain in "AB":
+        for split in ("train", "test"):
+            (tmp_path / f"{split}{domain}").mkdir()
+            for i in range(2):
+                pixels = np.random.default_rng(i).integers(0, 4096, (20, 20), dtype=np.uint16)
+                if domain == "A":
+                    tifffile.imwrite(tmp_path / f"{split}A" / f"{i}.tif", pixels)
+                else:
+                    colours = np.stack([pixels // 16] * 3, axis=-1).astype(np.uint8)
+                    Image.fromarray(colours).save(tmp_path / f"{split}B" / f"{i}.png")
+    data = UnpairedData(
+        tmp_path, None, 16, num_workers=0, domains={"A": Domain(channels=1, range=[0, 4095]), "B": Domain()}
+    )
+    networks = "cyclegan.networks"
+    model = {
+        "_target_": "cyclegan.methods.cyclegan.CycleGAN",
+        "channels": {"A": 1, "B": 3},
+        "loss_weights": {"_target_": "cyclegan.methods.cyclegan.LossWeights", "identity": 0.0},
+        "generator": {"_target_": f"{networks}.resnet.ResnetGenerator", "_partial_": True, "width": 4, "blocks": 1},
+        "discriminator": {
+            "_target_": f"{networks}.patchgan.PatchDiscriminator",
+            "_partial_": True,
+            "width": 4,
+            "layers": 1,
+        },
+    }
+    trainer = fit_toy(
+        small_cyclegan(channels={"A": 1, "B": 3}, loss_weights=LossWeights(identity=0.0)), data, EmbedPictures()
+    )
+    trainer.save_checkpoint(tmp_path / "run.ckpt")
+    content = torch.load(tmp_path / "run.ckpt", weights_only=True)
+    torch.save({**content, "config": {"model": model}}, tmp_path / "run.ckpt")
+    return tmp_path / "run.ckpt"
+
+
+def test_a_checkpoint_says_how_pictures_are_stored(checkpoint: Path) -> None:
+    entry = torch.load(checkpoint, weights_only=True)["pictures"]
+    assert entry["A"] == {"channels": 1, "dtype": "uint16", "range": (0.0, 4095.0), "page": 0, "convert": ()}
+    assert entry["B"] == {"channels": 3, "dtype": "uint8", "range": None, "page": 0, "convert": ()}
+    translator = cyclegan.load(checkpoint)
+    assert translator.pixel_formats == {
+        "A": PixelFormat(1, "uint16", (0.0, 4095.0)),
+        "B": PixelFormat(3, "uint8"),
+    }
+
+
+@pytest.mark.parametrize(("direction", "channels", "dtype"), [("A2B", 3, "uint8"), ("B2A", 1, "uint16")])
+def test_translations_have_the_channels_and_depth_that_were_trained_on(
+    checkpoint: Path, tmp_path: Path, direction: str, channels: int, dtype: str
+) -> None:
+    source = tmp_path / f"test{direction[0]}"
+    main(["--checkpoint", str(checkpoint), "--input", str(source), "--output", str(tmp_path / "out"),
+          "--direction", direction, "--device", "cpu"])  # fmt: skip
+    for path in sorted((tmp_path / "out").iterdir()):
+        found = header(path)
+        assert (found.channels, found.dtype, path.suffix) == (channels, dtype, ".png")
+        assert (found.width, found.height) == (20, 20)
+
+    translator = cyclegan.load(checkpoint)
+    formats = translator.pixel_formats
+    image = to_tensor(read(sorted(source.iterdir())[0], formats[direction[0]]), formats[direction[0]])
+    with torch.no_grad():
+        expected = translator.translate(image[None], direction[0], direction[2])[0]
+    written = read(tmp_path / "out" / "0.png", formats[direction[2]]).astype(np.float64)
+    half = 4095 / 2 if dtype == "uint16" else 127.5
+    assert np.abs(written - (expected.permute(1, 2, 0).numpy() + 1) * half).max() <= 0.51, "rounded, in steps of 1"
+
+
+def test_a_kind_of_file_that_cannot_hold_them_is_refused(checkpoint: Path, tmp_path: Path) -> None:
+    words = ["--checkpoint", str(checkpoint), "--input", str(tmp_path / "testB"), "--output", str(tmp_path / "out")]
+    with pytest.raises(
+        SystemExit, match=r"--format jpg cannot hold .*1 channels of uint16: leave it out, which takes png"
+    ):
+        main([*words, "--direction", "B2A", "--format", "jpg"])
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_training_would_refuse_translation_refuses_too_unless_told(checkpoint: Path, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    Image.new("RGBA", (20, 20), (255, 0, 0, 128)).save(tmp_path / "in" / "glass.png")
+    words = ["--checkpoint", str(checkpoint), "--input", str(tmp_path / "in"), "--output", str(tmp_path / "out"),
+             "--direction", "B2A"]  # fmt: skip
+    with pytest.raises(SystemExit, match="1 of the pictures could not be read"):
+        main(words)
+    main([*words, "--convert", "alpha"])
+    assert (tmp_path / "out" / "glass.png").exists()
+
+
+def test_a_checkpoint_from_before_is_of_8_bits(checkpoint: Path) -> None:
+    content = torch.load(checkpoint, weights_only=True)
+    del content["pictures"]
+    torch.save(content, checkpoint)
+    formats = cyclegan.load(checkpoint).pixel_formats
+    assert formats["A"] == PixelFormat(1, "uint8", convert=("alpha", "cmyk"))
