@@ -73,9 +73,6 @@ class PositionLoader(DataLoader[Any]):
                 self.last_positions = self._positions.advance()
                 self._tell(found.skipped)
                 yield found.samples
-            if self.skipped:
-                log.info("skipped   so far %d samples stand in for %d pictures that cannot be read",
-                         self.skipped.total(), len(self.skipped))  # fmt: skip
         except Exception:
             self._iterator = None  # its workers have ended, also those that were to stay for the next epoch
             raise
@@ -85,6 +82,10 @@ class PositionLoader(DataLoader[Any]):
             if path not in self.skipped:
                 log.warning("skipped   %s. Another picture stands in its place", reason.rstrip("."))
             self.skipped[path] += 1
+        ended = self._positions.epoch_start == self._positions.position
+        if ended and self.skipped:
+            log.info("skipped   %d samples so far, where %d pictures cannot be read; others stood in their places",
+                     self.skipped.total(), len(self.skipped))  # fmt: skip
 
     def _get_iterator(self) -> Any:
         if self.num_workers == 0:

@@ -1,9 +1,10 @@
 """Unpaired pictures of several domains, for training: the data module."""
 
 import dataclasses
-import warnings
+import logging
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,9 @@ from cyclegan.data.sources.pictures import Pictures
 from cyclegan.data.splits import find_splits
 from cyclegan.data.transforms import TrainingView
 from cyclegan.data.unpaired_pictures import ForgivingPictures, UnpairedPictures
-from cyclegan.images import MAX_PIXELS, PixelFormat
+from cyclegan.images import MAX_PIXELS, ImageError, PixelFormat
+
+log = logging.getLogger(__name__)
 
 SAMPLES = {"raise": UnpairedPictures, "skip": ForgivingPictures}
 
@@ -278,17 +281,21 @@ class UnpairedData(pl.LightningDataModule):
         """
         return {domain: self._shown(domain, count) for domain in self.domains}
 
+    def _readable(self, prepared: Prepared) -> Iterator[Tensor]:
+        """Whole pictures, one after the other; those that cannot be read are left out where that is wanted."""
+        for index in range(len(prepared)):
+            try:
+                yield prepared.view.whole(prepared.whole(index), prepared.pixel_format)
+            except ImageError:
+                if self.on_error == "raise" or index == len(prepared) - 1:
+                    raise
+
     def _shown(self, domain: str, count: int) -> Tensor:
         split = next(name for name in ("test", "val", "train") if domain in self._splits[name])
         if split != "test" and domain not in self._warned:
             self._warned.add(domain)
-            warnings.warn(
-                f"there are no test pictures of {domain} (test{domain}): samples show those of {split}", stacklevel=4
-            )
+            log.warning("samples   there are no test pictures of %s: those of %s%s are shown", domain, split, domain)
         prepared = self._splits[split][domain]
-        images = [
-            prepared.view.whole(prepared.whole(index), prepared.pixel_format)
-            for index in range(min(count, len(prepared)))
-        ]
+        images = list(islice(self._readable(prepared), count))
         height, width = (min(image.shape[axis] for image in images) for axis in (1, 2))
         return torch.stack([image[:, :height, :width] for image in images])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cyclegan.data.domain import Domain
 from cyclegan.data.errors import DataError
 from cyclegan.data.loader import PositionLoader
 from cyclegan.data.sampler import Order, PositionSampler
@@ -70,13 +71,15 @@ def test_a_resumed_run_sees_the_same(root: Path) -> None:
 @pytest.mark.parametrize("num_workers", [0, 2])
 def test_warns_once_a_file_and_counts(root: Path, num_workers: int, caplog: pytest.LogCaptureFixture) -> None:
     loader = data_of(root, num_workers=num_workers).train_dataloader()
-    with caplog.at_level(logging.WARNING):
+    with caplog.at_level(logging.INFO):
         list(levels(loader, epochs=3))
     warnings = [record.message for record in caplog.records if record.levelno == logging.WARNING]
     assert len(warnings) == 3
     for name in ("3", "4", "9"):
         (told,) = (text for text in warnings if f"trainA/{name}.png" in text)
         assert told.endswith("Another picture stands in its place")
+    last = caplog.records[-1].message
+    assert last == "skipped   12 samples so far, where 3 pictures cannot be read; others stood in their places"
     counted = {Path(path).name: count for path, count in loader.skipped.items()}
     # Of 30 positions, three go to each picture; 3.png gives its place to 4.png, which cannot be read either.
     assert counted == {"3.png": 3, "4.png": 6, "9.png": 3}
@@ -101,6 +104,20 @@ def test_a_domain_without_any_readable_picture_is_no_endless_search(root: Path) 
         path.write_bytes(b"nothing")
     with pytest.raises(DataError, match=r"10 pictures of domain A in a row cannot be read.*is the disk there\?"):
         list(data.train_dataloader())
+
+
+def test_samples_are_shown_of_pictures_that_can_be_read(root: Path) -> None:
+    (root / "trainA").rename(root / "testA")
+    (root / "trainB").rename(root / "trainA")
+    domains = {"A": Domain()}
+    data = UnpairedData(root, 8, 8, on_error="skip", domains=domains)
+    data.setup()
+    shown = [round(float(image.mean()) * 127.5 + 127.5) for image in data.sample_batch(5)["A"]]
+    assert shown == [LEVELS[i] for i in (0, 1, 2, 5, 6)]
+    data = UnpairedData(root, 8, 8, header_checks=0, domains=domains)
+    data.setup()
+    with pytest.raises(ImageError, match=r"testA/3\.png"):
+        data.sample_batch(5)
 
 
 def test_augmentation_is_that_of_the_position_whatever_stands_in(root: Path) -> None:
