@@ -1,6 +1,7 @@
 """Picture files and their pixels: the only place that decodes or encodes them. What needs torch is in `tensors`."""
 
 from cyclegan.images.errors import ImageError
+from cyclegan.images.files import content
 from cyclegan.images.picture import MAX_PIXELS, Header
 from cyclegan.images.pixel_format import CONVERSIONS, RGB, PixelFormat, Pixels
 from cyclegan.images.reading import IMAGE_SUFFIXES, decode, header, header_of, read
@@ -17,6 +18,7 @@ __all__ = [
     "PixelFormat",
     "Pixels",
     "can_hold",
+    "content",
     "decode",
     "header",
     "header_of",

@@ -1,5 +1,6 @@
 """Opening the files of pictures, and nothing else that may bear a picture's name."""
 
+import errno
 import os
 import stat
 from io import FileIO
@@ -16,6 +17,13 @@ _FLAGS = (
 )
 
 
+_REMEDIES = {
+    errno.ENOENT: "put it back, or take it out of the data set (which a run that is resumed does not allow)",
+    errno.EACCES: "make it readable (chmod +r)",
+}
+_LOOK_AT_THE_DISK = "see whether the disk or the network folder that holds it is all right"
+
+
 def open_file(path: str | Path) -> FileIO:
     """Opens an ordinary file to read it, without a buffer.
 
@@ -24,12 +32,10 @@ def open_file(path: str | Path) -> FileIO:
     """
     try:
         return FileIO(path, opener=_open_ordinary)
-    except FileNotFoundError as error:
-        raise ImageError(f"{path}: there is no such file") from error
     except ImageError:
         raise
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
-        raise ImageError(f"{path}: cannot be opened ({getattr(error, 'strerror', None) or error})") from error
+        raise _unreadable(path, error) from error
 
 
 def _open_ordinary(path: str, _: int) -> int:
@@ -52,4 +58,10 @@ def content(path: str | Path) -> bytes:
         try:
             return file.readall()
         except OSError as error:
-            raise ImageError(f"{path}: cannot be read ({error.strerror or error})") from error
+            raise _unreadable(path, error) from error
+
+
+def _unreadable(path: str | Path, error: OSError | ValueError) -> ImageError:
+    number, reason = (error.errno, error.strerror) if isinstance(error, OSError) else (None, None)
+    remedy = _REMEDIES.get(number or 0, _LOOK_AT_THE_DISK)
+    return ImageError(f"{path}: cannot be read ({reason or error}): {remedy}")

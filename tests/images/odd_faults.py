@@ -66,7 +66,7 @@ HALF = len(BUSY) // 2
 PNG = saved("PNG")
 
 KINDS = [
-    Odd("No file", ".jpg", lambda path: None, error=r"there is no such file"),
+    Odd("No file", ".jpg", lambda path: None, error=r"cannot be read \(No such file or directory\): put it back"),
     bytes_of("Empty file", ".jpg", b"", r"0 bytes that cannot be read as a picture \(it is empty"),
     bytes_of("Text named .jpg", ".jpg", b"hello, world\n", r"13 bytes.*text that begins with 'hello, world"),
     bytes_of("HTML page named .jpg", ".jpg", b"\n<!DOCTYPE html><html>404</html>", r"32 bytes.*an HTML page"),
@@ -76,7 +76,7 @@ KINDS = [
     bytes_of("Random bytes", ".png", b"\xa9\xb8\xc7\xd6\xe5\xf4\x03\x12\xff", r"no known kind.*a9 b8 c7 d6"),
     Odd("Folder named .jpg", ".jpg", lambda path: path.mkdir(), error=r"is a folder, no file"),
     Odd("FIFO named .jpg", ".jpg", os.mkfifo, error=r"is a pipe, socket or device"),
-    Odd("File that may not be read", ".jpg", forbidden, error=r"cannot be opened \(Permission denied\)"),
+    Odd("File that may not be read", ".jpg", forbidden, error=r"Permission denied\): make it readable"),
     bytes_of("JPEG, cut off", ".jpg", BUSY[:HALF], rf"{HALF} bytes of a JPEG that is cut off"),
     bytes_of("JPEG, cut off and filled up with zeros", ".jpg", BUSY[:HALF] + bytes(HALF), r"JPEG that is cut off"),
     bytes_of("JPEG with a hole of zeros", ".jpg", BUSY[:HALF] + bytes(512) + BUSY[HALF + 512 :], rf"from byte {HALF}"),

@@ -1,7 +1,9 @@
+import errno
+import os
 import pickle
 import subprocess
 import sys
-from io import BytesIO
+from io import BytesIO, FileIO
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,18 @@ import pytest
 import tifffile
 from PIL import Image, ImageFile
 
-from cyclegan.images import Header, ImageError, PixelFormat, decode, header, header_of, read, require_suitable, write
+from cyclegan.images import (
+    Header,
+    ImageError,
+    PixelFormat,
+    decode,
+    files,
+    header,
+    header_of,
+    read,
+    require_suitable,
+    write,
+)
 from tests.images.hand_made import busy_jpeg, png, shorts, tags, tiff
 
 NOISE = np.random.default_rng(0).integers(0, 256, (64, 48, 3), np.uint8)
@@ -208,3 +221,27 @@ def test_the_error_survives_the_way_out_of_a_worker_process() -> None:
     error = pickle.loads(pickle.dumps(ImageError("a/b.jpg: broken")))
     assert isinstance(error, ImageError)
     assert str(error) == "a/b.jpg: broken"
+
+
+@pytest.mark.parametrize(
+    ("number", "remedy"),
+    [(errno.EACCES, r"make it readable \(chmod \+r\)"), (errno.EIO, "see whether the disk or the network folder")],
+)
+@pytest.mark.parametrize("call", ["open", "readall"])
+def test_says_what_to_do_about_a_file_that_cannot_be_read(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, number: int, remedy: str, call: str
+) -> None:
+    (tmp_path / "a.png").write_bytes(b"picture")
+
+    def fail(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    class Failing(FileIO):
+        readall = fail  # type: ignore[assignment]
+
+    if call == "open":
+        monkeypatch.setattr(files, "_open_ordinary", fail)
+    else:
+        monkeypatch.setattr(files, "FileIO", Failing)
+    with pytest.raises(ImageError, match=rf"a\.png: cannot be read \({os.strerror(number)}\): {remedy}"):
+        files.content(tmp_path / "a.png")

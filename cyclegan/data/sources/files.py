@@ -1,6 +1,5 @@
 """A million picture files, held so that workers share them."""
 
-import errno
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,15 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cyclegan.data.sources.pictures import in_chunks
-from cyclegan.images import Header, ImageError, header
+from cyclegan.images import Header, content, header
 
 _NAMES_AT_ONCE = 4096
-_REMEDIES = {
-    errno.ENOENT: "put it back, or take it out of the data set (which a run that is resumed does not allow)",
-    errno.EACCES: "make it readable (chmod +r)",
-    errno.EISDIR: "pictures are files: list those in it, or give the folder as the source",
-}
-_LOOK_AT_THE_DISK = "see whether the disk or the network folder that holds it is all right"
 
 
 class Files(Sequence[str]):
@@ -95,12 +88,7 @@ class Files(Sequence[str]):
         Raises:
             ImageError: it cannot be read.
         """
-        path = self[index]
-        try:
-            return Path(path).read_bytes()
-        except OSError as error:
-            remedy = _REMEDIES.get(error.errno or 0, _LOOK_AT_THE_DISK)
-            raise ImageError(f"{path} cannot be read ({error.strerror or error}): {remedy}") from error
+        return content(self[index])
 
     def header(self, index: int) -> Header:
         """What a file says about its picture.

@@ -1,4 +1,3 @@
-import errno
 import os
 import pickle
 from collections import Counter
@@ -99,25 +98,10 @@ def test_opens_a_file_whole(tmp_path: Path) -> None:
     (tmp_path / "x" / "caf\udce9\n.png").write_bytes(b"\x89PNG")
     files = Files(tmp_path, ["x/caf\udce9\n.png", "x/gone.png", "x"])
     assert files.open(0) == b"\x89PNG"
-    with pytest.raises(ImageError, match=r"x/gone\.png cannot be read \(No such file or directory\): put it back, or"):
+    with pytest.raises(ImageError, match=r"x/gone\.png: cannot be read \(No such file or directory\): put it back, or"):
         files.open(1)
-    with pytest.raises(ImageError, match=r"x cannot be read \(Is a directory\): pictures are files"):
+    with pytest.raises(ImageError, match=r"x: is a folder, no file; take it away"):
         files.open(2)
-
-
-@pytest.mark.parametrize(
-    ("number", "remedy"),
-    [(errno.EACCES, r"make it readable \(chmod \+r\)"), (errno.EIO, "see whether the disk or the network folder")],
-)
-def test_says_what_to_do_about_a_file_that_cannot_be_read(
-    monkeypatch: pytest.MonkeyPatch, number: int, remedy: str
-) -> None:
-    def fail(path: Path) -> bytes:
-        raise OSError(number, os.strerror(number), str(path))
-
-    monkeypatch.setattr(Path, "read_bytes", fail)
-    with pytest.raises(ImageError, match=rf"/data/a\.png cannot be read \({os.strerror(number)}\): {remedy}"):
-        Files("/data", ["a.png"]).open(0)
 
 
 @pytest.mark.parametrize("count", [0, 1, 7, 1000])
