@@ -6,7 +6,7 @@ import pytest
 
 from cyclegan.data.published.catalog import CATALOG, UnknownDatasetError, find
 
-CONF = Path(__file__).parents[2] / "conf" / "data"
+CONF = Path(__file__).parents[3] / "conf" / "data"
 
 
 @pytest.mark.parametrize("name", sorted(CATALOG))
@@ -18,7 +18,7 @@ def test_counts_and_folder_are_those_of_the_configuration(name: str) -> None:
 
 
 def test_every_published_set_of_the_configuration_is_in_the_catalogue() -> None:
-    assert {path.stem for path in CONF.glob("*.yaml")} - {"folders", "toy"} == set(CATALOG)
+    assert {path.stem for path in CONF.glob("*.yaml")} - {"folders", "pairs", "toy"} == set(CATALOG)
 
 
 def test_the_archive_is_named_after_the_set_and_the_counts_after_the_folders() -> None:

@@ -235,7 +235,7 @@ def test_validation_pictures_in_test(tmp_path: Path, alone: None) -> None:
 
 
 def test_a_picture_that_crashes_the_decoder_is_broken(messy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cyclegan.data.survey.look", look_or_die)
+    monkeypatch.setattr("cyclegan.data.survey.survey.look", look_or_die)
     found = survey(messy, workers=2)
     broken = told(found)["broken"]
     assert broken.items[0].name == "trainA/9 cut.png"
