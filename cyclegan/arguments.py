@@ -1,8 +1,11 @@
-"""What words on a command line mean; each of these is a `type` of argparse."""
+"""What words on a command line mean, and the arguments that several commands share."""
 
+import argparse
 from argparse import ArgumentTypeError
 
-from cyclegan.images.pixel_format import CONVERSIONS
+from cyclegan.data.sizes import RESIZES
+from cyclegan.data.survey.crew import processors
+from cyclegan.images import CONVERSIONS, MAX_PIXELS
 
 
 def positive(text: str) -> int:
@@ -49,3 +52,49 @@ def conversions(text: str) -> tuple[str, ...]:
         if word not in CONVERSIONS:
             raise ArgumentTypeError(f"{word!r} is none of {', '.join(CONVERSIONS)}")
     return words
+
+
+def add_format(parser: argparse.ArgumentParser) -> None:
+    """What pictures are decoded to."""
+    parser.add_argument(
+        "--channels", type=positive, default=3, metavar="N", help="that training will see (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--convert",
+        type=conversions,
+        default=(),
+        metavar="WORDS",
+        help=f"conversions allowed although they lose something, of {','.join(CONVERSIONS)} (default: none)",
+    )
+    parser.add_argument("--page", type=not_negative, default=0, metavar="N", help="of files with several, from 0")
+    parser.add_argument(
+        "--max-pixels",
+        type=positive,
+        default=MAX_PIXELS,
+        metavar="N",
+        help="width times height of the largest picture that is decoded (default: %(default)s)",
+    )
+
+
+def add_sizing(parser: argparse.ArgumentParser) -> None:
+    """How training resizes pictures."""
+    parser.add_argument(
+        "--load-size",
+        type=positive_or_none,
+        default=286,
+        metavar="N",
+        help="to which pictures are resized; none leaves them as they are (default: %(default)s)",
+    )
+    parser.add_argument("--resize", choices=RESIZES, default="stretch", help="what becomes that (default: %(default)s)")
+    parser.add_argument("--pairs", action="store_true", help="every picture is two side by side")
+
+
+def add_workers(parser: argparse.ArgumentParser) -> None:
+    """How many processes decode pictures."""
+    parser.add_argument(
+        "--workers",
+        type=positive,
+        default=processors(),
+        metavar="N",
+        help="processes (default: one for each processor)",
+    )

@@ -11,7 +11,7 @@ from typing import Any
 import hydra.utils
 import torch
 
-from cyclegan.images import PixelFormat
+from cyclegan.images import CONVERSIONS, PixelFormat
 from cyclegan.integrity import damage
 from cyclegan.methods.translator import Translator
 
@@ -143,9 +143,9 @@ def load_translator(path: str | os.PathLike[str], trust: Iterable[str] = ()) -> 
 
 
 def _pixel_format(entry: dict[str, Any], channels: int) -> PixelFormat:
-    """Of an entry of a checkpoint; without one, as before there were entries, 8 bits and every conversion."""
+    """Of an entry of a checkpoint; without one, as before there were entries: 8 bits, whatever is lost on the way."""
     if not entry:
-        return PixelFormat(channels, "uint8", convert=("alpha", "cmyk"))
+        return PixelFormat(channels, "uint8", convert=CONVERSIONS)
     values, convert = entry["range"], entry["convert"]
     return PixelFormat(**entry | {"range": None if values is None else tuple(values), "convert": tuple(convert)})
 

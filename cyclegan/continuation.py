@@ -18,8 +18,8 @@ FREE = (
     *("name", "group", "run_dir", "resume", "overwrite", "init_from", "logger"),
     # The data module itself makes sure that the training pictures are the same.
     *("data.root", "data.domains.*.train", "data.domains.*.val", "data.domains.*.test"),
-    *("data.num_workers", "data.cache", "data.cache_dir", "data.header_checks", "data.max_pixels"),
-    "data.on_error",  # a run that came so far has not met a picture that cannot be read
+    *("data.num_workers", "data.cache", "data.cache_dir", "data.header_checks"),
+    "data.on_error",  # to skip what would have ended the run; the other way round ends it at worst
     "data.domains.*.dtype",  # of what is written
     "model.schedule",  # see rate_plan
     "model.generator.activation_checkpointing",  # computes the same, to the bit

@@ -14,7 +14,8 @@ class InputError(ValueError):
 def find_pictures(pattern: str) -> tuple[Path, list[Path]]:
     """All pictures that `pattern` names, and the folder that their sub-folders are told from.
 
-    Hidden files and folders are passed over.
+    Hidden files and folders are passed over. Here, and other than for training, a picture's place below that folder
+    matters, as its translation goes to the same place; links to folders are not followed.
 
     Raises:
         InputError: nothing found.

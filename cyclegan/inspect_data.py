@@ -13,20 +13,17 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
-from cyclegan.arguments import conversions, not_negative, positive, positive_or_none, quality, seconds
+from cyclegan.arguments import add_format, add_sizing, add_workers, not_negative, positive, quality, seconds
 from cyclegan.data.published.catalog import BASE_URL, CATALOG, RIGHTS, find
 from cyclegan.data.published.download import download, partial_file
 from cyclegan.data.published.fetch import Patience
 from cyclegan.data.published.unpack import as_text as counts_as_text
-from cyclegan.data.sizes import RESIZES
-from cyclegan.data.survey.crew import processors
 from cyclegan.data.survey.finding import counted
 from cyclegan.data.survey.findings import Sizing, findings
 from cyclegan.data.survey.prepare import Recipe, prepare
 from cyclegan.data.survey.report import as_json, as_text
 from cyclegan.data.survey.survey import survey
 from cyclegan.images import PixelFormat
-from cyclegan.images.pixel_format import CONVERSIONS
 
 PROGRAM = "cyclegan-data"
 CROP_SIZE = 256
@@ -110,45 +107,6 @@ def add_prepare(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=run_prepare)
 
 
-def add_format(parser: argparse.ArgumentParser) -> None:
-    """What pictures are decoded to."""
-    parser.add_argument(
-        "--channels", type=positive, default=3, metavar="N", help="that training will see (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--convert",
-        type=conversions,
-        default=(),
-        metavar="WORDS",
-        help=f"conversions allowed although they lose something, of {','.join(CONVERSIONS)} (default: none)",
-    )
-    parser.add_argument("--page", type=not_negative, default=0, metavar="N", help="of files with several, from 0")
-
-
-def add_sizing(parser: argparse.ArgumentParser) -> None:
-    """How training resizes pictures."""
-    parser.add_argument(
-        "--load-size",
-        type=positive_or_none,
-        default=286,
-        metavar="N",
-        help="to which pictures are resized; none leaves them as they are (default: %(default)s)",
-    )
-    parser.add_argument("--resize", choices=RESIZES, default="stretch", help="what becomes that (default: %(default)s)")
-    parser.add_argument("--pairs", action="store_true", help="every picture is two side by side")
-
-
-def add_workers(parser: argparse.ArgumentParser) -> None:
-    """How many processes decode pictures."""
-    parser.add_argument(
-        "--workers",
-        type=positive,
-        default=processors(),
-        metavar="N",
-        help="processes (default: one for each processor)",
-    )
-
-
 def add_download(parser: argparse.ArgumentParser) -> None:
     """The arguments of `download`."""
     patience = Patience()
@@ -182,7 +140,7 @@ def run_check(args: argparse.Namespace) -> int:
     try:
         values = None if args.range is None else (args.range[0], args.range[1])
         wanted = PixelFormat(args.channels, range=values, page=args.page, convert=args.convert)
-        found = survey(args.root, wanted, args.workers, bar)
+        found = survey(args.root, wanted, args.workers, bar, args.max_pixels)
     except ValueError as error:
         print(f"{PROGRAM}: {error}", file=sys.stderr)
         return USAGE
@@ -207,7 +165,7 @@ def run_check(args: argparse.Namespace) -> int:
 def run_prepare(args: argparse.Namespace) -> int:
     """Carries out `prepare`; returns the exit code."""
     wanted = PixelFormat(args.channels, page=args.page, convert=args.convert)
-    recipe = Recipe(args.load_size, args.resize, f".{args.format}", args.quality, wanted, args.pairs)
+    recipe = Recipe(args.load_size, args.resize, f".{args.format}", args.quality, wanted, args.pairs, args.max_pixels)
     try:
         outcome = prepare(args.root, args.out, recipe, args.workers, bar)
     except KeyboardInterrupt:
@@ -239,11 +197,14 @@ def run_prepare(args: argparse.Namespace) -> int:
 def training_command(args: argparse.Namespace) -> str:
     """How to train on what was prepared."""
     size = "null" if args.load_size is None else args.load_size
-    words = ["cyclegan-train", "data=folders", f"data.root={args.out}", f"data.load_size={size}"]
+    words = ["cyclegan-train", "experiment=folders", *(["data=pairs"] if args.pairs else []), f"data.root={args.out}"]
+    words.append(f"data.load_size={size}")
     if args.resize != "stretch":
         words.append(f"data.resize={args.resize}")
     if args.load_size is not None and args.load_size < CROP_SIZE:
         words.append(f"data.crop_size={args.load_size}")
+    if args.channels != 3:
+        words += [f"data.domains.{domain}.channels={args.channels}" for domain in "AB"]
     return shlex.join(words)
 
 

@@ -109,7 +109,7 @@ def translate_files(
     jobs = []
     for source, target in pairs:
         try:
-            found = header(source)
+            found = header(source, read_as)
             require_suitable(found, read_as, str(source), max_pixels)
         except ImageError as error:
             failed[source] = str(error)

@@ -181,11 +181,37 @@ def test_prepare_says_how_to_train(root: Path, alone: None, tmp_path: Path, caps
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("4 pictures: 0.0 MB below ")
     assert lines[-1] == (
-        f"train on it: cyclegan-train data=folders 'data.root={out}' data.load_size=10 data.resize=width "
+        f"train on it: cyclegan-train experiment=folders 'data.root={out}' data.load_size=10 data.resize=width "
         "data.crop_size=10"
     )
     main(["prepare", str(root), str(out), "--load-size", "10", "--resize", "width"])
     assert capsys.readouterr().out.startswith("4 pictures, of which 4 were there: ")
+
+
+def test_prepare_says_how_to_train_on_pairs_and_other_channels(
+    root: Path, alone: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["prepare", str(root), str(tmp_path / "out"), "--pairs", "--channels", "1", "--convert", "grey"])
+    assert capsys.readouterr().out.splitlines()[-1] == (
+        f"train on it: cyclegan-train experiment=folders data=pairs data.root={tmp_path / 'out'} data.load_size=286 "
+        "data.domains.A.channels=1 data.domains.B.channels=1"
+    )
+
+
+def test_pictures_over_the_limit_are_no_broken_ones_and_the_limit_can_be_raised(
+    root: Path, alone: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A scan of many megapixels is what `prepare` is for."""
+    with pytest.raises(SystemExit):
+        main(["check", str(root), "--crop-size", "4", "--max-pixels", "10"])
+    told = capsys.readouterr().out
+    assert "4 pictures cannot be read as asked" in told
+    assert "broken" not in told
+    with pytest.raises(SystemExit):
+        main(["prepare", str(root), str(tmp_path / "out"), "--max-pixels", "10"])
+    assert "0 pictures" in capsys.readouterr().out
+    main(["prepare", str(root), str(tmp_path / "out"), "--max-pixels", "1000000"])
+    assert capsys.readouterr().out.startswith("4 pictures: ")
 
 
 def test_prepare_names_broken_pictures_and_ends_with_1(

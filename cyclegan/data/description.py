@@ -11,6 +11,7 @@ def describe(
     root: Path | None,
     splits: Mapping[str, Mapping[str, Prepared]],
     modes: Mapping[str, Counter[str]],
+    types: Mapping[str, str],
     known_answers: int,
 ) -> list[str]:
     """Lines for people.
@@ -19,17 +20,18 @@ def describe(
         root: of the data set, if it has one.
         splits: the pictures of each split, by domain.
         modes: what headers showed of them: {"trainA": {"RGB": 1067}}.
+        types: of the pixels of each domain, as stored.
         known_answers: how many names the test pictures of two domains share.
     """
     counts = ", ".join(f"{split}{domain} {len(p)}" for split, each in splits.items() for domain, p in each.items())
     lines = [f"images    {counts}" + (f" from {root}" if root else "")]
     for domain, prepared in splits["train"].items():
         given = prepared.pixel_format
-        low, high = given.bounds(str(given.dtype))
+        low, high = given.bounds(types[domain])
         seen = ", ".join(f"{mode} ×{count}" for mode, count in modes.get(f"train{domain}", Counter[str]()).items())
         channels = f"{given.channels} channel{'' if given.channels == 1 else 's'}"
         of = f" of {seen}" if seen else ""
-        lines.append(f"{f'domain {domain}':<10}{channels}{of}; {given.dtype} {low:g} to {high:g} become -1 to 1")
+        lines.append(f"{f'domain {domain}':<10}{channels}{of}; {types[domain]} {low:g} to {high:g} become -1 to 1")
     others = sum((p.pictures.passed_over for each in splits.values() for p in each.values()), Counter[str]())
     if others:
         lines.append(f"others    passed over: {', '.join(f'{kind} ×{count}' for kind, count in others.most_common(8))}")

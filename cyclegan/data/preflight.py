@@ -36,7 +36,7 @@ def look_at(prepared: Prepared, count: int, name: str) -> Counter[str]:
     for index in tqdm(chosen.tolist(), f"headers of {name}", unit="img", delay=2, leave=False, disable=None):
         path = pictures[index]
         try:
-            header = pictures.header(index)
+            header = pictures.header(index, prepared.pixel_format)
             require_suitable(header, prepared.pixel_format, path, prepared.max_pixels)
             prepared.view.require_room(*prepared.size_of(header))
         except ImageError as error:
@@ -50,21 +50,23 @@ def look_at(prepared: Prepared, count: int, name: str) -> Counter[str]:
     return modes
 
 
-def stored_type(prepared: Prepared) -> str:
-    """The type of a domain's pixels, as its first picture that can be read has it.
+def stored_type(prepared: Prepared, domain: str) -> str:
+    """The type of a domain's pixels, as its first picture whose header is in order has it.
 
     Raises:
-        DataError: none of the first pictures can be read.
+        DataError: none of the first pictures can be used.
     """
     first = None
     for index in range(min(len(prepared.pictures), PATIENCE)):
         try:
-            header = prepared.pictures.header(index)
+            header = prepared.pictures.header(index, prepared.pixel_format)
+            require_suitable(header, prepared.pixel_format, prepared.pictures[index], prepared.max_pixels)
         except ImageError as error:
             first = first or error
         else:
             return decoded_type(header.dtype)
-    raise DataError(f"none of the first {PATIENCE} pictures can be read. The first: {first}")
+    tried = min(len(prepared.pictures), PATIENCE)
+    raise DataError(f"none of the first {tried} pictures of {domain} can be used. The first: {first}")
 
 
 def decoded_type(dtype: str) -> str:

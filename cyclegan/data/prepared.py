@@ -5,13 +5,16 @@ from typing import Protocol
 
 from cyclegan.data.errors import DataError
 from cyclegan.data.sources.pictures import Pictures
-from cyclegan.data.transforms import Planes, TrainingView, half_of
+from cyclegan.data.transforms import Planes, TrainingView, half_of, half_width
 from cyclegan.data.workers import reading
 from cyclegan.images import Header, ImageError, PixelFormat, Pixels, decode, header_of
 
+JPEG = b"\xff\xd8"
+"""How a JPEG begins, the only kind of picture that may be decoded smaller than it is."""
+
 
 class Shelf(Protocol):
-    """Where pictures that were prepared once are kept; see cache.py."""
+    """Where pictures that were prepared once are kept; see shelf.py."""
 
     def get(self, index: int) -> Planes | None:
         """The picture with this index, if it is there."""
@@ -66,7 +69,8 @@ class Prepared:
         if self.shelf is None:
             return self._make(index)
         planes = self.shelf.get(index)
-        if planes is None:
+        # It may have been kept by a run with a smaller crop.
+        if planes is None or not self.view.has_room(planes.shape[2], planes.shape[1]):
             planes = self._make(index)
             self.shelf.put(index, planes)
         return planes
@@ -87,19 +91,24 @@ class Prepared:
         with reading(path):
             data = self.pictures.open(index)
             at_least = self._at_least()
-            pixels = half_of(decode(data, path, self.pixel_format, at_least, self.max_pixels), self.half)
-            if at_least is None or self.view.resize == "stretch":
-                height, width = pixels.shape[:2]
-            else:  # what was decoded smaller has sides that were rounded
-                width, height = self.size_of(header_of(data, path))
+            pixels = decode(data, path, self.pixel_format, at_least, self.max_pixels)
             try:
+                pixels = half_of(pixels, self.half)
+                height, width = pixels.shape[:2]
+                if at_least is not None and self.view.resize != "stretch" and data.startswith(JPEG):
+                    # What was decoded smaller has sides that were rounded.
+                    width, height = self.size_of(header_of(data, path, self.pixel_format))
                 return self.view.sized(pixels, width, height)
             except DataError as error:
                 raise ImageError(f"{path}: {error}") from None
 
     def size_of(self, header: Header) -> tuple[int, int]:
-        """Width and height of this domain's part of a picture."""
-        return (header.width if self.half is None else header.width // 2), header.height
+        """Width and height of this domain's part of a picture.
+
+        Raises:
+            DataError: there is nothing to halve.
+        """
+        return half_width(header.width, self.half), header.height
 
     def _at_least(self) -> tuple[int, int] | None:
         """Width and height that a picture may be decoded at, if it is a JPEG; None: as it is."""

@@ -4,19 +4,19 @@ import hashlib
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-import PIL
 import pytorch_lightning as pl
-import torch
 from tqdm import tqdm
 
 from cyclegan.data.cache import Cache, Plan, describe, in_ram, on_disk
+from cyclegan.data.errors import DataError
 from cyclegan.data.preflight import stored_type
 from cyclegan.data.prepared import Prepared
 from cyclegan.data.transforms import Planes
-from cyclegan.images import ImageError
+from cyclegan.images import ImageError, require_suitable
 
 log = logging.getLogger(__name__)
 
@@ -56,16 +56,17 @@ def plan(kind: str, domains: Mapping[str, Prepared]) -> dict[str, Plan]:
 
 def _plan(prepared: Prepared, domain: str) -> Plan:
     view, channels, count = prepared.view, prepared.pixel_format.channels, len(prepared)
-    dtype = stored_type(prepared)
+    dtype = stored_type(prepared, domain)
     if view.load_size is not None and view.resize == "stretch":
         return Plan.equal(_key(prepared), count, (channels, view.load_size, view.load_size), dtype)
     shapes = np.ones((count, 3), np.int32)
     for index in tqdm(range(count), f"sizes of {domain}", unit="img", delay=2, leave=False, disable=None):
         try:
-            header = prepared.pictures.header(index)
-        except ImageError:
+            header = prepared.pictures.header(index, prepared.pixel_format)
+            require_suitable(header, prepared.pixel_format, prepared.pictures[index], prepared.max_pixels)
+            width, height = view.target_size(*prepared.size_of(header))
+        except (DataError, ImageError):
             continue  # it will not be put there
-        width, height = view.target_size(*prepared.size_of(header))
         shapes[index] = channels, height, width
     return Plan(_key(prepared), shapes, dtype)
 
@@ -74,7 +75,9 @@ def _key(prepared: Prepared) -> str:
     """Stands for the files as they are now and for all that is done with them."""
     view = prepared.view
     how = (VERSION, view.load_size, view.resize, prepared.pixel_format, prepared.half, prepared.reducing_gap)
-    digest = hashlib.sha256(repr((*how, torch.__version__, PIL.__version__)).encode())
+    libraries = [version(name) for name in ("torch", "pillow", "imagecodecs", "tifffile")]
+    # With another limit, other pictures are passed over.
+    digest = hashlib.sha256(repr((*how, prepared.max_pixels, *libraries)).encode())
     for stamp in prepared.pictures.stamps():
         digest.update(stamp)
     return digest.hexdigest()[:32]

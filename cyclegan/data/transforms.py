@@ -50,11 +50,28 @@ def _mirrored(planes: Tensor) -> Tensor:
 
 
 def half_of(pixels: Pixels, half: str | None) -> Pixels:
-    """The "left" or the "right" one of two pictures side by side; of an odd width, the middle column is left out."""
+    """The "left" or the "right" one of two pictures side by side; of an odd width, the middle column is left out.
+
+    Raises:
+        DataError: there is nothing to halve.
+    """
     if half is None:
         return pixels
-    width = pixels.shape[1] // 2
+    width = half_width(pixels.shape[1], half)
     return pixels[:, :width] if half == "left" else pixels[:, pixels.shape[1] - width :]
+
+
+def half_width(width: int, half: str | None) -> int:
+    """How wide each of two pictures side by side is; with `half` None, the picture stands alone.
+
+    Raises:
+        DataError: there is nothing to halve.
+    """
+    if half is None:
+        return width
+    if width < 2:
+        raise DataError("the picture is 1 pixel wide, which cannot be two side by side")
+    return width // 2
 
 
 @dataclass(frozen=True)
@@ -72,7 +89,7 @@ class TrainingView:
         size_multiple: see `crop_size`.
 
     Raises:
-        DataError: `crop_size` is larger than `load_size`, or `resize` is another word.
+        DataError: a size is below 1, `crop_size` is larger than `load_size`, or `resize` is another word.
     """
 
     load_size: int | None
@@ -84,6 +101,9 @@ class TrainingView:
     size_multiple: int = 4
 
     def __post_init__(self) -> None:
+        for name in ("load_size", "crop_size", "size_multiple"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
+                raise DataError(f"{name} is {getattr(self, name)}; it is a number of pixels, 1 or more")
         if self.resize not in RESIZES:
             raise DataError(f"resize is {self.resize!r}; there are {', '.join(RESIZES)}")
         if self.load_size is not None and self.crop_size is not None and self.crop_size > self.load_size:
@@ -96,6 +116,14 @@ class TrainingView:
         """Width and height of a picture of this size when it has been resized."""
         return target_size(width, height, self.load_size, self.resize)
 
+    @property
+    def _least(self) -> int:
+        return self.size_multiple if self.crop_size is None else self.crop_size
+
+    def has_room(self, width: int, height: int) -> bool:
+        """Whether the crop fits into a picture that is this large when it has been resized."""
+        return min(width, height) >= self._least
+
     def require_room(self, width: int, height: int) -> None:
         """Refuses a picture of this size, before it is resized, that the crop does not fit into.
 
@@ -103,9 +131,9 @@ class TrainingView:
             DataError: naming its size and what to set.
         """
         wide, high = self.target_size(width, height)
-        least = self.size_multiple if self.crop_size is None else self.crop_size
-        if min(wide, high) >= least:
+        if self.has_room(wide, high):
             return
+        least = self._least
         found = f"the picture is {width}×{height}" + (
             f", resized {wide}×{high}" if (wide, high) != (width, height) else ""
         )

@@ -3,8 +3,7 @@
 import dataclasses
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from itertools import islice
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +22,14 @@ from cyclegan.data.loader import Batch, PositionLoader
 from cyclegan.data.preflight import look_at, stored_type
 from cyclegan.data.prepared import Prepared
 from cyclegan.data.sampler import PositionSampler
+from cyclegan.data.shown import shown
 from cyclegan.data.sources.fingerprint import Fingerprint, fingerprint, require_same_files
 from cyclegan.data.sources.pairing import paired_names
 from cyclegan.data.sources.pictures import Pictures
 from cyclegan.data.splits import find_splits
 from cyclegan.data.transforms import TrainingView
 from cyclegan.data.unpaired_pictures import ForgivingPictures, UnpairedPictures
-from cyclegan.images import MAX_PIXELS, ImageError, PixelFormat
+from cyclegan.images import MAX_PIXELS, PixelFormat
 
 log = logging.getLogger(__name__)
 
@@ -118,8 +118,14 @@ class UnpairedData(pl.LightningDataModule):
         for name, value, words in (("on_error", on_error, SAMPLES), ("cache", cache, shelf.KINDS)):
             if value not in words:
                 raise DataError(f"data.{name} is {value!r}; there are {', '.join(words)}")
+        for name, number, least in (
+            ("header_checks", header_checks, 0), ("max_pixels", max_pixels, 1), ("reducing_gap", reducing_gap, 1)
+        ):  # fmt: skip
+            if number is not None and number < least:
+                raise DataError(f"data.{name} is {number}; it is {least} or more")
         self._splits: dict[str, dict[str, Prepared]] = {}
         self._modes: dict[str, Counter[str]] = {}
+        self._types: dict[str, str] = {}
         self._plans: dict[str, Plan] = {}
         self._loader: PositionLoader | None = None
         self._resume_from: dict[str, int] = {}
@@ -167,9 +173,10 @@ class UnpairedData(pl.LightningDataModule):
                 for domain, prepared in domains.items():
                     self._modes[f"{split}{domain}"] = look_at(prepared, self.header_checks, f"{split}{domain}")
         for domain, prepared in self._splits["train"].items():
+            self._types[domain] = stored_type(prepared, f"train{domain}")
             pixel_format = prepared.pixel_format
             if pixel_format.dtype is None:
-                pixel_format = dataclasses.replace(pixel_format, dtype=stored_type(prepared))
+                pixel_format = dataclasses.replace(pixel_format, dtype=self._types[domain])
             for domains in self._splits.values():
                 if domain in domains:
                     domains[domain].pixel_format = pixel_format
@@ -210,7 +217,7 @@ class UnpairedData(pl.LightningDataModule):
 
     def describe(self) -> list[str]:
         """What was found, in lines for people."""
-        return describe(self.root, self._splits, self._modes, len(self.known_answers()))
+        return describe(self.root, self._splits, self._modes, self._types, len(self.known_answers()))
 
     def train_dataloader(self) -> PositionLoader:
         """Training batches of this device."""
@@ -230,8 +237,10 @@ class UnpairedData(pl.LightningDataModule):
 
     def last_batch_files(self) -> dict[str, list[str]]:
         """The files of each domain in the batch that this process was handed last; none before the first."""
-        positions = () if self._loader is None else self._loader.last_positions
-        return {domain: [self._pictures.path(domain, position) for position in positions] for domain in self.domains}
+        if self._loader is None:
+            return {domain: [] for domain in self.domains}
+        last, unreadable = self._loader.last_positions, self._loader.skipped
+        return {domain: [self._pictures.path(domain, t, unreadable) for t in last] for domain in self.domains}
 
     def end_epoch(self) -> None:
         """Closes the running epoch where it stands: the next one, here or in a resumed run, begins with new images."""
@@ -271,31 +280,18 @@ class UnpairedData(pl.LightningDataModule):
         return self._files
 
     def sample_batch(self, count: int) -> Batch:
-        """The first `count` test pictures of each domain, or all if there are fewer, always the same.
+        """The first `count` test pictures of each domain; see `shown`.
 
-        A domain without test pictures shows those for validation or training instead, with one warning. Where
-        pictures are shown whole (crop_size null), all are cut to the smallest of them.
+        A domain without test pictures shows those for validation or training instead, and says so once.
 
-        Returns:
-            Images (N, C, crop_size, crop_size) in [-1, 1] of each domain: not augmented.
+        Raises:
+            ImageError: one cannot be read.
         """
         return {domain: self._shown(domain, count) for domain in self.domains}
-
-    def _readable(self, prepared: Prepared) -> Iterator[Tensor]:
-        """Whole pictures, one after the other; those that cannot be read are left out where that is wanted."""
-        for index in range(len(prepared)):
-            try:
-                yield prepared.view.whole(prepared.whole(index), prepared.pixel_format)
-            except ImageError:
-                if self.on_error == "raise" or index == len(prepared) - 1:
-                    raise
 
     def _shown(self, domain: str, count: int) -> Tensor:
         split = next(name for name in ("test", "val", "train") if domain in self._splits[name])
         if split != "test" and domain not in self._warned:
             self._warned.add(domain)
             log.warning("samples   there are no test pictures of %s: those of %s%s are shown", domain, split, domain)
-        prepared = self._splits[split][domain]
-        images = list(islice(self._readable(prepared), count))
-        height, width = (min(image.shape[axis] for image in images) for axis in (1, 2))
-        return torch.stack([image[:, :height, :width] for image in images])
+        return shown(self._splits[split][domain], count, self.on_error)

@@ -1,6 +1,6 @@
 """The training samples: unpaired pictures of several domains."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -11,7 +11,7 @@ from cyclegan.data.preflight import PATIENCE
 from cyclegan.data.prepared import Prepared
 from cyclegan.data.sampler import Order, augmentation_rng
 from cyclegan.data.workers import Skipped
-from cyclegan.images import ImageError
+from cyclegan.images import DiskError, ImageError
 
 
 class UnpairedPictures(Dataset[Batch]):
@@ -35,9 +35,11 @@ class UnpairedPictures(Dataset[Batch]):
         """
         return {domain: self._image(domain, self._orders[domain][position], position) for domain in self.domains}
 
-    def path(self, domain: str, position: int) -> str:
-        """The file of a domain at this position of the run."""
-        return self.domains[domain].pictures[self._orders[domain][position]]
+    def path(self, domain: str, position: int, unreadable: Container[str] = ()) -> str:
+        """The file of a domain at this position of the run, or the one that stands in for it if it is unreadable."""
+        pictures, first = self.domains[domain].pictures, self._orders[domain][position]
+        candidates = (pictures[(first + attempt) % len(pictures)] for attempt in range(len(pictures)))
+        return next((path for path in candidates if path not in unreadable), pictures[first])
 
     def _image(self, domain: str, index: int, position: int) -> Tensor:
         prepared = self.domains[domain]
@@ -68,6 +70,8 @@ class ForgivingPictures(UnpairedPictures):
             if (domain, candidate) not in self._reasons:
                 try:
                     return super()._image(domain, candidate, position)
+                except DiskError:
+                    raise  # it may be readable the next moment: what stands in would not be a function of the files
                 except ImageError as error:
                     self._reasons[domain, candidate] = str(error)
             self._skipped.append(Skipped(pictures[candidate], self._reasons[domain, candidate]))

@@ -1,10 +1,10 @@
 """Picture files and their pixels: the only place that decodes or encodes them. What needs torch is in `tensors`."""
 
-from cyclegan.images.errors import ImageError
+from cyclegan.images.errors import DiskError, ImageError
 from cyclegan.images.files import content
 from cyclegan.images.picture import MAX_PIXELS, Header
 from cyclegan.images.pixel_format import CONVERSIONS, RGB, PixelFormat, Pixels
-from cyclegan.images.reading import IMAGE_SUFFIXES, decode, header, header_of, read
+from cyclegan.images.reading import IMAGE_SUFFIXES, decode, header, header_in, header_of, read
 from cyclegan.images.suitable import require_suitable
 from cyclegan.images.writing import can_hold, suffix_for, write
 
@@ -13,6 +13,7 @@ __all__ = [
     "IMAGE_SUFFIXES",
     "MAX_PIXELS",
     "RGB",
+    "DiskError",
     "Header",
     "ImageError",
     "PixelFormat",
@@ -21,6 +22,7 @@ __all__ = [
     "content",
     "decode",
     "header",
+    "header_in",
     "header_of",
     "read",
     "require_suitable",

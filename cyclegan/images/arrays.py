@@ -17,17 +17,17 @@ _FEW = 16
 """Fewer channels than this many, or as many, are taken for channels where nobody says how many there are."""
 
 
-def header_npy(file: IO[bytes]) -> Header:
-    """What an NPY file says about its array."""
+def header_npy(file: IO[bytes], name: str, channels: int | None) -> Header:
+    """What an NPY file says about its array; how many channels are wanted may decide which axis they are."""
     shape, dtype, _ = _array_header(file)
-    return _header("NPY", shape, dtype, None, "")
+    return _header("NPY", shape, dtype, channels, name)
 
 
-def header_npz(file: IO[bytes], name: str) -> Header:
+def header_npz(file: IO[bytes], name: str, channels: int | None) -> Header:
     """What an NPZ file says about its only array."""
     with zipfile.ZipFile(file) as archive, archive.open(_only_member(archive, name)) as member:
         shape, dtype, _ = _array_header(member)
-        return _header("NPZ", shape, dtype, None, name)
+        return _header("NPZ", shape, dtype, channels, name)
 
 
 def decode_npy(data: bytes, wanted: Wanted) -> Stored:

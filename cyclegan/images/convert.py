@@ -111,7 +111,7 @@ def _cmyk_to_rgb(pixels: Any, name: str) -> Any:
     if pixels.dtype not in (np.uint8, np.uint16):
         raise ImageError(f"{name}: is CMYK of type {pixels.dtype}; save it as 8 or 16 bits, or as RGB")
     full = np.uint64(np.iinfo(pixels.dtype).max)
-    light = full - pixels  # uint64: the product of two 16-bit values fits
+    light = full - pixels.astype(np.uint64)  # in which the product of two 16-bit values fits
     return ((light[..., :3] * light[..., 3:] + full // np.uint64(2)) // full).astype(pixels.dtype)
 
 

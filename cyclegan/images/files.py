@@ -6,7 +6,7 @@ import stat
 from io import FileIO
 from pathlib import Path
 
-from cyclegan.images.errors import ImageError
+from cyclegan.images.errors import DiskError, ImageError
 
 _FLAGS = (
     os.O_RDONLY
@@ -17,9 +17,13 @@ _FLAGS = (
 )
 
 
+_TAKE_OUT = "take it out of the data set (which a run that is resumed does not allow)"
 _REMEDIES = {
-    errno.ENOENT: "put it back, or take it out of the data set (which a run that is resumed does not allow)",
+    errno.ENOENT: f"put it back, or {_TAKE_OUT}",
     errno.EACCES: "make it readable (chmod +r)",
+    errno.EPERM: "make it readable",
+    errno.ELOOP: f"its links lead in a circle: mend them, or {_TAKE_OUT}",
+    errno.ENAMETOOLONG: "give it a shorter name",
 }
 _LOOK_AT_THE_DISK = "see whether the disk or the network folder that holds it is all right"
 
@@ -28,7 +32,7 @@ def open_file(path: str | Path) -> FileIO:
     """Opens an ordinary file to read it, without a buffer.
 
     Raises:
-        ImageError: it is missing, no ordinary file, or not to be opened.
+        ImageError: it is missing, no ordinary file, or not to be opened; DiskError if that is the disk's fault.
     """
     try:
         return FileIO(path, opener=_open_ordinary)
@@ -52,7 +56,7 @@ def content(path: str | Path) -> bytes:
     """All bytes of an ordinary file.
 
     Raises:
-        ImageError: it is missing, no ordinary file, or not to be read.
+        ImageError: it is missing, no ordinary file, or not to be read; DiskError if that is the disk's fault.
     """
     with open_file(path) as file:
         try:
@@ -62,6 +66,8 @@ def content(path: str | Path) -> bytes:
 
 
 def _unreadable(path: str | Path, error: OSError | ValueError) -> ImageError:
-    number, reason = (error.errno, error.strerror) if isinstance(error, OSError) else (None, None)
-    remedy = _REMEDIES.get(number or 0, _LOOK_AT_THE_DISK)
-    return ImageError(f"{path}: cannot be read ({reason or error}): {remedy}")
+    if not isinstance(error, OSError):
+        return ImageError(f"{path}: cannot be read ({error}): give it another name")
+    if error.errno in _REMEDIES:
+        return ImageError(f"{path}: cannot be read ({error.strerror}): {_REMEDIES[error.errno]}")
+    return DiskError(f"{path}: cannot be read ({error.strerror or error}): {_LOOK_AT_THE_DISK}")

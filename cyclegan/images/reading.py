@@ -19,19 +19,23 @@ IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".
 _START = 200  # bytes that show what a file holds
 
 
-def header(path: str | Path) -> Header:
+def header(path: str | Path, pixel_format: PixelFormat | None = None) -> Header:
     """What a file says about its picture; as little as possible is read.
+
+    Args:
+        path: of the file.
+        pixel_format: how it is to be read; decides the page, and which axis of an array is that of the channels.
 
     Raises:
         ImageError: the file is missing, empty, or no picture.
     """
     with open_file(path) as raw, BufferedReader(raw) as file:
-        return _header(file, str(path))
+        return header_in(file, str(path), pixel_format)
 
 
-def header_of(data: bytes, name: str) -> Header:
+def header_of(data: bytes, name: str, pixel_format: PixelFormat | None = None) -> Header:
     """The same of a file's content."""
-    return _header(BytesIO(data), name)
+    return header_in(BytesIO(data), name, pixel_format)
 
 
 def read(
@@ -71,8 +75,10 @@ def decode(
         return convert(_stored(data, wanted), wanted)
     except ImageError:
         raise
+    except MemoryError:
+        raise  # which says nothing about the file, whose size has been looked at
     except Exception as error:
-        # Damaged files make decoders raise nearly anything: OSError, SyntaxError, struct.error, MemoryError, ...
+        # Damaged files make decoders raise nearly anything: OSError, SyntaxError, struct.error, ...
         raise _unreadable(name, len(data), error) from error
 
 
@@ -96,7 +102,9 @@ def _stored(data: bytes, wanted: Wanted) -> Stored:
             return raster.decode(other, BytesIO(data), wanted)
 
 
-def _header(file: IO[bytes], name: str) -> Header:
+def header_in(file: IO[bytes], name: str, pixel_format: PixelFormat | None = None) -> Header:
+    """The same of a file that is open, at its beginning."""
+    page, channels = (0, None) if pixel_format is None else (pixel_format.page, pixel_format.channels)
     try:
         start = file.read(_START)
         file.seek(0)
@@ -104,13 +112,13 @@ def _header(file: IO[bytes], name: str) -> Header:
             case "PNG":
                 return png.header(file)
             case "TIFF":
-                return tiff.header(file)
+                return tiff.header(file, page)
             case "PNM":
                 return pnm.header(file)
             case "NPY":
-                return arrays.header_npy(file)
+                return arrays.header_npy(file, name, channels)
             case "NPZ":
-                return arrays.header_npz(file, name)
+                return arrays.header_npz(file, name, channels)
             case None:
                 raise _no_picture(name, file.seek(0, 2), start)
             case other:

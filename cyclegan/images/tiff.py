@@ -24,10 +24,11 @@ _PREMULTIPLIED, _ALPHA = 1, (1, 2)
 _MOST_PAGES = 100_000
 
 
-def header(file: IO[bytes]) -> Header:
-    """What the file says about the picture on its first page."""
+def header(file: IO[bytes], number: int) -> Header:
+    """What the file says about the picture on a page; if there are fewer, about the last one."""
     with _opened(file) as tiff:
-        return _header(_page(tiff, 0), _count(tiff))
+        pages = _count(tiff)
+        return _header(_page(tiff, min(number, pages - 1)), pages)
 
 
 def decode(data: bytes, wanted: Wanted) -> Stored:

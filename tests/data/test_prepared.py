@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from cyclegan.data.errors import DataError
@@ -118,6 +119,27 @@ def test_a_picture_too_small_is_named(tmp_path: Path) -> None:
         prepared(tmp_path, TrainingView(None, 6, flip=True))[0]
 
 
+def test_a_picture_that_cannot_be_halved_is_named(tmp_path: Path) -> None:
+    save(tmp_path / "line.png", noise(9, 1))
+    pictures = prepared(tmp_path, half="left")
+    words = r"line\.png: the picture is 1 pixel wide, which cannot be two side by side"
+    with pytest.raises(ImageError, match=words):
+        pictures[0]
+    with pytest.raises(DataError, match=words):
+        look_at(pictures, 1, "trainA")
+
+
+@pytest.mark.parametrize("resize", ["stretch", "short_side"])
+def test_another_page_may_have_another_size(tmp_path: Path, resize: str) -> None:
+    with tifffile.TiffWriter(tmp_path / "pages.tif") as pages:
+        pages.write(noise(50, 50), photometric="rgb")
+        pages.write(noise(20, 40), photometric="rgb")
+    view = TrainingView(16, 8, flip=False, resize=resize)
+    found = prepared(tmp_path, view, pixel_format=PixelFormat(page=1), reducing_gap=2.0)[0]
+    width = 32 if resize == "short_side" else 16
+    assert np.array_equal(found, resized(noise(20, 40), width, 16).transpose(2, 0, 1))
+
+
 # ---------------------------------------------------------------------------------------------- before training
 
 
@@ -153,11 +175,11 @@ def test_the_type_is_that_of_the_first_picture_that_can_be_read(tmp_path: Path) 
     (tmp_path / "0.png").write_bytes(b"nothing")
     save(tmp_path / "1.png", np.zeros((8, 8), np.uint16))
     save(tmp_path / "2.png", noise(8, 8))
-    assert stored_type(prepared(tmp_path, pixel_format=PixelFormat(1))) == "uint16"
+    assert stored_type(prepared(tmp_path, pixel_format=PixelFormat(1)), "trainA") == "uint16"
     for path in tmp_path.iterdir():
         path.write_bytes(b"nothing")
-    with pytest.raises(DataError, match=re.escape("none of the first 100 pictures can be read. The first: ")):
-        stored_type(prepared(tmp_path))
+    with pytest.raises(DataError, match=re.escape("none of the first 3 pictures of trainA can be used. The first: ")):
+        stored_type(prepared(tmp_path), "trainA")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 import logging
 import os
+import zlib
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -113,6 +114,26 @@ def test_a_picture_of_another_type_is_right_but_not_kept(root: Path) -> None:
     expected = epochs(data_of(root))
     assert all(epochs(data)[domain].equal(expected[domain]) for domain in "AB")
     assert filled(data) == [4, 3]
+
+
+def test_what_a_smaller_crop_or_a_higher_limit_let_pass_is_not_used(root: Path) -> None:
+    """Samples do not depend on what an earlier run put into the cache."""
+    Image.fromarray(np.zeros((40, 4, 3), np.uint8)).save(root / "trainA" / "2.png")  # 4 pixels wide
+    limits: dict[str, Any] = {"on_error": "skip", "load_size": None}
+    epochs(data_of(root, **limits, crop_size=4, cache="disk"))
+    for more in ({"crop_size": 6}, {"crop_size": 4, "max_pixels": 150}):
+        expected = epochs(data_of(root, **limits, **more))
+        assert epochs(data_of(root, **limits, **more, cache="disk"))["A"].equal(expected["A"]), more
+
+
+def test_a_header_that_lies_reserves_nothing(root: Path) -> None:
+    """A PNG of a few bytes that says that it is 30,000 × 30,000."""
+    png = bytearray((root / "trainA" / "1.png").read_bytes())
+    png[16:24] = (30_000).to_bytes(4, "big") * 2
+    png[29:33] = zlib.crc32(png[12:29]).to_bytes(4, "big")
+    (root / "trainA" / "1.png").write_bytes(png)
+    data = data_of(root, on_error="skip", load_size=None, cache="ram")
+    assert sum(plan.size for plan in data._plans.values()) < 10_000
 
 
 @pytest.mark.parametrize("resize", ["stretch", "short_side"])

@@ -247,6 +247,32 @@ def test_refuses_bad_folders_and_sizes_before_training(root: Path, tmp_path: Pat
         UnpairedData(root, load_size=32, crop_size=64).setup("fit")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"crop_size": 0}, "crop_size is 0; it is a number of pixels, 1 or more"),
+        ({"load_size": 0}, "load_size is 0; it is a number of pixels"),
+        ({"size_multiple": 0}, "size_multiple is 0"),
+        ({"header_checks": -1}, r"data\.header_checks is -1; it is 0 or more"),
+        ({"reducing_gap": 0.5}, r"data\.reducing_gap is 0\.5; it is 1 or more"),
+        ({"max_pixels": 0}, r"data\.max_pixels is 0; it is 1 or more"),
+        ({"max_images": 0}, "0 is no number of pictures to train with"),
+    ],
+)
+def test_numbers_that_mean_nothing_are_refused(root: Path, arguments: dict[str, float], words: str) -> None:
+    with pytest.raises(DataError, match=words):
+        UnpairedData(root, **arguments).setup()  # type: ignore[arg-type]
+
+
+def test_the_start_tells_the_values_that_are_read_not_those_that_are_written(root: Path) -> None:
+    data = data_of(root, domains={"A": Domain(dtype="uint16"), "B": Domain()})
+    assert data.describe()[1:3] == [
+        "domain A  3 channels of RGB ×7; uint8 0 to 255 become -1 to 1",
+        "domain B  3 channels of RGB ×4; uint8 0 to 255 become -1 to 1",
+    ]
+    assert data.pixel_formats["A"].dtype == "uint16"
+
+
 def test_the_source_fills_the_root_before_training(tmp_path: Path) -> None:
     draw = partial(toy.draw, train=2, test=1, size=8)
     data = data_of(tmp_path / "toy", source=draw)

@@ -10,9 +10,10 @@ from cyclegan.data.domain import Domain
 from cyclegan.data.errors import DataError
 from cyclegan.data.loader import PositionLoader
 from cyclegan.data.sampler import Order, PositionSampler
+from cyclegan.data.sources.files import Files
 from cyclegan.data.unpaired import UnpairedData
 from cyclegan.data.unpaired_pictures import ForgivingPictures, UnpairedPictures
-from cyclegan.images import ImageError
+from cyclegan.images import DiskError, ImageError
 
 fork_warning = pytest.mark.filterwarnings("ignore:This process.*is multi-threaded:DeprecationWarning")
 LEVELS = [20 * i for i in range(10)]
@@ -114,10 +115,40 @@ def test_samples_are_shown_of_pictures_that_can_be_read(root: Path) -> None:
     data.setup()
     shown = [round(float(image.mean()) * 127.5 + 127.5) for image in data.sample_batch(5)["A"]]
     assert shown == [LEVELS[i] for i in (0, 1, 2, 5, 6)]
+    assert len(data.sample_batch(10)["A"]) == 7, "all that can be read; the last of the folder cannot"
+    for path in (root / "testA").iterdir():
+        path.write_bytes(b"nothing")
+    with pytest.raises(ImageError, match=r"testA/0\.png"):
+        data.sample_batch(5)
+    (root / "testA" / "0.png").write_bytes((root / "trainA" / "0.png").read_bytes())
     data = UnpairedData(root, 8, 8, header_checks=0, domains=domains)
     data.setup()
-    with pytest.raises(ImageError, match=r"testA/3\.png"):
+    with pytest.raises(ImageError, match=r"testA/1\.png"):
         data.sample_batch(5)
+
+
+def test_the_files_of_a_batch_are_those_that_were_seen(root: Path) -> None:
+    """They are named where a loss is not finite."""
+    data = data_of(root)
+    seen = []
+    for batch in data.train_dataloader():
+        levels = [round(float(image.mean()) * 127.5 + 127.5) for image in batch["A"]]
+        names = [Path(path).stem for path in data.last_batch_files()["A"]]
+        assert names == [str(LEVELS.index(level)) for level in levels]
+        seen += names
+    assert len(seen) == 10
+
+
+def test_what_the_disk_is_to_blame_for_is_not_skipped(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be gone at the next attempt: then a run that is resumed would see other pictures."""
+    data = data_of(root)
+
+    def fail(*_: object) -> bytes:
+        raise DiskError("0.png: cannot be read (Input/output error)")
+
+    monkeypatch.setattr(Files, "open", fail)
+    with pytest.raises(DiskError, match="Input/output error"):
+        next(iter(data.train_dataloader()))
 
 
 def test_augmentation_is_that_of_the_position_whatever_stands_in(root: Path) -> None:

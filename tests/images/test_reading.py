@@ -19,6 +19,7 @@ from cyclegan.images import (
     decode,
     files,
     header,
+    header_in,
     header_of,
     read,
     require_suitable,
@@ -107,15 +108,13 @@ class Counting(BytesIO):
 
 
 def test_a_header_needs_a_small_part_of_the_file(tmp_path: Path) -> None:
-    from cyclegan.images.reading import _header
-
     large = np.random.default_rng(0).integers(0, 256, (600, 600, 3), np.uint8)
     for name in ("a.jpg", "a.png", "a.tif", "a.npy"):
         write(large, tmp_path / name)
         data = (tmp_path / name).read_bytes()
         assert len(data) > 400_000
         file = Counting(data)
-        head = _header(file, name)
+        head = header_in(file, name)
         assert (head.width, head.height, head.channels, head.dtype, head.mode) == (600, 600, 3, "uint8", "RGB")
         assert file.count < 40_000, name
 
@@ -245,3 +244,23 @@ def test_says_what_to_do_about_a_file_that_cannot_be_read(
         monkeypatch.setattr(files, "FileIO", Failing)
     with pytest.raises(ImageError, match=rf"a\.png: cannot be read \({os.strerror(number)}\): {remedy}"):
         files.content(tmp_path / "a.png")
+
+
+def test_a_header_is_that_of_the_page_that_will_be_read(tmp_path: Path) -> None:
+    with tifffile.TiffWriter(tmp_path / "pages.tif") as pages:
+        pages.write(NOISE[:10, :20], photometric="rgb")
+        pages.write(NOISE[:30, :40, 0], photometric="minisblack")
+    assert header(tmp_path / "pages.tif") == Header("TIFF", "RGB", 20, 10, 3, "uint8", 2)
+    assert header(tmp_path / "pages.tif", PixelFormat(page=1)) == Header("TIFF", "L", 40, 30, 1, "uint8", 2)
+    third = PixelFormat(page=2)
+    with pytest.raises(ImageError, match="page"):
+        require_suitable(header(tmp_path / "pages.tif", third), third, "pages.tif")
+
+
+@pytest.mark.parametrize("channels", [5, 12, 20])
+def test_the_channels_asked_for_tell_an_array_s_header_which_axis_they_are(tmp_path: Path, channels: int) -> None:
+    shape = (channels, 64, 12) if channels != 12 else (5, 64, 12)
+    np.save(tmp_path / "a.npy", np.zeros(shape, np.uint8))
+    wanted = PixelFormat(channels)
+    found = header(tmp_path / "a.npy", wanted)
+    assert (found.height, found.width, found.channels) == read(tmp_path / "a.npy", wanted).shape

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cyclegan.data.sources.pictures import in_chunks
-from cyclegan.images import Header, content, header
+from cyclegan.images import Header, PixelFormat, content, header
 
 _NAMES_AT_ONCE = 4096
 
@@ -90,13 +90,13 @@ class Files(Sequence[str]):
         """
         return content(self[index])
 
-    def header(self, index: int) -> Header:
-        """What a file says about its picture.
+    def header(self, index: int, pixel_format: PixelFormat) -> Header:
+        """What a file says about its picture, read as it will be.
 
         Raises:
             ImageError: it cannot be read, or is no picture.
         """
-        return header(self[index])
+        return header(self[index], pixel_format)
 
     def stamps(self) -> Iterator[bytes]:
         """Of each file: its name, size and time of change; of one that is not there, its name."""

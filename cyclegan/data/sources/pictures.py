@@ -8,7 +8,7 @@ from typing import Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from cyclegan.images import Header
+from cyclegan.images import Header, PixelFormat
 
 _CHUNK = 4096
 
@@ -38,8 +38,8 @@ class Pictures(Protocol):
             ImageError: it cannot be read.
         """
 
-    def header(self, index: int) -> Header:
-        """What a picture's file says about it.
+    def header(self, index: int, pixel_format: PixelFormat) -> Header:
+        """What a picture's file says about it, read as it will be.
 
         Raises:
             ImageError: it cannot be read, or is no picture.

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
+from io import BufferedReader
 from pathlib import Path
 from typing import Self
 
@@ -15,9 +16,10 @@ from numpy.typing import ArrayLike, NDArray
 from tqdm import tqdm
 
 from cyclegan.data.errors import DataError
+from cyclegan.data.sources.part import Part
 from cyclegan.data.sources.shard_files import shard_files
 from cyclegan.data.sources.tar_index import Stamp, TarIndex, keep, recall, stamp, walk
-from cyclegan.images import IMAGE_SUFFIXES, Header, ImageError, header_of
+from cyclegan.images import IMAGE_SUFFIXES, DiskError, Header, ImageError, PixelFormat, header_in
 
 log = logging.getLogger(__name__)
 
@@ -102,18 +104,24 @@ class Shards:
             file = _open(path, self._stamps[shard])
             data = os.pread(file.descriptor, size, int(self._offsets[place]))
         except OSError as error:
-            raise ImageError(f"{self[index]}: the shard cannot be read ({error.strerror})") from error
+            raise DiskError(f"{self[index]}: the shard cannot be read ({error.strerror})") from error
         if len(data) < size:
             raise ImageError(f"{self[index]}: {len(data)} of {size} bytes are there; copy the shard once more")
         return data
 
-    def header(self, index: int) -> Header:
-        """What a picture's file says about it.
+    def header(self, index: int, pixel_format: PixelFormat) -> Header:
+        """What a picture's file says about it, read as it will be; as little of it as possible.
 
         Raises:
             ImageError: it cannot be read, or is no picture.
         """
-        return header_of(self.open(index), self[index])
+        shard, place = self._find(index)
+        try:
+            file = _open(self.paths[shard], self._stamps[shard])
+            part = Part(file.descriptor, int(self._offsets[place]), int(self._sizes[place]))
+            return header_in(BufferedReader(part), self[index], pixel_format)
+        except OSError as error:
+            raise DiskError(f"{self[index]}: the shard cannot be read ({error.strerror})") from error
 
     def stamps(self) -> Iterator[bytes]:
         """Of each shard, its path, size and time of change; and which of their pictures these are."""

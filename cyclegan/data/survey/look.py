@@ -4,8 +4,7 @@ from contextlib import suppress
 from hashlib import blake2b
 from typing import NamedTuple
 
-from cyclegan.images import ImageError, PixelFormat, Pixels, decode, header_of
-from cyclegan.images.files import content
+from cyclegan.images import CONVERSIONS, MAX_PIXELS, ImageError, PixelFormat, Pixels, content, decode, header_of
 
 BROKEN = "broken"
 UNSUITABLE = "unsuitable"
@@ -26,20 +25,23 @@ class Look(NamedTuple):
     why: str = ""
 
 
-def look(path: str, pixel_format: PixelFormat) -> Look:
+def look(path: str, pixel_format: PixelFormat, max_pixels: int = MAX_PIXELS) -> Look:
     """Decodes a picture completely, as training does."""
     size = 0
     try:
         data = content(path)
         size = len(data)
-        header = header_of(data, path)
+        # Which axis of an array is that of the channels is guessed, so that any array is described.
+        header = header_of(data, path, pixel_format if pixel_format.page else None)
     except ImageError as error:
         return Look(size, trouble=BROKEN, why=str(error))
     known = Look(size, header.format, header.mode, header.dtype, header.width, header.height, header.pages)
     try:
-        return known._replace(pixels=digest(decode(data, path, pixel_format)))
+        return known._replace(pixels=digest(decode(data, path, pixel_format, max_pixels=max_pixels)))
     except ImageError as error:
-        return known._replace(why=str(error), trouble=UNSUITABLE if _is_whole(data, path, header.channels) else BROKEN)
+        # What is too large may be a bomb, and is not decoded to find that out.
+        unsuitable = header.width * header.height > max_pixels or _is_whole(data, path, header.channels)
+        return known._replace(why=str(error), trouble=UNSUITABLE if unsuitable else BROKEN)
 
 
 def digest(pixels: Pixels) -> bytes:
@@ -49,7 +51,7 @@ def digest(pixels: Pixels) -> bytes:
 
 def _is_whole(data: bytes, path: str, channels: int) -> bool:
     """Whether a picture can be decoded at all, whatever it then is."""
-    anything = PixelFormat(channels, range=(0.0, 1.0), convert=("alpha", "grey", "cmyk", "lab"))
+    anything = PixelFormat(channels, range=(0.0, 1.0), convert=CONVERSIONS)
     with suppress(ImageError):
         decode(data, path, anything)
         return True

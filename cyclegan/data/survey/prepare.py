@@ -15,7 +15,7 @@ from cyclegan.data.sizes import target_size
 from cyclegan.data.survey.crew import Crew
 from cyclegan.data.survey.folders import folders_of
 from cyclegan.data.survey.manifest import Entry, Manifest
-from cyclegan.images import RGB, ImageError, PixelFormat, Pixels, read, suffix_for, write
+from cyclegan.images import MAX_PIXELS, RGB, ImageError, PixelFormat, Pixels, read, suffix_for, write
 
 SAMPLES = 32
 """Pictures that are prepared first, to see whether there is room for all."""
@@ -35,6 +35,7 @@ class Recipe:
         quality: of .jpg.
         pixel_format: what the pictures are decoded to.
         pairs: every picture is two side by side, each of which is resized.
+        max_pixels: width × height of the largest picture that is decoded; decides nothing about the others.
     """
 
     load_size: int | None = 286
@@ -43,6 +44,7 @@ class Recipe:
     quality: int = 95
     pixel_format: PixelFormat = RGB
     pairs: bool = False
+    max_pixels: int = MAX_PIXELS
 
     def settings(self) -> dict[str, int | str | list[str] | None]:
         """All that decides what comes out."""
@@ -162,10 +164,13 @@ def shrink(job: Job, recipe: Recipe) -> Done:
 
     torch.set_num_threads(1)  # the processes share the processors
     try:
-        pixels = read(job.path, replace(recipe.pixel_format, range=ANY_RANGE))
+        pixels = read(job.path, replace(recipe.pixel_format, range=ANY_RANGE), max_pixels=recipe.max_pixels)
     except ImageError as error:
         return Done(job, error=str(error))
-    parts = [half_of(pixels, half) for half in (("left", "right") if recipe.pairs else (None,))]
+    try:
+        parts = [half_of(pixels, half) for half in (("left", "right") if recipe.pairs else (None,))]
+    except DataError as error:
+        return Done(job, error=f"{job.path}: {error}")
     height, width = parts[0].shape[:2]
     size = target_size(width, height, recipe.load_size, recipe.resize)
     pixels = _grey_as_one(np.concatenate([resized(part, *size) for part in parts], axis=1))

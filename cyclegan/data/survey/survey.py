@@ -13,7 +13,7 @@ import numpy as np
 from cyclegan.data.survey.crew import Crew
 from cyclegan.data.survey.folders import Folder, folders_of
 from cyclegan.data.survey.look import BROKEN, Look, look
-from cyclegan.images import RGB, PixelFormat
+from cyclegan.images import MAX_PIXELS, RGB, PixelFormat
 
 DIGEST_BYTES = 16
 
@@ -88,6 +88,7 @@ def survey(
     pixel_format: PixelFormat = RGB,
     workers: int = 1,
     progress: Callable[[Iterator[Look], int], Iterator[Look]] = lambda looks, total: looks,
+    max_pixels: int = MAX_PIXELS,
 ) -> Survey:
     """Looks at every picture of a data set.
 
@@ -96,6 +97,7 @@ def survey(
         pixel_format: what they are decoded to.
         workers: processes that decode.
         progress: is given the results as they come, and how many it will be; hands them on.
+        max_pixels: width × height of the largest picture that is decoded.
 
     Raises:
         DataError: `root` is no folder.
@@ -105,7 +107,7 @@ def survey(
     paths = (path for one in found for path in one.folder.pictures)
     total = sum(len(one.folder.pictures) for one in found)
     with Crew(workers) as crew:
-        looks = progress(crew.map(partial(look, pixel_format=pixel_format), paths, _died), total)
+        looks = progress(crew.map(partial(look, pixel_format=pixel_format, max_pixels=max_pixels), paths, _died), total)
         for owner, seen in zip(owners, looks, strict=True):
             owner.add(seen)
     return Survey(Path(root), found, _same([one.digests for one in found]))

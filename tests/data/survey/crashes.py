@@ -8,10 +8,10 @@ from cyclegan.data.survey.prepare import Done, Job, Recipe
 from cyclegan.images import PixelFormat
 
 
-def look_or_die(path: str, pixel_format: PixelFormat) -> Look:
+def look_or_die(path: str, pixel_format: PixelFormat, max_pixels: int) -> Look:
     if path.endswith("cut.png"):
         os.kill(os.getpid(), signal.SIGSEGV)
-    return look(path, pixel_format)
+    return look(path, pixel_format, max_pixels)
 
 
 def refuse_or_die(job: Job, recipe: Recipe) -> Done:
