@@ -60,7 +60,7 @@ def require_continuable(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[
         line = f"{key}: {_shown(before)} → {_shown(after)}"
         if _lies_in(key, INEXACT):
             inexact.append(f"{line} (no longer bit for bit the same run)")
-        elif not _lies_in(key, FREE) and not (key == "data.source" and None in (before, after)):
+        elif not _lies_in(key, FREE) and not _passes(key, before, after, (old.get("data") or {}).get("on_error")):
             refused.append(line)
     if refused:
         listed = "".join(f"\n  {line}" for line in refused)
@@ -69,6 +69,18 @@ def require_continuable(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[
             "Give the old values, or begin a new run with these weights: name=... init_from=CHECKPOINT"
         )
     return inexact
+
+
+def _passes(key: str, before: Any, after: Any, on_error: str | None) -> bool:
+    """Whether this change is one of the values that only some changes of make another run."""
+    if key == "data.source":
+        return None in (before, after)
+    if on_error == "raise":  # then all pictures could be read so far, and what is allowed besides changes none of them
+        if key == "data.max_pixels":
+            return True
+        if fnmatchcase(key, "data.domains.*.convert"):
+            return set(before) <= set(after)
+    return False
 
 
 def _binding(config: Mapping[str, Any]) -> dict[str, Any]:

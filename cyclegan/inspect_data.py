@@ -26,7 +26,7 @@ from cyclegan.data.survey.survey import survey
 from cyclegan.images import PixelFormat
 
 PROGRAM = "cyclegan-data"
-CROP_SIZE = 256
+CROP_SIZE, LOAD_SIZE = 256, 286
 SHOWN = 10
 PROBLEMS = 1
 USAGE = 2
@@ -202,7 +202,8 @@ def training_command(args: argparse.Namespace) -> str:
     if args.resize != "stretch":
         words.append(f"data.resize={args.resize}")
     if args.load_size is not None and args.load_size < CROP_SIZE:
-        words.append(f"data.crop_size={args.load_size}")
+        # As much smaller as in the paper, and a multiple of what the networks take.
+        words.append(f"data.crop_size={max(4, args.load_size * CROP_SIZE // LOAD_SIZE // 4 * 4)}")
     if args.channels != 3:
         words += [f"data.domains.{domain}.channels={args.channels}" for domain in "AB"]
     return shlex.join(words)

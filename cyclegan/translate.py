@@ -204,7 +204,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if failed:
         for reason in failed.values():
             print(reason, file=sys.stderr)
-        sys.exit(f"{PROGRAM}: {len(failed)} of the pictures could not be read (above); all others are translated")
+        sys.exit(f"{PROGRAM}: {len(failed)} of the pictures could not be read (above); the others are translated")
 
 
 def run(args: argparse.Namespace) -> dict[Path, str]:

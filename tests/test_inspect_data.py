@@ -182,7 +182,7 @@ def test_prepare_says_how_to_train(root: Path, alone: None, tmp_path: Path, caps
     assert lines[0].startswith("4 pictures: 0.0 MB below ")
     assert lines[-1] == (
         f"train on it: cyclegan-train experiment=folders 'data.root={out}' data.load_size=10 data.resize=width "
-        "data.crop_size=10"
+        "data.crop_size=8"
     )
     main(["prepare", str(root), str(out), "--load-size", "10", "--resize", "width"])
     assert capsys.readouterr().out.startswith("4 pictures, of which 4 were there: ")

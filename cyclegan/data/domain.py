@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from cyclegan.data.errors import DataError
 from cyclegan.images import PixelFormat
+from cyclegan.images.pixel_format import FULL_RANGE
 
 HALVES = ("left", "right")
 
@@ -43,14 +44,30 @@ class Domain:
     half: str | None = None
 
     def __post_init__(self) -> None:
+        if isinstance(self.convert, str):
+            raise DataError(f"convert is {self.convert!r}; give a list, as in [{self.convert}]")
         if self.range is not None and len(self.range) != 2:
             raise DataError(f"range is {list(self.range)}; give the lowest and the highest value, as in [0, 4095]")
         try:
             self.pixel_format  # noqa: B018 - checks the values
         except ValueError as error:
             raise DataError(str(error)) from None
+        if self.dtype is not None:
+            self._require_dtype_holds_range(self.dtype)
         if self.half not in (None, *HALVES):
             raise DataError(f"half is {self.half!r}; it is left or right, or null for pictures that stand alone")
+
+    def _require_dtype_holds_range(self, dtype: str) -> None:
+        if dtype not in FULL_RANGE:
+            if self.range is None:
+                raise DataError(f"dtype is {dtype}, which has no full range: say which values to write, range=[0, 1]")
+        elif self.range is not None:
+            low, high = FULL_RANGE[dtype]
+            if self.range[0] < low or self.range[1] > high:
+                raise DataError(
+                    f"range is {list(self.range)}, and {dtype} holds {low:g} to {high:g}, where translations would be "
+                    "cut off: leave dtype out, which takes that of the training pictures, or set float32"
+                )
 
     @property
     def pixel_format(self) -> PixelFormat:

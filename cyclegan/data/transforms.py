@@ -137,6 +137,11 @@ class TrainingView:
         found = f"the picture is {width}×{height}" + (
             f", resized {wide}×{high}" if (wide, high) != (width, height) else ""
         )
+        if self.crop_size is None:
+            remedy = f"data.load_size={least} or more, which enlarges it"
+            raise DataError(
+                f"{found}, less than the {least}×{least} that networks take (data.size_multiple): set {remedy}"
+            )
         if self.resize == "width" and self.load_size is not None:
             remedy = "data.resize=short_side, which keeps both sides large enough"
         else:

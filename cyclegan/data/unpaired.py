@@ -119,7 +119,8 @@ class UnpairedData(pl.LightningDataModule):
             if value not in words:
                 raise DataError(f"data.{name} is {value!r}; there are {', '.join(words)}")
         for name, number, least in (
-            ("header_checks", header_checks, 0), ("max_pixels", max_pixels, 1), ("reducing_gap", reducing_gap, 1)
+            ("batch_size", batch_size, 1), ("num_workers", num_workers, 0), ("header_checks", header_checks, 0),
+            ("max_pixels", max_pixels, 1), ("reducing_gap", reducing_gap, 1)
         ):  # fmt: skip
             if number is not None and number < least:
                 raise DataError(f"data.{name} is {number}; it is {least} or more")

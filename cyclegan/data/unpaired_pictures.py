@@ -75,7 +75,6 @@ class ForgivingPictures(UnpairedPictures):
                 except ImageError as error:
                     self._reasons[domain, candidate] = str(error)
             self._skipped.append(Skipped(pictures[candidate], self._reasons[domain, candidate]))
-        raise DataError(
-            f"{min(len(pictures), PATIENCE)} pictures of domain {domain} in a row cannot be read, so none stands in "
-            f"for {pictures[index]}: is the disk there? The last: {self._reasons[domain, candidate]}"
-        )
+        tried = min(len(pictures), PATIENCE)
+        which = f"none of the {tried}" if tried == len(pictures) else f"none of {tried}, one after the other, of the"
+        raise DataError(f"{which} pictures of domain {domain} can be used. The first: {self._reasons[domain, index]}")

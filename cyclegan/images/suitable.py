@@ -51,5 +51,6 @@ def require_room(width: int, height: int, wanted: Wanted) -> None:
     if width * height > wanted.max_pixels:
         raise ImageError(
             f"{wanted.name}: says that it is {width}×{height} pixels large, more than the {wanted.max_pixels} that "
-            "are decoded; it may be made to fill the memory. If it is to be trusted, raise max_pixels"
+            "are decoded; it may be made to fill the memory. If it is to be trusted, raise "
+            "data.max_pixels, or --max-pixels of a command"
         )

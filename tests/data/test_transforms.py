@@ -199,7 +199,10 @@ def test_a_crop_that_cannot_fit_is_refused_before_training() -> None:
         ),
         (TrainingView(6, 4, True, "width"), "5×3, resized 6×4"),
         (TrainingView(5, 4, True, "width"), "5×3, too small for a crop of 4×4: set data.resize=short_side"),
-        (TrainingView(None, None, True), "5×3, too small for a crop of 4×4"),
+        (
+            TrainingView(None, None, True),
+            "5×3, less than the 4×4 that networks take (data.size_multiple): set data.load_si",
+        ),
     ],
 )
 def test_a_picture_too_small_for_the_crop_is_refused_with_the_remedy(view: TrainingView, words: str) -> None:

@@ -255,6 +255,8 @@ def test_refuses_bad_folders_and_sizes_before_training(root: Path, tmp_path: Pat
         ({"size_multiple": 0}, "size_multiple is 0"),
         ({"header_checks": -1}, r"data\.header_checks is -1; it is 0 or more"),
         ({"reducing_gap": 0.5}, r"data\.reducing_gap is 0\.5; it is 1 or more"),
+        ({"batch_size": 0}, r"data\.batch_size is 0; it is 1 or more"),
+        ({"num_workers": -1}, r"data\.num_workers is -1; it is 0 or more"),
         ({"max_pixels": 0}, r"data\.max_pixels is 0; it is 1 or more"),
         ({"max_images": 0}, "0 is no number of pictures to train with"),
     ],

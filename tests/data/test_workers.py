@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
@@ -198,6 +199,10 @@ def killed() -> tuple[PositionLoader, Iterator[Batch], int]:
     next(iterator)
     victim = workers()[0]
     assert victim.pid is not None
+    for _ in range(5):  # each has read two batches ahead, or is about to read the next
+        time.sleep(0.1)
+        while any(batches._notes.file(number) for number in range(2)):
+            time.sleep(0.01)
     os.kill(victim.pid, signal.SIGKILL)
     os.waitid(os.P_PID, victim.pid, os.WEXITED | os.WNOWAIT)
     # Here the main process may be in the middle of a step: an error now, from a signal handler, would strike it there.

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from cyclegan.data.errors import DataError
 from cyclegan.data.sources.files import Files
+from cyclegan.data.sources.shard_files import are_shards
 from cyclegan.data.sources.walk import walk
 
 _SPLITS = ("train", "val", "test")
@@ -48,11 +49,15 @@ def folders_of(root: str | Path) -> list[Folder]:
     """The split folders of a data set, train first; if it has none, the whole of it as one folder.
 
     Raises:
-        DataError: `root` is no folder, or a folder cannot be read.
+        DataError: `root` is no folder or holds shards, or a folder cannot be read.
     """
     root = Path(root).expanduser().absolute()  # so that even "." has a name
     if not root.is_dir():
         raise DataError(f"{root} {'is a file' if root.exists() else 'does not exist'}; pass a data set's folder")
+    if are_shards(root):
+        raise DataError(
+            f"{root} holds shards (tar files), which cannot be looked at here: unpack them, or some of them"
+        )
     found = [(match, path) for path in root.iterdir() if (match := _NAME.fullmatch(path.name)) and path.is_dir()]
     found.sort(key=lambda entry: (_SPLITS.index(entry[0][1]), entry[0][2]))
     if not found:
