@@ -67,6 +67,11 @@ def add_format(parser: argparse.ArgumentParser) -> None:
         help=f"conversions allowed although they lose something, of {','.join(CONVERSIONS)} (default: none)",
     )
     parser.add_argument("--page", type=not_negative, default=0, metavar="N", help="of files with several, from 0")
+    add_max_pixels(parser)
+
+
+def add_max_pixels(parser: argparse.ArgumentParser) -> None:
+    """What is taken for a decompression bomb."""
     parser.add_argument(
         "--max-pixels",
         type=positive,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from cyclegan.arguments import conversions, positive, quality
+from cyclegan.arguments import add_max_pixels, conversions, positive, quality
 from cyclegan.images import (
     CONVERSIONS,
     MAX_PIXELS,
@@ -177,13 +177,7 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="WORDS",
         help=f"conversions allowed, besides those of training, although they lose something: {','.join(CONVERSIONS)}",
     )
-    parser.add_argument(
-        "--max-pixels",
-        type=positive,
-        default=MAX_PIXELS,
-        metavar="N",
-        help="width times height of the largest picture that is read (default: %(default)s)",
-    )
+    add_max_pixels(parser)
     parser.add_argument(
         "--trust",
         action="append",

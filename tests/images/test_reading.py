@@ -147,7 +147,7 @@ HEAD = Header("TIFF", "RGB", 100, 100, 3, "uint8", 2)
 @pytest.mark.parametrize(
     ("head", "pixel_format", "words"),
     [
-        (HEAD._replace(width=10**6), PixelFormat(), r"x: .*1000000×100 pixels.*raise max_pixels"),
+        (HEAD._replace(width=10**6), PixelFormat(), r"x: .*1000000×100 pixels.*raise data.max_pixels"),
         (HEAD, PixelFormat(page=2), r"has 2 pages.*no page 2"),
         (HEAD._replace(mode="5×uint8", channels=5), PixelFormat(), r"has 5 channels.*channels=5"),
         (HEAD._replace(mode="4×uint8", channels=4), PixelFormat(), r"has 4 channels"),
