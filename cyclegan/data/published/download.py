@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from cyclegan.data.published.alone import alone
 from cyclegan.data.published.catalog import BASE_URL, CATALOG, Dataset
 from cyclegan.data.published.fetch import DownloadError, MissingError, Patience, Say, fetch, forget
 from cyclegan.data.published.unpack import ArchiveError, DamagedArchiveError, as_text, count_pictures, unpack
@@ -23,7 +24,7 @@ def download(
         The data set's folder.
 
     Raises:
-        DownloadError: the folder holds something else, or the archive could not be fetched.
+        DownloadError: the folder holds something else, another process is at it, or the archive could not be fetched.
         ArchiveError: what was fetched is no such data set.
         OSError: it could not be written.
     """
@@ -31,12 +32,19 @@ def download(
     if holds(target, dataset):
         say(f"{target} is already there, with {as_text(dataset.counts)} pictures")
         return target
+    root.mkdir(parents=True, exist_ok=True)
+    with alone(dataset.name, root):
+        if not holds(target, dataset):  # another process may have been at it
+            _download(dataset, root, base_url, patience or Patience(), say)
+    return target
+
+
+def _download(dataset: Dataset, root: Path, base_url: str, patience: Patience, say: Say) -> None:
+    target = root / dataset.name
     url = f"{base_url.rstrip('/')}/{dataset.archive}"
     say(f"fetching {dataset.name} ({dataset.archive_bytes / 1e6:,.0f} MB) from {url} to {target}")
     say(dataset.licence)
-    root.mkdir(parents=True, exist_ok=True)
     partial = partial_file(dataset, root)
-    patience = patience or Patience()
     try:
         fetch(url, partial, patience, say=say)
         try:
@@ -54,7 +62,6 @@ def download(
         raise
     forget(partial)
     say(f"{target}: {as_text(dataset.counts)} pictures in {' '.join(dataset.counts)}")
-    return target
 
 
 def partial_file(dataset: Dataset, root: Path) -> Path:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from cyclegan.data.published.alone import alone
 from cyclegan.data.published.download import download
 from cyclegan.data.published.fetch import DownloadError, MissingError, Patience
 from cyclegan.data.published.unpack import ArchiveError, DamagedArchiveError
@@ -108,3 +109,29 @@ def test_what_a_broken_line_left_is_used_by_the_next_call(server: ArchiveServer,
     get(server, tmp_path)
     assert server.requests[-1]["Range"] == f"bytes={len(server.content) // 2}-"
     assert [path.name for path in tmp_path.iterdir()] == ["tiny"]
+
+
+def test_a_second_download_of_the_same_set_is_kept_out(server: ArchiveServer, tmp_path: Path) -> None:
+    with alone("tiny", tmp_path):
+        with pytest.raises(DownloadError, match=rf"another process is fetching tiny to {tmp_path}: wait for it, or"):
+            get(server, tmp_path)
+        with alone("other", tmp_path):
+            pass
+        assert server.requests == []
+    get(server, tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["tiny"], "and no lock stays"
+
+
+def test_a_lock_of_a_process_that_was_killed_holds_nobody_up(server: ArchiveServer, tmp_path: Path) -> None:
+    (tmp_path / ".tiny.lock").write_text("")
+    get(server, tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["tiny"]
+
+
+def test_what_a_killed_download_had_half_unpacked_is_cleared_away(server: ArchiveServer, tmp_path: Path) -> None:
+    for name in (".tiny-0123abcd", ".tiny-original", ".tiny-0123abcde", ".other-0123abcd"):
+        (tmp_path / name / "trainA").mkdir(parents=True)
+        (tmp_path / name / "trainA" / "0.jpg").write_bytes(b"half")
+    get(server, tmp_path)
+    found = sorted(path.name for path in tmp_path.iterdir())
+    assert found == [".other-0123abcd", ".tiny-0123abcde", ".tiny-original", "tiny"], "and nothing of anybody else's"
