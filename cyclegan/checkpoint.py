@@ -136,18 +136,26 @@ def load_translator(path: str | os.PathLike[str], trust: Iterable[str] = ()) -> 
     for name, weights in checkpoint.get("ema", {}).items():
         translator.generators()[name].load_state_dict(weights)
     translator.pixel_formats = {
-        domain: _pixel_format(checkpoint.get("pictures", {}).get(domain, {}), channels)
+        domain: _pixel_format(checkpoint.get("pictures", {}).get(domain, {}), channels, path)
         for domain, channels in translator.channels.items()
     }
     return translator.eval()
 
 
-def _pixel_format(entry: dict[str, Any], channels: int) -> PixelFormat:
+def _pixel_format(entry: dict[str, Any], channels: int, path: str | os.PathLike[str]) -> PixelFormat:
     """Of an entry of a checkpoint; without one, as before there were entries: 8 bits, whatever is lost on the way."""
     if not entry:
         return PixelFormat(channels, "uint8", convert=CONVERSIONS)
-    values, convert = entry["range"], entry["convert"]
-    return PixelFormat(**entry | {"range": None if values is None else tuple(values), "convert": tuple(convert)})
+    try:
+        values, convert = entry["range"], tuple(entry["convert"])
+        found = PixelFormat(**entry | {"range": None if values is None else tuple(values), "convert": convert})
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path}: what it says of its pictures cannot be used ({error}): {entry}") from error
+    if found.channels != channels:
+        raise CheckpointError(
+            f"{path} contradicts itself: pictures of {found.channels} channels, networks of {channels}"
+        )
+    return found
 
 
 def require_trusted(config: Any, path: str | os.PathLike[str], trust: tuple[str, ...] = ()) -> None:

@@ -12,7 +12,7 @@ from cyclegan.images import ImageError, require_suitable
 
 SHOWN = 5
 PATIENCE = 100
-"""How many pictures in a row may be unreadable before it is the disk, and not the pictures, that is to blame."""
+"""How many pictures in a row are tried before a domain is given up: a million would take hours."""
 
 
 def look_at(prepared: Prepared, count: int, name: str) -> Counter[str]:

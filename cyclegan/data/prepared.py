@@ -79,12 +79,18 @@ class Prepared:
         """The same picture as it was decoded: pixels (H, W, C), not resized.
 
         Raises:
-            ImageError: it cannot be read.
+            ImageError: it cannot be read, or is too small to be shown.
         """
         path = self.pictures[index]
         with reading(path):
             pixels = decode(self.pictures.open(index), path, self.pixel_format, max_pixels=self.max_pixels)
-        return half_of(pixels, self.half)
+        try:
+            pixels = half_of(pixels, self.half)
+            if self.view.crop_size is None:  # otherwise it is enlarged to the crop
+                self.view.require_room(pixels.shape[1], pixels.shape[0])
+        except DataError as error:
+            raise ImageError(f"{path}: {error}") from None
+        return pixels
 
     def _make(self, index: int) -> Planes:
         path = self.pictures[index]

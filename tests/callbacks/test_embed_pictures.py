@@ -8,6 +8,7 @@ from PIL import Image
 
 import cyclegan
 from cyclegan.callbacks.embed_pictures import EmbedPictures
+from cyclegan.checkpoint import CheckpointError
 from cyclegan.data.domain import Domain
 from cyclegan.data.unpaired import UnpairedData
 from cyclegan.images import PixelFormat, header, read
@@ -115,3 +116,20 @@ def test_a_checkpoint_from_before_is_of_8_bits(checkpoint: Path) -> None:
     torch.save(content, checkpoint)
     formats = cyclegan.load(checkpoint).pixel_formats
     assert formats["A"] == PixelFormat(1, "uint8", convert=("alpha", "grey", "cmyk", "lab"))
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        ({"channels": 1}, r"run\.ckpt: what it says of its pictures cannot be used \('range'\)"),
+        ({"channels": 1, "dtype": "text", "range": None, "page": 0, "convert": []}, "cannot be used .*dtype=text"),
+        ({"channels": 1, "range": None, "convert": [], "run": "code"}, "cannot be used .*'run'"),
+        ({"channels": 7, "range": None, "convert": []}, "contradicts itself: pictures of 7 channels, networks of 1"),
+    ],
+)
+def test_a_checkpoint_whose_entry_means_nothing_is_refused(checkpoint: Path, entry: object, words: str) -> None:
+    content = torch.load(checkpoint, weights_only=True)
+    content["pictures"]["A"] = entry
+    torch.save(content, checkpoint)
+    with pytest.raises(CheckpointError, match=words):
+        cyclegan.load(checkpoint)

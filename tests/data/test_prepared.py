@@ -125,8 +125,16 @@ def test_a_picture_that_cannot_be_halved_is_named(tmp_path: Path) -> None:
     words = r"line\.png: the picture is 1 pixel wide, which cannot be two side by side"
     with pytest.raises(ImageError, match=words):
         pictures[0]
+    with pytest.raises(ImageError, match=words):
+        pictures.whole(0)
     with pytest.raises(DataError, match=words):
         look_at(pictures, 1, "trainA")
+
+
+def test_a_whole_picture_smaller_than_networks_take_is_named_and_not_shown_as_nothing(tmp_path: Path) -> None:
+    save(tmp_path / "tiny.png", noise(3, 9))
+    with pytest.raises(ImageError, match=r"tiny\.png: the picture is 9×3, less than the 4×4 that networks take"):
+        prepared(tmp_path, TrainingView(None, None, flip=True)).whole(0)
 
 
 @pytest.mark.parametrize("resize", ["stretch", "short_side"])

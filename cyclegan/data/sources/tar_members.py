@@ -1,4 +1,7 @@
-"""The members of a plain tar file, by a walk over its headers."""
+"""The members of a plain tar file, by a walk over its headers.
+
+Not by the standard tarfile, which takes a damaged header for the end: the pictures behind it are lost without a word.
+"""
 
 import os
 from collections.abc import Iterator
