@@ -84,7 +84,7 @@ def run(root: Path, output: Path, seed: int, epochs: int | None, overrides: Sequ
 
 def measure(root: Path, translated: Path, direction: tuple[str, str]) -> Distance:
     """Compares every translated file with the test picture of the same name in the target domain."""
-    from cyclegan.known_answer import psnr
+    from cyclegan.metrics.known_answer import psnr
 
     source, target = direction
     names = sorted(path.name for path in translated.iterdir())

@@ -13,7 +13,7 @@ from cyclegan.configuration import conf_dir
 from cyclegan.data.sources.index import find
 from cyclegan.images import read
 from cyclegan.images.tensors import to_tensor
-from cyclegan.known_answer import psnr
+from cyclegan.metrics.known_answer import psnr
 from cyclegan.run_folder import RunError
 from cyclegan.train import train
 from tests.tiny_run import (

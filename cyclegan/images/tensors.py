@@ -54,6 +54,11 @@ def to_view(images: Tensor) -> Pixels:
     return to_uint8(images.detach()[channels]).permute(1, 2, 0).contiguous().cpu().numpy()
 
 
+def to_rgb8(images: Tensor) -> Tensor:
+    """Images (N, C, H, W) in [-1, 1] as uint8 (N, 3, H, W), rounded, with channels as in `to_view`."""
+    return to_uint8(_colours(images))
+
+
 def grid(columns: Sequence[Tensor], padding: int = 2) -> Tensor:
     """One image out of many: a column for each tensor, its images one below the other, on white.
 

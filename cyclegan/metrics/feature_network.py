@@ -1,0 +1,193 @@
+"""What turns pictures into features, of which distances are then taken."""
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from importlib import metadata
+from typing import Any, Self
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class WeightsError(OSError):
+    """Weights that are needed are not to be had; the text says where they belong and how to do without."""
+
+
+class FeatureNetwork(ABC):
+    """A network that describes pictures by vectors, and says how.
+
+    Making one is cheap: nothing is read or fetched before `load`. It is no `nn.Module`, so that a callback or a model
+    that holds one takes no weights of it into checkpoints.
+    """
+
+    def __init__(self) -> None:
+        self._device = torch.device("cpu")
+        self._network: nn.Module | None = None
+        self._digest: str | None = None
+
+    @property
+    @abstractmethod
+    def protocol(self) -> dict[str, Any]:
+        """What stands beside figures: network, library with version, size, filter, antialias, input_range."""
+
+    @abstractmethod
+    def build(self) -> nn.Module:
+        """Makes the network with its weights, on the CPU: pictures uint8 (N, 3, H, W) in, features (N, D) out.
+
+        Raises:
+            WeightsError: the weights cannot be had.
+        """
+
+    def load(self) -> nn.Module:
+        """Builds the network, if that has not been done. It leaves global random numbers as they were.
+
+        Returns:
+            the network, in eval mode and without gradients.
+
+        Raises:
+            WeightsError: the weights cannot be had.
+        """
+        if self._network is None:
+            with torch.random.fork_rng(devices=[]):  # networks draw weights before they are given others
+                network = self.build()
+            self._network = network.requires_grad_(False).eval().to(self._device)
+        return self._network
+
+    def to(self, device: torch.device | str) -> Self:
+        """Moves the network, now or when it is loaded."""
+        self._device = torch.device(device)
+        if self._network is not None:
+            self._network.to(self._device)
+        return self
+
+    def features(self, pictures: Tensor) -> Tensor:
+        """Describes pictures; loads the network first if need be.
+
+        Args:
+            pictures: uint8 (N, 3, H, W) in 0..255, on any device.
+
+        Returns:
+            float32 (N, D) on the network's device, computed without mixed precision.
+
+        Raises:
+            WeightsError: the weights cannot be had.
+            ValueError: the pictures are of another kind, or the network gave something else than finite (N, D).
+        """
+        if pictures.dtype != torch.uint8 or pictures.ndim != 4 or pictures.shape[1] != 3:
+            raise ValueError(
+                f"features are taken of uint8 pictures (N, 3, H, W); these are {pictures.dtype} "
+                f"{tuple(pictures.shape)}: see to_rgb8 of cyclegan.images.tensors"
+            )
+        network = self.load()
+        with torch.no_grad(), torch.autocast(self._device.type, enabled=False):
+            found = network(pictures.to(self._device))
+        if not isinstance(found, Tensor) or found.ndim != 2 or len(found) != len(pictures):
+            raise ValueError(
+                f"{self.protocol['network']} should give a vector for each of {len(pictures)} pictures, "
+                f"a tensor ({len(pictures)}, D); it gave {_described(found)}. Wrap it in a module that returns one"
+            )
+        if not found.isfinite().all():
+            raise ValueError(f"{self.protocol['network']} gave features that are not finite: its weights are broken")
+        return found.float()
+
+    def digest(self) -> str:
+        """The sha256 of the weights and of what `protocol` says: features with one digest are the same features.
+
+        Taken once: the weights are not meant to change.
+
+        Raises:
+            WeightsError: the weights cannot be had.
+        """
+        if self._digest is None:
+            digest = hashlib.sha256(json.dumps(self.protocol, sort_keys=True, default=str).encode())
+            network = self.load()
+            for name, values in sorted([*network.named_parameters(), *network.named_buffers()]):
+                digest.update(f"{name} {values.dtype} {tuple(values.shape)}".encode())
+                digest.update(values.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+            self._digest = digest.hexdigest()
+        return self._digest
+
+
+class AnyNetwork(FeatureNetwork):
+    """Features of any `nn.Module`, from YAML.
+
+    The module gets float32 pictures (N, 3, size, size), RGB in [-1, 1], and returns (N, D), or maps (N, D, h, w) that
+    are averaged over their places. Other input ranges are the module's own affair. Its code is not part of `digest`.
+
+    Args:
+        network: with its weights; it is put into eval mode.
+        size: height and width to resize to, by bilinear interpolation; None: as the pictures are.
+        antialias: whether resizing smooths before it shrinks.
+    """
+
+    def __init__(self, network: nn.Module, size: int | None, antialias: bool = True) -> None:
+        super().__init__()
+        self._inner = network
+        self._size = size
+        self._antialias = antialias
+
+    @property
+    def protocol(self) -> dict[str, Any]:
+        """The module's class and package; how pictures reach it."""
+        kind = type(self._inner)
+        return {
+            "network": f"{kind.__module__}.{kind.__qualname__}",
+            "library": versioned(kind.__module__.partition(".")[0]),
+            "size": self._size,
+            "filter": None if self._size is None else "bilinear",
+            "antialias": None if self._size is None else self._antialias,
+            "input_range": [-1, 1],
+        }
+
+    def build(self) -> nn.Module:
+        """Puts resizing before the module, and averaging behind it."""
+        return _Resized(self._inner, self._size, self._antialias)
+
+
+class _Resized(nn.Module):
+    def __init__(self, network: nn.Module, size: int | None, antialias: bool) -> None:
+        super().__init__()
+        self.network = network
+        self.size = size
+        self.antialias = antialias
+
+    def forward(self, pictures: Tensor) -> Any:
+        found = self.network(signed(pictures, self.size, self.antialias))
+        return found.mean((2, 3)) if isinstance(found, Tensor) and found.ndim == 4 else found
+
+
+def signed(pictures: Tensor, size: int | None, antialias: bool) -> Tensor:
+    """Pictures uint8 (N, 3, H, W) as float32 in [-1, 1], bilinearly resized to size × size if one is given."""
+    images = pictures.float()
+    if size is not None and images.shape[-2:] != (size, size):
+        images = F.interpolate(images, (size, size), mode="bilinear", align_corners=False, antialias=antialias)
+    return images / 127.5 - 1
+
+
+def versioned(library: str) -> str:
+    """The name of a library with its version; the bare name of one that is not installed as a package."""
+    try:
+        return f"{library} {metadata.version(library)}"
+    except metadata.PackageNotFoundError:
+        return library
+
+
+def check_sets(x: Tensor, y: Tensor) -> None:
+    """Refuses two sets of features that have no distance.
+
+    Raises:
+        ValueError: they are no (N, D) and (M, D), or N or M is below 2.
+    """
+    if x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[1]:
+        raise ValueError(
+            f"sets of features must be (N, D) and (M, D); these are {tuple(x.shape)} and {tuple(y.shape)}. "
+            "Both have to come from one feature network"
+        )
+    if min(len(x), len(y)) < 2:
+        raise ValueError(f"a distance needs 2 pictures or more on either side; here are {len(x)} and {len(y)}")
+
+
+def _described(found: object) -> str:
+    return f"a tensor {tuple(found.shape)}" if isinstance(found, Tensor) else f"a {type(found).__name__}"

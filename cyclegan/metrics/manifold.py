@@ -1,0 +1,53 @@
+"""How much of one set of features lies where another set is: precision and recall."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from cyclegan.metrics.feature_network import check_sets
+
+_ROWS = 1000  # of the distances in memory at once
+
+
+def precision_recall(real: Tensor, fake: Tensor, k: int = 3) -> tuple[float, float]:
+    """Improved precision and recall (Kynkäänniemi et al. 2019).
+
+    A set covers what is no farther from one of its points than this point's k-th nearest neighbour in the set.
+
+    Args:
+        real: (N, D), features of pictures of the target domain.
+        fake: (M, D), features of translations.
+        k: neighbours that reach.
+
+    Returns:
+        precision: the share of `fake` that `real` covers: how many translations could be real.
+        recall: the share of `real` that `fake` covers: how much of the domain is reached.
+        Both NaN where a set has no more than k pictures, and so no k-th neighbour.
+
+    Raises:
+        ValueError: the sets are too small, or their features differ in number; k is below 1.
+    """
+    check_sets(real, fake)
+    if k < 1:
+        raise ValueError(f"k is {k}; it must be 1 or more")
+    if min(len(real), len(fake)) <= k:
+        return math.nan, math.nan
+    centre = real.double().mean(0)  # near the origin, products lose the fewest digits
+    real, fake = real.double() - centre, fake.double() - centre
+    return _share_covered(fake, real, k), _share_covered(real, fake, k)
+
+
+def _share_covered(points: Tensor, by: Tensor, k: int) -> float:
+    # A point is its own nearest neighbour: hence k + 1.
+    reach = torch.cat([_squared_distances(rows, by).kthvalue(k + 1, dim=1).values for rows in by.split(_ROWS)])
+    covered = [(_squared_distances(rows, by) <= reach).any(1) for rows in points.split(_ROWS)]
+    return torch.cat(covered).double().mean().item()
+
+
+def _squared_distances(x: Tensor, y: Tensor) -> Tensor:
+    """(N, M) of x (N, D) and y (M, D), by a product of matrices: ten times faster than pair by pair."""
+    lengths = x.square().sum(1)[:, None] + y.square().sum(1)
+    squares = lengths - 2 * (x @ y.T)
+    # What is left of equal points is rounding: as 0, copies of one picture stay copies.
+    return squares.where(squares > 1e-12 * lengths, 0.0)

@@ -1,0 +1,129 @@
+"""LPIPS: how far two pictures are from each other to the eye."""
+
+import os
+import re
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import torch
+from torch import Tensor, nn
+
+from cyclegan.metrics.feature_network import versioned
+from cyclegan.metrics.pretrained import Pretrained
+
+_SIDES = {"alex": 31, "vgg": 16, "squeeze": 17}
+"""What the pooling of each backbone needs."""
+
+
+class Lpips:
+    """Learned perceptual distance (Zhang et al. 2018, version 0.1), torchmetrics' own, of pictures as they are.
+
+    Making one is cheap: nothing is read or fetched before `load`. Its linear layers come with torchmetrics.
+
+    Args:
+        weights: a file of torchvision's weights of the backbone; None: torch hub's cache, filled by a download.
+        net: the backbone.
+
+    Raises:
+        ValueError: there is no such backbone.
+    """
+
+    def __init__(
+        self, weights: str | os.PathLike[str] | None = None, net: Literal["alex", "vgg", "squeeze"] = "alex"
+    ) -> None:
+        if net not in _SIDES:
+            raise ValueError(f"net is {net!r}; LPIPS has {', '.join(_SIDES)}")
+        self._weights = weights
+        self._net = net
+        self._device = torch.device("cpu")
+        self._network: nn.Module | None = None
+
+    @property
+    def protocol(self) -> dict[str, Any]:
+        """What stands beside the figure."""
+        return {
+            "network": f"LPIPS 0.1 ({self._net})",
+            "library": versioned("torchmetrics"),
+            "weights": f"{versioned('torchvision')}'s" if self._weights is None else Path(self._weights).name,
+            "size": None,
+            "filter": None,
+            "antialias": None,
+            "input_range": [-1, 1],
+        }
+
+    def load(self) -> nn.Module:
+        """Builds the network, if that has not been done. It leaves global random numbers as they were.
+
+        Returns:
+            the network, in eval mode and without gradients.
+
+        Raises:
+            WeightsError: the weights cannot be had.
+        """
+        if self._network is None:
+            with torch.random.fork_rng(devices=[]):  # networks draw weights before they are given others
+                self._network = self._build().to(self._device)
+        return self._network
+
+    def to(self, device: torch.device | str) -> Self:
+        """Moves the network, now or when it is loaded."""
+        self._device = torch.device(device)
+        if self._network is not None:
+            self._network.to(self._device)
+        return self
+
+    def distances(self, a: Tensor, b: Tensor) -> Tensor:
+        """The distance of each picture of `a` from that of `b`; loads the network first if need be.
+
+        Args:
+            a: uint8 (N, 3, H, W) in 0..255, on any device.
+            b: uint8 (N, 3, H, W).
+
+        Returns:
+            float32 (N,) on the network's device: 0 for equal pictures. NaN where a side is too short for the
+            backbone, 31 pixels for AlexNet: such pictures have no LPIPS.
+
+        Raises:
+            WeightsError: the weights cannot be had.
+            ValueError: the pictures are of another kind, or the shapes differ.
+        """
+        if a.dtype != torch.uint8 or b.dtype != torch.uint8 or a.shape != b.shape or a.ndim != 4 or a.shape[1] != 3:
+            raise ValueError(
+                f"LPIPS compares uint8 pictures (N, 3, H, W) of one shape; these are {a.dtype} {tuple(a.shape)} and "
+                f"{b.dtype} {tuple(b.shape)}"
+            )
+        network = self.load()
+        if min(a.shape[-2:]) < _SIDES[self._net]:
+            return torch.full(a.shape[:1], torch.nan, device=self._device)
+        with torch.no_grad(), torch.autocast(self._device.type, enabled=False):
+            found: Tensor = network(*(pictures.to(self._device).float() / 127.5 - 1 for pictures in (a, b)))
+        return found.flatten()
+
+    def _build(self) -> nn.Module:
+        import torchvision
+
+        # torchmetrics' public metric can only download, and unpickles what it finds. The network under it takes
+        # weights that were read safely; the tests hold the two equal.
+        from torchmetrics.functional.image.lpips import _LPIPS
+
+        models = torchvision.models
+        title, published = {
+            "alex": ("AlexNet", models.AlexNet_Weights.DEFAULT),
+            "vgg": ("VGG16", models.VGG16_Weights.DEFAULT),
+            "squeeze": ("SqueezeNet 1.1", models.SqueezeNet1_1_Weights.DEFAULT),
+        }[self._net]
+        file = Pretrained(
+            f"torchvision's {title}",
+            published.url,
+            "callbacks.validation.perceptual.weights=PATH, or --perceptual-weights PATH",
+            "perceptual=none, or --perceptual none, does without LPIPS",
+        )
+        state = file.read(self._weights)
+        network = _LPIPS(net=self._net, pnet_rand=True)
+        # Its slices number the layers as torchvision's `features` do: slice2.3.weight is features.3.weight.
+        names = {key: re.sub(r"^slice(s\.)?\d+", "features", key) for key in network.net.state_dict()}
+        try:
+            network.net.load_state_dict({key: state[name] for key, name in names.items() if name in state})
+        except RuntimeError as error:
+            raise file.foreign(self._weights, error) from error
+        return network.requires_grad_(False).eval()

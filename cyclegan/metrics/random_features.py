@@ -1,0 +1,70 @@
+"""Features that need no weights: those of a small convolutional network that was never trained."""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cyclegan.metrics.feature_network import FeatureNetwork, signed, versioned
+
+_LAYERS = ((64, 7), (64, 5), (64, 3))
+"""Width and kernel of each; pictures are halved between them, so that they see about 7, 16 and 24 pixels."""
+
+
+class RandomFeatures(FeatureNetwork):
+    """Colours and textures, without weights: 384 means and standard deviations of the layers of a random network.
+
+    Its distances compare the checkpoints of one run with each other, and runs on the same pictures. They are no FID
+    and no KID, and do not know what is in a picture.
+
+    Args:
+        seed: of the weights, which are the same on every machine.
+        size: height and width to resize to.
+    """
+
+    def __init__(self, seed: int = 0, size: int = 64) -> None:
+        super().__init__()
+        smallest = 32  # below, the last kernel hardly moves
+        if size < smallest:
+            raise ValueError(f"size is {size}; it must be {smallest} or more")
+        self._seed = seed
+        self._size = size
+
+    @property
+    def protocol(self) -> dict[str, Any]:
+        """Says too what such distances can be compared with."""
+        return {
+            "network": f"random convolutions (seed {self._seed})",
+            "comparable": "checkpoints of one run with each other; no FID or KID",
+            "library": versioned("torch"),
+            "size": self._size,
+            "filter": "bilinear",
+            "antialias": True,
+            "input_range": [-1, 1],
+        }
+
+    def build(self) -> nn.Module:
+        """Draws the weights."""
+        return _RandomNetwork(self._seed, self._size)
+
+
+class _RandomNetwork(nn.Module):
+    def __init__(self, seed: int, size: int) -> None:
+        super().__init__()
+        self.size = size
+        rng = torch.Generator().manual_seed(seed)
+        self.weights = nn.ParameterList()
+        channels = 3
+        for width, kernel in _LAYERS:
+            weight = torch.randn(width, channels, kernel, kernel, generator=rng)
+            self.weights.append(weight * (2 / (channels * kernel**2)) ** 0.5)  # He et al. 2015: keeps the scale
+            channels = width
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        maps = signed(pictures, self.size, antialias=True)
+        found = []
+        for depth, weight in enumerate(self.weights):
+            maps = F.relu(F.conv2d(F.avg_pool2d(maps, 2) if depth else maps, weight))
+            found += [maps.mean((2, 3)), maps.flatten(2).std(2)]
+        return torch.cat(found, 1)

@@ -1,0 +1,187 @@
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+from PIL import Image
+from torch import Tensor, nn
+
+from cyclegan.metrics.feature_network import AnyNetwork, FeatureNetwork, signed, versioned
+
+
+def pictures(count: int = 2, side: int = 16, seed: int = 0) -> Tensor:
+    rng = torch.Generator().manual_seed(seed)
+    return torch.randint(0, 256, (count, 3, side, side), dtype=torch.uint8, generator=rng)
+
+
+class Means(nn.Module):
+    """The mean of each channel."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images.mean((2, 3))
+
+
+class Giving(nn.Module):
+    """Gives what it was given."""
+
+    def __init__(self, answer: Any) -> None:
+        super().__init__()
+        self.answer = answer
+
+    def forward(self, images: Tensor) -> Any:
+        return self.answer
+
+
+def test_the_module_sees_pictures_from_minus_one_to_one() -> None:
+    black_grey_white = torch.tensor([0, 51, 255], dtype=torch.uint8).view(3, 1, 1, 1).expand(3, 3, 8, 8)
+    expected = torch.tensor([-1.0, -0.6, 1.0])[:, None].expand(3, 3)
+    torch.testing.assert_close(AnyNetwork(Means(), size=None).features(black_grey_white), expected)
+
+
+def test_a_map_is_averaged_over_its_places() -> None:
+    network = nn.Conv2d(3, 5, 3)
+    images = pictures()
+    torch.testing.assert_close(
+        AnyNetwork(network, size=None).features(images), network(images / 127.5 - 1).mean((2, 3))
+    )
+
+
+@pytest.mark.parametrize(("side", "size"), [(40, 16), (16, 24)])
+def test_resizing_is_that_of_pillow(side: int, size: int) -> None:
+    picture = pictures(1, side)
+    planes = [
+        np.asarray(Image.fromarray(plane.float().numpy()).resize((size, size), Image.Resampling.BILINEAR))
+        for plane in picture[0]
+    ]
+    expected = torch.from_numpy(np.stack(planes)) / 127.5 - 1
+    torch.testing.assert_close(signed(picture, size, antialias=True)[0], expected, atol=1e-5, rtol=0)
+
+
+def test_resizing_without_antialias_takes_the_nearest_pixels() -> None:
+    rows = torch.tensor([0, 100, 200, 255, 0, 50, 0, 250], dtype=torch.uint8)
+    picture = rows.view(1, 1, 1, 8).expand(1, 3, 8, 8)
+    # To a quarter: between the second and the third of each four.
+    expected = torch.tensor([150.0, 25.0]) / 127.5 - 1
+    torch.testing.assert_close(signed(picture, 2, antialias=False), expected.expand(1, 3, 2, 2))
+
+
+def test_a_module_in_training_mode_is_put_into_eval_mode() -> None:
+    network = nn.Sequential(nn.BatchNorm2d(3), nn.Dropout(0.9)).train()
+    images = pictures()
+    expected = (images / 127.5 - 1).mean((2, 3)) / (1 + 1e-5) ** 0.5
+    features = AnyNetwork(network, size=None).features(images)
+    torch.testing.assert_close(features, expected)
+    assert not any(parameter.requires_grad for parameter in network.parameters())
+
+
+def test_mixed_precision_around_it_does_not_reach_it() -> None:
+    network = AnyNetwork(nn.Conv2d(3, 5, 3), size=None)
+    expected = network.features(pictures())
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(network.features(pictures()), expected)
+
+
+def test_doubles_become_floats() -> None:
+    assert AnyNetwork(Giving(torch.ones(2, 4).double()), size=None).features(pictures()).dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("answer", "found"),
+    [
+        ((torch.zeros(2, 4),), "a tuple"),
+        (torch.zeros(2), r"a tensor \(2,\)"),
+        (torch.zeros(2, 7, 4), r"a tensor \(2, 7, 4\)"),
+        (torch.zeros(3, 4), r"a tensor \(3, 4\)"),
+    ],
+)
+def test_what_is_no_vector_for_each_picture_is_refused(answer: Any, found: str) -> None:
+    with pytest.raises(ValueError, match=rf"Giving should give a vector .* \(2, D\); it gave {found}"):
+        AnyNetwork(Giving(answer), size=None).features(pictures(2))
+
+
+def test_features_that_are_not_finite_are_refused() -> None:
+    with pytest.raises(ValueError, match="Giving gave features that are not finite"):
+        AnyNetwork(Giving(torch.tensor([[1.0, torch.inf], [0.0, 0.0]])), size=None).features(pictures(2))
+
+
+@pytest.mark.parametrize(
+    "images", [torch.zeros(2, 3, 8, 8), torch.zeros(2, 1, 8, 8).byte(), torch.zeros(3, 8, 8).byte()]
+)
+def test_pictures_that_are_not_8_bit_rgb_are_refused(images: Tensor) -> None:
+    with pytest.raises(ValueError, match="features are taken of uint8 pictures"):
+        AnyNetwork(Means(), size=None).features(images)
+
+
+def test_the_protocol_says_what_is_done() -> None:
+    network = AnyNetwork(torchvision.ops.Conv2dNormActivation(3, 4), size=64, antialias=False)
+    assert network.protocol == {
+        "network": "torchvision.ops.misc.Conv2dNormActivation",
+        "library": f"torchvision {metadata.version('torchvision')}",
+        "size": 64,
+        "filter": "bilinear",
+        "antialias": False,
+        "input_range": [-1, 1],
+    }
+    as_they_are = AnyNetwork(Means(), size=None).protocol
+    assert (as_they_are["size"], as_they_are["filter"], as_they_are["antialias"]) == (None, None, None)
+    assert versioned("no_such_package") == "no_such_package"
+
+
+def buffered(value: float) -> nn.Module:
+    network = Means()
+    network.register_buffer("shift", torch.full((), value), persistent=False)
+    return network
+
+
+def test_the_digest_is_of_weights_and_settings() -> None:
+    torch.manual_seed(0)
+    network = nn.Conv2d(3, 5, 3).bfloat16()
+    digests = [AnyNetwork(network, size).digest() for size in (None, 64)]
+    digests.append(AnyNetwork(network, 64, antialias=False).digest())
+    with torch.no_grad():
+        network.weight[0, 0, 0, 0] += 1
+    digests.append(AnyNetwork(network, None).digest())
+    digests += [AnyNetwork(buffered(value), None).digest() for value in (1, 2)]
+    assert len(set(digests)) == len(digests)
+    assert {len(digest) for digest in digests} == {64}
+    assert AnyNetwork(network, None).digest() == AnyNetwork(network, None).to("cpu").digest() == digests[3]
+
+
+class Counting(FeatureNetwork):
+    """Counts how often it is built, and draws weights."""
+
+    built = 0
+
+    @property
+    def protocol(self) -> dict[str, Any]:
+        return {"network": "counting"}
+
+    def build(self) -> nn.Module:
+        self.built += 1
+        return nn.Linear(3, 2)
+
+
+def test_it_is_built_once_and_late_and_draws_no_global_random_numbers() -> None:
+    before = torch.get_rng_state()
+    network = Counting().to("cpu")
+    assert network.built == 0
+    assert network.load() is network.load()
+    network.digest()
+    assert network.built == 1
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_it_moves_to_where_it_was_sent_before_and_after_it_is_loaded() -> None:
+    network = AnyNetwork(nn.Conv2d(3, 5, 3), size=None).to("meta")
+    assert {parameter.device.type for parameter in network.load().parameters()} == {"meta"}
+    loaded = AnyNetwork(nn.Conv2d(3, 5, 3), size=None)
+    loaded.load()
+    assert {parameter.device.type for parameter in loaded.to("meta").load().parameters()} == {"meta"}
+
+
+def test_it_is_no_module_and_so_in_no_checkpoint() -> None:
+    holder = nn.Module()
+    holder.features = AnyNetwork(nn.Conv2d(3, 5, 3), size=None)  # type: ignore[assignment]
+    assert holder.state_dict() == {}

@@ -1,0 +1,158 @@
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+import pytest
+import torch
+import torchvision
+from torch import Tensor
+from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
+
+from cyclegan.metrics.feature_network import WeightsError
+from cyclegan.metrics.perceptual import Lpips
+
+FILES = {
+    "alex": ("alexnet", "alexnet-owt-7be5be79.pth"),
+    "squeeze": ("squeezenet1_1", "squeezenet1_1-b8a52dc0.pth"),
+    "vgg": ("vgg16", "vgg16-397923af.pth"),
+}
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A cache of torch hub, to be filled with random weights, and no network."""
+    home = tmp_path_factory.mktemp("torch")
+    folder = home / "hub" / "checkpoints"
+    folder.mkdir(parents=True)
+
+    def fail(*_: object, **__: object) -> None:
+        raise urllib.error.URLError("name not known")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TORCH_HOME", str(home))
+        patch.setattr(urllib.request, "urlopen", fail)
+        yield folder
+
+
+def random_weights(net: str, folder: Path) -> Path:
+    """As torchvision publishes them, but for the numbers."""
+    model, name = FILES[net]
+    if not (folder / name).exists():
+        torch.manual_seed(0)
+        torch.save(getattr(torchvision.models, model)(weights=None).state_dict(), folder / name)
+    return folder / name
+
+
+def pictures(seed: int, side: int = 64, count: int = 3) -> Tensor:
+    rng = torch.Generator().manual_seed(seed)
+    return torch.randint(0, 256, (count, 3, side, side), dtype=torch.uint8, generator=rng)
+
+
+def features_alone(path: Path) -> dict[str, Tensor]:
+    state: dict[str, Tensor] = torch.load(path, weights_only=True)
+    return {key: value for key, value in state.items() if key.startswith("features.")}
+
+
+@pytest.mark.parametrize("net", ["alex", "squeeze", pytest.param("vgg", marks=pytest.mark.slow)])
+def test_it_is_the_metric_of_torchmetrics(hub: Path, net: Literal["alex", "squeeze", "vgg"]) -> None:
+    random_weights(net, hub)
+    theirs = LearnedPerceptualImagePatchSimilarity(net_type=net, reduction="none")
+    a, b = pictures(0), pictures(1)
+    expected = theirs(a / 127.5 - 1, b / 127.5 - 1)
+    found = Lpips(net=net).distances(a, b)
+    assert found.shape == (3,)
+    assert found.unique().numel() == 3
+    torch.testing.assert_close(found, expected)
+
+
+def test_weights_of_a_named_file_are_used(hub: Path, tmp_path: Path) -> None:
+    path = tmp_path / "mine.pth"
+    state = features_alone(random_weights("squeeze", hub))
+    torch.save(state, path)
+    lpips = Lpips(weights=path, net="squeeze")
+    used = dict(lpips.load().named_parameters())
+    assert torch.equal(used["net.slices.1.3.squeeze.weight"], state["features.3.squeeze.weight"])
+    assert torch.equal(used["net.slices.6.12.expand3x3.bias"], state["features.12.expand3x3.bias"])
+    assert lpips.protocol["weights"] == "mine.pth"
+
+
+def test_equal_pictures_are_at_zero_and_one_picture_is_a_batch(hub: Path) -> None:
+    random_weights("squeeze", hub)
+    lpips = Lpips(net="squeeze").to("cpu")
+    one = pictures(0, count=1)
+    assert lpips.distances(one, one).tolist() == [0]
+    torch.testing.assert_close(
+        lpips.distances(one, pictures(1, count=1))[0], lpips.distances(pictures(0), pictures(1))[0], check_stride=False
+    )
+
+
+@pytest.mark.parametrize(("net", "smallest"), [("alex", 31), ("squeeze", 17)])
+def test_pictures_too_small_for_the_backbone_have_no_distance(
+    hub: Path, net: Literal["alex", "squeeze"], smallest: int
+) -> None:
+    random_weights(net, hub)
+    lpips = Lpips(net=net)
+    assert lpips.distances(pictures(0, smallest), pictures(1, smallest)).isfinite().all()
+    small = lpips.distances(pictures(0, smallest - 1), pictures(1, smallest - 1))
+    assert small.shape == (3,)
+    assert small.isnan().all()
+
+
+def test_loading_draws_no_global_random_numbers_and_happens_once(hub: Path) -> None:
+    random_weights("squeeze", hub)
+    before = torch.get_rng_state()
+    lpips = Lpips(net="squeeze")
+    network = lpips.load()
+    assert lpips.load() is network
+    assert not network.training
+    assert not any(parameter.requires_grad for parameter in network.parameters())
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_mixed_precision_around_it_does_not_reach_it(hub: Path) -> None:
+    random_weights("squeeze", hub)
+    lpips = Lpips(net="squeeze")
+    expected = lpips.distances(pictures(0), pictures(1))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(lpips.distances(pictures(0), pictures(1)), expected)
+
+
+def test_no_network_says_what_to_do(hub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    lpips = Lpips()  # reads and fetches nothing
+    with pytest.raises(WeightsError, match=r"torchvision's AlexNet are not at .*, and fetching them failed") as caught:
+        lpips.distances(pictures(0), pictures(1))
+    assert "put it at " + str(tmp_path / "hub" / "checkpoints" / FILES["alex"][1]) in str(caught.value)
+    assert "perceptual.weights=PATH, or --perceptual-weights PATH; perceptual=none" in str(caught.value)
+
+
+def test_weights_of_another_network_are_refused(hub: Path) -> None:
+    with pytest.raises(WeightsError, match=r"squeezenet1_1\S+ does not hold the weights of torchvision's AlexNet"):
+        Lpips(weights=random_weights("squeeze", hub)).load()
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        (torch.zeros(1, 3, 64, 64), torch.zeros(1, 3, 64, 64).byte()),
+        (torch.zeros(2, 3, 64, 64).byte(), torch.zeros(1, 3, 64, 64).byte()),
+        (torch.zeros(1, 1, 64, 64).byte(), torch.zeros(1, 1, 64, 64).byte()),
+    ],
+)
+def test_other_pictures_are_refused(a: Tensor, b: Tensor) -> None:
+    with pytest.raises(ValueError, match=r"LPIPS compares uint8 pictures \(N, 3, H, W\) of one shape"):
+        Lpips().distances(a, b)
+
+
+def test_an_unknown_backbone_is_refused() -> None:
+    with pytest.raises(ValueError, match="net is 'resnet'; LPIPS has alex, vgg, squeeze"):
+        Lpips(net="resnet")  # type: ignore[arg-type]
+
+
+def test_the_protocol_names_both_libraries() -> None:
+    protocol = Lpips().protocol
+    assert protocol["network"] == "LPIPS 0.1 (alex)"
+    assert protocol["library"].startswith("torchmetrics 1.")
+    assert protocol["weights"].startswith("torchvision 0.")
