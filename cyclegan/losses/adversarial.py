@@ -1,6 +1,6 @@
 """What scores are worth to the two players. Scores are logits of any shape; every loss is a float32 scalar or wider."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +19,15 @@ class Objective(Protocol):
         ...
 
 
+@runtime_checkable
+class Judging(Protocol):
+    """An objective that also knows what its scores say; one that does not is as good for training."""
+
+    def realness(self, scores: Tensor) -> Tensor | None:
+        """Scores as verdicts in [0, 1], 1: taken for real; None if they have no absolute scale."""
+        ...
+
+
 class LeastSquares:
     """LSGAN with real at 1 and fake at 0 (Mao et al. 2017, arXiv:1611.04076), the objective of CycleGAN.
 
@@ -33,6 +42,10 @@ class LeastSquares:
     def generator(self, fake_scores: Tensor) -> Tensor:
         """Mean (fake − 1)²."""
         return (widened(fake_scores) - 1).square().mean()
+
+    def realness(self, scores: Tensor) -> Tensor:
+        """The scores, clamped: their targets are 1 and 0."""
+        return widened(scores).clamp(0, 1)
 
 
 class Vanilla:
@@ -49,6 +62,10 @@ class Vanilla:
         """−mean log σ(fake)."""
         return -F.logsigmoid(widened(fake_scores)).mean()
 
+    def realness(self, scores: Tensor) -> Tensor:
+        """σ(scores), the probability of being real."""
+        return widened(scores).sigmoid()
+
 
 class Hinge:
     """Scores beyond the margins ±1 cost the discriminator nothing (Lim & Ye 2017, arXiv:1705.02894)."""
@@ -61,6 +78,10 @@ class Hinge:
         """−mean fake."""
         return -widened(fake_scores).mean()
 
+    def realness(self, scores: Tensor) -> Tensor:
+        """(scores + 1) / 2, clamped: beyond the margins ±1 nothing is gained."""
+        return ((widened(scores) + 1) / 2).clamp(0, 1)
+
 
 class Wasserstein:
     """The distance between mean scores (Arjovsky et al. 2017, arXiv:1701.07875); wants a `GradientPenalty`."""
@@ -72,6 +93,9 @@ class Wasserstein:
     def generator(self, fake_scores: Tensor) -> Tensor:
         """−mean fake."""
         return -widened(fake_scores).mean()
+
+    def realness(self, scores: Tensor) -> None:
+        """None: only differences of scores mean anything."""
 
 
 def widened(scores: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 
 from cyclegan.image_pool import ImagePool
-from cyclegan.losses.adversarial import LeastSquares, Objective
+from cyclegan.losses.adversarial import Judging, LeastSquares, Objective
 from cyclegan.losses.penalties import GradientPenalty
 from cyclegan.methods.translator import Batch, Translator
 from cyclegan.networks.init import normal
@@ -235,6 +235,18 @@ class CycleGAN(Translator):
     def generators(self) -> Mapping[str, nn.Module]:
         """Both generators."""
         return {"gen_ab": self.gen_ab, "gen_ba": self.gen_ba}
+
+    def realness(self, images: Tensor, domain: str) -> Tensor | None:
+        """The verdict of the domain's discriminator, mean over its map of scores; see `Translator.realness`.
+
+        None where the objective's scores have no absolute scale, or it is a user's that does not say.
+        """
+        self.require_domain(domain)
+        if not isinstance(self.adversarial, Judging):
+            return None
+        scores = (self.disc_a if domain == self.a else self.disc_b)(images)
+        verdicts = self.adversarial.realness(scores)
+        return None if verdicts is None else verdicts.flatten(1).mean(1)
 
     def pools(self) -> Mapping[str, ImagePool]:
         """Each domain's pool."""

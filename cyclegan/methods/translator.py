@@ -57,6 +57,22 @@ class Translator(pl.LightningModule, ABC):
     def generators(self) -> Mapping[str, nn.Module]:
         """The networks that translate, by the name of their attribute: what an EMA averages and an export keeps."""
 
+    def realness(self, images: Tensor, domain: str) -> Tensor | None:
+        """How far the method takes images for real ones of a domain; by default it has no judge.
+
+        Args:
+            images: (N, C, H, W) in [-1, 1], of `minimum_crop` pixels at least.
+            domain: its name.
+
+        Returns:
+            (N,) in [0, 1], 1: real; None if nothing in the method judges on an absolute scale.
+
+        Raises:
+            ValueError: the method has no such domain.
+        """
+        self.require_domain(domain)
+        return None
+
     def pools(self) -> Mapping[str, ImagePool]:
         """The histories of generated images, by name, which checkpoints keep for every device; none by default."""
         return {}
@@ -66,3 +82,8 @@ class Translator(pl.LightningModule, ABC):
         if (source, target) not in self.directions:
             learnt = ", ".join(f"{s}2{t}" for s, t in self.directions)
             raise ValueError(f"this translator does not turn {source} into {target}; it learns {learnt}")
+
+    def require_domain(self, domain: str) -> None:
+        """Refuses a domain that the method does not have, naming those that it has."""
+        if domain not in self.domains:
+            raise ValueError(f"this translator has no domain {domain}; it has {', '.join(self.domains)}")

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from cyclegan.losses.adversarial import Hinge, LeastSquares, Objective, Vanilla, Wasserstein
+from cyclegan.losses.adversarial import Hinge, Judging, LeastSquares, Objective, Vanilla, Wasserstein
 
 OBJECTIVES: list[Objective] = [LeastSquares(), Vanilla(), Hinge(), Wasserstein()]
 every_objective = pytest.mark.parametrize("objective", OBJECTIVES, ids=lambda o: type(o).__name__)
@@ -94,3 +94,27 @@ def test_extreme_scores_stay_finite(objective: Objective) -> None:
     (gradient,) = torch.autograd.grad(loss, far)
     assert loss.isfinite()
     assert gradient.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("objective", "expected"),
+    [
+        (LeastSquares(), [0, 0, 0.25, 1, 1]),
+        (Vanilla(), [sigmoid(-3), sigmoid(0), sigmoid(0.25), sigmoid(1), sigmoid(2)]),
+        (Hinge(), [0, 0.5, 0.625, 1, 1]),
+    ],
+    ids=["LeastSquares", "Vanilla", "Hinge"],
+)
+def test_verdicts_lie_between_fake_and_real(objective: Judging, expected: list[float]) -> None:
+    scores = torch.tensor([[-3.0, 0.0, 0.25, 1.0, 2.0]])
+    verdicts = objective.realness(scores)
+    assert verdicts is not None
+    torch.testing.assert_close(verdicts, torch.tensor([expected], dtype=torch.float32))
+    half = objective.realness(scores.bfloat16())
+    assert half is not None
+    assert half.dtype == torch.float32, "a mean in bfloat16 keeps two digits"
+
+
+def test_a_critic_without_scale_gives_no_verdict() -> None:
+    judge: Judging = Wasserstein()
+    assert judge.realness(torch.tensor([100.0])) is None

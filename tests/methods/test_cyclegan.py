@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from cyclegan.losses.adversarial import Wasserstein
 from cyclegan.losses.penalties import GradientPenalty
 from cyclegan.methods.cyclegan import CycleGAN, LossWeights, together
+from cyclegan.methods.translator import Batch, Translator
 from cyclegan.networks.encoder_decoder import EncoderDecoder
 from cyclegan.optim import Constant, Linear
 from tests.small import fit, generator, random_batches, small_cyclegan
@@ -255,3 +256,68 @@ def test_discriminators_see_fakes_from_the_pool() -> None:
     for _ in range(20):
         model.discriminator_losses(model.cycle(second["A"], second["B"]))
     assert any(torch.allclose(fake, stored) for fake in shown), "the fake of the first batch comes back"
+
+
+class ByPosition(nn.Module):
+    """A discriminator whose scores follow from the pixels: a map of 2 × 2, one score a quarter."""
+
+    minimum_size = 1
+
+    def __init__(self, offset: float) -> None:
+        super().__init__()
+        self.offset = offset
+
+    def forward(self, images: Tensor) -> Tensor:
+        return F.adaptive_avg_pool2d(images[:, :1], 2) + self.offset
+
+
+def test_realness_is_the_mean_verdict_of_the_domains_own_discriminator() -> None:
+    model = small_cyclegan()
+    model.disc_a, model.disc_b = ByPosition(0.0), ByPosition(0.5)
+    images = torch.zeros(2, 3, 16, 16)
+    images[1, :, :8, :8] = 0.8
+    # Each place is clamped before the mean: 0.8 + 0.5 counts as 1.
+    for domain, expected in (("A", [0, 0.8 / 4]), ("B", [0.5, (3 * 0.5 + 1) / 4])):
+        verdicts = model.realness(images, domain)
+        assert verdicts is not None
+        torch.testing.assert_close(verdicts, torch.tensor(expected, dtype=torch.float32))
+    with pytest.raises(ValueError, match="no domain C; it has A, B"):
+        model.realness(images, "C")
+
+
+class OfAUser:
+    """An objective from elsewhere, which has all that training needs."""
+
+    def discriminator(self, real_scores: Tensor, fake_scores: Tensor) -> Tensor:
+        return fake_scores.mean() - real_scores.mean()
+
+    def generator(self, fake_scores: Tensor) -> Tensor:
+        return -fake_scores.mean()
+
+
+@pytest.mark.parametrize("objective", [OfAUser(), Wasserstein()], ids=["of a user", "Wasserstein"])
+def test_without_a_scale_there_is_no_verdict_and_training_goes_on(objective: Any) -> None:
+    model = small_cyclegan(adversarial=objective, schedule=Constant())
+    assert model.realness(random_batches(1)[0]["A"], "A") is None
+    assert fit(model, random_batches(2)).global_step == 2
+
+
+class Untaught(Translator):
+    """A method without discriminators."""
+
+    domains = ("A", "B")
+
+    def translate(self, images: Tensor, source: str, target: str) -> Tensor:
+        return images
+
+    def visuals(self, batch: Batch) -> dict[str, Tensor]:
+        return batch
+
+    def generators(self) -> dict[str, nn.Module]:
+        return {}
+
+
+def test_a_method_has_no_judge_unless_it_says_so() -> None:
+    assert Untaught().realness(torch.zeros(1, 3, 16, 16), "A") is None
+    with pytest.raises(ValueError, match="no domain C; it has A, B"):
+        Untaught().realness(torch.zeros(1, 3, 16, 16), "C")
