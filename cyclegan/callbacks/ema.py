@@ -99,7 +99,7 @@ class Ema(pl.Callback):
 @contextmanager
 def averaged(trainer: pl.Trainer, translator: Translator) -> Iterator[None]:
     """Gives the translator its averaged weights for a while, if the trainer keeps an average."""
-    found = [callback for callback in trainer.callbacks if isinstance(callback, Ema)]  # type: ignore[attr-defined]
+    found = averages(trainer)
     for ema in found:
         ema.exchange(translator)
     try:
@@ -107,6 +107,11 @@ def averaged(trainer: pl.Trainer, translator: Translator) -> Iterator[None]:
     finally:
         for ema in found:
             ema.exchange(translator)
+
+
+def averages(trainer: pl.Trainer) -> list[Ema]:
+    """What keeps an average in this run: nothing, or one."""
+    return [callback for callback in trainer.callbacks if isinstance(callback, Ema)]  # type: ignore[attr-defined]
 
 
 @torch.no_grad()

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
+from cyclegan.data.held_out import HeldOut
 from cyclegan.data.prepared import Prepared
 
 
@@ -12,7 +13,7 @@ def describe(
     splits: Mapping[str, Mapping[str, Prepared]],
     modes: Mapping[str, Counter[str]],
     types: Mapping[str, str],
-    known_answers: int,
+    held_out: HeldOut | None,
 ) -> list[str]:
     """Lines for people.
 
@@ -21,7 +22,7 @@ def describe(
         splits: the pictures of each split, by domain.
         modes: what headers showed of them: {"trainA": {"RGB": 1067}}.
         types: of the pixels of each domain, as stored.
-        known_answers: how many names the test pictures of two domains share.
+        held_out: the pictures to measure with, if there are any.
     """
     counts = ", ".join(f"{split}{domain} {len(p)}" for split, each in splits.items() for domain, p in each.items())
     lines = [f"images    {counts}" + (f" from {root}" if root else "")]
@@ -35,6 +36,9 @@ def describe(
     others = sum((p.pictures.passed_over for each in splits.values() for p in each.values()), Counter[str]())
     if others:
         lines.append(f"others    passed over: {', '.join(f'{kind} ×{count}' for kind, count in others.most_common(8))}")
-    if known_answers:
-        lines.append(f"answers   known of {known_answers} test scenes, whose pictures bear one name in both domains")
+    if held_out and held_out.answers:
+        known = len(next(iter(held_out.answers.values())))
+        lines.append(
+            f"answers   known of {known} {held_out.split} scenes, whose pictures bear one name in both domains"
+        )
     return lines

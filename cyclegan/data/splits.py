@@ -47,6 +47,37 @@ def find_splits(
     return splits
 
 
+def find_split(
+    root: Path | None,
+    split: str,
+    domains: Mapping[str, Domain],
+    val_share: float = 0.0,
+    max_images: int | None = None,
+) -> dict[str, Divisible]:
+    """One split's pictures, as `find_splits` finds them; the other splits need not be there.
+
+    Args:
+        root: see `find_splits`, as all that follow.
+        split: "train", "val" or "test".
+        domains: by name.
+        val_share: if it is not 0, pictures for training and validation come from one folder, which has to be there.
+        max_images: of each domain's training pictures.
+
+    Returns:
+        the pictures of those domains that have some.
+
+    Raises:
+        DataError: a source that was named has no pictures, or there is no folder of training pictures where needed.
+    """
+    if val_share and split != "test":
+        return find_splits(root, domains, val_share, max_images)[split]
+    found = {name: _find(root, split, name, domain) for name, domain in domains.items()}
+    there = {name: pictures for name, pictures in found.items() if pictures is not None}
+    if split != "train" or max_images is None:
+        return there
+    return {name: limit(pictures, max_images) for name, pictures in there.items()}
+
+
 def _find(root: Path | None, split: str, name: str, domain: Domain) -> Divisible | None:
     given: str | None = getattr(domain, split)
     if given is not None:

@@ -18,13 +18,13 @@ from cyclegan.data.cache import Plan, require_room
 from cyclegan.data.description import describe
 from cyclegan.data.domain import Domain
 from cyclegan.data.errors import DataError
+from cyclegan.data.held_out import HeldOut, held_out
 from cyclegan.data.loader import Batch, PositionLoader
 from cyclegan.data.preflight import look_at, stored_type
 from cyclegan.data.prepared import Prepared
 from cyclegan.data.sampler import PositionSampler
 from cyclegan.data.shown import shown
 from cyclegan.data.sources.fingerprint import Fingerprint, fingerprint, require_same_files
-from cyclegan.data.sources.pairing import paired_names
 from cyclegan.data.sources.pictures import Pictures
 from cyclegan.data.splits import find_splits
 from cyclegan.data.transforms import TrainingView
@@ -211,14 +211,13 @@ class UnpairedData(pl.LightningDataModule):
         """Images of each domain that training has had so far, on all devices together."""
         return self._resume_from.get("position", 0) if self._loader is None else self._loader.images_seen
 
-    def known_answers(self, split: str = "test") -> list[tuple[int, int]]:
-        """The pictures that both of two domains have under one name: pairs of their indices."""
-        pictures = [prepared.pictures for prepared in self._splits[split].values()]
-        return paired_names(*pictures) if len(pictures) == len(self.domains) == 2 else []
+    def held_out(self, at_most: int | None = None) -> HeldOut | None:
+        """Pictures that training does not see, at most so many of each domain; None if a domain has none."""
+        return held_out(self._splits, self.on_error, at_most)
 
     def describe(self) -> list[str]:
         """What was found, in lines for people."""
-        return describe(self.root, self._splits, self._modes, self._types, len(self.known_answers()))
+        return describe(self.root, self._splits, self._modes, self._types, self.held_out())
 
     def train_dataloader(self) -> PositionLoader:
         """Training batches of this device."""

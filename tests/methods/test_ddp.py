@@ -41,6 +41,11 @@ def command_line(*words: str, folder: Path) -> str:
     return screen
 
 
+def validations(run_dir: Path) -> list[dict[str, float]]:
+    """The rows of held-out pictures' figures."""
+    return [row for row in metrics(run_dir) if "val/psnr" in row]
+
+
 def test_two_processes_equal_one_with_the_doubled_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Equal weights and pools to 1e-9 say at once that gradients are averaged and that the same pictures are seen.
 
@@ -66,6 +71,8 @@ def test_two_processes_equal_one_with_the_doubled_batch(tmp_path: Path, monkeypa
         assert value.dtype == torch.float64
         assert (value - theirs["state_dict"][name]).abs().max() < 1e-9, name
     assert one.lightning_module.pool_a.size == 50
+    for mine, other in zip(validations(tmp_path / "one"), validations(two), strict=True):
+        assert mine == pytest.approx(other, rel=1e-6, abs=1e-6, nan_ok=True)
 
     # Each process keeps its own half of the fakes; the checkpoint has both, in the order of the ranks.
     (whole,), halves = ([rank["pools"] for rank in found["ranks"]] for found in (ours, theirs))

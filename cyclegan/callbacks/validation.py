@@ -1,0 +1,175 @@
+"""Figures of held-out pictures, again and again as training goes on."""
+
+import csv
+import json
+import logging
+import time
+from pathlib import Path
+
+import pytorch_lightning as pl
+from pytorch_lightning.utilities.rank_zero import rank_zero_only
+
+from cyclegan.callbacks.ema import averaged, averages
+from cyclegan.callbacks.position import data_of
+from cyclegan.data.held_out import HeldOut
+from cyclegan.evaluation.evaluate import Evaluation, evaluate
+from cyclegan.evaluation.references import References
+from cyclegan.methods.translator import Translator
+from cyclegan.metrics.feature_network import FeatureNetwork, WeightsError
+from cyclegan.metrics.perceptual import Lpips
+
+log = logging.getLogger(__name__)
+
+SAID = ("psnr", "ssim", "kid", "fid", "lpips", "cycle", "identity")
+
+
+class Validation(pl.Callback):
+    """Measures before training and after every few epochs: in metrics.csv, wandb and others as `val/…`.
+
+    Averaged weights are measured where the run keeps them. Training is the same with and without it, and what
+    measures is in no checkpoint.
+
+    Args:
+        run_dir: what was measured of every picture, and how, goes to `run_dir/validation`.
+        every_n_epochs: how often; the last epoch is measured too.
+        max_pictures: of each domain, so many are measured at the most, evenly spaced over their names; None: all.
+        batch_size: pictures that go through the networks together.
+        features: the network of FID, KID, precision and recall; None: these are not measured.
+        perceptual: the network of LPIPS; None: that is not measured.
+
+    Raises:
+        ValueError: an argument makes no sense.
+    """
+
+    def __init__(
+        self,
+        run_dir: str,
+        every_n_epochs: int = 5,
+        max_pictures: int | None = 500,
+        batch_size: int = 4,
+        features: FeatureNetwork | None = None,
+        perceptual: Lpips | None = None,
+    ) -> None:
+        for name, value, least in (
+            ("every_n_epochs", every_n_epochs, 1),
+            ("max_pictures", max_pictures, 2),
+            ("batch_size", batch_size, 1),
+        ):
+            if value is not None and value < least:
+                raise ValueError(f"callbacks.validation.{name} is {value}; it is {least} or more")
+        self.folder = Path(run_dir) / "validation"
+        self.every_n_epochs = every_n_epochs
+        self.max_pictures = max_pictures
+        self.batch_size = batch_size
+        self.features = features
+        self.perceptual = perceptual
+        self.figures: dict[str, float] = {}
+        """Of the epoch that ends now; empty in epochs without a validation."""
+        self._held_out: HeldOut | None = None
+        self._references: References | None = None
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Finds the pictures, and measures the start of a new run."""
+        data = data_of(trainer)
+        self._held_out = data.held_out(self.max_pictures)
+        if self._held_out is None:
+            if trainer.is_global_zero:
+                log.warning(
+                    "val       nothing is measured: there are no held-out pictures of every domain, neither val nor "
+                    "test. data.val_share=0.05 sets some of the training pictures aside"
+                )
+            return
+        self._find_weights(trainer)
+        self._references = References(self.features, data.cache_dir / "features") if self.features else None
+        if data.images_seen == 0:
+            self.measure(trainer, pl_module, 0)
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Forgets the last figures."""
+        self.figures = {}
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Measures every few epochs, and at the last."""
+        epoch = trainer.current_epoch + 1
+        if self._held_out and (epoch % self.every_n_epochs == 0 or epoch == trainer.max_epochs):
+            self.measure(trainer, pl_module, epoch)
+
+    def measure(self, trainer: pl.Trainer, pl_module: pl.LightningModule, epoch: int) -> None:
+        """Measures, on all devices together, and hands the figures to disk and to the loggers."""
+        assert isinstance(pl_module, Translator)
+        assert self._held_out is not None
+        start = time.monotonic()
+        was_training = pl_module.training
+        pl_module.eval()
+        with averaged(trainer, pl_module):
+            found = evaluate(
+                pl_module,
+                self._held_out,
+                self._references,
+                self.perceptual,
+                self.batch_size,
+                trainer.precision_plugin.forward_context,
+            )
+        pl_module.train(was_training)
+        self.figures = found.figures
+        seen = data_of(trainer).images_seen
+        row = {"epoch": float(epoch)} | {f"val/{name}": value for name, value in found.figures.items()}
+        for logger in trainer.loggers:
+            logger.log_metrics(row, step=seen)
+        self._write(found, epoch, "their moving average" if averages(trainer) else "as trained")
+        self._say(epoch, time.monotonic() - start)
+
+    def _find_weights(self, trainer: pl.Trainer) -> None:
+        """Loads the feature networks, on every device; training goes on without one whose weights cannot be had."""
+        for name in ("features", "perceptual"):
+            network: FeatureNetwork | Lpips | None = getattr(self, name)
+            problem = ""
+            for is_first in (True, False):  # what the first process fetches, the others find
+                if network is not None and trainer.is_global_zero is is_first:
+                    try:
+                        network.load()
+                    except WeightsError as error:
+                        problem = str(error)
+                trainer.strategy.barrier()
+            # One that has them cannot measure without the others.
+            if not trainer.strategy.reduce_boolean_decision(not problem, all=True):
+                setattr(self, name, None)
+                if trainer.is_global_zero:
+                    without = "FID, KID, precision and recall" if name == "features" else "LPIPS"
+                    log.warning("val       without %s: %s", without, problem or "another device lacks the weights")
+
+    @rank_zero_only
+    def _write(self, found: Evaluation, epoch: int, weights: str) -> None:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            record = {**found.protocol, "weights": weights, "epoch": epoch}
+            text = json.dumps(record, indent=2, ensure_ascii=False)
+            (self.folder / "protocol.json").write_text(text + "\n", encoding="utf-8")
+            write_table(found, self.folder / f"epoch={epoch:04d}.csv")
+        except OSError as error:
+            log.warning("val       %s was not written, training goes on: %s", self.folder, error)
+
+    @rank_zero_only
+    def _say(self, epoch: int, seconds: float) -> None:
+        said = "  ".join(f"{name} {self.figures[name]:.4g}" for name in SAID if name in self.figures)
+        when = f"epoch {epoch}" if epoch else "before training"
+        log.info("val       %s: %s  (%.1f s)", when, said, seconds)
+
+
+def write_table(found: Evaluation, file: Path) -> None:
+    """Writes the figures of every picture as CSV.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    columns = dict.fromkeys(name for row in found.pictures for name in row)
+    with file.open("w", newline="", encoding="utf-8") as out:
+        writer = csv.DictWriter(out, columns)
+        writer.writeheader()
+        writer.writerows(found.pictures)
+
+
+def figures_of(trainer: pl.Trainer) -> dict[str, float]:
+    """The figures measured at the end of the epoch that ends now; empty where there was no validation."""
+    found = [c.figures for c in trainer.callbacks if isinstance(c, Validation)]  # type: ignore[attr-defined]
+    return found[0] if found else {}

@@ -1,0 +1,177 @@
+"""Pictures to measure with: those that training does not learn from, as they are shown to people."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+
+from torch import Tensor
+
+from cyclegan.data.domain import Domain
+from cyclegan.data.errors import DataError
+from cyclegan.data.prepared import Prepared
+from cyclegan.data.sources.pairing import paired_names
+from cyclegan.data.splits import find_split
+from cyclegan.data.transforms import TrainingView
+from cyclegan.images import MAX_PIXELS, DiskError, ImageError, PixelFormat
+
+SPLITS = ("val", "test")
+"""Where held-out pictures are looked for: those for validation, or without any, those for testing."""
+
+VERSION = 1
+"""Of how pictures are shown: another number, and what was computed of them earlier is not used."""
+
+
+class HeldOut:
+    """One split's pictures of each domain: whole, nothing random, in the size that training sees.
+
+    Args:
+        split: their name: "val", "test".
+        domains: the pictures.
+        on_error: "skip" leaves out a picture that cannot be read.
+        at_most: of each domain, so many pictures are taken, evenly spaced over their names; None: all.
+    """
+
+    def __init__(
+        self, split: str, domains: Mapping[str, Prepared], on_error: str = "raise", at_most: int | None = None
+    ) -> None:
+        self.split = split
+        self.domains = domains
+        self.on_error = on_error
+        self.indices: dict[str, Sequence[int]] = {
+            domain: spaced(len(prepared), at_most) for domain, prepared in domains.items()
+        }
+        """Which of each domain's pictures are measured."""
+
+    def image(self, domain: str, index: int) -> Tensor | None:
+        """A picture (C, H, W) in [-1, 1]; None if it cannot be read and such are to be left out.
+
+        Raises:
+            ImageError: it cannot be read.
+        """
+        prepared = self.domains[domain]
+        try:
+            return prepared.view.whole(prepared.whole(index), prepared.pixel_format)
+        except DiskError:
+            raise  # the next moment it may be readable, and the figures would not be comparable
+        except ImageError:
+            if self.on_error != "skip":
+                raise
+            return None
+
+    def path(self, domain: str, index: int) -> str:
+        """The picture's file, for people."""
+        return self.domains[domain].pictures[index]
+
+    @cached_property
+    def answers(self) -> dict[tuple[str, str], dict[int, int]]:
+        """The known answers of each direction: {("A", "B"): {index in A: index in B}}.
+
+        Pictures of two domains that bear the same name are each other's answer.
+        """
+        if len(self.domains) != 2:
+            return {}
+        a, b = self.domains
+        pairs = paired_names(self.domains[a].pictures, self.domains[b].pictures)
+        return {(a, b): dict(pairs), (b, a): {j: i for i, j in pairs}} if pairs else {}
+
+    def describe(self, domain: str) -> str:
+        """What is measured of a domain: "120 of testA"."""
+        taken, there = len(self.indices[domain]), len(self.domains[domain])
+        return (
+            f"{taken} of {self.split}{domain}" if taken == there else f"{taken} of the {there} of {self.split}{domain}"
+        )
+
+    @property
+    def size(self) -> str:
+        """The pictures' size in words."""
+        view = next(iter(self.domains.values())).view
+        if view.crop_size is None:
+            return "whole pictures" if view.load_size is None else f"whole pictures, {view.resize} {view.load_size}"
+        how = "stretched" if view.resize == "stretch" else "short side resized, middle cut out"
+        return f"{view.crop_size}×{view.crop_size}, {how}"
+
+    def key(self, domain: str) -> str:
+        """Stands for a domain's files as they are now, which of them are taken, and all that is done with them."""
+        prepared = self.domains[domain]
+        view = prepared.view
+        how = (VERSION, view.load_size, view.crop_size, view.resize, view.size_multiple, prepared.pixel_format)
+        libraries = [version(name) for name in ("torch", "pillow", "imagecodecs", "tifffile")]
+        which = (prepared.half, prepared.max_pixels, self.on_error, tuple(self.indices[domain]))
+        digest = hashlib.sha256(repr((*how, *which, *libraries)).encode())
+        for stamp in prepared.pictures.stamps():
+            digest.update(stamp)
+        return digest.hexdigest()
+
+
+def held_out(
+    splits: Mapping[str, Mapping[str, Prepared]], on_error: str = "raise", at_most: int | None = None
+) -> HeldOut | None:
+    """The held-out pictures of a run: the first split that has some of every domain; None if there is none."""
+    for split in SPLITS:
+        if splits[split].keys() == splits["train"].keys():
+            return HeldOut(split, splits[split], on_error, at_most)
+    return None
+
+
+def find_held_out(
+    root: Path | None,
+    domains: Mapping[str, Domain],
+    pixel_formats: Mapping[str, PixelFormat],
+    view: TrainingView,
+    splits: Sequence[str] = ("test", "val"),
+    on_error: str = "raise",
+    at_most: int | None = None,
+    max_pixels: int = MAX_PIXELS,
+    val_share: float = 0.0,
+    max_images: int | None = None,
+) -> HeldOut:
+    """The pictures of one split, without a run: training pictures need not be there.
+
+    Args:
+        root: folder of the data set; see `find_splits`, as `val_share` and `max_images`, which say what of the training
+            pictures is whose.
+        domains: where each domain's pictures are.
+        pixel_formats: how each domain's pictures are read.
+        view: says how large they become.
+        splits: the first that has pictures of every domain is taken.
+        on_error: see `HeldOut`, as `at_most`.
+        at_most: of each domain.
+        max_pixels: width × height of the largest picture that is decoded.
+        val_share: see `root`.
+        max_images: see `root`.
+
+    Raises:
+        DataError: there are no such pictures; names what was looked for.
+    """
+    for split in splits:
+        found = find_split(root, split, domains, val_share, max_images)
+        if found.keys() == domains.keys():
+            prepared = {
+                name: Prepared(pictures, pixel_formats[name], domains[name].half, view, None, max_pixels)
+                for name, pictures in found.items()
+            }
+            return HeldOut(split, prepared, on_error, at_most)
+    wanted = (
+        [f"{split}{'' if domain.half else name}" for name, domain in domains.items()] for split in splits
+    )  # of side-by-side pairs, one folder for both
+    looked_for = ", nor ".join(" and ".join(dict.fromkeys(names)) for names in wanted)
+    raise DataError(f"there are no {' or '.join(splits)} pictures of every domain: no {looked_for}; {_there(root)}")
+
+
+def _there(root: Path | None) -> str:
+    """What is where pictures were looked for, in words."""
+    if root is None:
+        return "and there is no folder to look in"
+    if not root.is_dir():
+        return f"{root} {'is a file' if root.exists() else 'does not exist'}"
+    folders = sorted(entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    return f"{root} holds {'the folders ' + ', '.join(folders[:8]) if folders else 'no folders'}"
+
+
+def spaced(count: int, at_most: int | None) -> Sequence[int]:
+    """Up to `at_most` of the numbers below `count`, evenly spaced."""
+    if at_most is None or count <= at_most:
+        return range(count)
+    return [i * count // at_most for i in range(at_most)]

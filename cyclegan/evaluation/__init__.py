@@ -1,0 +1,1 @@
+"""Measuring a translator on held-out pictures, under one stated protocol."""

@@ -1,0 +1,108 @@
+"""From figures of pictures to figures of a translator."""
+
+from collections.abc import Iterable, Mapping
+from math import isfinite
+
+import torch
+from torch import Tensor
+
+from cyclegan.evaluation.collection import Collection, Vectors
+from cyclegan.evaluation.figures import suffix
+from cyclegan.evaluation.pictures import Direction
+from cyclegan.metrics.frechet import frechet_distance
+from cyclegan.metrics.kernel import kernel_distance
+from cyclegan.metrics.manifold import precision_recall
+from cyclegan.metrics.symptoms import variety
+
+OF_SOURCE = ("cycle", "identity", "realness_real", "checkerboard_real")
+"""Named by the domain that the picture is from, as the losses are."""
+OF_TARGET = ("realness_fake",)
+"""Named by the domain that it was translated into; the others by both."""
+
+JUDGED_BY = ("psnr", "ssim", "l1", "cycle", "identity", "fid", "kid", "precision", "recall", "lpips")
+"""Figures that also have a mean over both directions, or domains."""
+
+SUBSETS = 100
+NEIGHBOURS = 3
+
+
+def summary(found: Collection, directions: Iterable[Direction], reals: Mapping[str, Tensor]) -> dict[str, float]:
+    """All figures by name, as docs/measuring.md lists them.
+
+    Args:
+        found: in a pass.
+        directions: that were looked at.
+        reals: features (N, D) of the real pictures of each domain; empty: there are no distances.
+    """
+    figures = means(found)
+    for source, target in directions:
+        of = suffix(source, target)
+        figures[f"variety_{of}"] = variety(
+            stacked(found.thumbnails[source, target]), stacked(found.thumbnails[target,])
+        )
+        # Some pictures have such a pattern themselves.
+        figures[f"checkerboard_{of}"] -= figures.get(f"checkerboard_real_{suffix(target)}", 0.0)
+        if reals:
+            figures |= distances(stacked(found.features[source, target]), reals[source], reals[target], of)
+    measured = {
+        name: value
+        for name, value in figures.items()
+        if isfinite(value) and not name.startswith("checkerboard_real")  # too small or too few pictures have none
+    }
+    return {**overall(measured), **measured}
+
+
+def means(found: Collection) -> dict[str, float]:
+    """The means of the pictures' figures."""
+    values: dict[str, list[float]] = {}
+    for (source, target, _), row in sorted(found.rows.items()):
+        for name, value in row.items():
+            domains = (source,) if name in OF_SOURCE else (target,) if name in OF_TARGET else (source, target)
+            values.setdefault(f"{name}_{suffix(*domains)}", []).append(value)
+    for (domain, _), row in sorted(found.untranslated.items()):
+        for name, value in row.items():
+            values.setdefault(f"{name}_{suffix(domain)}", []).append(value)
+    return {name: mean(each) for name, each in values.items()}
+
+
+def mean(values: Iterable[float]) -> float:
+    """Over the finite ones, as the PSNR of equal pictures is infinite; not a number if there are none."""
+    finite = [value for value in values if isfinite(value)]
+    return sum(finite) / len(finite) if finite else float("nan")
+
+
+def distances(fakes: Tensor, sources: Tensor, targets: Tensor, of: str) -> dict[str, float]:
+    """How far translations are from the target domain, and how far the untouched pictures are.
+
+    Args:
+        fakes: features (N, D) of translations.
+        sources: features of the pictures that were translated.
+        targets: features (M, D) of real pictures of the target domain.
+        of: what the figures' names end in.
+    """
+    kid = kernel_distance(fakes, targets, subsets=SUBSETS)
+    precision, recall = precision_recall(targets, fakes, k=NEIGHBOURS)
+    return {
+        f"fid_{of}": frechet_distance(fakes, targets),
+        f"fid_copied_{of}": frechet_distance(sources, targets),
+        f"kid_{of}": kid.value,
+        f"kid_spread_{of}": kid.spread,
+        f"kid_copied_{of}": kernel_distance(sources, targets, subsets=SUBSETS).value,
+        f"precision_{of}": precision,
+        f"recall_{of}": recall,
+    }
+
+
+def overall(figures: Mapping[str, float]) -> dict[str, float]:
+    """The mean over directions, or domains, of each figure that a run is judged by."""
+    found: dict[str, list[float]] = {}
+    for name, value in figures.items():
+        judged, _, rest = name.partition("_")
+        if judged in JUDGED_BY and not rest.startswith(("copied", "spread")):
+            found.setdefault(judged, []).append(value)
+    return {name: sum(values) / len(values) for name, values in found.items()}
+
+
+def stacked(vectors: Vectors) -> Tensor:
+    """(N, D) in the pictures' order, whichever process had them."""
+    return torch.stack([vectors[index] for index in sorted(vectors)])

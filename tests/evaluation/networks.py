@@ -1,0 +1,46 @@
+"""Small feature networks for the tests."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from cyclegan.metrics.feature_network import FeatureNetwork, WeightsError
+
+
+class Projection(FeatureNetwork):
+    """Random projections of pictures of any size; counts the pictures that it was shown."""
+
+    def __init__(self, seed: int = 0) -> None:
+        super().__init__()
+        self.seed = seed
+        self.shown = 0
+
+    @property
+    def protocol(self) -> dict[str, Any]:
+        return {"network": "projection", "seed": self.seed}
+
+    def build(self) -> nn.Module:
+        return _Projection(self.seed)
+
+    def features(self, pictures: Tensor) -> Tensor:
+        self.shown += len(pictures)
+        return super().features(pictures)
+
+
+class _Projection(nn.Module):
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        self.seed = seed
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        flat = pictures.flatten(1).double() / 255
+        rng = torch.Generator().manual_seed(self.seed)
+        return flat @ torch.randn(flat.shape[1], 4, generator=rng, dtype=torch.float64)
+
+
+class Unobtainable(Projection):
+    """One whose weights are nowhere to be had."""
+
+    def build(self) -> nn.Module:
+        raise WeightsError("no weights of the projection: put them there")

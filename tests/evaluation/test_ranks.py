@@ -1,0 +1,53 @@
+"""Two processes measure together: every picture counts once, and the figures are those of one process."""
+
+import json
+import multiprocessing
+from pathlib import Path
+
+import pytest
+import torch
+from torch import distributed
+
+from cyclegan.evaluation.evaluate import evaluate
+from cyclegan.evaluation.references import References
+from tests.evaluation.networks import Projection
+from tests.evaluation.test_evaluate import COUNT, held_out_of
+from tests.small import small_cyclegan
+
+
+def measured(rank: int, folder: Path) -> None:
+    """What each of the two processes does; it leaves figures and rows behind."""
+    torch.set_num_threads(1)
+    distributed.init_process_group("gloo", f"file://{folder / 'meeting'}", rank=rank, world_size=2)
+    network = Projection()
+    found = evaluate(small_cyclegan().eval(), held_out_of(folder / "toy"), References(network, folder / "kept"))
+    record = {"figures": found.figures, "rows": found.pictures, "protocol": found.protocol, "shown": network.shown}
+    (folder / f"{rank}.json").write_text(json.dumps(record))
+    distributed.destroy_process_group()
+
+
+def test_two_processes_measure_what_one_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seven pictures: one process has four of them and the other three, in batches of other sizes."""
+    monkeypatch.setenv("GLOO_SOCKET_IFNAME", "lo")  # gloo would look this machine's name up
+    held_out = held_out_of(tmp_path / "toy")  # drawn before both look for it
+    context = multiprocessing.get_context("spawn")
+    processes = [context.Process(target=measured, args=(rank, tmp_path)) for rank in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(timeout=120)
+    assert [process.exitcode for process in processes] == [0, 0]
+
+    one = evaluate(small_cyclegan().eval(), held_out, References(Projection(), None))
+    first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2))
+    assert first["figures"] == second["figures"]
+    assert first["figures"].keys() == one.figures.keys()
+    for name, value in one.figures.items():
+        assert first["figures"][name] == pytest.approx(value, rel=1e-6, abs=1e-6, nan_ok=True), name
+
+    rows = [(row["direction"], row["picture"]) for row in first["rows"]]
+    assert rows == [(row["direction"], row["picture"]) for row in one.pictures]
+    assert len(set(rows)) == 2 * COUNT
+    assert first["protocol"] == one.protocol
+    assert sorted((first["shown"], second["shown"])) == [4 * 3, 4 * 4]  # real and translated, both directions
+    assert len(list((tmp_path / "kept").iterdir())) == 2
