@@ -40,9 +40,9 @@ def claim(run_dir: Path, resume: str | None, overwrite: bool) -> None:
 
 def clear(run_dir: Path) -> None:
     """Removes what a run has written."""
-    for name in ("checkpoints", "samples", "wandb", "tensorboard"):
+    for name in ("checkpoints", "samples", "validation", "wandb", "tensorboard"):
         shutil.rmtree(run_dir / name, ignore_errors=True)
-    for name in ("config.yaml", "metrics.csv", "train.log"):
+    for name in ("config.yaml", "metrics.csv", "train.log", "alarms.jsonl", "report.html", "environment.json"):
         (run_dir / name).unlink(missing_ok=True)
 
 

@@ -96,7 +96,7 @@ def run(config: DictConfig) -> pl.Trainer:
         trainer.fit(model, datamodule=data, ckpt_path=path, weights_only=True)
     except MisconfigurationException as error:
         raise RunError(str(error)) from error
-    if path and trainer.global_step == steps_before:
+    if path and trainer.global_step == steps_before and not trainer.should_stop:
         log.info("nothing left to do; to go on, give more epochs than trainer.max_epochs=%s", trainer.max_epochs)
     return trainer
 
@@ -141,9 +141,10 @@ def job(config: DictConfig) -> None:
         if isinstance(end.__context__, KeyboardInterrupt):  # Lightning's answer to one before the first batch
             interrupted()
         raise
-    last = Path(config.run_dir) / "checkpoints" / "last.ckpt"
-    if last.exists():
-        log.info("done      cyclegan-translate --checkpoint %s --input FOLDER --output FOLDER", shlex.quote(str(last)))
+    folder = Path(config.run_dir) / "checkpoints"
+    made = next((path for name in ("best.ckpt", "last.ckpt") if (path := folder / name).exists()), None)
+    if made:
+        log.info("done      cyclegan-translate --checkpoint %s --input FOLDER --output FOLDER", shlex.quote(str(made)))
 
 
 def leave(stop: StopRequestedError) -> None:

@@ -1,6 +1,7 @@
 """Whole training runs of a second: tiny networks, five pictures a domain, and what such runs leave behind."""
 
 import csv
+import math
 from pathlib import Path
 from typing import Any
 
@@ -95,9 +96,13 @@ def read_checkpoint(run_dir: Path, name: str = "last.ckpt") -> dict[str, Any]:
 
 
 def metrics(run_dir: Path) -> list[dict[str, float]]:
-    """The rows of metrics.csv, without the one column that a clock fills."""
+    """The rows of metrics.csv with the figures that each has, but for the one that a clock measures."""
     with (run_dir / "metrics.csv").open(newline="") as file:
-        rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+        # One and the same NaN: Python then takes a figure that both of two runs could not measure for equal.
+        rows = [
+            {name: math.nan if value == "nan" else float(value) for name, value in row.items() if value}
+            for row in csv.DictReader(file)
+        ]
     return [{name: value for name, value in row.items() if name != "images_per_s"} for row in rows]
 
 

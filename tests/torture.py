@@ -193,9 +193,15 @@ def wait_for(process: subprocess.Popen[bytes], run: Path, goal: int) -> None:
 
 def compare(one: Path, other: Path) -> list[str]:
     """What differs between two runs, but for how they were started and the speed that a clock measured."""
-    first, second = read_checkpoint(one), read_checkpoint(other)
-    del first["config"], second["config"]
-    found = differences(first, second)
+    found = []
+    for name in ("last.ckpt", "best.ckpt"):
+        there = [(run / "checkpoints" / name).exists() for run in (one, other)]
+        if all(there):
+            first, second = read_checkpoint(one, name), read_checkpoint(other, name)
+            del first["config"], second["config"]
+            found += differences(first, second, name)
+        elif any(there):
+            found.append(f"{name} is in one only")
     if metrics(one) != metrics(other):
         found.append(f"metrics.csv: {len(metrics(one))} rows and {len(metrics(other))}, or other figures")
     for folder, pattern in (("samples", "*.jpg"), ("checkpoints", "epoch=*.ckpt")):

@@ -9,6 +9,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Checkpoint
 
+from cyclegan.callbacks.best import BEST, Best, FigureWatch, settle
 from cyclegan.callbacks.position import data_of
 from cyclegan.callbacks.stop_signals import StopRequestedError, StopSignals
 from cyclegan.checkpoint import CheckpointError, rolling
@@ -28,10 +29,14 @@ class Checkpointing(Checkpoint):
     """Writes checkpoints between two batches, and leaves there when the run is asked to stop.
 
     Each is a file `images=NNNNNNNNN.ckpt`, named by the images that the weights have seen; `last.ckpt` is
-    another name of the newest, and those of every few epochs stay as `epoch=NNNN.ckpt`.
+    another name of the newest, `best.ckpt` of that with the best figure, and those of every few epochs stay as
+    `epoch=NNNN.ckpt`.
 
     Lightning calls a Checkpoint's hooks after those of all other callbacks: what they do in a batch, a row of
     metrics.csv or an average, is done when the checkpoint is written.
+
+    A checkpoint remembers the best up to then. A run that is taken back to it compares with that best: `best.ckpt`
+    becomes it again where it still exists, and else stays what it is until the run finds a better one.
 
     Args:
         run_dir: the files go to `run_dir/checkpoints`.
@@ -41,6 +46,8 @@ class Checkpointing(Checkpoint):
         keep_every_n_epochs: of these epochs, and of the last, the checkpoint stays.
         keep_last: how many of the others stay; the rest is removed once newer ones are whole.
         give_up_after: so many failures to write in a row end the run.
+        best: a figure of the validation, such as `kid` or `psnr_ab`, without the `val/` of metrics.csv: whenever it
+            is better than ever, a checkpoint is written, and becomes `best.ckpt`. None: there is none.
     """
 
     def __init__(
@@ -52,6 +59,7 @@ class Checkpointing(Checkpoint):
         keep_every_n_epochs: int | None = 10,
         keep_last: int = 2,
         give_up_after: int = 5,
+        best: str | None = "kid",
     ) -> None:
         counts = {
             "every_n_epochs": every_n_epochs,
@@ -73,6 +81,7 @@ class Checkpointing(Checkpoint):
         self.give_up_after = give_up_after
         self.newest: Path | None = None
         """The last checkpoint that this process wrote or began from."""
+        self._watch = FigureWatch(best, "callbacks.checkpointing.best") if best else None
         self._signals = StopSignals(speaks=False)
         self._failures = 0
         self._steps = 0
@@ -81,12 +90,14 @@ class Checkpointing(Checkpoint):
     # ------------------------------------------------------------------------------------ when
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Starts counting, and listening to signals."""
+        """Starts counting, and listening to signals; puts a resumed run's `best.ckpt` right."""
         self._steps = trainer.global_step
         self._saved = (data_of(trainer).images_seen, time.monotonic())
         self.newest = Path(trainer.ckpt_path) if trainer.ckpt_path else None
         self._signals = StopSignals(speaks=trainer.is_global_zero)
         self._signals.listen()
+        if self.newest and self._watch and self._watch.best and trainer.is_global_zero:
+            settle(self._watch.best, self.folder, self.newest, data_of(trainer).images_seen, self.state_key)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -103,15 +114,19 @@ class Checkpointing(Checkpoint):
             self._leave(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Saves, if this epoch's end is to be kept or the run ends here."""
+        """Saves, if this epoch's end is to be kept, is the best so far, or the run ends here."""
         data_of(trainer).end_epoch()
         epoch = trainer.current_epoch + 1
         is_last = epoch == trainer.max_epochs or trainer.should_stop
         stays = is_last or (self.keep_every_n_epochs is not None and epoch % self.keep_every_n_epochs == 0)
+        names = [f"epoch={epoch:04d}.ckpt"] if stays else []
         regular = self.every_n_epochs is not None and epoch % self.every_n_epochs == 0
         decision = self._agreed(trainer, self._decide(trainer))
-        if stays or regular or decision != NOTHING:
-            self.save(trainer, f"epoch={epoch:04d}.ckpt" if stays else None)
+        best = self._new_best(trainer)
+        if best:
+            self._save_best(trainer, best, *names)
+        elif stays or regular or decision != NOTHING:
+            self.save(trainer, *names)
         if decision == STOP and not is_last:
             self._leave(trainer)
 
@@ -133,12 +148,31 @@ class Checkpointing(Checkpoint):
 
     # ------------------------------------------------------------------------------------ how
 
-    def save(self, trainer: pl.Trainer, stays_as: str | None = None) -> None:
+    def _new_best(self, trainer: pl.Trainer) -> Best | None:
+        """The figure of this epoch's validation, if it is better than ever: on all devices, as figures are the same."""
+        if self._watch is None:
+            return None
+        value = self._watch.measured(trainer)
+        return self._watch.here(trainer, value) if value is not None and self._watch.is_better(value) else None
+
+    def _save_best(self, trainer: pl.Trainer, best: Best, *names: str) -> None:
+        """Saves the best so far, which says so itself. If that fails, a later one that is less good may be the best."""
+        assert self._watch is not None
+        before, self._watch.best = self._watch.best, best
+        if not self.save(trainer, *names, BEST):
+            self._watch.best = before
+        elif trainer.is_global_zero:
+            log.info("best      %s → %s", best, self.folder / BEST)
+
+    def save(self, trainer: pl.Trainer, *names: str) -> bool:
         """Writes a checkpoint; an error of the file system is shown, and training goes on.
 
         Args:
             trainer: between two batches, on every device.
-            stays_as: a second name, under which the file stays.
+            names: more names, under which the file stays.
+
+        Returns:
+            whether it was written.
 
         Raises:
             SavingError: it has failed `give_up_after` times in a row.
@@ -149,10 +183,10 @@ class Checkpointing(Checkpoint):
         self._saved = (images, time.monotonic())
         for logger in trainer.loggers:
             logger.save()  # their rows are on the disk before the checkpoint that counts on them
-        problem, is_fatal = trainer.strategy.broadcast(self._write(trainer, path, stays_as))
+        problem, is_fatal = trainer.strategy.broadcast(self._write(trainer, path, *names))
         if problem is None:
             self._failures, self.newest = 0, path
-            return
+            return True
         self._failures += 1
         good = f"the last good one is {self.newest}" if self.newest else "there is none yet"
         if is_fatal:
@@ -167,8 +201,9 @@ class Checkpointing(Checkpoint):
                 "save      failed, training goes on: %s; %s, and the next save is tried again (failure %d of %d)",
                 *(problem, good, self._failures, self.give_up_after),
             )
+        return False
 
-    def _write(self, trainer: pl.Trainer, path: Path, stays_as: str | None) -> tuple[str | None, bool]:
+    def _write(self, trainer: pl.Trainer, path: Path, *names: str) -> tuple[str | None, bool]:
         """Returns what went wrong, if anything did, and whether trying again is no use. The first device writes."""
         try:
             trainer.save_checkpoint(path)
@@ -177,9 +212,8 @@ class Checkpointing(Checkpoint):
             return str(error), isinstance(error, CheckpointError)
         if trainer.is_global_zero:
             try:
-                for name in ("last.ckpt", stays_as):
-                    if name:
-                        same_file(path, self.folder / name)
+                for name in ("last.ckpt", *names):
+                    same_file(path, self.folder / name)
                 self._prune(path)
             except OSError as error:
                 return str(error), False
@@ -207,3 +241,14 @@ class Checkpointing(Checkpoint):
         reason = signal.name if signal else "trainer.max_time or a callback" if finished else "another process"
         trainer.strategy.barrier("stop")
         raise StopRequestedError(reason, data_of(trainer).images_seen, self.newest, finished)
+
+    # ------------------------------------------------------------------------------------ what is remembered
+
+    def state_dict(self) -> dict[str, Any]:
+        """The best figure so far, and where it was."""
+        return self._watch.state_dict() if self._watch else {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Goes on comparing, unless another figure is now looked at."""
+        if self._watch:
+            self._watch.load_state_dict(state_dict)

@@ -75,13 +75,18 @@ class MetricsCsv(Logger):
 
     @rank_zero_only
     def continue_from(self, position: int) -> None:
-        """Drops the rows after a number of images seen: where the run stands, and will go on from."""
+        """Drops the rows after a number of images seen: where the run stands, and will go on from.
+
+        No checkpoint is that of 0 images. A run that stands there begins, and what an earlier attempt measured of
+        the untrained networks goes too, unless this process has just written it.
+        """
         if not self._path.exists():
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._columns = []
             return
+        begins = position == 0 and self._columns is None
         self._columns, rows = self._read()
-        self._rewrite([row for row in rows if int(row[POSITION]) <= position])
+        self._rewrite([row for row in rows if int(row[POSITION]) <= position and not begins])
 
     def _write_waiting(self) -> None:
         try:

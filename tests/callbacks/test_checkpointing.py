@@ -103,8 +103,9 @@ def test_never_within_accumulated_gradients(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["every_n_epochs", "every_n_minutes", "keep_last", "give_up_after"])
 def test_refuses_numbers_without_meaning(name: str) -> None:
+    arguments: dict[str, Any] = {name: 0}
     with pytest.raises(ValueError, match=rf"callbacks\.checkpointing\.{name} is 0"):
-        Checkpointing("run", **{name: 0})
+        Checkpointing("run", **arguments)
 
 
 # ---------------------------------------------------------------------------------------------- asked to stop

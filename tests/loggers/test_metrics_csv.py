@@ -10,6 +10,7 @@ from cyclegan.callbacks.meter import RunMeter
 from cyclegan.loggers.metrics_csv import MetricsCsv
 from tests.faults import largest_file
 from tests.small import small_cyclegan
+from tests.tiny_run import metrics
 from tests.toy_runs import fit_toy, toy_data
 
 
@@ -143,3 +144,69 @@ def test_a_number_that_was_torn_off_is_no_earlier_position(tmp_path: Path) -> No
     logger = MetricsCsv(str(tmp_path))
     logger.continue_from(16)
     assert [row[0] for row in table(tmp_path)] == ["images_seen", "4", "8", "12", "16"]
+
+
+# ---------------------------------------------------------------------------------------------- rows of two kinds
+
+
+def validated_run(folder: Path, logger: MetricsCsv, positions: tuple[int, ...]) -> None:
+    """Training rows at every position, validation rows at 0 and at every other of them, in columns of their own."""
+    for step in positions:
+        if step:
+            logger.log_metrics({"loss": step / 4, "epoch": step / 8}, step=step)
+        if step % 8 == 0:
+            logger.log_metrics({"val/psnr": 20.0 + step, "epoch": step / 8}, step=step)
+
+
+HEADER = ["images_seen", "val/psnr", "epoch", "loss"]
+BOTH_KINDS = [
+    ["0", "20.0", "0.0", ""],
+    ["4", "", "0.5", "1.0"],
+    ["8", "", "1.0", "2.0"],
+    ["8", "28.0", "1.0", ""],
+    ["12", "", "1.5", "3.0"],
+    ["16", "", "2.0", "4.0"],
+    ["16", "36.0", "2.0", ""],
+]
+
+
+def test_rows_of_training_and_of_validation_stand_one_after_the_other(tmp_path: Path) -> None:
+    validated_run(tmp_path, MetricsCsv(str(tmp_path)), (0, 4, 8, 12, 16))
+    assert table(tmp_path) == [HEADER, *BOTH_KINDS]
+    assert metrics(tmp_path)[2:4] == [
+        {"images_seen": 8, "epoch": 1, "loss": 2}, {"images_seen": 8, "epoch": 1, "val/psnr": 28},
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("position", [4, 8, 12, 16])
+def test_a_resumed_run_keeps_both_kinds_of_row_at_its_position(tmp_path: Path, position: int) -> None:
+    validated_run(tmp_path, MetricsCsv(str(tmp_path)), (0, 4, 8, 12, 16))
+    logger = MetricsCsv(str(tmp_path))
+    logger.continue_from(position)
+    assert table(tmp_path) == [HEADER, *(row for row in BOTH_KINDS if int(row[0]) <= position)]
+    validated_run(tmp_path, logger, tuple(range(position + 4, 20, 4)))
+    assert table(tmp_path) == [HEADER, *BOTH_KINDS], "every row once"
+
+
+def test_a_column_that_first_comes_after_a_resume_leaves_earlier_rows_as_they_are(tmp_path: Path) -> None:
+    validated_run(tmp_path, MetricsCsv(str(tmp_path)), (0, 4, 8, 12, 16))
+    logger = MetricsCsv(str(tmp_path))
+    logger.continue_from(12)
+    logger.log_metrics({"val/kid": 0.5, "epoch": 2.0}, step=16)
+    kept = [[*row, ""] for row in BOTH_KINDS[:5]]
+    assert table(tmp_path) == [[*HEADER, "val/kid"], *kept, ["16", "", "2.0", "", "0.5"]]
+
+
+@pytest.mark.parametrize("is_told_first", [True, False], ids=["told, then logs", "logs, then told"])
+def test_a_run_that_begins_again_does_not_keep_the_first_row_of_the_attempt_before(
+    tmp_path: Path, is_told_first: bool
+) -> None:
+    validated_run(tmp_path, MetricsCsv(str(tmp_path)), (0, 4))  # and killed before its first checkpoint
+    logger = MetricsCsv(str(tmp_path))
+    if is_told_first:
+        logger.continue_from(0)
+    validated_run(tmp_path, logger, (0,))
+    if not is_told_first:
+        logger.continue_from(0)
+    validated_run(tmp_path, logger, (4, 8))
+    assert table(tmp_path) == [HEADER, *BOTH_KINDS[:4]]

@@ -1,0 +1,129 @@
+"""The best value of a figure so far, where in the run it was measured, and the checkpoint of that moment."""
+
+import difflib
+import logging
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+
+from cyclegan.callbacks.position import images_seen
+from cyclegan.callbacks.validation import figures_of
+from cyclegan.checkpoint import CheckpointError, read
+from cyclegan.evaluation.figures import higher_is_better
+from cyclegan.saving import same_file
+
+log = logging.getLogger(__name__)
+
+BEST = "best.ckpt"
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best value of a figure, after so many epochs and images of each domain."""
+
+    figure: str
+    value: float
+    epoch: int
+    images: int
+
+    def __str__(self) -> str:
+        return f"{self.figure} {self.value:.4g} at epoch {self.epoch}"
+
+
+class FigureWatch:
+    """Follows one figure of the validations. Figures of the untrained networks do not count.
+
+    Args:
+        figure: its name, such as `kid` or `psnr_ab`; `val/` before it, as in metrics.csv, is left out.
+        key: where the configuration names the figure, for the warning if it is not measured.
+        min_delta: a value is better if it is better by more than this.
+    """
+
+    def __init__(self, figure: str, key: str, min_delta: float = 0.0) -> None:
+        self.figure = figure.removeprefix("val/")
+        self.best: Best | None = None
+        self._key = key
+        self._min_delta = min_delta
+        self._has_warned = False
+
+    def measured(self, trainer: pl.Trainer) -> float | None:
+        """The figure at the epoch's end that is now; None without a validation, or if that had no such figure."""
+        figures = figures_of(trainer)
+        if figures and self.figure not in figures and self.best is None and not self._has_warned:
+            self._has_warned = True
+            if trainer.is_global_zero:
+                log.warning("figures   %s", self._missing(figures))
+        return figures.get(self.figure)
+
+    def is_better(self, value: float) -> bool:
+        """Whether a value is finite and better than all before."""
+        if not math.isfinite(value) or self.best is None:
+            return math.isfinite(value)
+        gain = value - self.best.value if higher_is_better(self.figure) else self.best.value - value
+        return gain > self._min_delta
+
+    def here(self, trainer: pl.Trainer, value: float) -> Best:
+        """A value with the place at which the run now is, at an epoch's end."""
+        return Best(self.figure, float(value), trainer.current_epoch + 1, images_seen(trainer))
+
+    def state_dict(self) -> dict[str, Any]:
+        """The best so far in plain values; empty if there is none."""
+        return {"best": asdict(self.best)} if self.best else {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> bool:
+        """Goes on from a state. Returns whether it was of the same figure; of another one, nothing is taken."""
+        found = Best(**state["best"]) if "best" in state else None
+        if found and found.figure != self.figure:
+            log.info("best      of %s from here on; the run so far looked at %s", self.figure, found.figure)
+            return False
+        self.best = found
+        return True
+
+    def _missing(self, figures: dict[str, float]) -> str:
+        close = difflib.get_close_matches(self.figure, figures, n=1)
+        meant = f" (did you mean {close[0]}?)" if close else ""
+        return (
+            f"{self._key} is {self.figure}, which is not measured{meant}. Name one that is, "
+            f"{self._key}=...: {', '.join(sorted(figures))}"
+        )
+
+
+def settle(best: Best, folder: Path, resumed: Path, images: int, state_key: str) -> None:
+    """Makes `best.ckpt` of a resumed run what the state of the run says of it, if that checkpoint still exists.
+
+    It is missing, or an older one, where the run was killed between writing a checkpoint and naming it, or goes on
+    in another folder. It is a later one where the run was taken back to before it.
+
+    Args:
+        best: of the state.
+        folder: of the run's checkpoints.
+        resumed: the checkpoint that the run goes on from.
+        images: of each domain that the resumed weights have seen.
+        state_key: under which a checkpoint holds the state with its best.
+    """
+    target = folder / BEST
+    named = (f"images={best.images:09d}.ckpt", f"epoch={best.epoch:04d}.ckpt", BEST)
+    candidates = [target, *(resumed.parent / name for name in named)]
+    found = (path for path in candidates if path.is_file() and _is_of(path, best, state_key))
+    source = resumed if best.images == images else next(found, None)
+    if source is None:
+        meanwhile = f"{BEST} is of a part of the run that is now left out" if target.exists() else f"there is no {BEST}"
+        log.info("best      the checkpoint of %s is gone; %s, until a better one is found", best, meanwhile)
+    elif not (target.exists() and target.samefile(source)):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            same_file(source, target)
+        except OSError as error:
+            log.warning("best      %s could not be named %s, training goes on: %s", source, target, error)
+
+
+def _is_of(path: Path, best: Best, state_key: str) -> bool:
+    """Whether a checkpoint of that name is of this run: another branch of it may have left the file."""
+    try:
+        callbacks = read(path).get("callbacks", {})
+    except CheckpointError:
+        return False
+    return bool(callbacks.get(state_key, {}).get("best") == asdict(best))

@@ -1,0 +1,86 @@
+"""Ending a run whose figure no longer gets better."""
+
+import logging
+import math
+from typing import Any
+
+import pytorch_lightning as pl
+
+from cyclegan.callbacks.best import FigureWatch
+
+log = logging.getLogger(__name__)
+
+KEY = "callbacks.early_stopping"
+
+
+class EarlyStopping(pl.Callback):
+    """Ends the run, as finished, once a figure has not got better in so many validations.
+
+    Its place is behind the Validation. Lightning's own looks at `callback_metrics`, which keep a figure until the next
+    validation, and takes its patience back from the checkpoint, so that no other could be given to go on.
+
+    A run that has ended so stays ended when it is resumed, unless its patience is raised. A learning rate that falls
+    towards `trainer.max_epochs` may never fall in such a run.
+
+    Args:
+        figure: its name, such as `kid` or `psnr_ab`, without the `val/` of metrics.csv.
+        patience: so many validations in a row without a better value; None: the run is never ended.
+        min_delta: only what is better by more than this counts as better.
+
+    Raises:
+        ValueError: an argument makes no sense.
+    """
+
+    def __init__(self, figure: str | None, patience: int | None = None, min_delta: float = 0.0) -> None:
+        if patience is not None and patience < 1:
+            raise ValueError(
+                f"{KEY}.patience is {patience}; it counts validations, so it is 1 or more, or null for never"
+            )
+        if not (math.isfinite(min_delta) and min_delta >= 0):
+            raise ValueError(f"{KEY}.min_delta is {min_delta}; it is 0 or more, whichever way the figure gets better")
+        if patience is not None and figure is None:
+            raise ValueError(f"{KEY}.figure is null, but {KEY}.patience is {patience}: name the figure to look at")
+        self.patience = patience
+        self.waited = 0
+        """Validations since the best one."""
+        self._watch = FigureWatch(figure or "", f"{KEY}.figure", min_delta)
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Leaves a resumed run at its end, if it had come to it."""
+        self._end_if_due(trainer)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Counts this epoch's validation, if there was one."""
+        if self.patience is None:
+            return
+        value = self._watch.measured(trainer)
+        if value is None:
+            return
+        if self._watch.is_better(value):
+            self._watch.best, self.waited = self._watch.here(trainer, value), 0
+        else:
+            self.waited += 1
+        self._end_if_due(trainer)
+
+    def _end_if_due(self, trainer: pl.Trainer) -> None:
+        # Lightning would go on to its minimum, and Checkpointing leave at the next batch.
+        epochs = trainer.fit_loop.epoch_progress.current.processed  # type: ignore[attr-defined]
+        bound = epochs < (trainer.min_epochs or 0) or trainer.global_step < (trainer.min_steps or 0)
+        if self.patience is None or self.waited < self.patience or bound:
+            return
+        trainer.should_stop = True
+        best = self._watch.best
+        before = f"no better than {best.value:.4g} (epoch {best.epoch})" if best else "not finite"
+        log.info(
+            "stop      %s was %s in %d validation%s; to go on, raise %s.patience=%d, or give null, with resume=auto",
+            *(self._watch.figure, before, self.waited, "" if self.waited == 1 else "s", KEY, self.patience),
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """The best value so far with its place, and the validations since."""
+        return {} if self.patience is None else {**self._watch.state_dict(), "waited": self.waited}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Goes on counting, unless another figure is now looked at."""
+        if self.patience is not None and self._watch.load_state_dict(state_dict):
+            self.waited = state_dict["waited"]
