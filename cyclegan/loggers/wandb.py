@@ -167,6 +167,21 @@ class Wandb(WandbLogger):
         with self._harmless():
             super().log_hyperparams(params)
 
+    @rank_zero_only
+    def flag(self, name: str, text: str, step: int) -> None:
+        """Raises an alert of wandb at a number of images seen, unless an earlier part of the run has done so.
+
+        That is so where wandb has the point of the curve `name` there: log it after this. An alert that fails
+        costs nothing else.
+        """
+        with self._harmless():
+            run = self.experiment
+            if step > self._known(name):
+                try:
+                    run.alert(title=name[:64], text=text, level="WARN")
+                except Exception as error:  # of a server or version without alerts
+                    log.warning("wandb     took no alert, and goes on without: %s", in_one_line(error))
+
     def watch(
         self, model: nn.Module, log: str | None = "gradients", log_freq: int = 100, log_graph: bool = True
     ) -> None:
