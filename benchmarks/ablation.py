@@ -1,0 +1,158 @@
+"""What each term of the objective buys, on the toy set: docs/ablation.md's tables.
+
+Trains every setting with every seed, keeping a checkpoint of each epoch, and measures them all. What is there already
+is not made again, so the command can be stopped and called again; about 5 minutes a run on two cores.
+
+python benchmarks/ablation.py --folder runs/ablation
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from tqdm import tqdm
+
+import cyclegan
+from cyclegan.checkpoint import read
+from cyclegan.data.unpaired import UnpairedData
+from cyclegan.evaluation.evaluate import evaluate
+from cyclegan.evaluation.references import References
+from cyclegan.methods.translator import Translator
+from cyclegan.metrics.random_features import RandomFeatures
+
+SETTINGS = {
+    "cycle_alone": "cycle alone",
+    "gan_alone": "GAN alone",
+    "gan_forward": "GAN + forward cycle",
+    "gan_backward": "GAN + backward cycle",
+    "no_identity": "all of the paper's equation 3",
+    "no_pool": "… + identity, without pool",
+    "all": "… + identity (the default)",
+}
+
+Figures = dict[str, float]
+Curve = dict[int, Figures]
+"""Figures by epoch."""
+
+
+def train(folder: Path, data: Path, setting: str, seed: int) -> Path:
+    """Trains one run, unless it is there."""
+    run_dir = folder / f"{setting}_{seed}"
+    if (run_dir / "checkpoints" / "epoch=0008.ckpt").exists():
+        return run_dir
+    words = [f"experiment=ablation_{setting}", f"run_dir={run_dir}", f"data.root={data}", f"seed={seed}"]
+    keep = ["callbacks.checkpointing.keep_every_n_epochs=1", "logger=csv", "resume=auto"]
+    subprocess.run([sys.executable, "-m", "cyclegan.train", *words, *keep], check=True)
+    return run_dir
+
+
+def averaged(path: Path) -> Translator:
+    """A checkpoint's translator with the moving average of its weights, as everything else uses it."""
+    return cyclegan.load(path)
+
+
+def as_trained(path: Path) -> Translator:
+    """The same with the weights of its last step, which differ more from epoch to epoch."""
+    translator = cyclegan.load(path)
+    translator.load_state_dict(read(path)["state_dict"])
+    return translator
+
+
+def curve(run_dir: Path, data: Path, load: Callable[[Path], Translator]) -> Curve:
+    """Measures the checkpoint of each epoch, unless that was done."""
+    file = run_dir / f"figures_{load.__name__}.json"
+    if file.exists():
+        return {int(epoch): figures for epoch, figures in json.loads(file.read_text()).items()}
+    pictures = UnpairedData(data, load_size=64, crop_size=64, num_workers=0)
+    pictures.setup()
+    held_out = pictures.held_out()
+    assert held_out is not None
+    found = {}
+    for path in tqdm(sorted((run_dir / "checkpoints").glob("epoch=*.ckpt")), run_dir.name):
+        references = References(RandomFeatures(), data / ".cache" / "features")
+        found[int(path.stem.removeprefix("epoch="))] = evaluate(load(path), held_out, references, batch_size=8).figures
+    file.write_text(json.dumps(found))
+    return found
+
+
+def spread(values: list[float], digits: int = 2) -> str:
+    """Mean and standard deviation over seeds."""
+    deviation = statistics.stdev(values) if len(values) > 1 else 0.0
+    return f"{statistics.mean(values):.{digits}f} ± {deviation:.{digits}f}"
+
+
+def last(found: Curve) -> Figures:
+    """Of the last epoch."""
+    return found[max(found)]
+
+
+def print_terms(curves: Mapping[tuple[str, int], Curve], seeds: list[int]) -> None:
+    """The ablation's table."""
+    columns = {
+        "psnr_ab": 2, "psnr_ba": 2, "ssim_ab": 3, "ssim_ba": 3, "cycle": 3, "kid": 3, "change_ab": 3, "luminance_ab": 2
+    }  # fmt: skip
+    print("| | " + " | ".join(columns) + " |\n|---|" + "---|" * len(columns))
+    for setting, title in SETTINGS.items():
+        runs = [last(curves[setting, seed]) for seed in seeds if (setting, seed) in curves]
+        if runs:
+            cells = [spread([run[name] for run in runs], digits) for name, digits in columns.items()]
+            print(f"| {title} ({len(runs)} seeds) | " + " | ".join(cells) + " |")
+
+
+def ranks(found: Curve, name: str, sign: int = 1) -> dict[int, int]:
+    """The place of each epoch by a figure, 0 for the least."""
+    return {epoch: place for place, epoch in enumerate(sorted(found, key=lambda e: sign * found[e][name]))}
+
+
+RULES: dict[str, Callable[[Curve], int]] = {
+    "last": max,
+    "kid": lambda found: min(found, key=lambda e: found[e]["kid"]),
+    "fid": lambda found: min(found, key=lambda e: found[e]["fid"]),
+    "cycle": lambda found: min(found, key=lambda e: found[e]["cycle"]),
+    "identity": lambda found: min(found, key=lambda e: found[e]["identity"]),
+    "kid and cycle, sum of places": lambda found: min(
+        found, key=lambda e: (ranks(found, "kid")[e] + ranks(found, "cycle")[e], found[e]["kid"])
+    ),
+}
+"""Ways to choose an epoch without known answers."""
+
+
+def print_rules(curves: Mapping[tuple[str, int], Curve]) -> None:
+    """How many dB each way of choosing a checkpoint loses against the best by known answer."""
+    settings = list(dict.fromkeys(setting for setting, _ in curves))
+    print("| rule | " + " | ".join(SETTINGS[setting] for setting in settings) + " |")
+    print("|---|" + "---|" * len(settings))
+    for rule, choose in RULES.items():
+        lost: dict[str, list[float]] = {setting: [] for setting in settings}
+        for (setting, _), found in curves.items():
+            best = max(figures["psnr"] for figures in found.values())
+            lost[setting].append(best - found[choose(found)]["psnr"])
+        cells = ["/".join(f"{loss:.2f}" for loss in losses) for losses in lost.values()]
+        print(f"| {rule} | " + " | ".join(cells) + " |")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--folder", type=Path, default=Path("runs/ablation"))
+    parser.add_argument("--data", type=Path, default=Path("data/toy"))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--settings", nargs="+", choices=SETTINGS, default=list(SETTINGS))
+    args = parser.parse_args()
+
+    curves = {}
+    for seed in args.seeds:
+        for setting in args.settings:
+            run_dir = train(args.folder, args.data, setting, seed)
+            curves[setting, seed] = curve(run_dir, args.data, averaged)
+    print_terms(curves, args.seeds)
+    for load in (averaged, as_trained):
+        print(f"\ndB lost by choosing, weights {load.__name__}")
+        print_rules({key: curve(args.folder / f"{key[0]}_{key[1]}", args.data, load) for key in curves})
+
+
+if __name__ == "__main__":
+    main()
