@@ -54,6 +54,8 @@ def explain(error: Exception) -> str:
         return f"there is no {group}={option}.{hint} There are: {', '.join(sorted(options))}"
     if isinstance(error, ConfigCompositionException):
         key = message.partition("'")[2].partition("'")[0]
+        if "already" in message:
+            return f"there is a key {key!r} already: set it without the plus, {key}=..."
         near = difflib.get_close_matches(key, known_keys(sys.argv[1:]) - {key}, n=1, cutoff=0.5)
         hint = f" Did you mean {near[0]}?" if near else ""
         return f"there is no key {key!r}.{hint} See all: cyclegan-train --cfg job"

@@ -291,6 +291,7 @@ def test_out_of_memory_is_answered_with_what_to_do(
 
 MISTAKES = {
     "trainer.max_epoch=3": "'trainer.max_epoch'. Did you mean trainer.max_epochs? See all: cyclegan-train --cfg job",
+    "+trainer.max_epochs=3": "a key 'trainer.max_epochs' already: set it without the plus, trainer.max_epochs=...",
     "modle=cyclegan": "no key 'modle'. Did you mean model?",
     "model.loss_weights.idt=1": "no key 'model.loss_weights.idt'",
     "generator=unet128 model.generator.blocks=3": "'model.generator.blocks'. Did you mean model.generator.downs?",

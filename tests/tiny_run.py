@@ -23,6 +23,7 @@ SMALL_NETWORKS = (
 TINY = (
     "logger=csv",
     "callbacks=default",
+    "~callbacks.report",  # a second each time; tests/callbacks/test_report.py has its own
     "data.source.train=5",
     "data.source.test=2",
     "data.source.size=24",
