@@ -16,6 +16,14 @@ def positive(text: str) -> int:
     return number
 
 
+def at_least_two(text: str) -> int:
+    """An integer of 2 or more."""
+    number = int(text)
+    if number < 2:
+        raise ArgumentTypeError(f"{text} is less than 2")
+    return number
+
+
 def not_negative(text: str) -> int:
     """An integer of 0 or more."""
     number = int(text)

@@ -120,7 +120,7 @@ def find_held_out(
     domains: Mapping[str, Domain],
     pixel_formats: Mapping[str, PixelFormat],
     view: TrainingView,
-    splits: Sequence[str] = ("test", "val"),
+    splits: Sequence[str],
     on_error: str = "raise",
     at_most: int | None = None,
     max_pixels: int = MAX_PIXELS,

@@ -1,0 +1,291 @@
+"""cyclegan-evaluate: how good checkpoints are, measured on held-out pictures, with nothing but their files."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cyclegan.arguments import at_least_two, positive
+from cyclegan.images import DiskError, ImageError
+from cyclegan.inputs import InputError
+from cyclegan.translate import default_device, parse_direction, usable_device
+
+# torch is imported where it is used: --help answers without it.
+if TYPE_CHECKING:
+    from cyclegan.data.held_out import HeldOut
+    from cyclegan.evaluation.findings import Finding
+    from cyclegan.evaluation.subjects import Subject
+    from cyclegan.methods.translator import Translator
+    from cyclegan.metrics.feature_network import FeatureNetwork
+    from cyclegan.metrics.perceptual import Lpips
+
+PROGRAM = "cyclegan-evaluate"
+
+Directions = Sequence[tuple[str, str]]
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog=PROGRAM,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Measure checkpoints on held-out pictures: known answers, FID and KID, cycle and identity.\n"
+        "A table goes to the screen; metrics.json, pictures.csv, sheets of the worst and best pictures, and for\n"
+        "several checkpoints their curve go to --output. docs/measuring.md says what each figure means.",
+        epilog="examples:\n"
+        "  cyclegan-evaluate --checkpoint runs/toy/checkpoints/best.ckpt --data data/toy --features random\n"
+        "  cyclegan-evaluate --checkpoint runs/toy --features none --perceptual none    # all that the run kept",
+    )
+
+    def add(name: str, metavar: str, text: str, **arguments: object) -> None:
+        parser.add_argument(name, metavar=metavar, help=text, **arguments)  # type: ignore[arg-type]
+
+    add("--checkpoint", "PATH", "files, quoted patterns, or a run's folder: its epoch=*.ckpt, best.ckpt and last.ckpt",
+        required=True, nargs="+")  # fmt: skip
+    add("--data", "ROOT", "holds testA and testB (default: where the run had its data)", type=Path)
+    add("--split", "NAME", "test, val or train (default: test, or val if there is no test)",
+        choices=("test", "val", "train"))  # fmt: skip
+    add("--direction", "A2B", "A2B or B2A (default: both)")
+    add("--size", "N", "measure N×N pictures (default: as large as training saw them)", type=positive)
+    add("--max-pictures", "N", "of each domain, evenly spaced over their names (default: all)", type=at_least_two)
+    add("--features", "WHAT", "network of FID, KID, precision, recall: inception, random, none, or a YAML file that "
+        "names your own (default: that of the run, if it is inception or random, else inception)")  # fmt: skip
+    add("--feature-weights", "FILE", "of inception (default: torch's cache, filled by a download)", type=Path)
+    add("--perceptual", "NAME", "network of LPIPS: alex or none (default: alex)", choices=("alex", "none"),
+        default="alex")  # fmt: skip
+    add("--perceptual-weights", "FILE", "of alex (default: torch's cache, filled by a download)", type=Path)
+    add("--batch-size", "N", "(default: %(default)s)", type=positive, default=4)
+    add("--device", "NAME", "cpu, cuda, cuda:1, mps … (default: a GPU if there is one)", default="auto")
+    add("--on-error", "WORD", "of a picture that cannot be read: raise stops, skip leaves it out (default: as the run "
+        "did)", choices=("raise", "skip"))  # fmt: skip
+    add("--worst", "N", "pictures on each sheet (default: %(default)s)", type=positive, default=8)
+    add("--output", "FOLDER", "files of an earlier evaluation are replaced (default: evaluation in the run's folder)",
+        type=Path)  # fmt: skip
+    add("--trust", "PACKAGE", "let checkpoints use classes of this package", action="append", default=[])
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """The console script."""
+    args = build_parser().parse_args(argv)
+    try:
+        run(args)
+    except DiskError as error:
+        sys.exit(f"{PROGRAM}: {error}")
+    except ImageError as error:
+        sys.exit(f"{PROGRAM}: {error}\n--on-error skip leaves out what cannot be read")
+    except (ValueError, OSError) as error:  # OSError: no weights, or the output cannot be written
+        sys.exit(f"{PROGRAM}: {error}")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Carries out a parsed command line. What can fail early does so before the long work, and files come last."""
+    from cyclegan.evaluation.evaluate import evaluate
+    from cyclegan.evaluation.findings import Finding, as_text, best, unreadable
+    from cyclegan.evaluation.references import References
+    from cyclegan.evaluation.sheets import write_sheets
+    from cyclegan.evaluation.subjects import output_for
+
+    device = default_device() if args.device == "auto" else usable_device(args.device)
+    subjects = read_subjects(args.checkpoint)
+    held_outs = [pictures_for(subject, args) for subject in subjects]
+    translator, directions = load(subjects[0], held_outs[0], args)
+    features, perceptual = load_networks(args, subjects, device)
+    output = args.output or output_for(subjects)
+    output.mkdir(parents=True, exist_ok=True)
+    roots = [Path(args.data or subject.sight.root or ".").expanduser() for subject in subjects]
+    references = {root: References(features, root / ".cache" / "features") for root in roots if features}
+
+    findings: list[Finding] = []
+    for subject, held_out, root in zip(subjects, held_outs, roots, strict=True):
+        print(f"[{len(findings) + 1}/{len(subjects)}] {subject.path} on {device}", file=sys.stderr)
+        if findings:
+            translator, directions = load(subject, held_out, args)
+        found = evaluate(
+            translator.to(device), held_out, references.get(root), perceptual, args.batch_size, directions=directions
+        )
+        findings.append(Finding(subject, found))
+    print(as_text(findings, directions))
+    for path in unreadable(findings[0], held_outs[0], directions):
+        print(f"left out, as it cannot be read: {path}", file=sys.stderr)
+
+    chosen = best(findings)
+    if chosen is not findings[-1]:
+        translator, directions = load(chosen.subject, held_outs[findings.index(chosen)], args)
+    write_figures(output, findings)
+    write_sheets(
+        output, translator.to(device), held_outs[findings.index(chosen)], chosen.evaluation.pictures, directions,
+        args.worst, chosen.subject.path.name,
+    )  # fmt: skip
+    print(f"files      {output}")
+
+
+def read_subjects(names: Sequence[str]) -> list[Subject]:
+    """The checkpoints that are meant, in the order of training.
+
+    Raises:
+        InputError: a name stands for none.
+        CheckpointError: one cannot be used.
+    """
+    from cyclegan.checkpoint import CheckpointError, read
+    from cyclegan.data.errors import DataError
+    from cyclegan.evaluation.subjects import find_checkpoints, subject_of
+
+    subjects = []
+    for digest, path in find_checkpoints(names).items():
+        try:
+            subjects.append(subject_of(path, digest, read(path)))
+        except DataError as error:
+            raise CheckpointError(
+                f"{path} does not say how to measure it: {error}. Checkpoints that cyclegan-train writes do"
+            ) from error
+    return sorted(subjects, key=lambda subject: subject.images)
+
+
+def pictures_for(subject: Subject, args: argparse.Namespace) -> HeldOut:
+    """The held-out pictures, as large as the checkpoint's run saw them.
+
+    Raises:
+        InputError: there are none.
+    """
+    from cyclegan.data.errors import DataError
+    from cyclegan.evaluation.subjects import pictures_of
+
+    splits = (args.split,) if args.split else ("test", "val")
+    try:
+        return pictures_of(subject.sight, args.data, splits, args.size, args.on_error, args.max_pictures)
+    except DataError as error:
+        whose = "" if args.data else f" (where {subject.path} says that its run had its data)"
+        raise InputError(
+            f"{error}{whose}. Pass --data ROOT, the folder that holds testA and testB, or --split"
+        ) from error
+
+
+def load(subject: Subject, held_out: HeldOut, args: argparse.Namespace) -> tuple[Translator, Directions]:
+    """A checkpoint's translator, and the directions that are asked for.
+
+    Raises:
+        CheckpointError: it cannot be used.
+        InputError: it does not learn the direction, or does not take pictures of this size.
+    """
+    from cyclegan.checkpoint import CheckpointError, load_translator
+
+    translator = load_translator(subject.path, args.trust)
+    if set(translator.domains) != set(held_out.domains):
+        raise CheckpointError(
+            f"{subject.path} contradicts itself: its data are of {', '.join(held_out.domains)}, its networks of "
+            f"{', '.join(translator.domains)}"
+        )
+    if args.size and (args.size % translator.size_multiple or args.size < translator.minimum_size):
+        raise InputError(
+            f"--size {args.size}: the networks of {subject.path} take multiples of {translator.size_multiple}, from "
+            f"{translator.minimum_size}"
+        )
+    return translator, [parse_direction(translator, args.direction)] if args.direction else translator.directions
+
+
+def load_networks(
+    args: argparse.Namespace, subjects: Sequence[Subject], device: str
+) -> tuple[FeatureNetwork | None, Lpips | None]:
+    """The networks that look at pictures, with their weights.
+
+    Raises:
+        WeightsError: there are none; says how to get them, and how to do without.
+        InputError: there is no such network.
+    """
+    from cyclegan.metrics.feature_network import WeightsError
+    from cyclegan.metrics.perceptual import Lpips
+
+    features = choose_features(args, subjects)
+    perceptual = Lpips(args.perceptual_weights) if args.perceptual == "alex" else None
+    problems = []
+    for network, more in ((features, " --features random needs no weights."), (perceptual, "")):
+        if network is not None:
+            try:
+                network.to(device).load()
+            except WeightsError as error:
+                problems.append(f"{error}{more}")
+    if problems:
+        raise WeightsError("\n".join(["nothing was measured:", *problems]))
+    return features, perceptual
+
+
+def choose_features(args: argparse.Namespace, subjects: Sequence[Subject]) -> FeatureNetwork | None:
+    """The network that --features names, without its weights; by default the one that the checkpoints agree on.
+
+    Raises:
+        InputError: it names none.
+    """
+    from cyclegan.metrics.inception import Inception
+    from cyclegan.metrics.random_features import RandomFeatures
+
+    name, weights = args.features, args.feature_weights
+    if weights is not None and name not in (None, "inception"):
+        raise InputError(f"--feature-weights {weights} are for --features inception, and {name} was asked for")
+    if name is None and weights is None:
+        own = subjects[0].features
+        if own is not None and all(subject.features == own for subject in subjects):
+            target, arguments = own
+            return (Inception if target.endswith(".Inception") else RandomFeatures)(**arguments)
+    if name in (None, "inception"):
+        return Inception(weights)
+    if name in ("random", "none"):
+        return RandomFeatures() if name == "random" else None
+    return features_from(Path(name))
+
+
+def features_from(file: Path) -> FeatureNetwork:
+    """The network that a YAML file describes: a call of a FeatureNetwork, or of any nn.Module.
+
+    Raises:
+        InputError: there is no such file, or it describes something else.
+    """
+    import hydra.utils
+    from hydra.errors import InstantiationException
+    from omegaconf import DictConfig, OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+    from torch import nn
+    from yaml import YAMLError
+
+    from cyclegan.metrics.feature_network import AnyNetwork, FeatureNetwork
+
+    if not file.is_file():
+        raise InputError(f"--features {file} is none of inception, random, none, and there is no such YAML file")
+    try:
+        config = OmegaConf.load(file)
+        # The file may be one that training uses too, as the group `features`.
+        inner = config.get("features", config) if isinstance(config, DictConfig) else config
+        made = hydra.utils.instantiate(inner, _convert_="all")
+    except (YAMLError, OmegaConfBaseException, InstantiationException) as error:
+        raise InputError(f"--features {file} cannot be used: {error}") from error
+    if isinstance(made, nn.Module):
+        return AnyNetwork(made, size=None)
+    if not isinstance(made, FeatureNetwork):
+        raise InputError(
+            f"--features {file} describes a {type(made).__name__}; _target_ has to name an nn.Module or a "
+            "cyclegan.metrics.feature_network.FeatureNetwork"
+        )
+    return made
+
+
+def write_figures(output: Path, findings: Sequence[Finding]) -> None:
+    """Writes metrics.json and pictures.csv, and the curve of several checkpoints."""
+    from cyclegan.evaluation.findings import as_json, curve_csv, pictures_csv
+    from cyclegan.report import write_curve
+    from cyclegan.report.atomic import write_whole
+
+    write_whole(output / "metrics.json", as_json(findings))
+    write_whole(output / "pictures.csv", pictures_csv(findings))
+    if len(findings) > 1:
+        write_whole(output / "curve.csv", curve_csv(findings))
+        write_curve([finding.row for finding in findings], output / "curve.html")
+    else:
+        for name in ("curve.csv", "curve.html"):  # of an earlier evaluation
+            (output / name).unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    main()

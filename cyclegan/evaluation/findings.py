@@ -1,0 +1,117 @@
+"""What was found out about checkpoints, as text for a screen and as files."""
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import isfinite
+from typing import Any
+
+from cyclegan.data.held_out import HeldOut
+from cyclegan.evaluation.evaluate import Evaluation
+from cyclegan.evaluation.pictures import Direction
+from cyclegan.evaluation.subjects import Subject
+from cyclegan.evaluation.table import best_of, of_one, of_several, under_which
+
+DECISIVE = ("psnr", "kid", "fid", "cycle")
+"""The first of these that was measured says which of several checkpoints is shown in pictures."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was measured of a checkpoint."""
+
+    subject: Subject
+    evaluation: Evaluation
+
+    @property
+    def row(self) -> dict[str, float]:
+        """Where the checkpoint stands in its run, and its figures."""
+        return {"images": self.subject.images, "epoch": self.subject.epoch, **self.evaluation.figures}
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """All but the single pictures, in plain values."""
+        weights = "their moving average" if self.subject.averaged else "as trained"
+        return {
+            "checkpoint": str(self.subject.path),
+            "sha256": self.subject.sha256,
+            "epoch": self.subject.epoch,
+            "images": self.subject.images,
+            "figures": self.evaluation.figures,
+            "protocol": {**self.evaluation.protocol, "weights": weights},
+        }
+
+
+def as_text(findings: Sequence[Finding], directions: Sequence[Direction]) -> str:
+    """The table, and under which protocol it holds."""
+    first = findings[0]
+    if len(findings) == 1:
+        head = f"{first.subject.path}: epoch {first.subject.epoch:g}, {first.subject.images:,} images"
+        table = of_one(first.evaluation.figures, directions)
+    else:
+        head = f"{len(findings)} checkpoints, * the best of each column"
+        table = of_several([finding.row for finding in findings], directions)
+    text = [head, "", table, "", under_which(first.evaluation.protocol)]
+    if any(finding.evaluation.protocol != first.evaluation.protocol for finding in findings):
+        text.append("BEWARE     not all were measured under one protocol (see metrics.json), and")
+        text.append("           figures of two protocols say nothing about each other")
+    if "fid" in first.evaluation.figures:
+        text.append("           FID is too high for fewer than 5,000 pictures: go by KID")
+    return "\n".join(text)
+
+
+def as_json(findings: Sequence[Finding]) -> str:
+    """The contents of metrics.json; what is no finite number is null."""
+    record = {"checkpoints": [finding.record for finding in findings]}
+    return json.dumps(finite(record), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def finite(value: Any) -> Any:
+    """Nested plain values, with None for numbers that JSON does not know."""
+    if isinstance(value, Mapping):
+        return {str(key): finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(each) for each in value]
+    return None if isinstance(value, float) and not isfinite(value) else value
+
+
+def pictures_csv(findings: Sequence[Finding]) -> str:
+    """A row for each picture and direction; of several checkpoints, for each of them."""
+    if len(findings) == 1:
+        return as_csv(findings[0].evaluation.pictures)
+    return as_csv([{"checkpoint": f.subject.path.name, **row} for f in findings for row in f.evaluation.pictures])
+
+
+def curve_csv(findings: Sequence[Finding]) -> str:
+    """A row for each checkpoint."""
+    return as_csv([{"checkpoint": str(finding.subject.path), **finding.row} for finding in findings])
+
+
+def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows whose columns may differ."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, dict.fromkeys(name for row in rows for name in row), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def best(findings: Sequence[Finding]) -> Finding:
+    """The best by the first of `DECISIVE` figures that was measured, over both directions or the only one."""
+    rows = [finding.row for finding in findings]
+    for stem in DECISIVE:
+        for name in (stem, *sorted(name for name in rows[0] if name.startswith(f"{stem}_"))):
+            place = best_of(rows, name)
+            if place is not None:
+                return findings[place]
+    return findings[-1]
+
+
+def unreadable(finding: Finding, held_out: HeldOut, directions: Sequence[Direction]) -> list[str]:
+    """The pictures that were to be translated, and were left out."""
+    measured = {row["picture"] for row in finding.evaluation.pictures}
+    sources = dict.fromkeys(source for source, _ in directions)
+    paths = (held_out.path(source, index) for source in sources for index in held_out.indices[source])
+    return [path for path in paths if path not in measured]

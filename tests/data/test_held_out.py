@@ -1,0 +1,136 @@
+"""Held-out pictures: which, how large, whose answer is known, and what stands for them when they are remembered."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from cyclegan.data.domain import Domain
+from cyclegan.data.errors import DataError
+from cyclegan.data.held_out import HeldOut, find_held_out, spaced
+from cyclegan.data.transforms import TrainingView
+from cyclegan.images import RGB, ImageError
+from tests.toy_runs import toy_data
+
+DOMAINS = {"A": Domain(), "B": Domain()}
+VIEW = TrainingView(load_size=None, crop_size=8, flip=False)
+
+
+def draw(folder: Path, *names: str, size: tuple[int, int] = (8, 8)) -> None:
+    """Pictures of one colour each, a different one for every name."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        Image.new("RGB", size, (10 * len(name), sum(name.encode()) % 256, 0)).save(folder / name)
+
+
+def found(root: Path | None, splits: tuple[str, ...] = ("test", "val"), **arguments: object) -> HeldOut:
+    given = {"domains": DOMAINS, "pixel_formats": dict.fromkeys("AB", RGB), "view": VIEW} | arguments
+    return find_held_out(root, splits=splits, **given)  # type: ignore[arg-type]
+
+
+def test_training_pictures_need_not_be_there_and_test_goes_before_val(tmp_path: Path) -> None:
+    draw(tmp_path / "testA", "1.png", "2.png")
+    draw(tmp_path / "testB", "1.png")
+    draw(tmp_path / "valA", "3.png")
+    draw(tmp_path / "valB", "4.png")
+    assert (found(tmp_path).split, found(tmp_path, ("val",)).split) == ("test", "val")
+    assert [found(tmp_path).describe(domain) for domain in "AB"] == ["2 of testA", "1 of testB"]
+
+
+def test_a_split_that_one_domain_lacks_is_passed_over(tmp_path: Path) -> None:
+    draw(tmp_path / "testA", "1.png")
+    draw(tmp_path / "valA", "3.png")
+    draw(tmp_path / "valB", "4.png")
+    assert found(tmp_path).split == "val"
+
+
+def test_pictures_set_aside_from_training_are_those_that_the_run_sets_aside(tmp_path: Path) -> None:
+    data = toy_data(tmp_path, train=10, test=2)
+    data.val_share = 0.3
+    data.prepare_data()
+    data.setup()
+    of_run = data.held_out()
+    assert of_run is not None
+    here = found(tmp_path, ("val",), val_share=0.3)
+    rest = found(tmp_path, ("train",), val_share=0.3)
+    for domain in "AB":
+        assert [here.path(domain, i) for i in here.indices[domain]] == [
+            of_run.path(domain, i) for i in of_run.indices[domain]
+        ]
+        assert (len(here.domains[domain]), len(rest.domains[domain])) == (3, 7)
+
+
+def test_at_most_so_many_training_pictures_as_the_run_used(tmp_path: Path) -> None:
+    draw(tmp_path / "trainA", *(f"{i}.png" for i in range(5)))
+    draw(tmp_path / "trainB", *(f"{i}.png" for i in range(3)))
+    assert [len(found(tmp_path, ("train",), max_images=4).domains[domain]) for domain in "AB"] == [4, 3]
+
+
+def test_what_was_looked_for_and_what_is_there_are_named(tmp_path: Path) -> None:
+    draw(tmp_path / "trainA", "1.png")
+    with pytest.raises(DataError, match=r"no testA and testB, nor valA and valB; .* holds the folders trainA"):
+        found(tmp_path)
+    with pytest.raises(DataError, match="nowhere does not exist"):
+        found(tmp_path / "nowhere")
+    halves = {"A": Domain(half="left"), "B": Domain(half="right")}
+    with pytest.raises(DataError, match=r"no test, nor val;"):
+        found(tmp_path, domains=halves)
+
+
+def test_halves_of_pairs_are_each_others_answers(tmp_path: Path) -> None:
+    draw(tmp_path / "test", "1.png", "2.png", size=(16, 8))
+    pairs = found(tmp_path, domains={"A": Domain(half="left"), "B": Domain(half="right")})
+    assert pairs.answers == {("A", "B"): {0: 0, 1: 1}, ("B", "A"): {0: 0, 1: 1}}
+
+
+def test_answers_are_pictures_of_one_name(tmp_path: Path) -> None:
+    draw(tmp_path / "testA", "a.png", "b.png", "c.png")
+    draw(tmp_path / "testB", "b.jpg", "c.png", "d.png")
+    assert found(tmp_path).answers == {("A", "B"): {1: 0, 2: 1}, ("B", "A"): {0: 1, 1: 2}}
+
+
+def test_a_picture_is_whole_and_in_the_size_of_the_view(tmp_path: Path) -> None:
+    """Black on the left and white on the right, twice as wide as high: stretched, and never mirrored."""
+    draw(tmp_path / "testB", "1.png")
+    (tmp_path / "testA").mkdir()
+    levels = np.repeat(np.array([[0, 0, 255, 255]], np.uint8), 2, 0)
+    Image.fromarray(np.stack([levels] * 3, -1)).save(tmp_path / "testA" / "1.png")
+    here = found(tmp_path, view=TrainingView(None, 4, flip=True))
+    image = here.image("A", 0)
+    assert image is not None
+    assert image.shape == (3, 4, 4)
+    assert torch.equal(image[:, 0, 0], torch.full((3,), -1.0))  # never mirrored
+    assert torch.equal(image[:, 0, 3], torch.full((3,), 1.0))
+    assert here.size == "4×4, stretched"
+
+
+def test_a_picture_that_cannot_be_read_is_left_out_only_if_asked_for(tmp_path: Path) -> None:
+    draw(tmp_path / "testA", "1.png")
+    draw(tmp_path / "testB", "1.png")
+    (tmp_path / "testA" / "1.png").write_bytes(b"no picture")
+    assert found(tmp_path, on_error="skip").image("A", 0) is None
+    with pytest.raises(ImageError, match=r"testA.1\.png"):
+        found(tmp_path).image("A", 0)
+
+
+def test_some_of_the_pictures_are_spread_over_all() -> None:
+    assert list(spaced(10, None)) == list(range(10))
+    assert spaced(10, 4) == [0, 2, 5, 7]
+    assert list(spaced(3, 4)) == [0, 1, 2]
+
+
+def test_the_key_changes_with_files_and_with_what_is_done_to_them(tmp_path: Path) -> None:
+    draw(tmp_path / "testA", "1.png", "2.png")
+    draw(tmp_path / "testB", "1.png", "2.png")
+    before = found(tmp_path).key("A")
+    assert found(tmp_path).key("A") == before
+    others = [
+        found(tmp_path, view=TrainingView(None, 4, flip=False)).key("A"),
+        found(tmp_path, at_most=1).key("A"),
+        found(tmp_path).key("B"),
+    ]
+    draw(tmp_path / "testA", "1.png", size=(9, 9))
+    others.append(found(tmp_path).key("A"))
+    assert len({before, *others}) == 5
