@@ -5,6 +5,7 @@ from typing import Any
 
 import hydra.utils
 import pytorch_lightning as pl
+import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
@@ -26,7 +27,8 @@ def assemble_trainer(config: DictConfig, plain: dict[str, Any]) -> pl.Trainer:
         plain: the same, resolved, for the checkpoints.
     """
     loggers = [hydra.utils.instantiate(entry) for entry in (config.logger or {}).values()]
-    callbacks = [hydra.utils.instantiate(entry) for entry in (config.callbacks or {}).values()]
+    with torch.random.fork_rng(devices=[]):  # a network that measures draws weights, and training shall not notice
+        callbacks = [hydra.utils.instantiate(entry) for entry in (config.callbacks or {}).values()]
     trainer: pl.Trainer = hydra.utils.instantiate(
         config.trainer,
         logger=loggers,

@@ -154,7 +154,7 @@ def test_the_keys_of_every_call_are_arguments_of_what_it_calls() -> None:
 
 def test_a_resolved_run_is_readable() -> None:
     text = OmegaConf.to_yaml(composed("experiment=horse2zebra"), resolve=True)
-    assert len(text.splitlines()) < 160  # two domains are 22 of them
+    assert len(text.splitlines()) < 190  # two domains are 22 of them, what watches the run 60
 
 
 def test_installed_and_checked_out_conf_are_the_same_folder_tree() -> None:

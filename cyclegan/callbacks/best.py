@@ -10,9 +10,9 @@ from typing import Any
 import pytorch_lightning as pl
 
 from cyclegan.callbacks.position import images_seen
-from cyclegan.callbacks.validation import figures_of
+from cyclegan.callbacks.validation import Validation, validation_of
 from cyclegan.checkpoint import CheckpointError, read
-from cyclegan.evaluation.figures import higher_is_better
+from cyclegan.evaluation.figures import JUDGED_BY, higher_is_better, judges_a_run
 from cyclegan.saving import same_file
 
 log = logging.getLogger(__name__)
@@ -28,6 +28,7 @@ class Best:
     value: float
     epoch: int
     images: int
+    protocol: str = ""
 
     def __str__(self) -> str:
         return f"{self.figure} {self.value:.4g} at epoch {self.epoch}"
@@ -40,10 +41,20 @@ class FigureWatch:
         figure: its name, such as `kid` or `psnr_ab`; `val/` before it, as in metrics.csv, is left out.
         key: where the configuration names the figure, for the warning if it is not measured.
         min_delta: a value is better if it is better by more than this.
+
+    Raises:
+        ValueError: of such a figure, no value is better than another.
     """
 
     def __init__(self, figure: str, key: str, min_delta: float = 0.0) -> None:
         self.figure = figure.removeprefix("val/")
+        if not judges_a_run(self.figure):
+            near = difflib.get_close_matches(self.figure, JUDGED_BY, n=1)
+            meant = f" (did you mean {near[0]}?)" if near else ""
+            raise ValueError(
+                f"{key} is {figure}{meant}; what a run can be judged by is {', '.join(JUDGED_BY)}, of both directions or "
+                "of one, as psnr_ab, or one domain, as cycle_a"
+            )
         self.best: Best | None = None
         self._key = key
         self._min_delta = min_delta
@@ -51,12 +62,18 @@ class FigureWatch:
 
     def measured(self, trainer: pl.Trainer) -> float | None:
         """The figure at the epoch's end that is now; None without a validation, or if that had no such figure."""
-        figures = figures_of(trainer)
-        if figures and self.figure not in figures and self.best is None and not self._has_warned:
+        validation = validation_of(trainer)
+        if validation is None or not validation.figures:
+            return None
+        if self.best and self.best.protocol != validation.protocol:
+            if trainer.is_global_zero:
+                log.info("best      %s was measured otherwise and is not compared with what is measured now", self.best)
+            self.best = None
+        if self.figure not in validation.figures and self.best is None and not self._has_warned:
             self._has_warned = True
             if trainer.is_global_zero:
-                log.warning("figures   %s", self._missing(figures))
-        return figures.get(self.figure)
+                self._say_missing(validation)
+        return validation.figures.get(self.figure)
 
     def is_better(self, value: float) -> bool:
         """Whether a value is finite and better than all before."""
@@ -67,7 +84,9 @@ class FigureWatch:
 
     def here(self, trainer: pl.Trainer, value: float) -> Best:
         """A value with the place at which the run now is, at an epoch's end."""
-        return Best(self.figure, float(value), trainer.current_epoch + 1, images_seen(trainer))
+        validation = validation_of(trainer)
+        protocol = validation.protocol if validation else ""
+        return Best(self.figure, float(value), trainer.current_epoch + 1, images_seen(trainer), protocol)
 
     def state_dict(self) -> dict[str, Any]:
         """The best so far in plain values; empty if there is none."""
@@ -82,12 +101,20 @@ class FigureWatch:
         self.best = found
         return True
 
-    def _missing(self, figures: dict[str, float]) -> str:
-        close = difflib.get_close_matches(self.figure, figures, n=1)
+    def _say_missing(self, validation: Validation) -> None:
+        judges = sorted(name for name in validation.figures if judges_a_run(name))
+        overall = [name for name in judges if "_" not in name]
+        if self.figure.partition("_")[0] in validation.given_up:  # why, was said
+            log.info(
+                "figures   %s is not measured; %s=... names another: %s", self.figure, self._key, ", ".join(overall)
+            )
+            return
+        close = difflib.get_close_matches(self.figure, judges, n=1)
         meant = f" (did you mean {close[0]}?)" if close else ""
-        return (
-            f"{self._key} is {self.figure}, which is not measured{meant}. Name one that is, "
-            f"{self._key}=...: {', '.join(sorted(figures))}"
+        log.warning(
+            "figures   %s is %s, which is not measured%s; %s=... names one that is: %s; or of one side: %s",
+            *(self._key, self.figure, meant, self._key, ", ".join(overall)),
+            ", ".join(name for name in judges if "_" in name),
         )
 
 

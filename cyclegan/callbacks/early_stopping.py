@@ -43,7 +43,7 @@ class EarlyStopping(pl.Callback):
         self.patience = patience
         self.waited = 0
         """Validations since the best one."""
-        self._watch = FigureWatch(figure or "", f"{KEY}.figure", min_delta)
+        self._watch = FigureWatch(figure, f"{KEY}.figure", min_delta) if figure and patience else None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Leaves a resumed run at its end, if it had come to it."""
@@ -51,7 +51,7 @@ class EarlyStopping(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Counts this epoch's validation, if there was one."""
-        if self.patience is None:
+        if self._watch is None:
             return
         value = self._watch.measured(trainer)
         if value is None:
@@ -66,7 +66,7 @@ class EarlyStopping(pl.Callback):
         # Lightning would go on to its minimum, and Checkpointing leave at the next batch.
         epochs = trainer.fit_loop.epoch_progress.current.processed  # type: ignore[attr-defined]
         bound = epochs < (trainer.min_epochs or 0) or trainer.global_step < (trainer.min_steps or 0)
-        if self.patience is None or self.waited < self.patience or bound:
+        if self._watch is None or self.patience is None or self.waited < self.patience or bound:
             return
         trainer.should_stop = True
         best = self._watch.best
@@ -78,9 +78,9 @@ class EarlyStopping(pl.Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """The best value so far with its place, and the validations since."""
-        return {} if self.patience is None else {**self._watch.state_dict(), "waited": self.waited}
+        return {} if self._watch is None else {**self._watch.state_dict(), "waited": self.waited}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Goes on counting, unless another figure is now looked at."""
-        if self.patience is not None and self._watch.load_state_dict(state_dict):
+        if self._watch is not None and self._watch.load_state_dict(state_dict):
             self.waited = state_dict["waited"]

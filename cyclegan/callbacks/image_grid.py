@@ -9,7 +9,8 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from cyclegan.callbacks.ema import averaged
-from cyclegan.callbacks.position import data_of
+from cyclegan.callbacks.eval_mode import evaluating
+from cyclegan.callbacks.position import data_of, discard_later
 from cyclegan.images import write
 from cyclegan.images.tensors import grid, to_uint8, to_view
 from cyclegan.loggers.wandb import Wandb
@@ -39,7 +40,9 @@ class ImageGrid(pl.Callback):
         self._batch: Batch | None = None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Draws the start of a new run."""
+        """Draws the start of a new run; removes what a later part of the run drew that is now left out."""
+        if trainer.is_global_zero:
+            discard_later(self.folder, trainer)
         if data_of(trainer).images_seen == 0:
             self.draw(trainer, pl_module, 0)
 
@@ -59,11 +62,9 @@ class ImageGrid(pl.Callback):
         batch = trainer.precision_plugin.convert_input(
             {domain: pictures.to(pl_module.device) for domain, pictures in self._batch.items()}
         )
-        was_training = pl_module.training
-        pl_module.eval()
-        with torch.no_grad(), averaged(trainer, pl_module), trainer.precision_plugin.forward_context():
+        precision = trainer.precision_plugin.forward_context()
+        with torch.no_grad(), evaluating(pl_module), averaged(trainer, pl_module), precision:
             visuals = pl_module.visuals(batch)
-        pl_module.train(was_training)
 
         sheet = grid([column.float().cpu() for column in visuals.values()])
         file = self.folder / f"epoch={epoch:04d}.jpg"

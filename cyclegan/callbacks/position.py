@@ -1,5 +1,8 @@
 """Where a run stands, counted in images seen of each domain."""
 
+import contextlib
+from pathlib import Path
+
 import pytorch_lightning as pl
 
 from cyclegan.data.unpaired import UnpairedData
@@ -22,3 +25,12 @@ def total_images(trainer: pl.Trainer) -> int | None:
     if trainer.max_epochs is None or trainer.max_epochs < 0:
         return None
     return int(trainer.max_epochs * trainer.num_training_batches * data_of(trainer).batch_size * trainer.world_size)
+
+
+def discard_later(folder: Path, trainer: pl.Trainer) -> None:
+    """Removes the files `epoch=NNNN…` of epochs that a run has not come to, as it was taken back to before them."""
+    for file in folder.glob("epoch=*"):
+        digits = file.stem.removeprefix("epoch=")
+        if digits.isdigit() and int(digits) > trainer.current_epoch:
+            with contextlib.suppress(OSError):
+                file.unlink()

@@ -1,24 +1,32 @@
 """Figures of held-out pictures, again and again as training goes on."""
 
 import csv
+import hashlib
+import io
 import json
 import logging
 import time
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from cyclegan.callbacks.ema import averaged, averages
-from cyclegan.callbacks.position import data_of
+from cyclegan.callbacks.eval_mode import evaluating
+from cyclegan.callbacks.position import data_of, discard_later
 from cyclegan.data.held_out import HeldOut
 from cyclegan.evaluation.evaluate import Evaluation, evaluate
 from cyclegan.evaluation.references import References
 from cyclegan.methods.translator import Translator
 from cyclegan.metrics.feature_network import FeatureNetwork, WeightsError
 from cyclegan.metrics.perceptual import Lpips
+from cyclegan.report.atomic import write_whole
 
 log = logging.getLogger(__name__)
+
+NETWORKS = {"features": ("fid", "kid", "precision", "recall"), "perceptual": ("lpips",)}
+"""The figures that each network is for."""
 
 SAID = ("psnr", "ssim", "kid", "fid", "lpips", "cycle", "identity")
 
@@ -40,6 +48,15 @@ class Validation(pl.Callback):
     Raises:
         ValueError: an argument makes no sense.
     """
+
+    figures: dict[str, float]
+    """Of the epoch that ends now; empty in epochs without a validation."""
+
+    protocol: str = ""
+    """Stands for how they were measured: figures under two of these are not to be compared."""
+
+    given_up: tuple[str, ...] = ()
+    """Figures that are not measured, as the weights of a network cannot be had."""
 
     def __init__(
         self,
@@ -63,14 +80,16 @@ class Validation(pl.Callback):
         self.batch_size = batch_size
         self.features = features
         self.perceptual = perceptual
-        self.figures: dict[str, float] = {}
-        """Of the epoch that ends now; empty in epochs without a validation."""
+        self.figures = {}
+        self._has_warned = False
         self._held_out: HeldOut | None = None
         self._references: References | None = None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Finds the pictures, and measures the start of a new run."""
         data = data_of(trainer)
+        if trainer.is_global_zero:
+            discard_later(self.folder, trainer)
         self._held_out = data.held_out(self.max_pictures)
         if self._held_out is None:
             if trainer.is_global_zero:
@@ -99,9 +118,7 @@ class Validation(pl.Callback):
         assert isinstance(pl_module, Translator)
         assert self._held_out is not None
         start = time.monotonic()
-        was_training = pl_module.training
-        pl_module.eval()
-        with averaged(trainer, pl_module):
+        with evaluating(pl_module), averaged(trainer, pl_module):
             found = evaluate(
                 pl_module,
                 self._held_out,
@@ -110,8 +127,7 @@ class Validation(pl.Callback):
                 self.batch_size,
                 trainer.precision_plugin.forward_context,
             )
-        pl_module.train(was_training)
-        self.figures = found.figures
+        self.figures, self.protocol = found.figures, digest(found.protocol)
         seen = data_of(trainer).images_seen
         row = {"epoch": float(epoch)} | {f"val/{name}": value for name, value in found.figures.items()}
         for logger in trainer.loggers:
@@ -121,7 +137,9 @@ class Validation(pl.Callback):
 
     def _find_weights(self, trainer: pl.Trainer) -> None:
         """Loads the feature networks, on every device; training goes on without one whose weights cannot be had."""
-        for name in ("features", "perceptual"):
+        without: list[str] = []
+        problems: list[str] = []
+        for name, of in NETWORKS.items():
             network: FeatureNetwork | Lpips | None = getattr(self, name)
             problem = ""
             for is_first in (True, False):  # what the first process fetches, the others find
@@ -131,21 +149,32 @@ class Validation(pl.Callback):
                     except WeightsError as error:
                         problem = str(error)
                 trainer.strategy.barrier()
-            # One that has them cannot measure without the others.
+            # A device that has them cannot measure without the others.
             if not trainer.strategy.reduce_boolean_decision(not problem, all=True):
                 setattr(self, name, None)
-                if trainer.is_global_zero:
-                    without = "FID, KID, precision and recall" if name == "features" else "LPIPS"
-                    log.warning("val       without %s: %s", without, problem or "another device lacks the weights")
+                self.given_up += of
+                without += of
+                problems.append(problem or "another device lacks the weights")
+        if without and trainer.is_global_zero:
+            log.warning("val       without %s: %s", ", ".join(without), " And ".join(problems))
+
+    def _warn_of_unreadable(self, found: Evaluation) -> None:
+        left_out = {domain: count for domain, count in found.protocol["pictures"]["unreadable"].items() if count}
+        if left_out and not self._has_warned:
+            log.warning(
+                "val       left out, as they cannot be read: %s; `cyclegan-data check` names them",
+                ", ".join(f"{count} pictures of {domain}" for domain, count in left_out.items()),
+            )
+            self._has_warned = True
 
     @rank_zero_only
     def _write(self, found: Evaluation, epoch: int, weights: str) -> None:
+        self._warn_of_unreadable(found)
+        record = {**found.protocol, "weights": weights, "epoch": epoch}
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            record = {**found.protocol, "weights": weights, "epoch": epoch}
-            text = json.dumps(record, indent=2, ensure_ascii=False)
-            (self.folder / "protocol.json").write_text(text + "\n", encoding="utf-8")
-            write_table(found, self.folder / f"epoch={epoch:04d}.csv")
+            write_whole(self.folder / "protocol.json", json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+            write_whole(self.folder / f"epoch={epoch:04d}.csv", table(found))
         except OSError as error:
             log.warning("val       %s was not written, training goes on: %s", self.folder, error)
 
@@ -156,20 +185,27 @@ class Validation(pl.Callback):
         log.info("val       %s: %s  (%.1f s)", when, said, seconds)
 
 
-def write_table(found: Evaluation, file: Path) -> None:
-    """Writes the figures of every picture as CSV.
+def table(found: Evaluation) -> str:
+    """The figures of every picture as CSV."""
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, dict.fromkeys(name for row in found.pictures for name in row), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(found.pictures)
+    return text.getvalue()
 
-    Raises:
-        OSError: it cannot be written.
-    """
-    columns = dict.fromkeys(name for row in found.pictures for name in row)
-    with file.open("w", newline="", encoding="utf-8") as out:
-        writer = csv.DictWriter(out, columns)
-        writer.writeheader()
-        writer.writerows(found.pictures)
+
+def digest(protocol: dict[str, Any]) -> str:
+    """Stands for a protocol, but for the versions of what only reads pictures."""
+    compared = {name: entry for name, entry in protocol.items() if name != "versions"}
+    return hashlib.sha256(json.dumps(compared, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def figures_of(trainer: pl.Trainer) -> dict[str, float]:
     """The figures measured at the end of the epoch that ends now; empty where there was no validation."""
-    found = [c.figures for c in trainer.callbacks if isinstance(c, Validation)]  # type: ignore[attr-defined]
-    return found[0] if found else {}
+    found = validation_of(trainer)
+    return found.figures if found else {}
+
+
+def validation_of(trainer: pl.Trainer) -> Validation | None:
+    """What measures in this run."""
+    return next((c for c in trainer.callbacks if isinstance(c, Validation)), None)  # type: ignore[attr-defined]

@@ -6,12 +6,14 @@ from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
 from torch import Tensor
 
 from cyclegan.data.domain import Domain
 from cyclegan.data.errors import DataError
 from cyclegan.data.prepared import Prepared
 from cyclegan.data.sources.pairing import paired_names
+from cyclegan.data.sources.pictures import Divisible
 from cyclegan.data.splits import find_split
 from cyclegan.data.transforms import TrainingView
 from cyclegan.images import MAX_PIXELS, DiskError, ImageError, PixelFormat
@@ -43,6 +45,7 @@ class HeldOut:
             domain: spaced(len(prepared), at_most) for domain, prepared in domains.items()
         }
         """Which of each domain's pictures are measured."""
+        self._keys: dict[str, str] = {}
 
     def image(self, domain: str, index: int) -> Tensor | None:
         """A picture (C, H, W) in [-1, 1]; None if it cannot be read and such are to be left out.
@@ -93,14 +96,22 @@ class HeldOut:
         return f"{view.crop_size}×{view.crop_size}, {how}"
 
     def key(self, domain: str) -> str:
-        """Stands for a domain's files as they are now, which of them are taken, and all that is done with them."""
+        """Stands for a domain's files when this was first asked, which are taken, and all that is done with them."""
+        if domain not in self._keys:
+            self._keys[domain] = self._key(domain)
+        return self._keys[domain]
+
+    def _key(self, domain: str) -> str:
         prepared = self.domains[domain]
         view = prepared.view
         how = (VERSION, view.load_size, view.crop_size, view.resize, view.size_multiple, prepared.pixel_format)
         libraries = [version(name) for name in ("torch", "pillow", "imagecodecs", "tifffile")]
         which = (prepared.half, prepared.max_pixels, self.on_error, tuple(self.indices[domain]))
         digest = hashlib.sha256(repr((*how, *which, *libraries)).encode())
-        for stamp in prepared.pictures.stamps():
+        taken = prepared.pictures
+        if isinstance(taken, Divisible) and len(self.indices[domain]) < len(prepared):
+            taken = taken.subset(np.asarray(self.indices[domain]))  # the others need not be looked at
+        for stamp in taken.stamps():
             digest.update(stamp)
         return digest.hexdigest()
 

@@ -10,7 +10,7 @@ from tqdm import tqdm
 from cyclegan.data.errors import DataError
 from cyclegan.data.held_out import HeldOut
 from cyclegan.evaluation.pictures import Columns, Direction, Examiner, of_answers
-from cyclegan.evaluation.ranks import gathered, is_first, share
+from cyclegan.evaluation.ranks import all_or_none, gathered, is_first, share
 from cyclegan.metrics.symptoms import thumbnails
 
 Row = dict[str, float]
@@ -56,6 +56,29 @@ def collect(
         DataError: of a domain, none can be read.
     """
     found = Collection()
+    with all_or_none():
+        look(found, examiner, held_out, batch_size, features, real_features)
+    found = Collection(
+        gathered(found.rows),
+        gathered_sets(found.thumbnails),
+        gathered_sets(found.features),
+        gathered(found.untranslated),
+    )
+    for domain in held_out.domains:
+        if (domain,) not in found.thumbnails:
+            raise DataError(f"none of the {held_out.describe(domain)} can be read, so nothing can be measured")
+    return found
+
+
+def look(
+    found: Collection,
+    examiner: Examiner,
+    held_out: HeldOut,
+    batch_size: int,
+    features: Callable[[Tensor], Tensor] | None,
+    real_features: frozenset[str],
+) -> None:
+    """Fills a collection with this process's share of the pictures; see `collect`."""
     total = sum(len(share(indices)) for indices in held_out.indices.values())
     shown = None if is_first() else True
     with tqdm(total=total, desc="measuring", unit="img", delay=2, leave=False, disable=shown) as bar:
@@ -79,16 +102,6 @@ def collect(
                     for index, row in answered(held_out, direction, indices, images, fakes):
                         found.rows[*direction, index] |= row
                 bar.update(len(indices))
-    found = Collection(
-        gathered(found.rows),
-        gathered_sets(found.thumbnails),
-        gathered_sets(found.features),
-        gathered(found.untranslated),
-    )
-    for domain in held_out.domains:
-        if (domain,) not in found.thumbnails:
-            raise DataError(f"none of the {held_out.describe(domain)} can be read, so nothing can be measured")
-    return found
 
 
 def batches(held_out: HeldOut, domain: str, batch_size: int) -> Iterator[tuple[list[int], Tensor]]:
@@ -136,7 +149,8 @@ def rows(indices: list[int], columns: Columns) -> Iterator[tuple[int, Row]]:
 
 def note(sets: dict[tuple[str, ...], Vectors], of: tuple[str, ...], indices: list[int], vectors: Tensor) -> None:
     """Adds a batch's vectors (N, D) to a set."""
-    sets.setdefault(of, {}).update(zip(indices, vectors.cpu().unbind(), strict=True))
+    rows = (row.clone() for row in vectors.cpu())  # a view would hold on to its batch, and be sent with it
+    sets.setdefault(of, {}).update(zip(indices, rows, strict=True))
 
 
 def gathered_sets(sets: dict[tuple[str, ...], Vectors]) -> dict[tuple[str, ...], Vectors]:

@@ -11,14 +11,11 @@ from cyclegan.data.held_out import HeldOut
 from cyclegan.evaluation.collection import Collection, collect
 from cyclegan.evaluation.pictures import Direction, Examiner, Forward
 from cyclegan.evaluation.protocol import protocol
-from cyclegan.evaluation.ranks import from_first, is_first
+from cyclegan.evaluation.ranks import from_first
 from cyclegan.evaluation.references import References
 from cyclegan.evaluation.summary import stacked, summary
 from cyclegan.methods.translator import Translator
 from cyclegan.metrics.perceptual import Lpips
-
-LEAST = 2
-"""Pictures of each domain that have a covariance."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +59,6 @@ def evaluate(
         WeightsError: a feature network's weights cannot be had.
         ImageError: a picture cannot be read, and such are not to be left out.
     """
-    if min(len(indices) for indices in held_out.indices.values()) < LEAST:
-        references = None
     known = {domain: references.find(held_out, domain) for domain in held_out.domains} if references else {}
     examiner = Examiner(translator, perceptual, forward, directions)
     found = collect(
@@ -78,11 +73,11 @@ def evaluate(
         for domain, features in reals.items():
             if known[domain] is None:
                 references.keep(held_out, domain, features)
-    figures = summary(found, examiner.directions, reals) if is_first() else {}
+    network = references.network if references else None
     return Evaluation(
-        from_first(figures),
+        from_first(lambda: summary(found, examiner.directions, reals)),
         table(found, held_out),
-        protocol(held_out, examiner.directions, found, references.network if references else None, perceptual),
+        from_first(lambda: protocol(held_out, examiner.directions, found, network, perceptual)),
     )
 
 

@@ -14,6 +14,9 @@ from cyclegan.metrics.symptoms import change, checkerboard, luminance_correlatio
 
 Direction = tuple[str, str]
 
+OF_REAL = "pattern"
+"""The checkerboard figure of real pictures: that of their translations is told beyond it."""
+
 Columns = dict[str, Tensor]
 """Values (N,) of N pictures, by the figure's name without direction or domain."""
 
@@ -44,10 +47,12 @@ class Examiner:
         self.forward = forward
         parameter = next(translator.parameters())
         self.device, self.dtype = parameter.device, parameter.dtype
+        if perceptual:
+            perceptual.to(self.device)
 
     def of_real(self, images: Tensor, domain: str) -> Columns:
-        """Figures of real pictures (N, C, H, W) of a domain: identity, checkerboard_real, realness_real."""
-        columns = {"checkerboard_real": checkerboard(images)} | self._realness("realness_real", images, domain)
+        """Figures of real pictures (N, C, H, W) of a domain: identity, pattern, realness_real."""
+        columns = {OF_REAL: checkerboard(images)} | self._realness("realness_real", images, domain)
         # What a generator into this domain makes of a picture that is there already.
         sources = [source for source, target in self.directions if target == domain]
         alike = [source for source in sources if self.translator.channels[source] == images.shape[1]]
@@ -76,6 +81,8 @@ class Examiner:
             return self.translator.translate(images.to(self.dtype), source, target).float()
 
     def _realness(self, name: str, images: Tensor, domain: str) -> Columns:
+        if min(images.shape[-2:]) < self.translator.minimum_crop:  # whole pictures may be too small for the judge
+            return {}
         with self.forward():
             realness = self.translator.realness(images.to(self.dtype), domain)
         return {} if realness is None else {name: realness.float()}
@@ -89,6 +96,8 @@ def of_answers(images: Tensor, fakes: Tensor, answers: Tensor) -> Columns:
         fakes: (N, C', H, W), the translations.
         answers: (N, C', H, W).
     """
+    if fakes.device.type == "mps":  # has no float64
+        images, fakes, answers = images.cpu(), fakes.cpu(), answers.cpu()
     columns = {"psnr": psnr(fakes, answers), "ssim": ssim(fakes, answers), "l1": l1(fakes, answers)}
     if images.shape == answers.shape:
         columns |= {"psnr_copied": psnr(images, answers), "ssim_copied": ssim(images, answers)}

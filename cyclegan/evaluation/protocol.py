@@ -30,18 +30,19 @@ def protocol(
             **{domain: held_out.describe(domain) for domain in domains},
             "unreadable": {domain: len(held_out.indices[domain]) - measured[domain] for domain in domains},
             "size": held_out.size,
-            "resize": "torch, bicubic, antialias, on uint8",
+            "resize": "torch, bicubic, antialias, on the file's own type",
         },
         "known answers": {
             f"{source}2{target}": f"{answered(found, (source, target))} pictures" for source, target in directions
         },
         "psnr": "mean over pictures, both rounded to uint8, peak 255",
         "ssim": "mean over pictures and channels, both rounded to uint8; Gaussian window of 11, sigma 1.5",
-        "l1, cycle, identity, change": "mean absolute difference of images in [-1, 1], unweighted",
+        "l1": "mean over pictures, both rounded to uint8, in units of images in [-1, 1]",
+        "cycle, identity, change": "mean absolute difference of images in [-1, 1], unweighted",
     }
     if network:
         record["distances"] = {
-            "features": dict(network.protocol),
+            "features": {**network.protocol, "digest": network.digest()[:16]},
             "pictures": "rounded to uint8, RGB",
             **{
                 f"{source}2{target}": f"{measured[source]} translations of {held_out.split}{source} against "

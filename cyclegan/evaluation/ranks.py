@@ -1,9 +1,12 @@
 """The processes that measure together: each takes its share of the pictures, and all learn the same figures."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
 
 from torch import distributed
+
+T = TypeVar("T")
 
 
 def is_distributed() -> bool:
@@ -27,13 +30,37 @@ def gathered(part: dict[Any, Any]) -> dict[Any, Any]:
     return {key: value for each in parts for key, value in each.items()}
 
 
-def from_first(value: Any) -> Any:
-    """What the first process has, on every process."""
+def from_first(work: Callable[[], T]) -> T:
+    """What the first process makes, on every process; also its error, for which the others would wait in vain."""
     if not is_distributed():
-        return value
-    box = [value]
+        return work()
+    box: list[Any] = [None, None]
+    if is_first():
+        try:
+            box[0] = work()
+        except Exception as error:
+            box[1] = error
     distributed.broadcast_object_list(box, src=0)
-    return box[0]
+    if box[1] is not None:
+        raise box[1]
+    made: T = box[0]
+    return made
+
+
+@contextmanager
+def all_or_none() -> Iterator[None]:
+    """Lets an error of one process be raised on all of them."""
+    mine: Exception | None = None
+    try:
+        yield
+    except Exception as error:
+        if not is_distributed():
+            raise
+        mine = error
+    errors = gathered({distributed.get_rank(): mine} if is_distributed() else {})
+    for each in errors.values():
+        if each is not None:
+            raise each
 
 
 def is_first() -> bool:

@@ -32,7 +32,6 @@ class References:
         self.network = network
         self.folder = folder
         self._features: dict[str, Tensor] = {}
-        self._network_digest: str | None = None
 
     def features(self, images: Tensor) -> Tensor:
         """Features (N, D) on the CPU, of images (N, C, H, W) in [-1, 1]; these are rounded to uint8 first.
@@ -51,7 +50,7 @@ class References:
         """
         key = self._key(held_out, domain)
         if key not in self._features:
-            found = from_first(self._read(key) if is_first() else None)
+            found = from_first(lambda: self._read(key))
             if found is not None:
                 self._features[key] = found
         return self._features.get(key)
@@ -74,9 +73,10 @@ class References:
                 unfinished.unlink()
 
     def _key(self, held_out: HeldOut, domain: str) -> str:
-        if self._network_digest is None:
-            self._network_digest = self.network.digest()
-        return hashlib.sha256(f"{held_out.key(domain)} {self._network_digest}".encode()).hexdigest()[:32]
+        """The first process's, as files may change while the others look at them."""
+        return from_first(
+            lambda: hashlib.sha256(f"{held_out.key(domain)} {self.network.digest()}".encode()).hexdigest()[:32]
+        )
 
     def _read(self, key: str) -> Tensor | None:
         if self.folder is None:

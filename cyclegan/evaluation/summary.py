@@ -1,32 +1,32 @@
 """From figures of pictures to figures of a translator."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from math import isfinite
 
 import torch
 from torch import Tensor
 
 from cyclegan.evaluation.collection import Collection, Vectors
-from cyclegan.evaluation.figures import suffix
-from cyclegan.evaluation.pictures import Direction
+from cyclegan.evaluation.figures import judges_a_run, suffix
+from cyclegan.evaluation.pictures import OF_REAL, Direction
 from cyclegan.metrics.frechet import frechet_distance
 from cyclegan.metrics.kernel import kernel_distance
 from cyclegan.metrics.manifold import precision_recall
 from cyclegan.metrics.symptoms import variety
 
-OF_SOURCE = ("cycle", "identity", "realness_real", "checkerboard_real")
+OF_SOURCE = ("cycle", "identity", "realness_real", OF_REAL)
 """Named by the domain that the picture is from, as the losses are."""
 OF_TARGET = ("realness_fake",)
 """Named by the domain that it was translated into; the others by both."""
 
-JUDGED_BY = ("psnr", "ssim", "l1", "cycle", "identity", "fid", "kid", "precision", "recall", "lpips")
-"""Figures that also have a mean over both directions, or domains."""
-
 SUBSETS = 100
 NEIGHBOURS = 3
 
+LEAST = 2
+"""Pictures of each kind that have a covariance."""
 
-def summary(found: Collection, directions: Iterable[Direction], reals: Mapping[str, Tensor]) -> dict[str, float]:
+
+def summary(found: Collection, directions: Sequence[Direction], reals: Mapping[str, Tensor]) -> dict[str, float]:
     """All figures by name, as docs/measuring.md lists them.
 
     Args:
@@ -41,15 +41,15 @@ def summary(found: Collection, directions: Iterable[Direction], reals: Mapping[s
             stacked(found.thumbnails[source, target]), stacked(found.thumbnails[target,])
         )
         # Some pictures have such a pattern themselves.
-        figures[f"checkerboard_{of}"] -= figures.get(f"checkerboard_real_{suffix(target)}", 0.0)
-        if reals:
+        figures[f"checkerboard_{of}"] -= figures.get(f"{OF_REAL}_{suffix(target)}", 0.0)
+        if reals and min(len(reals[source]), len(reals[target])) >= LEAST:
             figures |= distances(stacked(found.features[source, target]), reals[source], reals[target], of)
     measured = {
         name: value
         for name, value in figures.items()
-        if isfinite(value) and not name.startswith("checkerboard_real")  # too small or too few pictures have none
+        if isfinite(value) and not name.startswith(OF_REAL)  # too small or too few pictures have none
     }
-    return {**overall(measured), **measured}
+    return {**overall(measured, len(directions)), **measured}
 
 
 def means(found: Collection) -> dict[str, float]:
@@ -93,14 +93,17 @@ def distances(fakes: Tensor, sources: Tensor, targets: Tensor, of: str) -> dict[
     }
 
 
-def overall(figures: Mapping[str, float]) -> dict[str, float]:
-    """The mean over directions, or domains, of each figure that a run is judged by."""
+def overall(figures: Mapping[str, float], directions: int) -> dict[str, float]:
+    """The mean over directions, or domains, of each figure that a run is judged by; of those that all of them have."""
     found: dict[str, list[float]] = {}
     for name, value in figures.items():
-        judged, _, rest = name.partition("_")
-        if judged in JUDGED_BY and not rest.startswith(("copied", "spread")):
-            found.setdefault(judged, []).append(value)
-    return {name: sum(values) / len(values) for name, values in found.items()}
+        if judges_a_run(name):
+            found.setdefault(name.partition("_")[0], []).append(value)
+    return {
+        name: sum(values) / len(values)
+        for name, values in found.items()
+        if name in OF_SOURCE or len(values) == directions
+    }
 
 
 def stacked(vectors: Vectors) -> Tensor:

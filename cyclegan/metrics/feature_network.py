@@ -110,11 +110,15 @@ class FeatureNetwork(ABC):
         return self._digest
 
 
+_SIDE = 64
+"""Of the picture by which networks that take any size are told apart."""
+
+
 class AnyNetwork(FeatureNetwork):
     """Features of any `nn.Module`, from YAML.
 
     The module gets float32 pictures (N, 3, size, size), RGB in [-1, 1], and returns (N, D), or maps (N, D, h, w) that
-    are averaged over their places. Other input ranges are the module's own affair. Its code is not part of `digest`.
+    are averaged over their places. Other input ranges are the module's own affair.
 
     Args:
         network: with its weights; it is put into eval mode.
@@ -144,6 +148,22 @@ class AnyNetwork(FeatureNetwork):
     def build(self) -> nn.Module:
         """Puts resizing before the module, and averaging behind it."""
         return _Resized(self._inner, self._size, self._antialias)
+
+    def digest(self) -> str:
+        """Also of what the module makes of one picture: of its code and arguments, the weights tell nothing.
+
+        Raises:
+            ValueError: the module gives something else than vectors.
+        """
+        if self._digest is None:
+            weights, device = super().digest(), self._device
+            side = self._size or _SIDE
+            picture = torch.randint(256, (1, 3, side, side), generator=torch.Generator().manual_seed(0))
+            seen = self.to("cpu").features(picture.to(torch.uint8))
+            self.to(device)
+            rounded = "".join(f"{value:.3g} " for value in seen.flatten().tolist())
+            self._digest = hashlib.sha256(f"{weights} {rounded}".encode()).hexdigest()
+        return self._digest
 
 
 class _Resized(nn.Module):

@@ -1,8 +1,8 @@
 """best.ckpt is the checkpoint of the best figure, also in a run that was killed, resumed, taken back or changed."""
 
 import math
-import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import pytorch_lightning as pl
@@ -79,7 +79,7 @@ def test_is_the_checkpoint_of_the_best_finite_value(
     name = figure.removeprefix("val/")
     run(tmp_path / "run", GivenFigures(*({name: value} for value in values)), best=figure)
     assert epoch_of_best(tmp_path / "run") == epoch
-    says = {"figure": name, "value": values[epoch - 1], "epoch": epoch, "images": IMAGES * epoch}
+    says = {"figure": name, "value": values[epoch - 1], "epoch": epoch, "images": IMAGES * epoch, "protocol": ""}
     assert remembered(checkpoint(tmp_path / "run")) == says, "the checkpoint itself says that it is the best"
     assert remembered(checkpoint(tmp_path / "run", "last.ckpt")) == says
 
@@ -111,13 +111,19 @@ def test_nothing_goes_on_from_it_unasked(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("quiet")
 def test_one_can_translate_and_begin_a_run_with_it(tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def given(trainer: pl.Trainer) -> dict[str, float]:
-        return {"psnr": [20.0, 23.0, 21.0][trainer.current_epoch]}
+    def given(trainer: pl.Trainer) -> SimpleNamespace:
+        return SimpleNamespace(figures={"psnr": [20.0, 23.0, 21.0][trainer.current_epoch]}, protocol="", given_up=())
 
-    monkeypatch.setattr(best_module, "figures_of", given)
+    monkeypatch.setattr(best_module, "validation_of", given)
     words = ("callbacks=ema", "trainer.max_epochs=3", "++callbacks.checkpointing.best=psnr")
     train(composed(tmp_path / "run", root, *words))
-    assert remembered(checkpoint(tmp_path / "run")) == {"figure": "psnr", "value": 23.0, "epoch": 2, "images": 12}
+    assert remembered(checkpoint(tmp_path / "run")) == {
+        "figure": "psnr",
+        "value": 23.0,
+        "epoch": 2,
+        "images": 12,
+        "protocol": "",
+    }
     averages = read(checkpoint(tmp_path / "run"))["ema"]["gen_ab"]
     translator = load_translator(checkpoint(tmp_path / "run"))
     assert differences(dict(translator.generators()["gen_ab"].state_dict()), dict(averages)) == []
@@ -142,15 +148,47 @@ def test_one_line_for_each_new_best_and_none_for_other_epochs(tmp_path: Path, ca
     ]
 
 
-@pytest.mark.parametrize(("asked", "hint"), [("psrn", r" \(did you mean psnr\?\)"), ("lpips_ba", "")])
 def test_a_figure_that_is_not_measured_is_said_once_with_what_there_is(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, asked: str, hint: str
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    run(tmp_path / "run", psnrs(20.0, 21.0, 22.0), best=asked)
-    (warning,) = said(caplog)
-    expected = f"callbacks.checkpointing.best is {asked}, which is not measured{hint}. .*callbacks.checkpointing.best="
-    assert re.search(expected + r"\.\.\.: cycle, psnr", warning)
+    with caplog.at_level("INFO", "cyclegan"):
+        run(tmp_path / "run", psnrs(20.0, 21.0), best="lpips_ba")
+    (line,) = [line for line in said(caplog) if line.startswith("figures")]
+    assert "callbacks.checkpointing.best is lpips_ba, which is not measured" in line
+    assert "callbacks.checkpointing.best=... names one that is: cycle, psnr" in line
     assert not checkpoint(tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        (
+            "psrn",
+            r"callbacks.checkpointing.best is psrn \(did you mean psnr\?\); what a run can be judged by is psnr, ss",
+        ),
+        ("variety_ab", "best is variety_ab; what"),  # the least varied is not the best
+        ("realness_fake_a", "best is realness_fake_a; what"),
+        ("kid_spread_ab", "best is kid_spread_ab; what"),
+        ("psnr_copied_ab", "best is psnr_copied_ab; what"),
+    ],
+)
+def test_a_figure_without_a_better_side_is_refused(asked: str, told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        Checkpointing("run", best=asked)
+
+
+def test_figures_of_another_protocol_are_not_compared(
+    whole: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A resume with another feature network: its distances are on another scale."""
+    folder = tmp_path / "run"
+    run(folder, psnrs(20.0, 25.0))
+    figures = psnrs(20.0, 25.0, 21.0, 22.0, 21.5)
+    figures.protocol = "another"
+    with caplog.at_level("INFO", "cyclegan"):
+        run(folder, figures, resume=checkpoint(folder, "last.ckpt"))
+    assert epoch_of_best(folder) == 4
+    assert sum("measured otherwise" in line for line in said(caplog)) == 1
 
 
 def test_without_a_validation_or_a_figure_there_is_none_and_nothing_is_said(
@@ -263,7 +301,7 @@ def test_another_figure_is_not_compared_with_the_old_one(
         run(tmp_path / "run", kids, resume=last, best="kid")
     assert "best      of kid from here on; the run so far looked at psnr" in caplog.messages
     says = remembered(checkpoint(tmp_path / "run"))
-    assert says == {"figure": "kid", "value": 99.0, "epoch": 6, "images": 6 * IMAGES}
+    assert says == {"figure": "kid", "value": 99.0, "epoch": 6, "images": 6 * IMAGES, "protocol": ""}
 
 
 def test_checkpoints_of_before_there_was_a_best_are_resumed(tmp_path: Path) -> None:

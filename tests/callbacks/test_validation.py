@@ -3,6 +3,7 @@
 import csv
 import json
 import logging
+import os
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ import pytorch_lightning as pl
 import torch
 
 import cyclegan
+from cyclegan.callbacks.checkpointing import Checkpointing
+from cyclegan.callbacks.image_grid import ImageGrid
 from cyclegan.callbacks.validation import Validation, figures_of
 from cyclegan.data.unpaired import UnpairedData
 from cyclegan.evaluation.evaluate import evaluate
@@ -101,7 +104,8 @@ def test_nothing_of_what_measures_is_in_a_checkpoint(tmp_path: Path) -> None:
                 walk(entry, f"{name}/{key}")
 
         walk(checkpoint, "")
-        return {name for name in found if not name.startswith("/callbacks/Checkpointing")}  # what it found best
+        figures = ("/callbacks/Alarms/history", "/callbacks/Checkpointing/best")
+        return {name for name in found if not name.startswith(figures)}
 
     def size(run_dir: Path) -> int:
         return (run_dir / "checkpoints" / "last.ckpt").stat().st_size
@@ -109,7 +113,7 @@ def test_nothing_of_what_measures_is_in_a_checkpoint(tmp_path: Path) -> None:
     without = keys(tmp_path / "without", "features=none")
     measured = keys(tmp_path / "with", "features=random")
     assert measured == without
-    assert "val/kid" in metrics(tmp_path / "with")[-1]
+    assert any("val/kid" in row for row in metrics(tmp_path / "with"))
     assert abs(size(tmp_path / "with") - size(tmp_path / "without")) < 2000
 
 
@@ -117,7 +121,7 @@ def test_any_module_gives_features(tmp_path: Path) -> None:
     network = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(2), torch.nn.Flatten())
     validation = Validation(str(tmp_path), 1, features=AnyNetwork(network, size=8))
     trainer = fit_toy(small_cyclegan(), toy_data(tmp_path / "toy"), validation)
-    assert {"fid_ab", "kid_ba", "kid", "precision_ab", "recall_ba"} <= figures_of(trainer).keys()
+    assert {"fid_ab", "kid_ba", "kid", "fid", "kid_copied_ab"} <= figures_of(trainer).keys()
 
 
 def test_without_weights_training_goes_on_with_one_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -125,7 +129,7 @@ def test_without_weights_training_goes_on_with_one_warning(tmp_path: Path, caplo
     with caplog.at_level(logging.WARNING, "cyclegan"):
         trainer = fit_toy(small_cyclegan(), toy_data(tmp_path / "toy"), validation, max_epochs=3)
     (record,) = caplog.records
-    assert "without FID, KID, precision and recall: no weights of the projection: put them there" in record.message
+    assert "without fid, kid, precision, recall: no weights of the projection: put them there" in record.message
     assert trainer.current_epoch == 3
     assert "psnr" in figures_of(trainer)
     assert "kid" not in figures_of(trainer)
@@ -197,3 +201,101 @@ def test_mixed_precision_measures_in_float32(tmp_path: Path) -> None:
 def test_senseless_arguments_are_refused(arguments: dict[str, int], says: str) -> None:
     with pytest.raises(ValueError, match=says):
         Validation("run", **arguments)  # type: ignore[arg-type]
+
+
+class Fussy(torch.nn.Module):
+    """A network that draws its weights when it is made."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = torch.nn.Linear(3, 4)
+
+    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = self.head(pictures.mean((2, 3)))
+        return found
+
+
+def test_a_network_of_ones_own_does_not_move_the_random_numbers(tmp_path: Path) -> None:
+    """Dropout draws in every step, so that training shows whatever was drawn before it."""
+    target = f"{Fussy.__module__}.{Fussy.__qualname__}"
+    any_network = f"{AnyNetwork.__module__}.{AnyNetwork.__qualname__}"
+    own = {"_target_": any_network, "size": 8, "network": {"_target_": target}}
+    weights = []
+    for name, features in (("own", own), ("none", None)):
+        config = composed(tmp_path / name, tmp_path / "toy", "trainer.max_epochs=1", "model.generator.dropout=true")
+        config.callbacks.validation.features = features
+        train(config)
+        weights.append(read_checkpoint(tmp_path / name)["state_dict"])
+    assert differences(*weights) == []
+    assert "val/kid" in metrics(tmp_path / "own")[0]
+
+
+def test_a_part_that_is_kept_in_eval_mode_stays_so(tmp_path: Path) -> None:
+    class Keeps(pl.Callback):
+        def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+            pl_module.disc_a.eval()
+
+    model = small_cyclegan()
+    fit_toy(model, toy_data(tmp_path / "toy"), Keeps(), Validation(str(tmp_path), 1), ImageGrid(str(tmp_path)))
+    assert not any(part.training for part in model.disc_a.modules())
+    assert all(part.training for part in model.gen_ab.modules())
+
+
+def test_a_default_run_without_weights_says_so_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """KID is what best.ckpt goes by there: that it has to go without is no second warning."""
+    target = f"{Unobtainable.__module__}.{Unobtainable.__qualname__}"
+    config = composed(tmp_path / "run", tmp_path / "toy", "callbacks.checkpointing.best=kid")
+    config.callbacks.validation.features = {"_target_": target}
+    with caplog.at_level(logging.INFO, "cyclegan"):
+        train(config)
+    warnings = [record.message for record in caplog.records if record.levelno >= logging.WARNING]
+    (told,) = [message for message in warnings if not message.startswith("alarm")]
+    assert told.startswith("val       without fid, kid, precision, recall: no weights of the projection")
+    (line,) = [record.message for record in caplog.records if record.message.startswith("figures")]
+    assert (
+        "kid is not measured; callbacks.checkpointing.best=... names another: cycle, identity, l1, psnr, ssim" in line
+    )
+    assert not (tmp_path / "run" / "checkpoints" / "best.ckpt").exists()
+
+
+def test_a_strange_file_name_does_not_end_training(tmp_path: Path) -> None:
+    """Names are bytes; one that is no UTF-8 can be trained on, and so it has to be measured."""
+    data = toy_data(tmp_path / "toy")
+    data.prepare_data()
+    for domain in "AB":
+        folder = tmp_path / "toy" / f"test{domain}"
+        (folder / "0000.png").rename(folder / os.fsdecode(b"caf\xe9.png"))
+    fit_toy(small_cyclegan(), data, Validation(str(tmp_path), 1))
+    with (tmp_path / "validation" / "epoch=0001.csv").open(newline="", encoding="utf-8") as file:
+        names = [Path(row["picture"]).name for row in csv.DictReader(file) if row["direction"] == "A2B"]
+    assert names == ["0001.png", "0002.png", "caf?.png"]
+
+
+def test_what_a_later_part_of_the_run_left_is_removed_when_it_is_taken_back(tmp_path: Path) -> None:
+    first = (Validation(str(tmp_path), 1), ImageGrid(str(tmp_path)), Checkpointing(str(tmp_path), best=None))
+    fit_toy(small_cyclegan(), toy_data(tmp_path / "toy"), *first, max_epochs=4)
+
+    def epochs() -> set[int]:
+        tables = {int(file.stem[-4:]) for file in (tmp_path / "validation").glob("*.csv")}
+        grids = {int(file.stem[-4:]) for file in (tmp_path / "samples").iterdir()}
+        assert tables == grids
+        return tables
+
+    assert epochs() == {0, 1, 2, 3, 4}
+    earlier = tmp_path / "checkpoints" / "images=000000018.ckpt"  # the end of epoch 3
+    assert earlier.exists()
+    again = (Validation(str(tmp_path), 9), ImageGrid(str(tmp_path), 9), Checkpointing(str(tmp_path), best=None))
+    fit_toy(small_cyclegan(), toy_data(tmp_path / "toy"), *again, max_epochs=5, resume=earlier)
+    assert epochs() == {0, 1, 2, 3, 5}
+
+
+def test_pictures_that_are_left_out_are_told_of_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    data = toy_data(tmp_path / "toy")
+    data.on_error = "skip"
+    data.prepare_data()
+    broken = tmp_path / "toy" / "testA" / "0001.png"
+    broken.write_bytes(broken.read_bytes()[:60])
+    with caplog.at_level(logging.WARNING, "cyclegan"):
+        fit_toy(small_cyclegan(), data, Validation(str(tmp_path), 1), max_epochs=2)
+    (line,) = [record.message for record in caplog.records if "left out" in record.message]
+    assert "1 pictures of A; `cyclegan-data check` names them" in line

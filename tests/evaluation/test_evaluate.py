@@ -1,18 +1,25 @@
 """Every figure against its formula, written out over single pictures; every picture once; nothing left changed."""
 
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import scipy.linalg
 import torch
 
+from cyclegan.data.domain import Domain
 from cyclegan.data.held_out import HeldOut
 from cyclegan.data.unpaired import UnpairedData
+from cyclegan.evaluation.collection import note
 from cyclegan.evaluation.evaluate import evaluate
+from cyclegan.evaluation.pictures import Examiner
 from cyclegan.evaluation.references import References
+from cyclegan.evaluation.summary import overall
 from cyclegan.images import ImageError
 from cyclegan.methods.cyclegan import CycleGAN
+from cyclegan.networks.patchgan import PatchDiscriminator
 from tests.evaluation.networks import Projection
 from tests.small import small_cyclegan
 from tests.toy_runs import toy_data
@@ -242,6 +249,88 @@ def test_the_protocol_says_with_what(translator: CycleGAN, held_out: HeldOut) ->
     assert record["pictures"]["A"] == f"{COUNT} of testA"
     assert record["pictures"]["size"] == "16×16, stretched"
     assert record["known answers"] == {"A2B": f"{COUNT} pictures", "B2A": f"{COUNT} pictures"}
-    assert record["distances"]["features"] == {"network": "projection", "seed": 0}
+    features = record["distances"]["features"]
+    assert {"network": "projection", "seed": 0}.items() <= features.items()
+    assert features["digest"] == Projection().digest()[:16]
     assert record["distances"]["A2B"] == f"{COUNT} translations of testA against {COUNT} real pictures of testB"
     assert torch.__version__.startswith(record["versions"]["torch"])
+
+
+class Moves:
+    """Stands in for LPIPS, and notes where it is sent."""
+
+    def __init__(self) -> None:
+        self.devices: list[str] = []
+
+    def to(self, device: torch.device | str) -> "Moves":
+        self.devices.append(str(device))
+        return self
+
+
+def test_the_perceptual_network_follows_the_translator(translator: CycleGAN) -> None:
+    network: Any = Moves()
+    Examiner(translator.to("meta"), network)
+    assert network.devices == ["meta"]
+
+
+def test_unreadable_pictures_may_leave_too_few_for_a_distance(translator: CycleGAN, tmp_path: Path) -> None:
+    held_out = held_out_of(tmp_path / "toy", count=3)
+    held_out.on_error = "skip"
+    for index in (0, 2):
+        broken = Path(held_out.path("B", index))
+        broken.write_bytes(broken.read_bytes()[:60])
+    figures = evaluate(translator, held_out, References(Projection(), None)).figures
+    assert not any(name.startswith(("fid", "kid")) for name in figures)
+    assert "cycle" in figures
+
+
+def test_whole_pictures_too_small_for_the_judge_have_no_verdict(tmp_path: Path) -> None:
+    """The generators take 8 pixels; a discriminator of three layers wants 24."""
+    judge = partial(PatchDiscriminator, width=4, layers=3)
+    translator = small_cyclegan(discriminator=judge).eval()
+    assert translator.minimum_size <= 16 < translator.minimum_crop
+    figures = evaluate(translator, held_out_of(tmp_path / "toy")).figures
+    assert "psnr_ab" in figures
+    assert not any(name.startswith("realness") for name in figures)
+
+
+def test_a_mean_is_of_all_directions_or_there_is_none() -> None:
+    both = {
+        "psnr_ab": 20.0,
+        "psnr_ba": 24.0,
+        "cycle_a": 0.1,
+        "cycle_b": 0.3,
+        "kid_spread_ab": 9.0,
+        "psnr_copied_ab": 1.0,
+    }
+    assert overall(both, directions=2) == {"psnr": 22.0, "cycle": 0.2}
+    del both["psnr_ba"]  # all answers were hit exactly
+    assert overall(both, directions=2) == {"cycle": 0.2}
+    assert overall(both, directions=1)["psnr"] == 20.0
+
+
+def test_domains_may_be_called_real_and_synthetic(tmp_path: Path) -> None:
+    """As in learning from simulations; figures of real pictures have that word in their names too."""
+    drawn = toy_data(tmp_path / "toy", test=COUNT)
+    drawn.prepare_data()
+    domains = {
+        name: Domain(train=f"train{letter}", test=f"test{letter}")
+        for name, letter in (("real", "A"), ("synthetic", "B"))
+    }
+    data = UnpairedData(tmp_path / "toy", load_size=16, crop_size=16, num_workers=0, domains=domains)
+    data.setup()
+    held_out = data.held_out()
+    assert held_out is not None
+    figures = evaluate(small_cyclegan(channels={"real": 3, "synthetic": 3}).eval(), held_out).figures
+    plain = evaluate(small_cyclegan().eval(), held_out_of(tmp_path / "toy")).figures
+    for name in ("checkerboard", "psnr", "variety"):
+        assert figures[f"{name}_real_synthetic"] == pytest.approx(plain[f"{name}_ab"])
+        assert figures[f"{name}_synthetic_real"] == pytest.approx(plain[f"{name}_ba"])
+
+
+def test_a_picture_s_vector_does_not_carry_its_batch_along() -> None:
+    """Each is sent to other processes by itself."""
+    sets: dict[tuple[str, ...], dict[int, torch.Tensor]] = {}
+    note(sets, ("A",), [3, 5], torch.arange(8.0).view(2, 4))
+    assert sets["A",][5].tolist() == [4, 5, 6, 7]
+    assert sets["A",][5].untyped_storage().nbytes() == 4 * 4

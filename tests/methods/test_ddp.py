@@ -71,6 +71,7 @@ def test_two_processes_equal_one_with_the_doubled_batch(tmp_path: Path, monkeypa
         assert value.dtype == torch.float64
         assert (value - theirs["state_dict"][name]).abs().max() < 1e-9, name
     assert one.lightning_module.pool_a.size == 50
+    assert len(validations(tmp_path / "one")) == 3
     for mine, other in zip(validations(tmp_path / "one"), validations(two), strict=True):
         assert mine == pytest.approx(other, rel=1e-6, abs=1e-6, nan_ok=True)
 

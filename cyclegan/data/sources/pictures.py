@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import Protocol, Self
+from typing import Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,6 +55,7 @@ class Pictures(Protocol):
         """A permutation (n,) of all indices, int32 if they fit: in which order training takes the pictures."""
 
 
+@runtime_checkable
 class Divisible(Pictures, Protocol):
     """Pictures of which some can be taken."""
 
