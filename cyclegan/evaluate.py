@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from cyclegan.metrics.perceptual import Lpips
 
 PROGRAM = "cyclegan-evaluate"
+INTERRUPTED = 130  # 128 + SIGINT
 
 Directions = Sequence[tuple[str, str]]
 
@@ -54,8 +55,8 @@ def build_parser() -> argparse.ArgumentParser:
     add("--features", "WHAT", "network of FID, KID, precision, recall: inception, random, none, or a YAML file that "
         "names your own (default: that of the run, if it is inception or random, else inception)")  # fmt: skip
     add("--feature-weights", "FILE", "of inception (default: torch's cache, filled by a download)", type=Path)
-    add("--perceptual", "NAME", "network of LPIPS: alex or none (default: alex)", choices=("alex", "none"),
-        default="alex")  # fmt: skip
+    add("--perceptual", "NAME", "network of LPIPS: alex or none (default: that of the run)",
+        choices=("alex", "none"))  # fmt: skip
     add("--perceptual-weights", "FILE", "of alex (default: torch's cache, filled by a download)", type=Path)
     add("--batch-size", "N", "(default: %(default)s)", type=positive, default=4)
     add("--device", "NAME", "cpu, cuda, cuda:1, mps … (default: a GPU if there is one)", default="auto")
@@ -79,23 +80,26 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.exit(f"{PROGRAM}: {error}\n--on-error skip leaves out what cannot be read")
     except (ValueError, OSError) as error:  # OSError: no weights, or the output cannot be written
         sys.exit(f"{PROGRAM}: {error}")
+    except KeyboardInterrupt:
+        print(f"\n{PROGRAM}: interrupted, nothing was written", file=sys.stderr)
+        sys.exit(INTERRUPTED)
 
 
 def run(args: argparse.Namespace) -> None:
     """Carries out a parsed command line. What can fail early does so before the long work, and files come last."""
     from cyclegan.evaluation.evaluate import evaluate
-    from cyclegan.evaluation.findings import Finding, as_text, best, unreadable
+    from cyclegan.evaluation.findings import Finding, as_text, best, runs_of, unreadable
+    from cyclegan.evaluation.output import output_for, require_usable
     from cyclegan.evaluation.references import References
     from cyclegan.evaluation.sheets import write_sheets
-    from cyclegan.evaluation.subjects import output_for
 
     device = default_device() if args.device == "auto" else usable_device(args.device)
     subjects = read_subjects(args.checkpoint)
     held_outs = [pictures_for(subject, args) for subject in subjects]
     translator, directions = load(subjects[0], held_outs[0], args)
+    output = args.output or output_for([subject.path for subject in subjects])
+    require_usable(output)
     features, perceptual = load_networks(args, subjects, device)
-    output = args.output or output_for(subjects)
-    output.mkdir(parents=True, exist_ok=True)
     roots = [Path(args.data or subject.sight.root or ".").expanduser() for subject in subjects]
     references = {root: References(features, root / ".cache" / "features") for root in roots if features}
 
@@ -115,16 +119,22 @@ def run(args: argparse.Namespace) -> None:
     chosen = best(findings)
     if chosen is not findings[-1]:
         translator, directions = load(chosen.subject, held_outs[findings.index(chosen)], args)
-    write_figures(output, findings)
-    write_sheets(
-        output, translator.to(device), held_outs[findings.index(chosen)], chosen.evaluation.pictures, directions,
-        args.worst, chosen.subject.path.name,
-    )  # fmt: skip
+    title = chosen.subject.path.name if len(runs_of(findings)) == 1 else str(chosen.subject.path)
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        write_figures(output, findings)
+        write_sheets(
+            output, translator.to(device), held_outs[findings.index(chosen)], chosen.evaluation.pictures, directions,
+            args.worst, title,
+        )  # fmt: skip
+    except KeyboardInterrupt:
+        print(f"\n{PROGRAM}: interrupted while writing, {output} is not complete", file=sys.stderr)
+        sys.exit(INTERRUPTED)
     print(f"files      {output}")
 
 
 def read_subjects(names: Sequence[str]) -> list[Subject]:
-    """The checkpoints that are meant, in the order of training.
+    """The checkpoints that are meant: run after run, each in the order of training.
 
     Raises:
         InputError: a name stands for none.
@@ -132,6 +142,7 @@ def read_subjects(names: Sequence[str]) -> list[Subject]:
     """
     from cyclegan.checkpoint import CheckpointError, read
     from cyclegan.data.errors import DataError
+    from cyclegan.evaluation.runs import in_order, run_of
     from cyclegan.evaluation.subjects import find_checkpoints, subject_of
 
     subjects = []
@@ -142,7 +153,8 @@ def read_subjects(names: Sequence[str]) -> list[Subject]:
             raise CheckpointError(
                 f"{path} does not say how to measure it: {error}. Checkpoints that cyclegan-train writes do"
             ) from error
-    return sorted(subjects, key=lambda subject: subject.images)
+    runs = in_order([subject.path for subject in subjects])
+    return sorted(subjects, key=lambda subject: (runs.index(run_of(subject.path)), subject.images))
 
 
 def pictures_for(subject: Subject, args: argparse.Namespace) -> HeldOut:
@@ -197,10 +209,8 @@ def load_networks(
         InputError: there is no such network.
     """
     from cyclegan.metrics.feature_network import WeightsError
-    from cyclegan.metrics.perceptual import Lpips
 
-    features = choose_features(args, subjects)
-    perceptual = Lpips(args.perceptual_weights) if args.perceptual == "alex" else None
+    features, perceptual = choose_features(args, subjects), choose_perceptual(args, subjects)
     problems = []
     for network, more in ((features, " --features random needs no weights."), (perceptual, "")):
         if network is not None:
@@ -234,57 +244,46 @@ def choose_features(args: argparse.Namespace, subjects: Sequence[Subject]) -> Fe
         return Inception(weights)
     if name in ("random", "none"):
         return RandomFeatures() if name == "random" else None
+    from cyclegan.feature_file import features_from  # Hydra, which the others need not wait for
+
     return features_from(Path(name))
 
 
-def features_from(file: Path) -> FeatureNetwork:
-    """The network that a YAML file describes: a call of a FeatureNetwork, or of any nn.Module.
+def choose_perceptual(args: argparse.Namespace, subjects: Sequence[Subject]) -> Lpips | None:
+    """The network that --perceptual names, without its weights; by default the one that the checkpoints agree on.
 
     Raises:
-        InputError: there is no such file, or it describes something else.
+        InputError: it names none, and weights are given.
     """
-    import hydra.utils
-    from hydra.errors import InstantiationException
-    from omegaconf import DictConfig, OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-    from torch import nn
-    from yaml import YAMLError
+    from cyclegan.metrics.perceptual import Lpips
 
-    from cyclegan.metrics.feature_network import AnyNetwork, FeatureNetwork
-
-    if not file.is_file():
-        raise InputError(f"--features {file} is none of inception, random, none, and there is no such YAML file")
-    try:
-        config = OmegaConf.load(file)
-        # The file may be one that training uses too, as the group `features`.
-        inner = config.get("features", config) if isinstance(config, DictConfig) else config
-        made = hydra.utils.instantiate(inner, _convert_="all")
-    except (YAMLError, OmegaConfBaseException, InstantiationException) as error:
-        raise InputError(f"--features {file} cannot be used: {error}") from error
-    if isinstance(made, nn.Module):
-        return AnyNetwork(made, size=None)
-    if not isinstance(made, FeatureNetwork):
-        raise InputError(
-            f"--features {file} describes a {type(made).__name__}; _target_ has to name an nn.Module or a "
-            "cyclegan.metrics.feature_network.FeatureNetwork"
-        )
-    return made
+    name, weights = args.perceptual, args.perceptual_weights
+    if weights is not None and name == "none":
+        raise InputError(f"--perceptual-weights {weights} are for --perceptual alex, and none was asked for")
+    if name is None and weights is None:
+        own = subjects[0].perceptual
+        if all(subject.perceptual == own for subject in subjects):
+            return None if own is None else Lpips(**own)  # type: ignore[arg-type]
+    return None if name == "none" else Lpips(weights)
 
 
 def write_figures(output: Path, findings: Sequence[Finding]) -> None:
-    """Writes metrics.json and pictures.csv, and the curve of several checkpoints."""
-    from cyclegan.evaluation.findings import as_json, curve_csv, pictures_csv
+    """Writes metrics.json and pictures.csv, and the curve of several checkpoints, if they are of one run."""
+    from cyclegan.evaluation.findings import as_json, curve_csv, pictures_csv, runs_of
     from cyclegan.report import write_curve
     from cyclegan.report.atomic import write_whole
 
     write_whole(output / "metrics.json", as_json(findings))
     write_whole(output / "pictures.csv", pictures_csv(findings))
+    for name in ("curve.csv", "curve.html"):  # of an earlier evaluation
+        (output / name).unlink(missing_ok=True)
     if len(findings) > 1:
         write_whole(output / "curve.csv", curve_csv(findings))
-        write_curve([finding.row for finding in findings], output / "curve.html")
-    else:
-        for name in ("curve.csv", "curve.html"):  # of an earlier evaluation
-            (output / name).unlink(missing_ok=True)
+        runs = len(runs_of(findings))
+        if runs == 1:
+            write_curve([finding.row for finding in findings], output / "curve.html")
+        else:
+            print(f"curve      no curve.html: one curve would join {runs} runs; curve.csv has their figures")
 
 
 if __name__ == "__main__":

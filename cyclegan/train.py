@@ -64,6 +64,12 @@ def run(config: DictConfig) -> pl.Trainer:
     from cyclegan.saving import remove_unfinished
     from cyclegan.weights import initialise
 
+    for group in ("features", "perceptual"):
+        if group in config:
+            raise RunError(
+                f"the file of {group}=... puts its keys at the top: its first line has to be "
+                "# @package callbacks.validation"
+            )
     run_dir = Path(config.run_dir)
     claim(run_dir, config.resume, config.overwrite)
     start = starting_point(run_dir, config.resume)

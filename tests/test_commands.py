@@ -24,9 +24,9 @@ from tests.tiny_run import (
     StopAt,
     StoppedError,
     differences,
-    metrics,
     read_checkpoint,
     stop_at,
+    training_rows,
 )
 
 REPOSITORY = Path(__file__).parents[1]
@@ -116,7 +116,7 @@ def test_the_run_folder_holds_what_is_promised(command: Command, tmp_path: Path)
         "samples/epoch=0002.jpg",
         "train.log",
     ]
-    assert len(metrics(run)) == 2 * STEPS_PER_EPOCH
+    assert len(training_rows(run)) == 2 * STEPS_PER_EPOCH
     assert "epoch 2 of 2" in (run / "train.log").read_text()
 
     header, text = (run / "config.yaml").read_text().split("\n", 1)
@@ -171,7 +171,7 @@ def test_overwrite_starts_again_but_keeps_the_old_run_until_the_new_one_can_begi
         "samples/epoch=0001.jpg",
     ]
     assert before["checkpoints/epoch=0001.ckpt"] != after["checkpoints/epoch=0001.ckpt"]
-    assert len(metrics(run)) == STEPS_PER_EPOCH
+    assert len(training_rows(run)) == STEPS_PER_EPOCH
     assert "epoch 2 of 2" not in (run / "train.log").read_text()
 
 
@@ -255,10 +255,10 @@ def test_a_run_that_is_asked_to_stop_says_where_it_stands_and_its_exit_code_mean
     resumed = command(*tiny("mine", "resume=auto"))
     assert resumed.code == 0
     assert "resume    from runs/mine/checkpoints/last.ckpt: 10 images, 1 epochs" in resumed.screen
-    assert len(metrics(tmp_path / "runs" / "mine")) == 2 * STEPS_PER_EPOCH
+    assert len(training_rows(tmp_path / "runs" / "mine")) == 2 * STEPS_PER_EPOCH
     # A path of a checkpoint has an equals sign, which Hydra would want quoted.
     assert command(*tiny("branch", "resume=runs/mine/checkpoints/epoch=0002.ckpt", "trainer.max_epochs=3")).code == 0
-    assert [row["images_seen"] for row in metrics(tmp_path / "runs" / "branch")] == [14, 16, 18]
+    assert [row["images_seen"] for row in training_rows(tmp_path / "runs" / "branch")] == [14, 16, 18]
 
 
 def test_a_sweep_that_is_asked_to_stop_begins_no_further_job(
@@ -339,7 +339,7 @@ def test_every_job_of_a_sweep_has_a_folder_a_name_and_a_seed(command: Command, t
         config = yaml.safe_load((sweep / number / "config.yaml").read_text())
         assert (config["seed"], config["data"]["seed"], config["model"]["seed"]) == (seed, seed, seed)
         assert (config["name"], config["group"]) == (f"pair/{number}", "pair")
-        assert len(metrics(sweep / number)) == STEPS_PER_EPOCH
+        assert len(training_rows(sweep / number)) == STEPS_PER_EPOCH
         assert (sweep / number / "train.log").read_text().count("epoch 1 of 1") == 1
         weights.append(read_checkpoint(sweep / number)["state_dict"])
     assert differences(*weights) != []

@@ -87,7 +87,7 @@ def refusal(*words: str) -> str:
     with pytest.raises(SystemExit) as caught:
         main([*words, "--device", "cpu", "--output", "refused"])
     assert isinstance(caught.value.code, str)
-    assert not list(Path().glob("refused/*"))
+    assert not Path("refused").exists()
     return caught.value.code
 
 
@@ -175,8 +175,8 @@ def test_a_run_folder_stands_for_its_checkpoints_each_once_in_order(command: Any
     assert [entry["epoch"] for entry in entries] == [1, 2, 3]  # best.ckpt, last.ckpt, images=… are these again
     assert len(measured.pictures) == 3 * 2 * COUNT
     assert [row["checkpoint"] for row in measured.pictures[:: 2 * COUNT]] == [
-        "epoch=0001.ckpt", "epoch=0002.ckpt", "epoch=0003.ckpt",
-    ]  # fmt: skip
+        str(run_dir / "checkpoints" / f"epoch=000{epoch}.ckpt") for epoch in (1, 2, 3)
+    ]
     with Path("out/curve.csv").open(newline="") as file:
         curve = list(csv.DictReader(file))
     assert [float(row["psnr_ab"]) for row in curve] == [entry["figures"]["psnr_ab"] for entry in entries]
@@ -197,8 +197,45 @@ def test_checkpoints_under_two_protocols_are_told_apart(command: Any, run_dir: P
         checkpoint["config"]["data"]["crop_size"] = 12
 
     earlier = str(run_dir / "checkpoints" / "epoch=0001.ckpt")
-    assert "BEWARE" in command("--checkpoint", earlier, altered(last, smaller), "--features", "none").screen
-    assert "BEWARE" not in command("--checkpoint", earlier, last, "--features", "none").screen
+    two = command("--checkpoint", earlier, altered(last, smaller), "--features", "none").screen
+    assert two.index("BEWARE") < two.index("A→B")
+    assert "*" not in two  # none is the best
+    one = command("--checkpoint", earlier, last, "--features", "none").screen
+    assert "BEWARE" not in one
+    assert "*" in one
+
+
+@pytest.fixture
+def two_runs(run_dir: Path) -> list[str]:
+    """The folders of two runs, t1 and sw/1, each of which kept an epoch=0001.ckpt and a last.ckpt."""
+
+    def other(checkpoint: dict[str, Any]) -> None:
+        checkpoint["UnpairedData"]["position"] += 2
+
+    for run in ("t1", "sw/1"):
+        Path("runs", run, "checkpoints").mkdir(parents=True)
+    for name in ("epoch=0001.ckpt", "last.ckpt"):
+        shutil.copy(run_dir / "checkpoints" / name, Path("runs/t1/checkpoints") / name)
+        shutil.move(altered(str(run_dir / "checkpoints" / name), other), Path("runs/sw/1/checkpoints") / name)
+    return ["runs/t1", "runs/sw/1"]
+
+
+def test_checkpoints_of_two_runs_are_told_apart(command: Any, two_runs: list[str]) -> None:
+    Path("out").mkdir()
+    Path("out/curve.html").write_text("of an earlier evaluation")
+    measured = command("--checkpoint", *two_runs, "--features", "none")
+    names = ["t1/epoch=0001", "t1/last", "sw/1/epoch=0001", "sw/1/last"]
+    block = measured.screen.rpartition("mean of the directions\n")[2].splitlines()
+    assert [line.split()[0] for line in block[1:5]] == names  # a run's rows stand together
+    head, row = block[0], block[3]
+    assert head.index("epoch") + len("epoch") == row.index(" 1.", len(names[2])) + len(" 1.4")
+    files = [f"runs/{name.replace('/e', '/checkpoints/e').replace('/l', '/checkpoints/l')}.ckpt" for name in names]
+    assert [row["checkpoint"] for row in measured.pictures[:: 2 * COUNT]] == files
+    with Path("out/curve.csv").open(newline="") as file:
+        assert [row["checkpoint"] for row in csv.DictReader(file)] == files
+    assert not Path("out/curve.html").exists()  # its one line would lead from the one run to the other
+    assert "no curve.html" in measured.screen
+    assert "2 runs" in measured.screen
 
 
 def test_the_middle_of_an_epoch_counts_as_its_part(command: Any, last: str) -> None:
@@ -232,6 +269,9 @@ def test_mistakes_name_the_remedy(last: str, tmp_path: Path) -> None:
     assert "no testA and testB" in said
     assert "--data ROOT" in said
     assert "none of inception, random, none" in refusal("--checkpoint", last, "--features", "vgg", *alone[:2])
+    assert "--perceptual alex" in refusal(
+        "--checkpoint", last, *alone[2:], "--perceptual", "none", "--perceptual-weights", "x.pth"
+    )
     assert "--features inception" in refusal(
         "--checkpoint", last, "--features", "random", "--feature-weights", "x.pth", *alone[:2]
     )
@@ -291,6 +331,22 @@ def test_missing_weights_stop_before_anything_is_measured(last: str, monkeypatch
         assert words in said
 
 
+def test_lpips_is_measured_if_the_run_did_unless_asked_otherwise(last: str) -> None:
+    def with_lpips(checkpoint: dict[str, Any]) -> None:
+        own = {"_target_": "cyclegan.metrics.perceptual.Lpips", "net": "alex", "weights": "of_the_run.pth"}
+        checkpoint["config"]["callbacks"]["validation"]["perceptual"] = own
+
+    def without(checkpoint: dict[str, Any]) -> None:
+        checkpoint["config"]["callbacks"]["validation"]["perceptual"] = None
+
+    assert "of_the_run.pth" in refusal("--checkpoint", altered(last, with_lpips), "--features", "none")
+    quiet = ("--features", "none", "--device", "cpu", "--output", "out")
+    main(["--checkpoint", "altered.ckpt", "--perceptual", "none", *quiet])
+    main(["--checkpoint", altered(last, without), *quiet])
+    assert "lpips" not in json.loads(Path("out/metrics.json").read_text())["checkpoints"][0]["protocol"]
+    assert "al.pth" in refusal("--checkpoint", "altered.ckpt", "--features", "none", "--perceptual-weights", "al.pth")
+
+
 class Colours(nn.Module):
     """A user's own network: mean colours of quarters, weighted by what a file holds."""
 
@@ -322,9 +378,16 @@ def test_yaml_that_describes_no_network_is_refused(last: str) -> None:
     for text, says in (
         ("_target_: fractions.Fraction", "describes a Fraction"), ("a: [", "cannot be used"),
         ("_target_: no.such.Net", "no.such.Net"),
+        ("_target_: no.such.Net", "No module named 'no'. Is its folder on PYTHONPATH?"),
+        (f"_target_: {__name__}.Colours\nweights: lost.npz", "No such file or directory: 'lost.npz'"),
+        ("_target_: cyclegan.metrics.feature_network.AnyNetwork\nsize: big\nnetwork:\n  _target_: torch.nn.Identity",
+         "size is 'big'"),
     ):  # fmt: skip
         Path("mine.yaml").write_text(text)
-        assert says in refusal("--checkpoint", last, "--features", "mine.yaml", "--perceptual", "none")
+        said = refusal("--checkpoint", last, "--features", "mine.yaml", "--perceptual", "none")
+        assert says in said
+        assert "--features mine.yaml" in said
+        assert "HYDRA_FULL_ERROR" not in said
 
 
 # --------------------------------------------------------------------------------- broken pictures
@@ -345,6 +408,7 @@ def test_a_broken_picture_is_named_whether_it_stops_or_is_left_out(
     main([*words, "--device", "cpu", "--output", "out", "--on-error", "skip"])
     shown = capsys.readouterr()
     assert f"left out, as it cannot be read: {broken}" in shown.err
+    assert f"pictures   {COUNT - 1} of the {COUNT} of testA, {COUNT} of testB;" in shown.out
     (entry,) = json.loads(Path("out/metrics.json").read_text())["checkpoints"]
     assert entry["protocol"]["pictures"]["unreadable"] == {"A": 1, "B": 0}
 
@@ -361,7 +425,80 @@ def test_files_of_an_earlier_evaluation_stay_if_this_one_fails(command: Any, las
     assert {path.name: path.read_bytes() for path in Path("out").iterdir()} == before
 
 
+@pytest.mark.parametrize(("output", "says"), [("taken", "is a file"), ("taken/more", "taken is a file")])
+def test_an_output_that_is_no_folder_is_refused_before_anything_is_measured(
+    last: str, monkeypatch: pytest.MonkeyPatch, output: str, says: str
+) -> None:
+    monkeypatch.setattr("cyclegan.evaluation.evaluate.evaluate", lambda *_, **__: pytest.fail("measured"))
+    Path("taken").write_text("")
+    with pytest.raises(SystemExit, match=rf"--output {output} .*{says}"):
+        main(["--checkpoint", last, "--features", "none", "--perceptual", "none", "--output", output])
+
+
+def test_an_output_that_cannot_be_written_is_refused_before_anything_is_measured(
+    last: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(**where: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(where["dir"] / "x"))
+
+    monkeypatch.setattr("cyclegan.evaluation.evaluate.evaluate", lambda *_, **__: pytest.fail("measured"))
+    monkeypatch.setattr("tempfile.TemporaryFile", denied)
+    said = refusal("--checkpoint", last, "--features", "none", "--perceptual", "none")
+    assert "--output refused cannot be written" in said
+    assert "Permission denied" in said
+
+
+def interrupt(*arguments: Any, **more: Any) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("where", "says", "is_there"),
+    [("evaluate.evaluate", "interrupted, nothing was written", False), ("sheets.write_sheets", "not complete", True)],
+)
+def test_an_interruption_says_what_it_leaves(
+    last: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    where: str,
+    says: str,
+    is_there: bool,
+) -> None:
+    monkeypatch.setattr(f"cyclegan.evaluation.{where}", interrupt)
+    with pytest.raises(SystemExit) as caught:
+        main(["--checkpoint", last, "--features", "none", "--perceptual", "none", "--device", "cpu", "--output", "out"])
+    assert caught.value.code == 130
+    assert says in capsys.readouterr().err.splitlines()[-1]
+    assert Path("out").exists() == is_there
+
+
 # ------------------------------------------------------------------------------------------- text
+
+
+def drawn(folder: str, sides: dict[str, int], count: int) -> None:
+    """Pictures of noise, testA and testB as large as is said."""
+    rng = np.random.default_rng(0)
+    for domain, side in sides.items():
+        Path(folder, f"test{domain}").mkdir(parents=True)
+        for place in range(count):
+            pixels = rng.integers(0, 256, (side, side, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(Path(folder, f"test{domain}", f"{place}.png"))
+
+
+def test_what_was_not_measured_has_a_reason(command: Any, last: str) -> None:
+    def whole(checkpoint: dict[str, Any]) -> None:
+        checkpoint["config"]["data"] |= {"load_size": None, "crop_size": None}
+
+    drawn("one", {"A": 16, "B": 16}, 1)
+    needs = "KID and FID need 2 pictures of each domain"
+    assert needs in command("--checkpoint", last, "--data", "one", "--features", "random").screen
+    assert needs not in command("--checkpoint", last, "--data", "one", "--features", "none").screen
+    drawn("unlike", {"A": 16, "B": 24}, 2)
+    unlike = command("--checkpoint", altered(last, whole), "--data", "unlike", "--features", "random").screen
+    assert "not compared, as they have another size than the translations: A2B 2, B2A 2" in " ".join(unlike.split())
+    alike = command("--checkpoint", last, "--data", "unlike", "--features", "random").screen
+    assert "not compared" not in alike
+    assert needs not in alike
 
 
 def test_help_answers_without_torch() -> None:

@@ -16,14 +16,7 @@ from cyclegan.images.tensors import to_tensor
 from cyclegan.metrics.known_answer import psnr
 from cyclegan.run_folder import RunError
 from cyclegan.train import train
-from tests.tiny_run import (
-    STEPS_PER_EPOCH,
-    composed,
-    differences,
-    metrics,
-    rates,
-    read_checkpoint,
-)
+from tests.tiny_run import STEPS_PER_EPOCH, composed, differences, metrics, rates, read_checkpoint, training_rows
 
 pytestmark = pytest.mark.usefixtures("quiet")
 
@@ -44,7 +37,7 @@ def test_resume_takes_a_path_also_into_another_folder(whole: Path, root: Path, t
     kept = whole / "checkpoints" / "epoch=0002.ckpt"
     train(composed(tmp_path, root, *FOUR_EPOCHS, f"resume={kept}".replace("epoch=", "epoch\\=")))
     assert differences(read_checkpoint(tmp_path)["state_dict"], read_checkpoint(whole)["state_dict"]) == []
-    assert metrics(tmp_path) == metrics(whole)[2 * STEPS_PER_EPOCH :]
+    assert metrics(tmp_path) == [row for row in metrics(whole) if row["images_seen"] > 12]
 
 
 def test_a_run_that_is_extended_follows_its_new_plan(root: Path, tmp_path: Path) -> None:
@@ -56,7 +49,7 @@ def test_a_run_that_is_extended_follows_its_new_plan(root: Path, tmp_path: Path)
     # Over six: three constant (epochs 0 to 2), then 3/4, 1/2, 1/4. The epochs 0 and 1 are done.
     assert rates(second) == pytest.approx([2e-4, 1.5e-4, 1e-4, 0.5e-4])
     assert (second.current_epoch, second.global_step) == (6, 6 * STEPS_PER_EPOCH)
-    assert len(metrics(tmp_path)) == 6 * STEPS_PER_EPOCH
+    assert len(training_rows(tmp_path)) == 6 * STEPS_PER_EPOCH
 
 
 def test_a_finished_run_resumed_says_that_nothing_is_left(
@@ -90,7 +83,7 @@ def test_init_from_takes_the_weights_and_nothing_else(whole: Path, root: Path, t
     begun = train(composed(tmp_path / "begun", root, f"init_from={last}", "model.optimizer.lr=0.0"))
     assert differences(read_checkpoint(tmp_path / "begun")["state_dict"], read_checkpoint(whole)["state_dict"]) == []
     assert (begun.current_epoch, begun.global_step) == (2, 2 * STEPS_PER_EPOCH)
-    assert metrics(tmp_path / "begun")[0]["images_seen"] == 2
+    assert training_rows(tmp_path / "begun")[0]["images_seen"] == 2
 
 
 def test_init_from_reports_for_each_network_what_it_took(
@@ -151,7 +144,7 @@ def test_every_variant_trains(root: Path, tmp_path: Path, overrides: tuple[str, 
 
 def test_a_few_dozen_steps_lower_the_cycle_loss(root: Path, tmp_path: Path) -> None:
     train(composed(tmp_path, root, "trainer.max_epochs=16", "schedule=constant", "model.optimizer.lr=2e-3"))
-    cycle = [row["train/cycle_a"] + row["train/cycle_b"] for row in metrics(tmp_path)]
+    cycle = [row["train/cycle_a"] + row["train/cycle_b"] for row in training_rows(tmp_path)]
     assert len(cycle) == 48
     assert sum(cycle[-6:]) < 0.7 * sum(cycle[:6])
 

@@ -107,6 +107,11 @@ def metrics(run_dir: Path) -> list[dict[str, float]]:
     return [{name: value for name, value in row.items() if name != "images_per_s"} for row in rows]
 
 
+def training_rows(run_dir: Path) -> list[dict[str, float]]:
+    """Those of the batches, without those of validations and alarms."""
+    return [row for row in metrics(run_dir) if "train/cycle_a" in row]
+
+
 def differences(one: Any, other: Any, where: str = "") -> list[str]:
     """The places at which two nested structures of tensors and plain values differ, to the last bit."""
     if isinstance(one, dict) and isinstance(other, dict):

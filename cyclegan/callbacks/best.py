@@ -3,6 +3,7 @@
 import difflib
 import logging
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytorch_lightning as pl
 
 from cyclegan.callbacks.position import images_seen
-from cyclegan.callbacks.validation import Validation, validation_of
+from cyclegan.callbacks.validation import figures_of, given_up_by, validation_of
 from cyclegan.checkpoint import CheckpointError, read
 from cyclegan.evaluation.figures import JUDGED_BY, higher_is_better, judges_a_run
 from cyclegan.saving import same_file
@@ -52,8 +53,8 @@ class FigureWatch:
             near = difflib.get_close_matches(self.figure, JUDGED_BY, n=1)
             meant = f" (did you mean {near[0]}?)" if near else ""
             raise ValueError(
-                f"{key} is {figure}{meant}; what a run can be judged by is {', '.join(JUDGED_BY)}, of both directions or "
-                "of one, as psnr_ab, or one domain, as cycle_a"
+                f"{key} is {figure}{meant}; what a run can be judged by is {', '.join(JUDGED_BY)}, of both directions "
+                "or of one, as psnr_ab, or one domain, as cycle_a"
             )
         self.best: Best | None = None
         self._key = key
@@ -69,11 +70,16 @@ class FigureWatch:
             if trainer.is_global_zero:
                 log.info("best      %s was measured otherwise and is not compared with what is measured now", self.best)
             self.best = None
-        if self.figure not in validation.figures and self.best is None and not self._has_warned:
+        self.warn_if_missing(trainer)
+        return validation.figures.get(self.figure)
+
+    def warn_if_missing(self, trainer: pl.Trainer) -> None:
+        """Says once that a validation has no such figure."""
+        figures = figures_of(trainer)
+        if figures and self.figure not in figures and self.best is None and not self._has_warned:
             self._has_warned = True
             if trainer.is_global_zero:
-                self._say_missing(validation)
-        return validation.figures.get(self.figure)
+                self._say_missing(figures, given_up_by(trainer))
 
     def is_better(self, value: float) -> bool:
         """Whether a value is finite and better than all before."""
@@ -101,10 +107,10 @@ class FigureWatch:
         self.best = found
         return True
 
-    def _say_missing(self, validation: Validation) -> None:
-        judges = sorted(name for name in validation.figures if judges_a_run(name))
+    def _say_missing(self, figures: Iterable[str], given_up: Sequence[str]) -> None:
+        judges = sorted(name for name in figures if judges_a_run(name))
         overall = [name for name in judges if "_" not in name]
-        if self.figure.partition("_")[0] in validation.given_up:  # why, was said
+        if self.figure.partition("_")[0] in given_up:  # why, was said
             log.info(
                 "figures   %s is not measured; %s=... names another: %s", self.figure, self._key, ", ".join(overall)
             )

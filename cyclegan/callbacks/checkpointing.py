@@ -96,6 +96,8 @@ class Checkpointing(Checkpoint):
         self.newest = Path(trainer.ckpt_path) if trainer.ckpt_path else None
         self._signals = StopSignals(speaks=trainer.is_global_zero)
         self._signals.listen()
+        if self._watch:
+            self._watch.warn_if_missing(trainer)  # before training, not after the first epochs of it
         if self.newest and self._watch and self._watch.best and trainer.is_global_zero:
             settle(self._watch.best, self.folder, self.newest, data_of(trainer).images_seen, self.state_key)
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytorch_lightning as pl
 
 from cyclegan.callbacks.best import FigureWatch
+from cyclegan.callbacks.validation import validation_of
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +47,19 @@ class EarlyStopping(pl.Callback):
         self._watch = FigureWatch(figure, f"{KEY}.figure", min_delta) if figure and patience else None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Leaves a resumed run at its end, if it had come to it."""
+        """Leaves a resumed run at its end, if it had come to it.
+
+        Raises:
+            ValueError: there is nothing to wait for.
+        """
+        if self._watch is None:
+            return
+        validation = validation_of(trainer)
+        if validation is None:
+            raise ValueError(f"{KEY}.patience is {self.patience}, but there is no callbacks.validation to count")
+        if not validation.is_measuring and trainer.is_global_zero:
+            log.warning("stop      %s.patience=%s has no effect, as nothing is measured", KEY, self.patience)
+        self._watch.warn_if_missing(trainer)
         self._end_if_due(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

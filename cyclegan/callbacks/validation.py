@@ -11,6 +11,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
+from torch import nn
 
 from cyclegan.callbacks.ema import averaged, averages
 from cyclegan.callbacks.eval_mode import evaluating
@@ -19,7 +20,7 @@ from cyclegan.data.held_out import HeldOut
 from cyclegan.evaluation.evaluate import Evaluation, evaluate
 from cyclegan.evaluation.references import References
 from cyclegan.methods.translator import Translator
-from cyclegan.metrics.feature_network import FeatureNetwork, WeightsError
+from cyclegan.metrics.feature_network import AnyNetwork, FeatureNetwork, WeightsError
 from cyclegan.metrics.perceptual import Lpips
 from cyclegan.report.atomic import write_whole
 
@@ -42,7 +43,8 @@ class Validation(pl.Callback):
         every_n_epochs: how often; the last epoch is measured too.
         max_pictures: of each domain, so many are measured at the most, evenly spaced over their names; None: all.
         batch_size: pictures that go through the networks together.
-        features: the network of FID, KID, precision and recall; None: these are not measured.
+        features: the network of FID, KID, precision and recall; a plain module sees pictures as they are, in [-1, 1].
+            None: these are not measured.
         perceptual: the network of LPIPS; None: that is not measured.
 
     Raises:
@@ -55,6 +57,9 @@ class Validation(pl.Callback):
     protocol: str = ""
     """Stands for how they were measured: figures under two of these are not to be compared."""
 
+    is_measuring: bool = True
+    """Whether there is anything to measure."""
+
     given_up: tuple[str, ...] = ()
     """Figures that are not measured, as the weights of a network cannot be had."""
 
@@ -64,7 +69,7 @@ class Validation(pl.Callback):
         every_n_epochs: int = 5,
         max_pictures: int | None = 500,
         batch_size: int = 4,
-        features: FeatureNetwork | None = None,
+        features: FeatureNetwork | nn.Module | None = None,
         perceptual: Lpips | None = None,
     ) -> None:
         for name, value, least in (
@@ -78,10 +83,10 @@ class Validation(pl.Callback):
         self.every_n_epochs = every_n_epochs
         self.max_pictures = max_pictures
         self.batch_size = batch_size
-        self.features = features
+        self.features = AnyNetwork(features, size=None) if isinstance(features, nn.Module) else features
         self.perceptual = perceptual
         self.figures = {}
-        self._has_warned = False
+        self._told: set[str] = set()
         self._held_out: HeldOut | None = None
         self._references: References | None = None
 
@@ -91,6 +96,7 @@ class Validation(pl.Callback):
         if trainer.is_global_zero:
             discard_later(self.folder, trainer)
         self._held_out = data.held_out(self.max_pictures)
+        self.is_measuring = self._held_out is not None
         if self._held_out is None:
             if trainer.is_global_zero:
                 log.warning(
@@ -158,18 +164,26 @@ class Validation(pl.Callback):
         if without and trainer.is_global_zero:
             log.warning("val       without %s: %s", ", ".join(without), " And ".join(problems))
 
-    def _warn_of_unreadable(self, found: Evaluation) -> None:
-        left_out = {domain: count for domain, count in found.protocol["pictures"]["unreadable"].items() if count}
-        if left_out and not self._has_warned:
-            log.warning(
-                "val       left out, as they cannot be read: %s; `cyclegan-data check` names them",
-                ", ".join(f"{count} pictures of {domain}" for domain, count in left_out.items()),
-            )
-            self._has_warned = True
+    def _explain(self, found: Evaluation) -> None:
+        """Says once why figures are missing that were asked for."""
+        assert self._held_out is not None
+        unreadable = [f"{count} of {d}" for d, count in found.protocol["pictures"]["unreadable"].items() if count]
+        reasons = []
+        if unreadable:
+            names = ", ".join(unreadable)
+            reasons.append(f"left out, as they cannot be read: {names}; `cyclegan-data check` says which they are")
+        if self._references and "kid" not in found.figures:
+            reasons.append("no KID and FID: they need 2 pictures of each domain")
+        if self._held_out.answers and "psnr" not in found.figures:
+            reasons.append("known answers are not compared: translations have another size; data.crop_size gives one")
+        for reason in reasons:
+            if reason not in self._told:
+                log.warning("val       %s", reason)
+        self._told.update(reasons)
 
     @rank_zero_only
     def _write(self, found: Evaluation, epoch: int, weights: str) -> None:
-        self._warn_of_unreadable(found)
+        self._explain(found)
         record = {**found.protocol, "weights": weights, "epoch": epoch}
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -209,3 +223,9 @@ def figures_of(trainer: pl.Trainer) -> dict[str, float]:
 def validation_of(trainer: pl.Trainer) -> Validation | None:
     """What measures in this run."""
     return next((c for c in trainer.callbacks if isinstance(c, Validation)), None)  # type: ignore[attr-defined]
+
+
+def given_up_by(trainer: pl.Trainer) -> tuple[str, ...]:
+    """Figures that this run does without, as the weights of a network cannot be had."""
+    found = validation_of(trainer)
+    return found.given_up if found else ()

@@ -79,9 +79,9 @@ class HeldOut:
         pairs = paired_names(self.domains[a].pictures, self.domains[b].pictures)
         return {(a, b): dict(pairs), (b, a): {j: i for i, j in pairs}} if pairs else {}
 
-    def describe(self, domain: str) -> str:
+    def describe(self, domain: str, unreadable: int = 0) -> str:
         """What is measured of a domain: "120 of testA"."""
-        taken, there = len(self.indices[domain]), len(self.domains[domain])
+        taken, there = len(self.indices[domain]) - unreadable, len(self.domains[domain])
         return (
             f"{taken} of {self.split}{domain}" if taken == there else f"{taken} of the {there} of {self.split}{domain}"
         )

@@ -3,14 +3,18 @@
 import csv
 import io
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
+from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 from cyclegan.data.held_out import HeldOut
 from cyclegan.evaluation.evaluate import Evaluation
 from cyclegan.evaluation.pictures import Direction
+from cyclegan.evaluation.runs import in_order, labels
 from cyclegan.evaluation.subjects import Subject
 from cyclegan.evaluation.table import best_of, of_one, of_several, under_which
 
@@ -44,22 +48,63 @@ class Finding:
         }
 
 
+def runs_of(findings: Sequence[Finding]) -> list[Path]:
+    """The runs that the checkpoints are of, each once."""
+    return in_order([finding.subject.path for finding in findings])
+
+
+def comparable(findings: Sequence[Finding]) -> bool:
+    """Whether all were measured under one protocol."""
+    return all(finding.evaluation.protocol == findings[0].evaluation.protocol for finding in findings)
+
+
 def as_text(findings: Sequence[Finding], directions: Sequence[Direction]) -> str:
     """The table, and under which protocol it holds."""
     first = findings[0]
     if len(findings) == 1:
-        head = f"{first.subject.path}: epoch {first.subject.epoch:g}, {first.subject.images:,} images"
+        head = [f"{first.subject.path}: epoch {first.subject.epoch:g}, {first.subject.images:,} images"]
         table = of_one(first.evaluation.figures, directions)
     else:
-        head = f"{len(findings)} checkpoints, * the best of each column"
-        table = of_several([finding.row for finding in findings], directions)
-    text = [head, "", table, "", under_which(first.evaluation.protocol)]
-    if any(finding.evaluation.protocol != first.evaluation.protocol for finding in findings):
-        text.append("BEWARE     not all were measured under one protocol (see metrics.json), and")
-        text.append("           figures of two protocols say nothing about each other")
-    if "fid" in first.evaluation.figures:
-        text.append("           FID is too high for fewer than 5,000 pictures: go by KID")
-    return "\n".join(text)
+        runs = len(runs_of(findings))
+        of = f" of {runs} runs" if runs > 1 else ""
+        head = [f"{len(findings)} checkpoints{of}, * the best of each column"]
+        names = labels([finding.subject.path for finding in findings]) if runs > 1 else []
+        judge = best_of if comparable(findings) else nobody
+        if judge is nobody:
+            head = [
+                f"{len(findings)} checkpoints{of}",
+                "BEWARE     not all were measured under one protocol: figures of two protocols say",
+                "           nothing about each other, so none is marked as the best. What stands below",
+                "           the table is the protocol of the first; metrics.json has all",
+            ]
+        table = of_several([finding.row for finding in findings], directions, names, judge)
+    return "\n".join([*head, "", table, "", under_which(first.evaluation.protocol), *remarks(findings)])
+
+
+def nobody(rows: Sequence[Mapping[str, float]], name: str) -> None:
+    """The best of rows that cannot be compared."""
+
+
+def remarks(findings: Sequence[Finding]) -> list[str]:
+    """What the figures do not say by themselves, and why some are missing."""
+    lines = []
+    uncompared: dict[str, int] = {}
+    for finding in findings:
+        pictures = finding.evaluation.pictures
+        for way, count in Counter(row["direction"] for row in pictures if row["answer"] and "psnr" not in row).items():
+            uncompared[way] = max(count, uncompared.get(way, 0))
+    if uncompared:
+        missing = any(any(finding.evaluation.protocol["pictures"]["unreadable"].values()) for finding in findings)
+        why = "cannot be read or have another size" if missing else "have another size"
+        counts = ", ".join(f"{way} {count}" for way, count in uncompared.items())
+        text = f"answers    not compared, as they {why} than the translations: {counts}"
+        lines.append(fill(text, 80, subsequent_indent=" " * 11))
+    distances = [finding.evaluation.figures for finding in findings if "distances" in finding.evaluation.protocol]
+    if any(not any(name.startswith("kid") for name in figures) for figures in distances):
+        lines.append("distances  none: KID and FID need 2 pictures of each domain")
+    if any("fid" in figures for figures in distances):
+        lines.append("           FID is too high for fewer than 5,000 pictures: go by KID")
+    return lines
 
 
 def as_json(findings: Sequence[Finding]) -> str:
@@ -81,7 +126,7 @@ def pictures_csv(findings: Sequence[Finding]) -> str:
     """A row for each picture and direction; of several checkpoints, for each of them."""
     if len(findings) == 1:
         return as_csv(findings[0].evaluation.pictures)
-    return as_csv([{"checkpoint": f.subject.path.name, **row} for f in findings for row in f.evaluation.pictures])
+    return as_csv([{"checkpoint": str(f.subject.path), **row} for f in findings for row in f.evaluation.pictures])
 
 
 def curve_csv(findings: Sequence[Finding]) -> str:
@@ -99,7 +144,12 @@ def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def best(findings: Sequence[Finding]) -> Finding:
-    """The best by the first of `DECISIVE` figures that was measured, over both directions or the only one."""
+    """The best by the first of `DECISIVE` figures that was measured, over both directions or the only one.
+
+    The last of those that were not measured under one protocol, as none is the best of them.
+    """
+    if not comparable(findings):
+        return findings[-1]
     rows = [finding.row for finding in findings]
     for stem in DECISIVE:
         for name in (stem, *sorted(name for name in rows[0] if name.startswith(f"{stem}_"))):

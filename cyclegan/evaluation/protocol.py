@@ -24,11 +24,12 @@ def protocol(
     """Plain dictionaries, strings and numbers."""
     domains = held_out.domains
     measured = {domain: len(found.thumbnails.get((domain,), {})) for domain in domains}
+    unreadable = {domain: len(held_out.indices[domain]) - measured[domain] for domain in domains}
     record: dict[str, Any] = {
         "pictures": {
             "split": held_out.split,
-            **{domain: held_out.describe(domain) for domain in domains},
-            "unreadable": {domain: len(held_out.indices[domain]) - measured[domain] for domain in domains},
+            **{domain: held_out.describe(domain, unreadable[domain]) for domain in domains},
+            "unreadable": unreadable,
             "size": held_out.size,
             "resize": "torch, bicubic, antialias, on the file's own type",
         },

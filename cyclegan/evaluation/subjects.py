@@ -12,11 +12,9 @@ from cyclegan.data.domain import Domain
 from cyclegan.data.errors import DataError
 from cyclegan.data.held_out import HeldOut, find_held_out
 from cyclegan.data.transforms import TrainingView
+from cyclegan.evaluation.runs import FOLDER, NAMES
 from cyclegan.images import MAX_PIXELS, PixelFormat
 from cyclegan.inputs import InputError
-
-NAMES = ("epoch=*.ckpt", "best.ckpt", "last.ckpt")
-"""The checkpoints of a run's folder that stay; those named by images are on their way out."""
 
 ON_ERROR = ("raise", "skip")
 
@@ -25,6 +23,8 @@ OWN_FEATURES = {
     "cyclegan.metrics.random_features.RandomFeatures": ("seed", "size"),
 }
 """The feature networks that a checkpoint may choose, and which of their arguments."""
+
+OWN_PERCEPTUAL = ("cyclegan.metrics.perceptual.Lpips", ("weights", "net"))
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,8 @@ class Subject:
     sight: Sight
     features: tuple[str, dict[str, Any]] | None
     """Class and arguments of the feature network that its run measured with, if it is one of this package's."""
+    perceptual: dict[str, str] | None
+    """Arguments of the LPIPS that its run measured with; None: of none."""
 
 
 def find_checkpoints(names: Sequence[str]) -> dict[str, Path]:
@@ -84,7 +86,7 @@ def find_checkpoints(names: Sequence[str]) -> dict[str, Path]:
 
 
 def _in_folder(folder: Path) -> list[Path]:
-    inner = folder / "checkpoints"
+    inner = folder / FOLDER
     where = inner if inner.is_dir() else folder
     return [file for name in NAMES for file in sorted(where.glob(name)) if file.is_file()]
 
@@ -96,13 +98,6 @@ def digest(file: Path) -> str:
             return hashlib.file_digest(opened, "sha256").hexdigest()
     except OSError:
         return str(file)
-
-
-def output_for(subjects: Sequence[Subject]) -> Path:
-    """Where figures of checkpoints go unless told otherwise: into the run's folder, if it is one run's."""
-    folders = {subject.path.resolve().parent for subject in subjects}
-    in_run = len(folders) == 1 and next(iter(folders)).name == "checkpoints"
-    return (subjects[0].path.parent.parent if in_run else Path()) / "evaluation"
 
 
 def subject_of(path: Path, sha256: str, checkpoint: Mapping[str, Any]) -> Subject:
@@ -133,6 +128,7 @@ def subject_of(path: Path, sha256: str, checkpoint: Mapping[str, Any]) -> Subjec
         bool(checkpoint.get("ema")),
         sight_of(data, checkpoint.get("pictures", {})),
         _own_features(config),
+        _own_perceptual(config),
     )
 
 
@@ -247,13 +243,30 @@ def _pixel_format(domain: Domain, stored: Any) -> PixelFormat:
 
 def _own_features(config: Mapping[str, Any]) -> tuple[str, dict[str, Any]] | None:
     """What the run's own validation measured with, if a checkpoint may choose that."""
-    entry: Any = config
-    for key in ("callbacks", "validation", "features"):
-        entry = entry.get(key) if isinstance(entry, dict) else None
+    entry = _validation(config).get("features")
     if not isinstance(entry, dict) or entry.get("_target_") not in OWN_FEATURES:
         return None
     names = OWN_FEATURES[entry["_target_"]]
     return entry["_target_"], {name: entry[name] for name in names if isinstance(entry.get(name), int | str)}
+
+
+def _own_perceptual(config: Mapping[str, Any]) -> dict[str, str] | None:
+    """LPIPS as its defaults are, where nothing is said of it or something that a checkpoint may not choose."""
+    entry = _validation(config).get("perceptual", {})
+    if entry is None:
+        return None
+    target, names = OWN_PERCEPTUAL
+    if not isinstance(entry, dict) or entry.get("_target_") != target:
+        return {}
+    return {name: entry[name] for name in names if isinstance(entry.get(name), str)}
+
+
+def _validation(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration of the run's own measuring; empty if it had none."""
+    entry: Any = config
+    for key in ("callbacks", "validation"):
+        entry = entry.get(key) if isinstance(entry, dict) else None
+    return entry if isinstance(entry, dict) else {}
 
 
 def _mapping(values: Mapping[str, Any], name: str, whose: str = "its configuration's") -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Figures as text for a screen of 80 columns."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 from math import isfinite
 from textwrap import fill
@@ -10,6 +10,9 @@ from cyclegan.evaluation.figures import higher_is_better, suffix
 from cyclegan.evaluation.pictures import Direction
 
 Figures = Mapping[str, float]
+
+Judge = Callable[[Sequence[Figures], str], int | None]
+"""Which of the rows has the best value of a figure; None: of none is that said."""
 
 NAME, COLUMN = 26, 18
 
@@ -83,40 +86,63 @@ def ending(line: Line, direction: Direction) -> str:
     return suffix(*{"direction": direction, "source": (source,), "target": (target,)}[line.of])
 
 
-def of_several(rows: Sequence[Figures], directions: Sequence[Direction]) -> str:
+def best_of(rows: Sequence[Figures], name: str) -> int | None:
+    """Which row has the best value of a figure, the first of equals; None if none has a finite one."""
+    values = {place: row[name] for place, row in enumerate(rows) if isfinite(row.get(name, float("nan")))}
+    if not values:
+        return None
+    return (max if higher_is_better(name) else min)(values, key=lambda place: values[place])
+
+
+def of_several(
+    rows: Sequence[Figures], directions: Sequence[Direction], labels: Sequence[str] = (), judge: Judge = best_of
+) -> str:
     """For each direction, and for their mean, a line for every checkpoint; `*` marks the best of each column.
 
     Args:
         rows: of each checkpoint, in their order, `epoch`, `images` and its figures.
         directions: that were measured.
+        labels: what the checkpoints are called, in a column before the others; empty: there is no such column.
+        judge: says which is marked.
     """
+    width = max((len(label) for label in labels), default=0)
+    heads = [f"{label:<{width}}" for label in labels or [""] * len(rows)]
     lines = {line.stem: line for line in LINES}
     blocks = []
     for direction in directions:
         names = {stem: f"{stem}_{ending(lines[stem], direction)}" for stem in COMPARED}
         copied = {stem: f"{stem}_copied_{suffix(*direction)}" for stem in COMPARED}
-        blocks.append(_block("→".join(direction), rows, names, copied))
+        blocks.append(_block("→".join(direction), rows, heads, names, copied, judge))
     if len(directions) > 1:
-        blocks.append(_block("mean of the directions", rows, {stem: stem for stem in COMPARED}, {}))
+        means = {stem: stem for stem in COMPARED}
+        blocks.append(_block("mean of the directions", rows, heads, means, {}, judge))
     return "\n\n".join(blocks)
 
 
-def _block(title: str, rows: Sequence[Figures], names: Mapping[str, str], copied: Mapping[str, str]) -> str:
+def _block(
+    title: str,
+    rows: Sequence[Figures],
+    heads: Sequence[str],
+    names: Mapping[str, str],
+    copied: Mapping[str, str],
+    judge: Judge,
+) -> str:
     shown = {stem: name for stem, name in names.items() if any(name in row for row in rows)}
-    best = {stem: best_of(rows, name) for stem, name in shown.items()}
+    best = {stem: judge(rows, name) for stem, name in shown.items()}
     columns = [
         [
             f"{stem if stem in ('cycle', 'identity') else stem.upper()}{arrow(stem)} ",
             *(cell(row, name) + ("*" if best[stem] == place else " ") for place, row in enumerate(rows)),
-            f"{number(rows[0][copied[stem]])} " if copied.get(stem) in rows[0] else "",
+            untouched(rows, copied[stem]) if stem in copied else "",
         ]
         for stem, name in shown.items()
     ]
     widths = [max(map(len, column)) + 1 for column in columns]
+    indent = " " * len(heads[0])
     starts = [
-        f"{'epoch':>7}{'images':>9}",
-        *(f"{row['epoch']:>7.4g}{int(row['images']):>9}" for row in rows),
-        f"{'untouched input':>16}",
+        f"{indent}{'epoch':>7}{'images':>9}",
+        *(f"{head}{row['epoch']:>7.4g}{int(row['images']):>9}" for head, row in zip(heads, rows, strict=True)),
+        f"{indent}{'untouched input':>16}",
     ]
     lines = [
         start + "".join(f"{value:>{width}}" for value, width in zip(values, widths, strict=True))
@@ -125,12 +151,10 @@ def _block(title: str, rows: Sequence[Figures], names: Mapping[str, str], copied
     return "\n".join(line.rstrip() for line in [title, *(lines if any(c[-1] for c in columns) else lines[:-1])])
 
 
-def best_of(rows: Sequence[Figures], name: str) -> int | None:
-    """Which row has the best value of a figure, the first of equals; None if none has a finite one."""
-    values = {place: row[name] for place, row in enumerate(rows) if isfinite(row.get(name, float("nan")))}
-    if not values:
-        return None
-    return (max if higher_is_better(name) else min)(values, key=lambda place: values[place])
+def untouched(rows: Sequence[Figures], name: str) -> str:
+    """What untouched inputs reach, if that is the same for all: checkpoints of other data have others."""
+    shown = {cell(row, name) for row in rows}
+    return f"{shown.pop()} " if len(shown) == 1 and name in rows[0] else ""
 
 
 def arrow(stem: str) -> str:

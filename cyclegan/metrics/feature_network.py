@@ -124,10 +124,20 @@ class AnyNetwork(FeatureNetwork):
         network: with its weights; it is put into eval mode.
         size: height and width to resize to, by bilinear interpolation; None: as the pictures are.
         antialias: whether resizing smooths before it shrinks.
+
+    Raises:
+        ValueError: the network or the size is something else.
     """
 
     def __init__(self, network: nn.Module, size: int | None, antialias: bool = True) -> None:
         super().__init__()
+        if not isinstance(network, nn.Module):
+            raise ValueError(f"AnyNetwork's network is a {type(network).__name__}; give an nn.Module")
+        if size is not None and (not isinstance(size, int) or isinstance(size, bool) or size < 1):
+            raise ValueError(
+                f"AnyNetwork's size is {size!r}; give the height and width to resize to, a whole number from 1, or "
+                "null for pictures as they are"
+            )
         self._inner = network
         self._size = size
         self._antialias = antialias

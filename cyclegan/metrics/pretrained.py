@@ -5,7 +5,9 @@ import http.client
 import logging
 import os
 import pickle
+import struct
 import urllib.request
+import warnings
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -15,6 +17,12 @@ from torch import Tensor
 from cyclegan.metrics.feature_network import WeightsError
 
 log = logging.getLogger(__name__)
+
+_UNREADABLE = (
+    pickle.UnpicklingError, RuntimeError, EOFError, LookupError, ValueError, TypeError, AttributeError,
+    AssertionError, struct.error,
+)  # fmt: skip
+"""What torch's reader raises of bytes that are no checkpoint."""
 
 _SILENCE = 20.0  # seconds without a byte: where the network drops packets, waiting would not end
 
@@ -57,10 +65,16 @@ class Pretrained:
         if not file.is_file():
             raise WeightsError(f"no weights of {self.title} at {file}. {self._advice()}")
         try:
-            state = torch.load(file, map_location="cpu", weights_only=True)
-        except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, KeyError, ValueError) as error:
-            reason = (str(error) or type(error).__name__).splitlines()[0]
-            raise WeightsError(f"{file} is damaged or holds no weights: {reason}. {self._advice()}") from error
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "Detected pickle protocol")  # of pickles that torch did not write
+                state = torch.load(file, map_location="cpu", weights_only=True)
+        except OSError as error:
+            raise WeightsError(f"{file} cannot be read: {error}. {self._advice()}") from error
+        except _UNREADABLE:
+            # Not torch's own words: of a photograph they advise to read it with weights_only=False, which runs code.
+            raise WeightsError(
+                f"{file} is no file of weights as torch writes them, or it is damaged. {self._advice()}"
+            ) from None
         if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
             raise WeightsError(f"{file} holds something else than a dictionary of tensors. {self._advice()}")
         return state

@@ -57,7 +57,8 @@ def summarise(rows: Sequence[Row]) -> list[Summary]:
             continue
         best = None
         if stem not in SYMPTOMS.stems and variant != "copied":
-            best = (max if higher_is_better(name) else min)(values, key=lambda measured: measured.value)
+            trained = [measured for measured in values if measured.images] or values  # there is no checkpoint of 0
+            best = (max if higher_is_better(name) else min)(trained, key=lambda measured: measured.value)
         spreads = history.get(f"{stem}_spread_{direction}" if direction else f"{stem}_spread", [])
         has_spread = variant == "" and spreads and spreads[-1].images == values[-1].images
         found.append(Summary(name, full(name), values[0], values[-1], best, spreads[-1].value if has_spread else None))

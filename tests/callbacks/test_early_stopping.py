@@ -146,3 +146,16 @@ def test_it_goes_on_without_patience_and_with_another_figure(ended: Path, stoppi
 def test_a_minimum_of_epochs_that_is_given_later_is_kept(ended: Path) -> None:
     figures = psnrs(*FIGURES[:5], 19, 19)
     assert run(ended, figures, EarlyStopping("psnr", patience=3), resume=last(ended), min_epochs=6) == 6
+
+
+def test_patience_without_a_validation_is_refused(tmp_path: Path) -> None:
+    stopping = EarlyStopping("psnr", patience=2)
+    with pytest.raises(ValueError, match=r"early_stopping\.patience is 2, but there is no callbacks\.validation"):
+        fit_toy(small_cyclegan(), toy_data(tmp_path / "toy"), stopping)
+
+
+def test_patience_with_nothing_to_measure_is_told_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    figures = psnrs(20)
+    figures.is_measuring = False
+    assert run(tmp_path / "run", figures, EarlyStopping("psnr", patience=1)) == 1
+    assert any("early_stopping.patience=1 has no effect" in message for message in caplog.messages)

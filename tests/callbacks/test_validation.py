@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import pytorch_lightning as pl
 import torch
+from omegaconf import open_dict
 
 import cyclegan
 from cyclegan.callbacks.checkpointing import Checkpointing
@@ -17,7 +18,9 @@ from cyclegan.callbacks.validation import Validation, figures_of
 from cyclegan.data.unpaired import UnpairedData
 from cyclegan.evaluation.evaluate import evaluate
 from cyclegan.loggers.metrics_csv import MetricsCsv
+from cyclegan.methods.cyclegan import CycleGAN
 from cyclegan.metrics.feature_network import AnyNetwork
+from cyclegan.run_folder import RunError
 from cyclegan.train import train
 from tests.evaluation.networks import Projection, Unobtainable
 from tests.small import small_cyclegan
@@ -233,6 +236,7 @@ def test_a_network_of_ones_own_does_not_move_the_random_numbers(tmp_path: Path) 
 def test_a_part_that_is_kept_in_eval_mode_stays_so(tmp_path: Path) -> None:
     class Keeps(pl.Callback):
         def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+            assert isinstance(pl_module, CycleGAN)
             pl_module.disc_a.eval()
 
     model = small_cyclegan()
@@ -256,6 +260,46 @@ def test_a_default_run_without_weights_says_so_once(tmp_path: Path, caplog: pyte
         "kid is not measured; callbacks.checkpointing.best=... names another: cycle, identity, l1, psnr, ssim" in line
     )
     assert not (tmp_path / "run" / "checkpoints" / "best.ckpt").exists()
+
+
+def test_a_plain_module_is_taken_too(tmp_path: Path) -> None:
+    network = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(2), torch.nn.Flatten())
+    trainer = fit_toy(small_cyclegan(), toy_data(tmp_path / "toy"), Validation(str(tmp_path), 1, features=network))
+    assert "kid" in figures_of(trainer)
+
+
+@pytest.mark.parametrize("group", ["features", "perceptual"])
+def test_a_group_file_without_its_first_line_is_refused(tmp_path: Path, group: str) -> None:
+    config = composed(tmp_path / "run", tmp_path / "toy")
+    with open_dict(config):
+        config[group] = {"_target_": "looks.Looks"}
+    with pytest.raises(RunError, match=r"its first line has to be # @package callbacks\.validation"):
+        train(config)
+
+
+def test_a_figure_that_is_missing_is_told_of_before_training(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Validations may come every five epochs of hours each."""
+
+    class Notes(pl.Callback):
+        told: tuple[str, ...] = ()
+
+        def on_train_batch_start(self, *_: object) -> None:
+            self.told = self.told or tuple(record.message for record in caplog.records)
+
+    notes = Notes()
+    callbacks = (Validation(str(tmp_path), 1), notes, Checkpointing(str(tmp_path), best="kid"))
+    with caplog.at_level(logging.WARNING, "cyclegan"):
+        fit_toy(small_cyclegan(), toy_data(tmp_path / "toy"), *callbacks)
+    assert sum("best is kid, which is not measured" in message for message in notes.told) == 1
+
+
+def test_too_few_pictures_for_a_distance_are_told_of_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    validation = Validation(str(tmp_path), 1, features=Projection())
+    with caplog.at_level(logging.WARNING, "cyclegan"):
+        fit_toy(small_cyclegan(), toy_data(tmp_path / "toy", test=1), validation, max_epochs=2)
+    assert [record.message for record in caplog.records] == [
+        "val       no KID and FID: they need 2 pictures of each domain"
+    ]
 
 
 def test_a_strange_file_name_does_not_end_training(tmp_path: Path) -> None:
@@ -298,4 +342,4 @@ def test_pictures_that_are_left_out_are_told_of_once(tmp_path: Path, caplog: pyt
     with caplog.at_level(logging.WARNING, "cyclegan"):
         fit_toy(small_cyclegan(), data, Validation(str(tmp_path), 1), max_epochs=2)
     (line,) = [record.message for record in caplog.records if "left out" in record.message]
-    assert "1 pictures of A; `cyclegan-data check` names them" in line
+    assert "1 of A; `cyclegan-data check` says which they are" in line

@@ -11,7 +11,7 @@ import wandb
 from cyclegan.loggers.wandb import Wandb
 from cyclegan.train import train
 from tests.loggers.offline_runs import stored
-from tests.tiny_run import composed, metrics
+from tests.tiny_run import composed, training_rows
 
 POSITIONS = [2, 4, 6, 8, 10, 12]  # of the rows of a tiny run
 
@@ -84,7 +84,7 @@ def failing(error: Exception) -> Callable[..., Any]:
 def trained(folder: Path, caplog: pytest.LogCaptureFixture) -> list[str]:
     """Trains with both default loggers; the warnings that this gave, after a look at metrics.csv."""
     train(composed(folder / "run", folder / "toy", "logger=default"))
-    assert [row["images_seen"] for row in metrics(folder / "run")] == POSITIONS
+    assert [row["images_seen"] for row in training_rows(folder / "run")] == POSITIONS
     return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
 
 

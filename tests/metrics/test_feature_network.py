@@ -101,6 +101,17 @@ def test_what_is_no_vector_for_each_picture_is_refused(answer: Any, found: str) 
         AnyNetwork(Giving(answer), size=None).features(pictures(2))
 
 
+@pytest.mark.parametrize("size", [-3, 0, "big", 2.5, True])
+def test_a_size_that_is_no_number_of_pixels_is_refused(size: Any) -> None:
+    with pytest.raises(ValueError, match=f"size is {size!r}; give the height and width"):
+        AnyNetwork(Means(), size=size)
+
+
+def test_what_is_no_module_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"network is a dict; give an nn\.Module"):
+        AnyNetwork({}, size=None)  # type: ignore[arg-type]
+
+
 def test_features_that_are_not_finite_are_refused() -> None:
     with pytest.raises(ValueError, match="Giving gave features that are not finite"):
         AnyNetwork(Giving(torch.tensor([[1.0, torch.inf], [0.0, 0.0]])), size=None).features(pictures(2))
@@ -137,7 +148,8 @@ def buffered(value: float) -> nn.Module:
 
 def test_the_digest_is_of_weights_and_settings() -> None:
     torch.manual_seed(0)
-    network = nn.Conv2d(3, 5, 3).bfloat16()
+    network = nn.Conv2d(3, 5, 3)
+    network.register_buffer("coarse", torch.ones(2).bfloat16())  # a kind that numpy does not know
     digests = [AnyNetwork(network, size).digest() for size in (None, 64)]
     digests.append(AnyNetwork(network, 64, antialias=False).digest())
     with torch.no_grad():

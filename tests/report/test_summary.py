@@ -29,9 +29,9 @@ def test_first_latest_and_best_with_its_epoch() -> None:
     ("name", "values", "direction", "verdict", "best"),
     [
         ("psnr", [15.0, 18.0], "up", "better", 18.0),
-        ("ssim_ab", [0.6, 0.5], "down", "worse", 0.6),
+        ("ssim_ab", [0.6, 0.5], "down", "worse", 0.5),  # the untrained networks are no checkpoint
         ("kid", [0.2, 0.1], "down", "better", 0.1),
-        ("fid_ba", [80.0, 90.0], "up", "worse", 80.0),
+        ("fid_ba", [80.0, 90.0, 95.0], "up", "worse", 90.0),
         ("cycle_a", [0.3, 0.3], "level", "", 0.3),
     ],
 )
