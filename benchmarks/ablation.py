@@ -34,6 +34,11 @@ SETTINGS = {
     "all": "… + identity (the default)",
 }
 
+WHOLE = ("no_identity", "no_pool", "all")
+"""Settings of which a user would choose a checkpoint."""
+
+LAST = "epoch=0008.ckpt"
+
 Figures = dict[str, float]
 Curve = dict[int, Figures]
 """Figures by epoch."""
@@ -42,7 +47,7 @@ Curve = dict[int, Figures]
 def train(folder: Path, data: Path, setting: str, seed: int) -> Path:
     """Trains one run, unless it is there."""
     run_dir = folder / f"{setting}_{seed}"
-    if (run_dir / "checkpoints" / "epoch=0008.ckpt").exists():
+    if (run_dir / "checkpoints" / LAST).exists():
         return run_dir
     words = [f"experiment=ablation_{setting}", f"run_dir={run_dir}", f"data.root={data}", f"seed={seed}"]
     keep = ["callbacks.checkpointing.keep_every_n_epochs=1", "logger=csv", "resume=auto"]
@@ -62,21 +67,20 @@ def as_trained(path: Path) -> Translator:
     return translator
 
 
-def curve(run_dir: Path, data: Path, load: Callable[[Path], Translator]) -> Curve:
-    """Measures the checkpoint of each epoch, unless that was done."""
+def curve(run_dir: Path, data: Path, load: Callable[[Path], Translator], names: str = "epoch=*.ckpt") -> Curve:
+    """Measures the checkpoints of these names, unless that was done."""
     file = run_dir / f"figures_{load.__name__}.json"
-    if file.exists():
-        return {int(epoch): figures for epoch, figures in json.loads(file.read_text()).items()}
+    known = json.loads(file.read_text()) if file.exists() else {}
+    wanted = sorted((run_dir / "checkpoints").glob(names))
     pictures = UnpairedData(data, load_size=64, crop_size=64, num_workers=0)
     pictures.setup()
     held_out = pictures.held_out()
     assert held_out is not None
-    found = {}
-    for path in tqdm(sorted((run_dir / "checkpoints").glob("epoch=*.ckpt")), run_dir.name):
-        references = References(RandomFeatures(), data / ".cache" / "features")
-        found[int(path.stem.removeprefix("epoch="))] = evaluate(load(path), held_out, references, batch_size=8).figures
-    file.write_text(json.dumps(found))
-    return found
+    references = References(RandomFeatures(), data / ".cache" / "features")
+    for path in tqdm([path for path in wanted if path.stem not in known], run_dir.name):
+        known[path.stem] = evaluate(load(path), held_out, references, batch_size=8).figures
+        file.write_text(json.dumps(known))
+    return {int(path.stem.removeprefix("epoch=")): known[path.stem] for path in wanted}
 
 
 def spread(values: list[float], digits: int = 2) -> str:
@@ -147,11 +151,12 @@ def main() -> None:
     for seed in args.seeds:
         for setting in args.settings:
             run_dir = train(args.folder, args.data, setting, seed)
-            curves[setting, seed] = curve(run_dir, args.data, averaged)
+            curves[setting, seed] = curve(run_dir, args.data, averaged, LAST)
     print_terms(curves, args.seeds)
     for load in (averaged, as_trained):
         print(f"\ndB lost by choosing, weights {load.__name__}")
-        print_rules({key: curve(args.folder / f"{key[0]}_{key[1]}", args.data, load) for key in curves})
+        chosen = [key for key in curves if key[0] in WHOLE]
+        print_rules({key: curve(args.folder / f"{key[0]}_{key[1]}", args.data, load) for key in chosen})
 
 
 if __name__ == "__main__":
