@@ -1,6 +1,7 @@
 """What measuring costs beside translating, on 120 + 140 pictures of 256².
 
-Three ways through the same pictures, one after the other, several times over:
+Three ways through the same pictures, one after the other, several times over; on a CPU in processor time, which other
+work on the machine disturbs less:
 
 - *translate*: every picture is read, translated into the other domain, and its translation rounded to uint8;
 - *forward*: the three generator passes that cycle and identity figures need (there, back, and within the domain),
@@ -78,13 +79,14 @@ def main() -> None:
         held_out = pictures(Path(folder), args.pictures[0], args.pictures[1], args.size)
         generator = partial(ResnetGenerator, width=args.width, blocks=args.blocks)
         model = CycleGAN(generator=generator).to(args.device).eval()
+        clock = time.perf_counter if args.device.startswith("cuda") else time.process_time
         ways = {"translate": translate, "forward": forward, "evaluate": measured}
         seconds: dict[str, list[float]] = {name: [] for name in ways}
         for turn in range(args.turns):
             for name, way in ways.items():
-                start = time.perf_counter()
+                start = clock()
                 way(model, held_out, args.batch_size)
-                seconds[name].append(time.perf_counter() - start)
+                seconds[name].append(clock() - start)
             print(f"turn {turn + 1}: " + ", ".join(f"{name} {each[-1]:.2f} s" for name, each in seconds.items()))
     total = sum(args.pictures)
     networks = f"generators of width {args.width} with {args.blocks} blocks"
