@@ -100,10 +100,11 @@ def test_the_run_folder_holds_what_is_promised(command: Command, tmp_path: Path)
     run = tmp_path / "runs" / "mine"
     assert done.code == 0
     assert done.screen.splitlines()[-1] == (
-        "done      cyclegan-translate --checkpoint runs/mine/checkpoints/last.ckpt --input FOLDER --output FOLDER"
+        "done      cyclegan-translate --checkpoint runs/mine/checkpoints/best.ckpt --input FOLDER --output FOLDER"
     )
     assert list(contents(run)) == [
         ".lock",
+        "checkpoints/best.ckpt",
         "checkpoints/epoch=0001.ckpt",
         "checkpoints/epoch=0002.ckpt",
         "checkpoints/images=000000006.ckpt",
@@ -115,12 +116,17 @@ def test_the_run_folder_holds_what_is_promised(command: Command, tmp_path: Path)
         "samples/epoch=0001.jpg",
         "samples/epoch=0002.jpg",
         "train.log",
+        "validation/epoch=0000.csv",
+        "validation/epoch=0001.csv",
+        "validation/epoch=0002.csv",
+        "validation/protocol.json",
     ]
     assert len(training_rows(run)) == 2 * STEPS_PER_EPOCH
     assert "epoch 2 of 2" in (run / "train.log").read_text()
 
     header, text = (run / "config.yaml").read_text().split("\n", 1)
-    assert header == " ".join(["# cyclegan-train", *words, f"'{brackets}'"]), "ready to be pasted into a shell"
+    quoted = [f"'{word}'" if word.startswith(("~", "model.channels")) else word for word in (*words, brackets)]
+    assert header == " ".join(["# cyclegan-train", *quoted]), "ready to be pasted into a shell"
     config = yaml.safe_load(text)
     assert "${" not in text, "resolved"
     assert config["model"]["schedule"]["total_epochs"] == 2
@@ -164,6 +170,7 @@ def test_overwrite_starts_again_but_keeps_the_old_run_until_the_new_one_can_begi
     assert command(*tiny("mine", "overwrite=true", "seed=3", "trainer.max_epochs=1")).code == 0
     after = contents(run)
     assert [name for name in after if name.startswith(("checkpoints", "samples"))] == [
+        "checkpoints/best.ckpt",
         "checkpoints/epoch=0001.ckpt",
         "checkpoints/images=000000006.ckpt",
         "checkpoints/last.ckpt",
