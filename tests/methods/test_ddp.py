@@ -11,7 +11,7 @@ import torch
 
 from cyclegan.train import train
 from tests.small import small_cyclegan
-from tests.tiny_run import SMALL_NETWORKS, STEPS_PER_EPOCH, TINY, composed, metrics, read_checkpoint
+from tests.tiny_run import SMALL_NETWORKS, STEPS_PER_EPOCH, TINY, composed, metrics, read_checkpoint, training_rows
 from tests.torture import CLUSTER, Case, images_seen, training, wait_for
 
 TIMEOUT = 150  # seconds; two processes that both import torch take about fifteen
@@ -87,12 +87,12 @@ def test_two_processes_equal_one_with_the_doubled_batch(tmp_path: Path, monkeypa
                 assert (mine - image).abs().max() < 1e-9
 
     # One of them speaks and writes, and counts the images of both.
-    assert [row["images_seen"] for row in metrics(two)] == [2.0 * n for n in range(1, 7)]
+    assert [row["images_seen"] for row in training_rows(two)] == [2.0 * n for n in range(1, 7)]
     assert screen.count("epoch 2 of 2") == screen.count("done      ") == 1
     assert "2 × cpu" in screen
     assert screen.count("cache     ram, 5 + 5 pictures") == 1
     names = sorted(path.name for path in two.iterdir())
-    assert names == [".lock", "checkpoints", "config.yaml", "metrics.csv", "samples", "train.log"]
+    assert names == [".lock", "checkpoints", "config.yaml", "metrics.csv", "samples", "train.log", "validation"]
     assert (two / "samples/epoch=0002.jpg").read_bytes() == (tmp_path / "one/samples/epoch=0002.jpg").read_bytes()
 
 
@@ -122,6 +122,6 @@ def test_a_signal_to_one_process_stops_both_and_one_device_can_go_on(tmp_path: P
         assert process.wait(TIMEOUT) == 75
     screen = (tmp_path / "stopped.txt").read_text()
     assert "trainer.devices: 2 → 1 (no longer bit for bit the same run)" in screen
-    positions = [row["images_seen"] for row in metrics(run)]
+    positions = [row["images_seen"] for row in training_rows(run)]
     assert positions[: seen // 2] == list(range(2, seen + 1, 2))
     assert positions[seen // 2 :] == list(range(seen + 1, int(positions[-1]) + 1)), "image by image from there"
