@@ -3,22 +3,23 @@
 import os
 import re
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from cyclegan.metrics.feature_network import versioned
+from cyclegan.metrics.measuring_network import MeasuringNetwork
 from cyclegan.metrics.pretrained import Pretrained
 
 _SIDES = {"alex": 31, "vgg": 16, "squeeze": 17}
 """What the pooling of each backbone needs."""
 
 
-class Lpips:
+class Lpips(MeasuringNetwork):
     """Learned perceptual distance (Zhang et al. 2018, version 0.1), torchmetrics' own, of pictures as they are.
 
-    Making one is cheap: nothing is read or fetched before `load`. Its linear layers come with torchmetrics.
+    Its linear layers come with torchmetrics.
 
     Args:
         weights: a file of torchvision's weights of the backbone; None: torch hub's cache, filled by a download.
@@ -33,10 +34,9 @@ class Lpips:
     ) -> None:
         if net not in _SIDES:
             raise ValueError(f"net is {net!r}; LPIPS has {', '.join(_SIDES)}")
+        super().__init__()
         self._weights = weights
         self._net = net
-        self._device = torch.device("cpu")
-        self._network: nn.Module | None = None
 
     @property
     def protocol(self) -> dict[str, Any]:
@@ -50,27 +50,6 @@ class Lpips:
             "antialias": None,
             "input_range": [-1, 1],
         }
-
-    def load(self) -> nn.Module:
-        """Builds the network, if that has not been done. It leaves global random numbers as they were.
-
-        Returns:
-            the network, in eval mode and without gradients.
-
-        Raises:
-            WeightsError: the weights cannot be had.
-        """
-        if self._network is None:
-            with torch.random.fork_rng(devices=[]):  # networks draw weights before they are given others
-                self._network = self._build().to(self._device)
-        return self._network
-
-    def to(self, device: torch.device | str) -> Self:
-        """Moves the network, now or when it is loaded."""
-        self._device = torch.device(device)
-        if self._network is not None:
-            self._network.to(self._device)
-        return self
 
     def distances(self, a: Tensor, b: Tensor) -> Tensor:
         """The distance of each picture of `a` from that of `b`; loads the network first if need be.
@@ -99,7 +78,12 @@ class Lpips:
             found: Tensor = network(*(pictures.to(self._device).float() / 127.5 - 1 for pictures in (a, b)))
         return found.flatten()
 
-    def _build(self) -> nn.Module:
+    def build(self) -> nn.Module:
+        """Builds torchmetrics' network around weights that were read safely.
+
+        Raises:
+            WeightsError: the weights cannot be had.
+        """
         import torchvision
 
         # torchmetrics' public metric can only download, and unpickles what it finds. The network under it takes
