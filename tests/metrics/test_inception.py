@@ -9,8 +9,13 @@ from torch import Tensor, nn
 from torch_fidelity import FeatureExtractorInceptionV3
 from torch_fidelity.utils import create_feature_extractor
 
+from cyclegan.callbacks.checkpointing import Checkpointing
+from cyclegan.callbacks.validation import Validation
+from cyclegan.checkpoint import leaves, read
 from cyclegan.metrics.feature_network import WeightsError
 from cyclegan.metrics.inception import Inception
+from tests.small import small_cyclegan
+from tests.toy_runs import fit_toy, toy_data
 
 
 @pytest.fixture(scope="module")
@@ -110,3 +115,18 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     torch.save({"conv.weight": torch.zeros(1)}, path)
     with pytest.raises(WeightsError, match=r"other.pth does not hold the weights of torch-fidelity's.*Missing key"):
         Inception(path).digest()
+
+
+def test_a_run_measured_with_it_has_none_of_it_in_a_checkpoint(inception: Inception, tmp_path: Path) -> None:
+    """Registered as a part of the module, it would add 24 million numbers to every file."""
+    validation = Validation(str(tmp_path), every_n_epochs=1, features=inception)
+    saving = Checkpointing(str(tmp_path), best="kid")
+    model = small_cyclegan()
+    fit_toy(model, toy_data(tmp_path / "toy"), validation, saving)
+    assert "kid" in validation.figures
+    names = set(inception.load().state_dict())
+    checkpoint = read(tmp_path / "checkpoints" / "best.ckpt")
+    assert checkpoint["state_dict"].keys() == small_cyclegan().state_dict().keys()
+    held = {name for name, _ in leaves(checkpoint, "")}
+    assert not any(part in place for part in names for place in held)
+    assert (tmp_path / "checkpoints" / "best.ckpt").stat().st_size < 2_000_000
