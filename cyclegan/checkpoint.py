@@ -11,6 +11,7 @@ from typing import Any
 import hydra.utils
 import torch
 
+from cyclegan.errors import UserError
 from cyclegan.images import CONVERSIONS, PixelFormat
 from cyclegan.integrity import damage
 from cyclegan.methods.translator import Translator
@@ -28,7 +29,7 @@ TRUSTED_NAMES = (
 )
 
 
-class CheckpointError(ValueError):
+class CheckpointError(UserError):
     """A checkpoint that is missing, damaged, foreign or unsafe; the text says which, and what to do."""
 
 

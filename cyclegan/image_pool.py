@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from cyclegan.errors import UserError
+
 
 class ImagePool:
     """Shows a discriminator a mixture of new and earlier fakes, which damps oscillation between the players.
@@ -21,7 +23,7 @@ class ImagePool:
 
     def __init__(self, size: int = 50, seed: int = 0) -> None:
         if size < 0:
-            raise ValueError(f"pool_size is {size}; it counts images, so it is 0 (no pool) or more")
+            raise UserError(f"pool_size is {size}; it counts images, so it is 0 (no pool) or more")
         self.size = size
         self._images: list[Tensor] = []
         self._rng = torch.Generator().manual_seed(seed)

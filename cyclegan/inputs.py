@@ -4,10 +4,11 @@ import glob
 from collections.abc import Sequence
 from pathlib import Path
 
+from cyclegan.errors import UserError
 from cyclegan.images import IMAGE_SUFFIXES
 
 
-class InputError(ValueError):
+class InputError(UserError):
     """Nothing to translate, or nowhere to put it; the text says why and what to do."""
 
 

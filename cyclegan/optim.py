@@ -11,6 +11,8 @@ from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from cyclegan.errors import UserError
+
 
 class MakeOptimizer(Protocol):
     """An optimiser class with every argument but the parameters filled in."""
@@ -104,12 +106,12 @@ class Linear:
 
     def __post_init__(self) -> None:
         if self.total_epochs < 1:
-            raise ValueError(
+            raise UserError(
                 f"a linear schedule over {self.total_epochs} epochs has no end to fall to: "
                 "set trainer.max_epochs, or choose schedule=constant"
             )
         if self.constant_epochs is not None and not 0 <= self.constant_epochs <= self.total_epochs:
-            raise ValueError(
+            raise UserError(
                 f"model.schedule.constant_epochs is {self.constant_epochs}; "
                 f"it lies between 0 and the {self.total_epochs} epochs of the run"
             )
@@ -130,7 +132,7 @@ class Cosine:
 
     def __post_init__(self) -> None:
         if self.total_epochs < 1:
-            raise ValueError(
+            raise UserError(
                 f"a cosine over {self.total_epochs} epochs has no end: set trainer.max_epochs, or choose "
                 "schedule=constant"
             )
@@ -150,7 +152,7 @@ class Step:
 
     def __post_init__(self) -> None:
         if self.every < 1:
-            raise ValueError(f"model.schedule.every is {self.every}; it counts epochs, so it is 1 or more")
+            raise UserError(f"model.schedule.every is {self.every}; it counts epochs, so it is 1 or more")
 
     def __call__(self, epoch: int) -> float:
         """The factor, a power of `self.factor`."""

@@ -11,8 +11,10 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from cyclegan.errors import UserError
 
-class RunError(ValueError):
+
+class RunError(UserError):
     """A run that cannot begin as asked; the text says why and what to do."""
 
 

@@ -3,6 +3,8 @@
 import math
 from collections.abc import Mapping, Sequence
 
+from cyclegan.errors import UserError
+
 Figures = Mapping[str, float]
 """Of one validation: `epoch`, `images` and the figures by name, such as `change_ab`."""
 
@@ -49,4 +51,4 @@ def domain(place: str) -> str:
 def require_one_or_more(validations: int) -> None:
     """Refuses a rule that would look at no validation."""
     if validations < 1:
-        raise ValueError(f"validations is {validations}; a rule looks at 1 or more")
+        raise UserError(f"validations is {validations}; a rule looks at 1 or more")

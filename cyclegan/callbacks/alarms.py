@@ -11,6 +11,7 @@ from cyclegan.alarms import Rule, every_rule
 from cyclegan.alarms.file import AlarmFile
 from cyclegan.callbacks.position import images_seen
 from cyclegan.callbacks.validation import figures_of
+from cyclegan.errors import UserError
 from cyclegan.loggers.wandb import Wandb
 
 log = logging.getLogger(__name__)
@@ -30,7 +31,7 @@ class Alarms(pl.Callback):
         rules: objects as in `cyclegan.alarms`; None: all that are there.
 
     Raises:
-        ValueError: two rules have one name.
+        UserError: two rules have one name.
     """
 
     def __init__(self, run_dir: str, rules: Sequence[Rule] | None = None) -> None:
@@ -38,7 +39,7 @@ class Alarms(pl.Callback):
         names = [rule.name for rule in self.rules]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
-            raise ValueError(f"callbacks.alarms.rules has {', '.join(twice)} more than once; names are told apart by")
+            raise UserError(f"callbacks.alarms.rules has {', '.join(twice)} more than once; names are told apart by")
         self.history: list[dict[str, float]] = []
         self.raised: dict[str, list[str]] = {}
         """Directions or domains of which it was told, by the name of the alarm."""

@@ -13,6 +13,7 @@ import pytorch_lightning as pl
 from cyclegan.callbacks.position import images_seen
 from cyclegan.callbacks.validation import figures_of, given_up_by, validation_of
 from cyclegan.checkpoint import CheckpointError, read
+from cyclegan.errors import UserError
 from cyclegan.evaluation.figures import JUDGED_BY, higher_is_better, judges_a_run
 from cyclegan.saving import same_file
 
@@ -44,7 +45,7 @@ class FigureWatch:
         min_delta: a value is better if it is better by more than this.
 
     Raises:
-        ValueError: of such a figure, no value is better than another.
+        UserError: of such a figure, no value is better than another.
     """
 
     def __init__(self, figure: str, key: str, min_delta: float = 0.0) -> None:
@@ -52,7 +53,7 @@ class FigureWatch:
         if not judges_a_run(self.figure):
             near = difflib.get_close_matches(self.figure, JUDGED_BY, n=1)
             meant = f" (did you mean {near[0]}?)" if near else ""
-            raise ValueError(
+            raise UserError(
                 f"{key} is {figure}{meant}; what a run can be judged by is {', '.join(JUDGED_BY)}, of both directions "
                 "or of one, as psnr_ab, or one domain, as cycle_a"
             )

@@ -13,6 +13,7 @@ from cyclegan.callbacks.best import BEST, Best, FigureWatch, settle
 from cyclegan.callbacks.position import data_of
 from cyclegan.callbacks.stop_signals import StopRequestedError, StopSignals
 from cyclegan.checkpoint import CheckpointError, rolling
+from cyclegan.errors import UserError
 from cyclegan.integrity import damage
 from cyclegan.saving import same_file
 
@@ -21,7 +22,7 @@ log = logging.getLogger(__name__)
 NOTHING, SAVE, STOP = 0, 1, 2
 
 
-class SavingError(OSError):
+class SavingError(UserError, OSError):
     """Checkpoints could not be written several times in a row."""
 
 
@@ -71,7 +72,7 @@ class Checkpointing(Checkpoint):
         }
         for name, value in counts.items():
             if value is not None and value <= 0:
-                raise ValueError(f"callbacks.checkpointing.{name} is {value}; it is more than 0, or null for never")
+                raise UserError(f"callbacks.checkpointing.{name} is {value}; it is more than 0, or null for never")
         self.folder = Path(run_dir) / "checkpoints"
         self.every_n_epochs = every_n_epochs
         self.every_n_images = every_n_images

@@ -8,6 +8,7 @@ import pytorch_lightning as pl
 
 from cyclegan.callbacks.best import FigureWatch
 from cyclegan.callbacks.validation import validation_of
+from cyclegan.errors import UserError
 
 log = logging.getLogger(__name__)
 
@@ -29,18 +30,18 @@ class EarlyStopping(pl.Callback):
         min_delta: only what is better by more than this counts as better.
 
     Raises:
-        ValueError: an argument makes no sense.
+        UserError: an argument makes no sense.
     """
 
     def __init__(self, figure: str | None, patience: int | None = None, min_delta: float = 0.0) -> None:
         if patience is not None and patience < 1:
-            raise ValueError(
+            raise UserError(
                 f"{KEY}.patience is {patience}; it counts validations, so it is 1 or more, or null for never"
             )
         if not (math.isfinite(min_delta) and min_delta >= 0):
-            raise ValueError(f"{KEY}.min_delta is {min_delta}; it is 0 or more, whichever way the figure gets better")
+            raise UserError(f"{KEY}.min_delta is {min_delta}; it is 0 or more, whichever way the figure gets better")
         if patience is not None and figure is None:
-            raise ValueError(f"{KEY}.figure is null, but {KEY}.patience is {patience}: name the figure to look at")
+            raise UserError(f"{KEY}.figure is null, but {KEY}.patience is {patience}: name the figure to look at")
         self.patience = patience
         self.waited = 0
         """Validations since the best one."""
@@ -50,13 +51,13 @@ class EarlyStopping(pl.Callback):
         """Leaves a resumed run at its end, if it had come to it.
 
         Raises:
-            ValueError: there is nothing to wait for.
+            UserError: there is nothing to wait for.
         """
         if self._watch is None:
             return
         validation = validation_of(trainer)
         if validation is None:
-            raise ValueError(f"{KEY}.patience is {self.patience}, but there is no callbacks.validation to count")
+            raise UserError(f"{KEY}.patience is {self.patience}, but there is no callbacks.validation to count")
         if not validation.is_measuring and trainer.is_global_zero:
             log.warning("stop      %s.patience=%s has no effect, as nothing is measured", KEY, self.patience)
         self._watch.warn_if_missing(trainer)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from cyclegan.errors import UserError
 from cyclegan.methods.translator import Translator
 
 
@@ -24,7 +25,7 @@ class Ema(pl.Callback):
 
     def __init__(self, decay: float = 0.999) -> None:
         if not 0 <= decay < 1:
-            raise ValueError(f"decay is {decay}; it lies in [0, 1), 0.999 being usual")
+            raise UserError(f"decay is {decay}; it lies in [0, 1), 0.999 being usual")
         self.decay = decay
         self.average: AveragedModel | None = None
         self._steps = 0

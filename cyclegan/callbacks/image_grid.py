@@ -11,6 +11,7 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from cyclegan.callbacks.ema import averaged
 from cyclegan.callbacks.eval_mode import evaluating
 from cyclegan.callbacks.position import data_of, discard_later
+from cyclegan.errors import UserError
 from cyclegan.images import write
 from cyclegan.images.tensors import grid, to_uint8, to_view
 from cyclegan.loggers.wandb import Wandb
@@ -33,7 +34,7 @@ class ImageGrid(pl.Callback):
 
     def __init__(self, run_dir: str, every_n_epochs: int = 1, count: int = 4) -> None:
         if every_n_epochs < 1 or count < 1:
-            raise ValueError(f"every_n_epochs is {every_n_epochs} and count is {count}; both are 1 or more")
+            raise UserError(f"every_n_epochs is {every_n_epochs} and count is {count}; both are 1 or more")
         self.folder = Path(run_dir) / "samples"
         self.every_n_epochs = every_n_epochs
         self.count = count

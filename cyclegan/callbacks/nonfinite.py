@@ -10,6 +10,7 @@ from torch.nn.utils import get_total_norm
 
 from cyclegan.callbacks.checkpointing import Checkpointing
 from cyclegan.callbacks.position import data_of
+from cyclegan.errors import UserError
 from cyclegan.methods.translator import Translator
 
 log = logging.getLogger(__name__)
@@ -17,7 +18,7 @@ log = logging.getLogger(__name__)
 Answer = Literal["stop", "skip"]
 
 
-class NonFiniteError(ValueError):
+class NonFiniteError(UserError):
     """A loss or gradient is not finite; the text names the term, the files and the last good checkpoint."""
 
 
@@ -32,14 +33,14 @@ class NonFiniteGuard(pl.Callback):
         max_skips: so many are left out in the whole run, the next one ends it.
 
     Raises:
-        ValueError: an argument makes no sense.
+        UserError: an argument makes no sense.
     """
 
     def __init__(self, on_nonfinite: Answer = "stop", max_skips: int = 20) -> None:
         if on_nonfinite not in get_args(Answer):
-            raise ValueError(f"callbacks.nonfinite.on_nonfinite is {on_nonfinite!r}; it is stop or skip")
+            raise UserError(f"callbacks.nonfinite.on_nonfinite is {on_nonfinite!r}; it is stop or skip")
         if max_skips < 0:
-            raise ValueError(f"callbacks.nonfinite.max_skips is {max_skips}; it counts batches, so it is 0 or more")
+            raise UserError(f"callbacks.nonfinite.max_skips is {max_skips}; it counts batches, so it is 0 or more")
         self.max_skips = max_skips if on_nonfinite == "skip" else 0
         self.skips = 0
         self._loss = torch.zeros(())

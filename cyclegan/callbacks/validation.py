@@ -17,6 +17,7 @@ from cyclegan.callbacks.ema import averaged, averages
 from cyclegan.callbacks.eval_mode import evaluating
 from cyclegan.callbacks.position import data_of, discard_later
 from cyclegan.data.held_out import HeldOut
+from cyclegan.errors import UserError
 from cyclegan.evaluation.evaluate import Evaluation, evaluate
 from cyclegan.evaluation.references import References
 from cyclegan.methods.translator import Translator
@@ -48,7 +49,7 @@ class Validation(pl.Callback):
         perceptual: the network of LPIPS; None: that is not measured.
 
     Raises:
-        ValueError: an argument makes no sense.
+        UserError: an argument makes no sense.
     """
 
     figures: dict[str, float]
@@ -78,7 +79,7 @@ class Validation(pl.Callback):
             ("batch_size", batch_size, 1),
         ):
             if value is not None and value < least:
-                raise ValueError(f"callbacks.validation.{name} is {value}; it is {least} or more")
+                raise UserError(f"callbacks.validation.{name} is {value}; it is {least} or more")
         self.folder = Path(run_dir) / "validation"
         self.every_n_epochs = every_n_epochs
         self.max_pictures = max_pictures

@@ -1,7 +1,9 @@
 """What is said when a picture cannot be read or written."""
 
+from cyclegan.errors import UserError
 
-class ImageError(ValueError):
+
+class ImageError(UserError):
     """A picture cannot be read or written; the message names the file and says what to do."""
 
 

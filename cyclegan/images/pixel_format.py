@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from cyclegan.errors import UserError
+
 Pixels = NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.int16] | NDArray[np.float32]
 """A decoded picture (H, W, C), in the type that its file has; float32 stands for all types but these integers."""
 
@@ -29,7 +31,7 @@ class PixelFormat:
             white, "grey" makes one channel of colours, "cmyk" and "lab" make RGB of these.
 
     Raises:
-        ValueError: an argument is none of these.
+        UserError: an argument is none of these.
     """
 
     channels: int = 3
@@ -40,27 +42,27 @@ class PixelFormat:
 
     def __post_init__(self) -> None:
         if self.channels < 1:
-            raise ValueError(f"channels={self.channels}: the networks need to see one at least")
+            raise UserError(f"channels={self.channels}: the networks need to see one at least")
         if self.dtype not in (None, "float32", *FULL_RANGE):
-            raise ValueError(f"dtype={self.dtype}: pictures are written in one of {', '.join(FULL_RANGE)}, float32")
+            raise UserError(f"dtype={self.dtype}: pictures are written in one of {', '.join(FULL_RANGE)}, float32")
         if self.range is not None and not -math.inf < self.range[0] < self.range[1] < math.inf:
-            raise ValueError(f"range={list(self.range)}: two numbers are needed, the smaller one first")
+            raise UserError(f"range={list(self.range)}: two numbers are needed, the smaller one first")
         if self.page < 0:
-            raise ValueError(f"page={self.page}: pages are counted from 0")
+            raise UserError(f"page={self.page}: pages are counted from 0")
         unknown = [word for word in self.convert if word not in CONVERSIONS]
         if unknown:
-            raise ValueError(f"convert={list(self.convert)}: {unknown[0]} is none of {', '.join(CONVERSIONS)}")
+            raise UserError(f"convert={list(self.convert)}: {unknown[0]} is none of {', '.join(CONVERSIONS)}")
 
     def bounds(self, dtype: str) -> tuple[float, float]:
         """The values of this stored type that become -1 and 1.
 
         Raises:
-            ValueError: the type has no full range, and none is set.
+            UserError: the type has no full range, and none is set.
         """
         if self.range is not None:
             return self.range
         if dtype not in FULL_RANGE:
-            raise ValueError(f"pixels of type {dtype} need a range: the values that become -1 and 1")
+            raise UserError(f"pixels of type {dtype} need a range: the values that become -1 and 1")
         return FULL_RANGE[dtype]
 
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from cyclegan.errors import UserError
+
 
 @dataclass(frozen=True)
 class GradientPenalty:
@@ -20,7 +22,7 @@ class GradientPenalty:
         target: 1 in the paper.
 
     Raises:
-        ValueError: the weight is negative.
+        UserError: the weight is negative.
     """
 
     weight: float = 10.0
@@ -28,7 +30,7 @@ class GradientPenalty:
 
     def __post_init__(self) -> None:
         if self.weight < 0:
-            raise ValueError(f"a gradient penalty of weight {self.weight} would reward steepness; it must be 0 or more")
+            raise UserError(f"a gradient penalty of weight {self.weight} would reward steepness; it must be 0 or more")
 
     def __call__(self, critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor) -> Tensor:
         """The weighted penalty, with gradients to the critic's weights only.
@@ -39,10 +41,10 @@ class GradientPenalty:
             fake: (N, C, H, W).
 
         Raises:
-            ValueError: there are not as many fakes as real images, or they have another shape.
+            UserError: there are not as many fakes as real images, or they have another shape.
         """
         if real.shape != fake.shape:
-            raise ValueError(
+            raise UserError(
                 f"the gradient penalty needs a fake of the same shape for every real image: "
                 f"real is {tuple(real.shape)}, fake is {tuple(fake.shape)}"
             )

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 
+from cyclegan.errors import UserError
 from cyclegan.image_pool import ImagePool
 from cyclegan.losses.adversarial import Judging, LeastSquares, Objective
 from cyclegan.losses.penalties import GradientPenalty
@@ -107,7 +108,7 @@ class CycleGAN(Translator):
         seed: of the image pools.
 
     Raises:
-        ValueError: `channels` does not name two domains, or they differ while the identity weight is not 0.
+        UserError: `channels` does not name two domains, or they differ while the identity weight is not 0.
     """
 
     def __init__(
@@ -256,9 +257,9 @@ class CycleGAN(Translator):
     def require_two_domains(channels: Mapping[str, int], identity: float) -> None:
         """Refuses channels that do not belong to two domains, or that leave the identity loss without meaning."""
         if len(channels) != 2:
-            raise ValueError(f"CycleGAN translates between two domains; model.channels names {list(channels)}")
+            raise UserError(f"CycleGAN translates between two domains; model.channels names {list(channels)}")
         if identity > 0 and len(set(channels.values())) == 2:
-            raise ValueError(
+            raise UserError(
                 f"the identity loss compares both domains with one generator's output, but their channels differ "
                 f"({dict(channels)}): set model.loss_weights.identity=0"
             )

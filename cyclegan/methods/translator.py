@@ -7,6 +7,7 @@ from types import MappingProxyType
 import pytorch_lightning as pl
 from torch import Tensor, nn
 
+from cyclegan.errors import UserError
 from cyclegan.image_pool import ImagePool
 from cyclegan.images import PixelFormat
 
@@ -46,7 +47,7 @@ class Translator(pl.LightningModule, ABC):
         """Translates images (N, C, H, W) in [-1, 1] of domain `source` into domain `target`.
 
         Raises:
-            ValueError: the method does not learn this direction.
+            UserError: the method does not learn this direction.
         """
 
     @abstractmethod
@@ -68,7 +69,7 @@ class Translator(pl.LightningModule, ABC):
             (N,) in [0, 1], 1: real; None if nothing in the method judges on an absolute scale.
 
         Raises:
-            ValueError: the method has no such domain.
+            UserError: the method has no such domain.
         """
         self.require_domain(domain)
         return None
@@ -81,9 +82,9 @@ class Translator(pl.LightningModule, ABC):
         """Refuses a direction that the method does not learn, naming those that it does."""
         if (source, target) not in self.directions:
             learnt = ", ".join(f"{s}2{t}" for s, t in self.directions)
-            raise ValueError(f"this translator does not turn {source} into {target}; it learns {learnt}")
+            raise UserError(f"this translator does not turn {source} into {target}; it learns {learnt}")
 
     def require_domain(self, domain: str) -> None:
         """Refuses a domain that the method does not have, naming those that it has."""
         if domain not in self.domains:
-            raise ValueError(f"this translator has no domain {domain}; it has {', '.join(self.domains)}")
+            raise UserError(f"this translator has no domain {domain}; it has {', '.join(self.domains)}")

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cyclegan.errors import UserError
 from cyclegan.metrics.measuring_network import MeasuringNetwork, WeightsError
 
 __all__ = ["AnyNetwork", "FeatureNetwork", "WeightsError", "check_sets", "signed", "versioned"]
@@ -32,10 +33,10 @@ class FeatureNetwork(MeasuringNetwork):
 
         Raises:
             WeightsError: the weights cannot be had.
-            ValueError: the pictures are of another kind, or the network gave something else than finite (N, D).
+            UserError: the pictures are of another kind, or the network gave something else than finite (N, D).
         """
         if pictures.dtype != torch.uint8 or pictures.ndim != 4 or pictures.shape[1] != 3:
-            raise ValueError(
+            raise UserError(
                 f"features are taken of uint8 pictures (N, 3, H, W); these are {pictures.dtype} "
                 f"{tuple(pictures.shape)}: see to_rgb8 of cyclegan.images.tensors"
             )
@@ -43,12 +44,12 @@ class FeatureNetwork(MeasuringNetwork):
         with torch.no_grad(), torch.autocast(self._device.type, enabled=False):
             found = network(pictures.to(self._device))
         if not isinstance(found, Tensor) or found.ndim != 2 or len(found) != len(pictures):
-            raise ValueError(
+            raise UserError(
                 f"{self.protocol['network']} should give a vector for each of {len(pictures)} pictures, "
                 f"a tensor ({len(pictures)}, D); it gave {_described(found)}. Wrap it in a module that returns one"
             )
         if not found.isfinite().all():
-            raise ValueError(f"{self.protocol['network']} gave features that are not finite: its weights are broken")
+            raise UserError(f"{self.protocol['network']} gave features that are not finite: its weights are broken")
         return found.float()
 
     def digest(self) -> str:
@@ -85,15 +86,15 @@ class AnyNetwork(FeatureNetwork):
         antialias: whether resizing smooths before it shrinks.
 
     Raises:
-        ValueError: the network or the size is something else.
+        UserError: the network or the size is something else.
     """
 
     def __init__(self, network: nn.Module, size: int | None, antialias: bool = True) -> None:
         super().__init__()
         if not isinstance(network, nn.Module):
-            raise ValueError(f"AnyNetwork's network is a {type(network).__name__}; give an nn.Module")
+            raise UserError(f"AnyNetwork's network is a {type(network).__name__}; give an nn.Module")
         if size is not None and (not isinstance(size, int) or isinstance(size, bool) or size < 1):
-            raise ValueError(
+            raise UserError(
                 f"AnyNetwork's size is {size!r}; give the height and width to resize to, a whole number from 1, or "
                 "null for pictures as they are"
             )
@@ -122,7 +123,7 @@ class AnyNetwork(FeatureNetwork):
         """Also of what the module makes of one picture: of its code and arguments, the weights tell nothing.
 
         Raises:
-            ValueError: the module gives something else than vectors.
+            UserError: the module gives something else than vectors.
         """
         if self._digest is None:
             weights, device = super().digest(), self._device
@@ -167,15 +168,15 @@ def check_sets(x: Tensor, y: Tensor) -> None:
     """Refuses two sets of features that have no distance.
 
     Raises:
-        ValueError: they are no (N, D) and (M, D), or N or M is below 2.
+        UserError: they are no (N, D) and (M, D), or N or M is below 2.
     """
     if x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[1]:
-        raise ValueError(
+        raise UserError(
             f"sets of features must be (N, D) and (M, D); these are {tuple(x.shape)} and {tuple(y.shape)}. "
             "Both have to come from one feature network"
         )
     if min(len(x), len(y)) < 2:
-        raise ValueError(f"a distance needs 2 pictures or more on either side; here are {len(x)} and {len(y)}")
+        raise UserError(f"a distance needs 2 pictures or more on either side; here are {len(x)} and {len(y)}")
 
 
 def _described(found: object) -> str:

@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor
 
+from cyclegan.errors import UserError
 from cyclegan.images.tensors import to_uint8
 
 WINDOW = 11
@@ -27,7 +28,7 @@ def psnr(images: Tensor, answers: Tensor) -> Tensor:
         float64 (N,); infinite where the pictures are equal.
 
     Raises:
-        ValueError: the shapes differ.
+        UserError: the shapes differ.
     """
     seen, right = _rounded(images, answers)
     return 10 * torch.log10(255**2 / (seen - right).square().flatten(1).mean(1))
@@ -46,7 +47,7 @@ def l1(images: Tensor, answers: Tensor) -> Tensor:
         float64 (N,).
 
     Raises:
-        ValueError: the shapes differ.
+        UserError: the shapes differ.
     """
     seen, right = _rounded(images, answers)
     return (seen - right).abs().flatten(1).mean(1) / 127.5
@@ -66,7 +67,7 @@ def ssim(images: Tensor, answers: Tensor) -> Tensor:
         float64 (N,); NaN where a side is shorter than the window: such pictures have no SSIM.
 
     Raises:
-        ValueError: the shapes differ.
+        UserError: the shapes differ.
     """
     seen, right = _rounded(images, answers)
     if min(seen.shape[-2:]) < WINDOW:
@@ -78,7 +79,7 @@ def ssim(images: Tensor, answers: Tensor) -> Tensor:
 
 def _rounded(images: Tensor, answers: Tensor) -> tuple[Tensor, Tensor]:
     if images.shape != answers.shape:
-        raise ValueError(f"images {tuple(images.shape)} and answers {tuple(answers.shape)} must have one shape")
+        raise UserError(f"images {tuple(images.shape)} and answers {tuple(answers.shape)} must have one shape")
     return to_uint8(images).double(), to_uint8(answers).double()
 
 

@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor
 
+from cyclegan.errors import UserError
 from cyclegan.metrics.feature_network import check_sets
 
 _ROWS = 1000  # of the distances in memory at once
@@ -26,11 +27,11 @@ def precision_recall(real: Tensor, fake: Tensor, k: int = 3) -> tuple[float, flo
         Both NaN where a set has no more than k pictures, and so no k-th neighbour.
 
     Raises:
-        ValueError: the sets are too small, or their features differ in number; k is below 1.
+        UserError: the sets are too small, or their features differ in number; k is below 1.
     """
     check_sets(real, fake)
     if k < 1:
-        raise ValueError(f"k is {k}; it must be 1 or more")
+        raise UserError(f"k is {k}; it must be 1 or more")
     if min(len(real), len(fake)) <= k:
         return math.nan, math.nan
     centre = real.double().mean(0)  # near the origin, products lose the fewest digits

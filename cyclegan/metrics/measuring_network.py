@@ -6,8 +6,10 @@ from typing import Any, Self
 import torch
 from torch import nn
 
+from cyclegan.errors import UserError
 
-class WeightsError(OSError):
+
+class WeightsError(UserError, OSError):
     """Weights that are needed are not to be had; the text says where they belong and how to do without."""
 
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from cyclegan.errors import UserError
 from cyclegan.metrics.feature_network import versioned
 from cyclegan.metrics.measuring_network import MeasuringNetwork
 from cyclegan.metrics.pretrained import Pretrained
@@ -26,14 +27,14 @@ class Lpips(MeasuringNetwork):
         net: the backbone.
 
     Raises:
-        ValueError: there is no such backbone.
+        UserError: there is no such backbone.
     """
 
     def __init__(
         self, weights: str | os.PathLike[str] | None = None, net: Literal["alex", "vgg", "squeeze"] = "alex"
     ) -> None:
         if net not in _SIDES:
-            raise ValueError(f"net is {net!r}; LPIPS has {', '.join(_SIDES)}")
+            raise UserError(f"net is {net!r}; LPIPS has {', '.join(_SIDES)}")
         super().__init__()
         self._weights = weights
         self._net = net
@@ -64,10 +65,10 @@ class Lpips(MeasuringNetwork):
 
         Raises:
             WeightsError: the weights cannot be had.
-            ValueError: the pictures are of another kind, or the shapes differ.
+            UserError: the pictures are of another kind, or the shapes differ.
         """
         if a.dtype != torch.uint8 or b.dtype != torch.uint8 or a.shape != b.shape or a.ndim != 4 or a.shape[1] != 3:
-            raise ValueError(
+            raise UserError(
                 f"LPIPS compares uint8 pictures (N, 3, H, W) of one shape; these are {a.dtype} {tuple(a.shape)} and "
                 f"{b.dtype} {tuple(b.shape)}"
             )

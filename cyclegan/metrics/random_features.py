@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cyclegan.errors import UserError
 from cyclegan.metrics.feature_network import FeatureNetwork, signed, versioned
 
 _LAYERS = ((64, 7), (64, 5), (64, 3))
@@ -27,7 +28,7 @@ class RandomFeatures(FeatureNetwork):
         super().__init__()
         smallest = 32  # below, the last kernel hardly moves
         if size < smallest:
-            raise ValueError(f"size is {size}; it must be {smallest} or more")
+            raise UserError(f"size is {size}; it must be {smallest} or more")
         self._seed = seed
         self._size = size
 

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from cyclegan.errors import UserError
 from cyclegan.images.tensors import to_uint8
 
 LUMA = (0.299, 0.587, 0.114)  # of red, green and blue, as in ITU-R BT.601
@@ -22,7 +23,7 @@ def change(images: Tensor, originals: Tensor) -> Tensor:
         float32 (N,) in [0, 2].
 
     Raises:
-        ValueError: numbers or sizes differ.
+        UserError: numbers or sizes differ.
     """
     require_pairs(images, originals)
     if images.shape[1] != originals.shape[1]:
@@ -39,7 +40,7 @@ def luminance_correlation(images: Tensor, originals: Tensor) -> Tensor:
         float32 (N,) in [-1, 1].
 
     Raises:
-        ValueError: numbers or sizes differ.
+        UserError: numbers or sizes differ.
     """
     require_pairs(images, originals)
     one, other = luminance(images).flatten(1), luminance(originals).flatten(1)
@@ -135,6 +136,6 @@ def luminance(images: Tensor) -> Tensor:
 def require_pairs(images: Tensor, originals: Tensor) -> None:
     """Refuses images that cannot be laid over their originals."""
     if len(images) != len(originals) or images.shape[-2:] != originals.shape[-2:]:
-        raise ValueError(
+        raise UserError(
             f"images {tuple(images.shape)} and originals {tuple(originals.shape)} must be as many and of one size"
         )

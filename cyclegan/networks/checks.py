@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from cyclegan.errors import UserError
+
 
 def nearest_size(side: int, *, minimum: int, multiple: int = 1) -> int:
     """The multiple nearest to `side` that is not below `minimum`."""
@@ -22,15 +24,15 @@ def check_images(images: Tensor, *, network: str, channels: int, minimum: int, m
         multiple: what height and width must be multiples of.
 
     Raises:
-        ValueError: the batch has another shape; the text says which, and the nearest right one.
+        UserError: the batch has another shape; the text says which, and the nearest right one.
     """
     if images.ndim != 4:
-        raise ValueError(
+        raise UserError(
             f"{network} takes a batch of images (N, {channels}, H, W); this has shape {tuple(images.shape)}"
         )
     _, found, height, width = images.shape
     if found != channels:
-        raise ValueError(
+        raise UserError(
             f"{network} was built for images of {channels} channels; these have {found}. "
             f"Give images of {channels} channels, or build it for {found}: model.channels says how many each domain has"
         )
@@ -39,7 +41,7 @@ def check_images(images: Tensor, *, network: str, channels: int, minimum: int, m
         right = [nearest_size(side, minimum=minimum, multiple=multiple) for side in (height, width)]
         # A training crop is square; other images come from a caller who does not go by the configuration.
         key = f"data.crop_size={right[0]}" if height == width else "data.crop_size"
-        raise ValueError(
+        raise UserError(
             f"{network} takes images with {sides}; these are {height} × {width}. The nearest right size is "
             f"{right[0]} × {right[1]}: in training {key} sets it, with data.load_size no smaller"
         )
@@ -49,18 +51,18 @@ def check_at_least(lowest: int, **arguments: int) -> None:
     """Refuses constructor arguments below `lowest`, by name.
 
     Raises:
-        ValueError: one of them is lower.
+        UserError: one of them is lower.
     """
     for name, value in arguments.items():
         if value < lowest:
-            raise ValueError(f"{name} is {value}; it must be {lowest} or more")
+            raise UserError(f"{name} is {value}; it must be {lowest} or more")
 
 
 def check_widths(widths: Sequence[int]) -> None:
     """Refuses a list of layer widths that is empty or holds one below 1.
 
     Raises:
-        ValueError: it does.
+        UserError: it does.
     """
     if not widths or min(widths) < 1:
-        raise ValueError(f"widths is {list(widths)}; it must name one layer or more, each 1 or wider")
+        raise UserError(f"widths is {list(widths)}; it must name one layer or more, each 1 or wider")

@@ -4,6 +4,8 @@ from typing import Literal, get_args
 
 from torch import nn
 
+from cyclegan.errors import UserError
+
 Norm = Literal["instance", "batch", "none"]
 
 
@@ -15,7 +17,7 @@ def norm_layer(norm: Norm, channels: int) -> nn.Module:
     small enough to make one.
 
     Raises:
-        ValueError: `norm` is none of the three.
+        UserError: `norm` is none of the three.
     """
     match norm:
         case "instance":
@@ -26,7 +28,7 @@ def norm_layer(norm: Norm, channels: int) -> nn.Module:
             return nn.BatchNorm2d(channels)
         case "none":
             return nn.Identity()
-    raise ValueError(f"norm is {norm!r}; it must be one of {', '.join(get_args(Norm))}")
+    raise UserError(f"norm is {norm!r}; it must be one of {', '.join(get_args(Norm))}")
 
 
 def bias_before(norm: Norm) -> bool:

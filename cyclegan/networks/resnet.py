@@ -6,6 +6,7 @@ from typing import Literal, get_args
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from cyclegan.errors import UserError
 from cyclegan.networks.checks import check_at_least, check_images
 from cyclegan.networks.norm import Norm, bias_before, norm_layer
 
@@ -32,7 +33,7 @@ class ResnetGenerator(nn.Module):
             (158 instead of 343 MiB for an image of 256 × 256).
 
     Raises:
-        ValueError: an argument makes no sense.
+        UserError: an argument makes no sense.
     """
 
     size_multiple = 4  # halved twice
@@ -82,7 +83,7 @@ class ResnetGenerator(nn.Module):
         """Translates images (N, in_channels, H, W) in [-1, 1] into (N, out_channels, H, W) in [-1, 1].
 
         Raises:
-            ValueError: H or W is no multiple of 4 or below 8, or the channels are not `in_channels`.
+            UserError: H or W is no multiple of 4 or below 8, or the channels are not `in_channels`.
         """
         check_images(
             images,
@@ -161,11 +162,11 @@ def upsampling_layers(upsampling: Upsampling, in_channels: int, out_channels: in
     """Layers that turn (N, in_channels, H, W) into (N, out_channels, 2H, 2W).
 
     Raises:
-        ValueError: `upsampling` is neither of the two.
+        UserError: `upsampling` is neither of the two.
     """
     match upsampling:
         case "transposed":
             return [nn.ConvTranspose2d(in_channels, out_channels, 3, stride=2, padding=1, output_padding=1, bias=bias)]
         case "resize":
             return [nn.Upsample(scale_factor=2), nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=bias)]
-    raise ValueError(f"upsampling is {upsampling!r}; it must be one of {', '.join(get_args(Upsampling))}")
+    raise UserError(f"upsampling is {upsampling!r}; it must be one of {', '.join(get_args(Upsampling))}")

@@ -5,6 +5,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
+from cyclegan.errors import UserError
 from cyclegan.networks.checks import check_at_least, check_images, check_widths
 from cyclegan.networks.norm import Norm, bias_before, norm_layer
 
@@ -23,7 +24,7 @@ class StridedDiscriminator(nn.Module):
         head_padding: zeros put left, right, above and below before the last convolution.
 
     Raises:
-        ValueError: an argument makes no sense.
+        UserError: an argument makes no sense.
     """
 
     def __init__(
@@ -37,7 +38,7 @@ class StridedDiscriminator(nn.Module):
         check_at_least(1, in_channels=in_channels)
         check_widths(widths)
         if len(head_padding) != 4 or min(head_padding) < 0:
-            raise ValueError(
+            raise UserError(
                 f"head_padding is {list(head_padding)}; it must be four counts of pixels: left, right, top, bottom"
             )
         left, right, top, bottom = head_padding
@@ -59,7 +60,7 @@ class StridedDiscriminator(nn.Module):
         """Scores images (N, in_channels, H, W) in [-1, 1]: (N, 1, h, w) logits.
 
         Raises:
-            ValueError: the images are too small, or their channels are not `in_channels`.
+            UserError: the images are too small, or their channels are not `in_channels`.
         """
         check_images(images, network=type(self).__name__, channels=self.in_channels, minimum=self.minimum_size)
         scores: Tensor = self.model(images)

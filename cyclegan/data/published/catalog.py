@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from difflib import get_close_matches
 
+from cyclegan.errors import UserError
+
 BASE_URL = "http://efrosgans.eecs.berkeley.edu/cyclegan/datasets"
 """The authors' public server; an archive is `BASE_URL/NAME.zip`."""
 
@@ -16,7 +18,7 @@ _MAPS = "Aerial pictures and maps from Google Maps, whose terms apply."
 _FACADES = "Photographs and labels from the CMP Facade Database, whose authors are to be cited too."
 
 
-class UnknownDatasetError(ValueError):
+class UnknownDatasetError(UserError):
     """No data set of this name is in the catalogue; the text names the nearest."""
 
 

@@ -15,6 +15,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from cyclegan.errors import UserError
+
 CHUNK = 2**17
 LONGEST_PAUSE = 60.0
 WORTH_RETRYING = frozenset({408, 429, 500, 502, 503, 504})
@@ -24,7 +26,7 @@ UNREACHABLE = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ECONNREFUS
 Say = Callable[[str], None]
 
 
-class DownloadError(ValueError):
+class DownloadError(UserError):
     """What was asked for could not be fetched; the text says why and what to do."""
 
 

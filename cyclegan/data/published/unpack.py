@@ -16,10 +16,11 @@ from pathlib import Path, PurePosixPath
 
 from cyclegan.data.errors import DataError
 from cyclegan.data.sources.index import find
+from cyclegan.errors import UserError
 from cyclegan.integrity import damage
 
 
-class ArchiveError(ValueError):
+class ArchiveError(UserError):
     """The archive is not what it should be; the text says what was found."""
 
 
