@@ -7,8 +7,10 @@ import hydra.utils
 import pytorch_lightning as pl
 import torch
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import InstantiationException
 from hydra.types import RunMode
 from omegaconf import DictConfig
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from cyclegan.callbacks.embed_config import EmbedConfig
 from cyclegan.callbacks.embed_pictures import EmbedPictures
@@ -25,18 +27,26 @@ def assemble_trainer(config: DictConfig, plain: dict[str, Any]) -> pl.Trainer:
     Args:
         config: of the run.
         plain: the same, resolved, for the checkpoints.
+
+    Raises:
+        RunError: Lightning refuses an argument of the trainer.
     """
-    loggers = [hydra.utils.instantiate(entry) for entry in (config.logger or {}).values()]
+    loggers = [hydra.utils.instantiate(entry, _convert_="all") for entry in (config.logger or {}).values()]
     with torch.random.fork_rng(devices=[]):  # a network that measures draws weights, and training shall not notice
-        callbacks = [hydra.utils.instantiate(entry) for entry in (config.callbacks or {}).values()]
-    trainer: pl.Trainer = hydra.utils.instantiate(
-        config.trainer,
-        logger=loggers,
-        callbacks=[*callbacks, EmbedConfig(plain), EmbedPictures(), ImageProgress(), RankState()],
-        plugins=[AtomicCheckpointIO()],
-        default_root_dir=config.run_dir,
-        _convert_="all",  # max_time may be a mapping, which Lightning wants plain
-    )
+        callbacks = [hydra.utils.instantiate(entry, _convert_="all") for entry in (config.callbacks or {}).values()]
+    try:
+        trainer: pl.Trainer = hydra.utils.instantiate(
+            config.trainer,
+            logger=loggers,
+            callbacks=[*callbacks, EmbedConfig(plain), EmbedPictures(), ImageProgress(), RankState()],
+            plugins=[AtomicCheckpointIO()],
+            default_root_dir=config.run_dir,
+            _convert_="all",  # max_time may be a mapping, which Lightning wants plain
+        )
+    except InstantiationException as error:
+        if isinstance(error.__cause__, ValueError | MisconfigurationException):  # an argument that Lightning refuses
+            raise RunError(f"trainer: {error.__cause__}") from error
+        raise
     return trainer
 
 

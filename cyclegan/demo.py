@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from cyclegan.arguments import positive
 from cyclegan.callbacks.stop_signals import StopRequestedError
 from cyclegan.configuration import conf_dir
+from cyclegan.errors import UserError
 from cyclegan.inputs import find_pictures, plan
 from cyclegan.train import quieten, train
 from cyclegan.translate import translate_files
@@ -63,7 +64,7 @@ def run(root: Path, output: Path, seed: int, epochs: int | None, overrides: Sequ
     import cyclegan
 
     with initialize_config_dir(conf_dir(), version_base="1.3"):
-        config = compose("train", ["name=demo", "overwrite=true", "logger=csv", *overrides])
+        config = compose("train", ["experiment=toy", "name=demo", "overwrite=true", "logger=csv", *overrides])
     # Not as overrides, whose grammar gives a meaning to some characters of a path.
     config.run_dir, config.data.root, config.seed = str(output), str(root), seed
     if epochs is not None:
@@ -168,7 +169,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         distances = run(args.data, args.output, args.seed, args.epochs)
     except StopRequestedError as stop:
         sys.exit(f"{PROGRAM}: {stop}; called again, it begins anew")
-    except ValueError as error:
+    except UserError as error:
         sys.exit(f"{PROGRAM}: {error}")
     print(
         f"\nmean PSNR to the known answers of {args.data}, after {time.monotonic() - start:.0f} s:\n{table(distances)}"

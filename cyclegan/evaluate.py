@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cyclegan.arguments import at_least_two, positive
+from cyclegan.errors import UserError
 from cyclegan.images import DiskError, ImageError
 from cyclegan.inputs import InputError
 from cyclegan.translate import default_device, parse_direction, usable_device
@@ -78,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.exit(f"{PROGRAM}: {error}")
     except ImageError as error:
         sys.exit(f"{PROGRAM}: {error}\n--on-error skip leaves out what cannot be read")
-    except (ValueError, OSError) as error:  # OSError: no weights, or the output cannot be written
+    except (UserError, OSError) as error:  # OSError: no weights, or the output cannot be written
         sys.exit(f"{PROGRAM}: {error}")
     except KeyboardInterrupt:
         print(f"\n{PROGRAM}: interrupted, nothing was written", file=sys.stderr)

@@ -23,6 +23,7 @@ from cyclegan.data.survey.findings import Sizing, findings
 from cyclegan.data.survey.prepare import Recipe, prepare
 from cyclegan.data.survey.report import as_json, as_text
 from cyclegan.data.survey.survey import survey
+from cyclegan.errors import UserError
 from cyclegan.images import PixelFormat
 
 PROGRAM = "cyclegan-data"
@@ -250,7 +251,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     except BrokenPipeError:  # who reads has read enough, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = PROBLEMS
-    except (ValueError, OSError) as error:  # OSError: it cannot be written
+    except (UserError, OSError) as error:  # OSError: it cannot be written
         sys.exit(f"{PROGRAM}: {error}")
     if code:
         sys.exit(code)

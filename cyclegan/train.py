@@ -8,20 +8,22 @@ import shlex
 import sys
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
+from hydra.errors import HydraException, InstantiationException
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from cyclegan.callbacks.stop_signals import EXIT_RESUME, StopRequestedError
-from cyclegan.configuration import conf_dir, explain, quoted
+from cyclegan.configuration import conf_dir, explain, hydra_words, resolved, root_cause
+from cyclegan.errors import UserError
 from cyclegan.memory import is_out_of_memory, remedies
 from cyclegan.run_folder import RunError, added_by_lightning, claim, clear, is_first_process, save_config
 from cyclegan.run_lock import held
+from cyclegan.signatures import check_values
 
 # torch and Lightning are imported where they are used: --help and --cfg job answer without them.
 if TYPE_CHECKING:
@@ -33,8 +35,6 @@ log = logging.getLogger(__name__)
 
 PROGRAM = "cyclegan-train"
 EXIT_INTERRUPTED = 130  # 128 + SIGINT
-EXPECTED = (ValueError, OSError, HydraException, OmegaConfBaseException)
-"""Errors whose text is enough for the user; any other is a defect, and shown with its traceback."""
 
 
 # ---------------------------------------------------------------------------------------------- the run
@@ -51,6 +51,7 @@ def train(config: DictConfig) -> pl.Trainer:
         StopRequestedError: the run was asked to stop, saved, and can be resumed.
     """
     with held(Path(config.run_dir)):
+        check_values(config)
         return run(config)
 
 
@@ -74,11 +75,11 @@ def run(config: DictConfig) -> pl.Trainer:
     claim(run_dir, config.resume, config.overwrite)
     start = starting_point(run_dir, config.resume)
     name_wandb_run(config, start)
-    plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
+    plain = resolved(config)
 
     pl.seed_everything(config.seed, verbose=False)
     data = hydra.utils.instantiate(config.data, _convert_="all")
-    model = hydra.utils.instantiate(config.model)
+    model = hydra.utils.instantiate(config.model, _convert_="all")
     trainer = assemble_trainer(config, plain)
     refuse_unsuitable(data, model, trainer, start.path if start else None)
     notes = []
@@ -108,7 +109,10 @@ def run(config: DictConfig) -> pl.Trainer:
 
 
 def announce(config: DictConfig, start: StartingPoint | None, notes: list[str]) -> None:
-    """Says where the run begins, unless it is simply a new one."""
+    """Log the recipe, and where the run begins unless it is simply a new one."""
+    if HydraConfig.initialized():
+        chosen = HydraConfig.get().runtime.choices.get("experiment")
+        log.info("recipe    %s", f"experiment={chosen}" if chosen else "the paper's (no experiment=...)")
     if start:
         log.info("resume    from %s: %s images, %d epochs", start.path, f"{start.images:,}", start.epochs)
     elif config.init_from:
@@ -118,6 +122,10 @@ def announce(config: DictConfig, start: StartingPoint | None, notes: list[str]) 
 
 
 # ---------------------------------------------------------------------------------------------- the command
+
+
+class JobFailedError(Exception):
+    """A job of a sweep failed, and its error was reported. Hydra continues with the other jobs and fails in the end."""
 
 
 @hydra.main(version_base="1.3", config_path=conf_dir(), config_name="train")
@@ -132,17 +140,10 @@ def job(config: DictConfig) -> None:
     except StopRequestedError as stop:
         leave(stop)
     except Exception as error:
-        trace = keep_traceback(config, error)
-        if is_out_of_memory(error):
-            text = f"{PROGRAM}: {remedies(config, error)}{trace}"
-        elif isinstance(error, EXPECTED):
-            text = f"{PROGRAM}: {explain(error)}{trace}"
-        else:
-            raise
-        if not sweeps:
-            sys.exit(text)
-        print(text, file=sys.stderr)
-        raise  # Hydra goes on with the other jobs, and fails in the end
+        report(config, error)
+        if sweeps:
+            raise JobFailedError from error
+        sys.exit(getattr(error, "exit_code", 1))
     except SystemExit as end:
         if isinstance(end.__context__, KeyboardInterrupt):  # Lightning's answer to one before the first batch
             interrupted()
@@ -151,6 +152,24 @@ def job(config: DictConfig) -> None:
     made = next((path for name in ("best.ckpt", "last.ckpt") if (path := folder / name).exists()), None)
     if made:
         log.info("done      cyclegan-translate --checkpoint %s --input FOLDER --output FOLDER", shlex.quote(str(made)))
+
+
+def report(config: DictConfig, error: Exception) -> None:
+    """Print an error that the user can fix in one line, and any other with its traceback; train.log has both."""
+    run_dir = Path(config.run_dir)
+    cause = root_cause(error) if isinstance(error, InstantiationException) else error
+    trace = "".join(traceback.format_exception(error))
+    line = None
+    if is_out_of_memory(error):
+        line = f"{remedies(config, error)} (traceback in {run_dir / 'train.log'})"
+    elif isinstance(cause, UserError):
+        line = str(cause)
+    # A run that was refused leaves no trace in a folder, which may be that of another run.
+    has_begun = (run_dir / "config.yaml").exists() and not isinstance(cause, RunError)
+    if is_first_process() and (has_begun or line is None):
+        run_dir.mkdir(parents=True, exist_ok=True)
+        logging.getLogger("cyclegan.file").error("%s", trace)
+    print(trace if line is None else f"{PROGRAM}: {line}", file=sys.stderr)
 
 
 def leave(stop: StopRequestedError) -> None:
@@ -176,14 +195,6 @@ def number_in_sweep(config: DictConfig) -> None:
     config.run_dir = hydra_config.runtime.output_dir
 
 
-def keep_traceback(config: DictConfig, error: Exception) -> str:
-    """Adds the error's traceback to train.log, if the folder is this run's, and says so."""
-    if isinstance(error, RunError) or not is_first_process() or not (Path(config.run_dir) / "config.yaml").exists():
-        return ""
-    logging.getLogger("cyclegan.file").debug("%s", "".join(traceback.format_exception(error)))
-    return f" (traceback in {Path(config.run_dir) / 'train.log'})"
-
-
 def quieten() -> None:
     """Keeps Lightning from repeating what the start-up lines say, and every process but the first from saying it."""
     import warnings
@@ -203,10 +214,12 @@ def main() -> None:
     """The console script."""
     # Hydra then raises instead of printing, and the error can be put into the user's terms here.
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    sys.argv[1:] = quoted(sys.argv[1:])
+    sys.argv[1:] = hydra_words(sys.argv[1:])
     try:
         job()
-    except EXPECTED as error:
+    except JobFailedError:
+        sys.exit(1)
+    except (HydraException, OmegaConfBaseException, OSError) as error:  # of the composition, or of making a folder
         sys.exit(f"{PROGRAM}: {explain(error)}")
     except KeyboardInterrupt:
         interrupted()

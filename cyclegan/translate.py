@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from cyclegan.arguments import add_max_pixels, conversions, positive, quality
+from cyclegan.errors import UserError
 from cyclegan.images import (
     CONVERSIONS,
     MAX_PIXELS,
@@ -193,7 +194,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = build_parser().parse_args(argv)
     try:
         failed = run(args)
-    except (ValueError, OSError) as error:  # OSError: the output cannot be written
+    except (UserError, OSError) as error:  # OSError: the output cannot be written
         sys.exit(f"{PROGRAM}: {error}")
     if failed:
         for reason in failed.values():

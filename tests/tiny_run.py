@@ -21,6 +21,7 @@ SMALL_NETWORKS = (
     "model.discriminator.layers=1",
 )
 TINY = (
+    "experiment=toy",
     "logger=csv",
     "callbacks=default",
     "~callbacks.report",  # a second each time; tests/callbacks/test_report.py has its own
