@@ -14,6 +14,7 @@ from cyclegan.callbacks.embed_config import EmbedConfig
 from cyclegan.callbacks.embed_pictures import EmbedPictures
 from cyclegan.callbacks.image_progress import ImageProgress
 from cyclegan.callbacks.rank_state import RankState
+from cyclegan.data.training_data import missing_members
 from cyclegan.networks.checks import nearest_size
 from cyclegan.run_folder import RunError
 from cyclegan.saving import AtomicCheckpointIO
@@ -44,8 +45,14 @@ def refuse_unsuitable(data: Any, model: Any, trainer: pl.Trainer, resume: Path |
     """Says before the first batch, in terms of the configuration, what would fail in it.
 
     Raises:
-        RunError: the crop does not suit the networks, a sweep asks for several devices, or a resumed run for steps.
+        RunError: the data module lacks something, the crop does not suit the networks, a sweep asks for several
+            devices, or a resumed run for steps.
     """
+    if missing := missing_members(data):
+        raise RunError(
+            f"data._target_ is {type(data).__name__}, which lacks {', '.join(missing)}: training needs what "
+            "cyclegan.data.training_data.TrainingData lists"
+        )
     if data.channels != model.channels:
         raise RunError(
             f"data.domains gives pictures {data.channels} channels, and model.channels is {model.channels}: leave "
