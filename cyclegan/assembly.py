@@ -19,6 +19,18 @@ from cyclegan.networks.checks import nearest_size
 from cyclegan.run_folder import RunError
 from cyclegan.saving import AtomicCheckpointIO
 
+HELD_OUT = "callbacks.validation.every_n_epochs says how often held-out images are measured"
+HOW_MANY = "callbacks.validation.max_images says how many held-out images of each domain are measured"
+UNUSED = {
+    "check_val_every_n_epoch": ("1", HELD_OUT),
+    "val_check_interval": ("1.0", HELD_OUT),
+    "num_sanity_val_steps": ("0 2", "the images are measured before the first batch of a new run"),
+    "limit_val_batches": ("1.0", HOW_MANY),
+    "limit_test_batches": ("1.0", HOW_MANY),
+    "overfit_batches": ("0 0.0", "data.max_images says how many training images of each domain are used"),
+}
+"""Arguments of Lightning's trainer that do not do here what they say: harmless values, and what to use instead."""
+
 
 def assemble_trainer(config: DictConfig, plain: dict[str, Any]) -> pl.Trainer:
     """Lightning's trainer with the configured loggers and callbacks, and this project's checkpoints.
@@ -26,7 +38,14 @@ def assemble_trainer(config: DictConfig, plain: dict[str, Any]) -> pl.Trainer:
     Args:
         config: of the run.
         plain: the same, resolved, for the checkpoints.
+
+    Raises:
+        RunError: the trainer has an argument of Lightning's own validation.
     """
+    for name, (harmless, instead) in UNUSED.items():
+        value = plain["trainer"].get(name)
+        if str(value) not in ("None", *harmless.split()):  # as text: 1 is one batch, 1.0 are all
+            raise RunError(f"trainer.{name} is {value}, which is not used here: {instead}. Leave trainer.{name} out")
     loggers = [hydra.utils.instantiate(entry) for entry in (config.logger or {}).values()]
     with torch.random.fork_rng(devices=[]):  # a network that measures draws weights, and training shall not notice
         callbacks = [hydra.utils.instantiate(entry) for entry in (config.callbacks or {}).values()]
