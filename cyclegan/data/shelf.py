@@ -20,7 +20,7 @@ from cyclegan.images import ImageError, require_suitable
 
 log = logging.getLogger(__name__)
 
-VERSION = 1
+VERSION = 2
 """Of how pictures are prepared: another number, and what an earlier version kept is not used."""
 
 KINDS: dict[str, Callable[[Mapping[str, Plan], Path], Mapping[str, Cache]]] = {
