@@ -9,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from cyclegan import checkpoint
 from cyclegan.continuation import rate_plan, require_continuable
+from cyclegan.data.training_data import STATE_KEY, stored_state
 from cyclegan.loggers import new_run_id
 from cyclegan.run_folder import RunError, earlier_config
 
@@ -35,7 +36,7 @@ class StartingPoint:
     @property
     def images(self) -> int:
         """Images of each domain that the weights have seen."""
-        return int(self.content["UnpairedData"]["position"])
+        return int(stored_state(self.content)["position"])
 
     @property
     def config(self) -> dict[str, Any]:
@@ -60,7 +61,9 @@ def starting_point(run_dir: Path, resume: str | None) -> StartingPoint | None:
     else:
         found = Path(resume), checkpoint.read(resume)
     path, content = found
-    missing = [entry for entry in ("config", "loops", "state_dict", "UnpairedData") if entry not in content]
+    missing = [entry for entry in ("config", "loops", "state_dict") if entry not in content]
+    if stored_state(content) is None:
+        missing.append(STATE_KEY)
     if missing:
         raise RunError(
             f"{path} cannot be resumed: it has no {', '.join(missing)}, as the checkpoints of cyclegan-train have. "

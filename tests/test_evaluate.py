@@ -210,7 +210,7 @@ def two_runs(run_dir: Path) -> list[str]:
     """The folders of two runs, t1 and sw/1, each of which kept an epoch=0001.ckpt and a last.ckpt."""
 
     def other(checkpoint: dict[str, Any]) -> None:
-        checkpoint["UnpairedData"]["position"] += 2
+        checkpoint["data"]["position"] += 2
 
     for run in ("t1", "sw/1"):
         Path("runs", run, "checkpoints").mkdir(parents=True)
@@ -242,7 +242,7 @@ def test_the_middle_of_an_epoch_counts_as_its_part(command: Any, last: str) -> N
     """Five pictures in batches of two: an epoch is three batches. One batch more is a fraction of the next."""
 
     def one_batch_more(checkpoint: dict[str, Any]) -> None:
-        checkpoint["UnpairedData"]["position"] += 2
+        checkpoint["data"]["position"] += 2
 
     entry = command("--checkpoint", altered(last, one_batch_more), "--features", "none").record["checkpoints"][0]
     assert (entry["epoch"], entry["images"]) == (3 + 2 / 5, 20)
@@ -298,7 +298,7 @@ def test_a_checkpoints_configuration_is_data(last: str) -> None:
 
         assert says in refusal("--checkpoint", altered(last, senseless), *alone)
     assert "how far training had come" in refusal(
-        "--checkpoint", altered(last, lambda checkpoint: checkpoint["UnpairedData"].clear()), *alone
+        "--checkpoint", altered(last, lambda checkpoint: checkpoint["data"].clear()), *alone
     )
 
 

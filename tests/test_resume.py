@@ -49,7 +49,7 @@ def assert_same_end(one: Path, other: Path) -> None:
     )
     for path in (one / "checkpoints").iterdir():
         first, second = read_checkpoint(one, path.name), read_checkpoint(other, path.name)
-        entries = ("state_dict", "optimizer_states", "lr_schedulers", "ranks", "UnpairedData", "loops", "callbacks")
+        entries = ("state_dict", "optimizer_states", "lr_schedulers", "ranks", "data", "loops", "callbacks")
         assert [entry for entry in entries if not first[entry]] == [], "they are what this is about"
         del first["config"], second["config"]  # which say how each was started
         assert differences(first, second) == []

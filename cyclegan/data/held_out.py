@@ -21,7 +21,7 @@ from cyclegan.images import MAX_PIXELS, DiskError, ImageError, PixelFormat
 SPLITS = ("val", "test")
 """Where held-out pictures are looked for: those for validation, or without any, those for testing."""
 
-VERSION = 1
+VERSION = 2
 """Of how pictures are shown: another number, and what was computed of them earlier is not used."""
 
 
@@ -104,7 +104,7 @@ class HeldOut:
     def _key(self, domain: str) -> str:
         prepared = self.domains[domain]
         view = prepared.view
-        how = (VERSION, view.load_size, view.crop_size, view.resize, view.size_multiple, prepared.pixel_format)
+        how = (VERSION, domain, view.load_size, view.crop_size, view.resize, view.size_multiple, prepared.pixel_format)
         libraries = [version(name) for name in ("torch", "pillow", "imagecodecs", "tifffile")]
         which = (prepared.half, prepared.max_pixels, self.on_error, tuple(self.indices[domain]))
         digest = hashlib.sha256(repr((*how, *which, *libraries)).encode())

@@ -11,6 +11,7 @@ from typing import Any
 from cyclegan.data.domain import Domain
 from cyclegan.data.errors import DataError
 from cyclegan.data.held_out import HeldOut, find_held_out
+from cyclegan.data.training_data import STATE_KEY, stored_state
 from cyclegan.data.transforms import TrainingView
 from cyclegan.evaluation.runs import FOLDER, NAMES
 from cyclegan.images import MAX_PIXELS, PixelFormat
@@ -113,7 +114,7 @@ def subject_of(path: Path, sha256: str, checkpoint: Mapping[str, Any]) -> Subjec
     """
     config = _mapping(checkpoint, "config", "the checkpoint's")
     data = _mapping(config, "data")
-    state = _mapping(checkpoint, "UnpairedData", "the checkpoint's")
+    state = _mapping({STATE_KEY: stored_state(checkpoint)}, STATE_KEY, "the checkpoint's")
     try:
         done = int(checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"])
         images, begun = int(state["position"]), int(state.get("epoch_start", state["position"]))

@@ -65,8 +65,8 @@ def test_two_processes_equal_one_with_the_doubled_batch(tmp_path: Path, monkeypa
     begin = small_cyclegan()
     assert ours["state_dict"].keys() == begin.state_dict().keys()
     assert ours["global_step"] == theirs["global_step"] == 2 * STEPS_PER_EPOCH
-    assert ours["UnpairedData"] == theirs["UnpairedData"]
-    assert (ours["UnpairedData"]["position"], ours["UnpairedData"]["epoch_start"]) == (12, 12)
+    assert ours["data"] == theirs["data"]
+    assert (ours["data"]["position"], ours["data"]["epoch_start"]) == (12, 12)
     for name, value in ours["state_dict"].items():
         assert value.dtype == torch.float64
         assert (value - theirs["state_dict"][name]).abs().max() < 1e-9, name
@@ -110,7 +110,7 @@ def test_a_signal_to_one_process_stops_both_and_one_device_can_go_on(tmp_path: P
         f"resume=auto goes on from runs/stopped/checkpoints/images={seen:09d}.ckpt"
     )
     saved = read_checkpoint(run)
-    assert saved["UnpairedData"]["position"] == seen
+    assert saved["data"]["position"] == seen
     assert len(saved["ranks"]) == 2
     states = [rank["random"]["torch"] for rank in saved["ranks"]]
     assert not torch.equal(*states), "each process has random numbers of its own"
