@@ -115,6 +115,11 @@ def announce(config: DictConfig, start: StartingPoint | None, notes: list[str]) 
         log.info("weights   from %s", config.init_from)
     for note in notes:
         log.info("%s", note)
+    planned, epochs = OmegaConf.select(config, "model.schedule.total_epochs"), config.trainer.max_epochs
+    if planned not in (None, epochs):
+        log.info(
+            "schedule  over model.schedule.total_epochs=%s, but the run has trainer.max_epochs=%s", planned, epochs
+        )
 
 
 # ---------------------------------------------------------------------------------------------- the command
