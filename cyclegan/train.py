@@ -17,7 +17,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from cyclegan.callbacks.stop_signals import EXIT_RESUME, StopRequestedError
+from cyclegan.callbacks.stop_signals import EXIT_NOT_SAVED, EXIT_RESUME, SavingError, StopRequestedError
 from cyclegan.configuration import conf_dir, explain, quoted
 from cyclegan.memory import is_out_of_memory, remedies
 from cyclegan.run_folder import RunError, added_by_lightning, claim, clear, is_first_process, save_config
@@ -49,6 +49,7 @@ def train(config: DictConfig) -> pl.Trainer:
         RunError: the folder holds a run already or is in use, there is nothing to resume, what changed since may not
             change, or the parts do not fit together.
         StopRequestedError: the run was asked to stop, saved, and can be resumed.
+        SavingError: no checkpoint could be written several times in a row, or at the end.
     """
     with held(Path(config.run_dir)):
         return run(config)
@@ -135,7 +136,9 @@ def job(config: DictConfig) -> None:
     try:
         train(config)
     except StopRequestedError as stop:
-        leave(stop)
+        leave(f"{stop}; resume=auto goes on from {stop.newest}", 0 if stop.finished else EXIT_RESUME)
+    except SavingError as error:
+        leave(str(error), EXIT_NOT_SAVED)
     except Exception as error:
         trace = keep_traceback(config, error)
         if is_out_of_memory(error):
@@ -158,12 +161,12 @@ def job(config: DictConfig) -> None:
         log.info("done      cyclegan-translate --checkpoint %s --input FOLDER --output FOLDER", shlex.quote(str(made)))
 
 
-def leave(stop: StopRequestedError) -> None:
-    """Ends the process of a run that was asked to stop, a whole sweep with it."""
+def leave(text: str, code: int) -> None:
+    """Ends the process of a run that ends in the same way on all devices, a whole sweep with it."""
     if is_first_process():
-        print(f"{PROGRAM}: {stop}; resume=auto goes on from {stop.newest or 'the start'}", file=sys.stderr)
+        print(f"{PROGRAM}: {text}", file=sys.stderr)
     # Lightning would end all processes at once if one that it added ended with an error.
-    sys.exit(0 if stop.finished or added_by_lightning() else EXIT_RESUME)
+    sys.exit(0 if added_by_lightning() else code)
 
 
 def interrupted() -> None:

@@ -17,6 +17,7 @@ import yaml
 from hydra.core.global_hydra import GlobalHydra
 
 from cyclegan import train
+from tests.faults import largest_file
 from tests.tiny_run import (
     SMALL_NETWORKS,
     STEPS_PER_EPOCH,
@@ -266,6 +267,22 @@ def test_a_run_that_is_asked_to_stop_says_where_it_stands_and_its_exit_code_mean
     # A path of a checkpoint has an equals sign, which Hydra would want quoted.
     assert command(*tiny("branch", "resume=runs/mine/checkpoints/epoch=0002.ckpt", "trainer.max_epochs=3")).code == 0
     assert [row["images_seen"] for row in training_rows(tmp_path / "runs" / "branch")] == [14, 16, 18]
+
+
+@pytest.mark.parametrize("asked_to_stop", [[], stop_at("on_train_batch_start", 4)], ids=["at the end", "by SIGTERM"])
+def test_a_run_that_could_not_save_its_end_is_neither_done_nor_stopped(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked_to_stop: list[str]
+) -> None:
+    monkeypatch.setattr(StopAt, "stop", lambda _: os.kill(os.getpid(), signal.SIGTERM))
+    with largest_file(30_000):  # enough for all but a checkpoint
+        ended = command(*tiny("mine", *asked_to_stop, "callbacks.checkpointing.retry_minutes=null"))
+    assert ended.code == 74
+    assert ended.screen.splitlines()[-1] == (
+        "cyclegan-train: the run ends, but its last state could not be saved in runs/mine/checkpoints: [Errno 27] "
+        "File too large; there is none yet. Make room there, then go on with resume=auto"
+    )
+    assert "stopped by" not in ended.screen
+    assert "done  " not in ended.screen
 
 
 def test_a_sweep_that_is_asked_to_stop_begins_no_further_job(
