@@ -8,6 +8,7 @@ import pytorch_lightning as pl
 import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from omegaconf import DictConfig
 
 from cyclegan.callbacks.embed_config import EmbedConfig
@@ -15,7 +16,7 @@ from cyclegan.callbacks.embed_pictures import EmbedPictures
 from cyclegan.callbacks.image_progress import ImageProgress
 from cyclegan.callbacks.rank_state import RankState
 from cyclegan.networks.checks import nearest_size
-from cyclegan.run_folder import RunError
+from cyclegan.run_folder import RunError, is_alone
 from cyclegan.saving import AtomicCheckpointIO
 
 
@@ -29,11 +30,13 @@ def assemble_trainer(config: DictConfig, plain: dict[str, Any]) -> pl.Trainer:
     loggers = [hydra.utils.instantiate(entry) for entry in (config.logger or {}).values()]
     with torch.random.fork_rng(devices=[]):  # a network that measures draws weights, and training shall not notice
         callbacks = [hydra.utils.instantiate(entry) for entry in (config.callbacks or {}).values()]
+    # Of a run in one process, SLURM's or torchrun's plan for the job says nothing.
+    environment = [LightningEnvironment()] if is_alone(config.trainer) else []
     trainer: pl.Trainer = hydra.utils.instantiate(
         config.trainer,
         logger=loggers,
         callbacks=[*callbacks, EmbedConfig(plain), EmbedPictures(), ImageProgress(), RankState()],
-        plugins=[AtomicCheckpointIO()],
+        plugins=[AtomicCheckpointIO(), *environment],
         default_root_dir=config.run_dir,
         _convert_="all",  # max_time may be a mapping, which Lightning wants plain
     )

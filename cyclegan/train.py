@@ -20,7 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 from cyclegan.callbacks.stop_signals import EXIT_NOT_SAVED, EXIT_RESUME, SavingError, StopRequestedError
 from cyclegan.configuration import conf_dir, explain, quoted
 from cyclegan.memory import is_out_of_memory, remedies
-from cyclegan.run_folder import RunError, added_by_lightning, claim, clear, is_first_process, save_config
+from cyclegan.run_folder import RunError, added_by_lightning, claim, clear, is_first_process, save_config, settle_rank
 from cyclegan.run_lock import held
 
 # torch and Lightning are imported where they are used: --help and --cfg job answer without them.
@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 
 PROGRAM = "cyclegan-train"
 EXIT_INTERRUPTED = 130  # 128 + SIGINT
+INTERRUPTED = "stopped by hand, without saving"
 EXPECTED = (ValueError, OSError, HydraException, OmegaConfBaseException)
 """Errors whose text is enough for the user; any other is a defect, and shown with its traceback."""
 
@@ -51,6 +52,7 @@ def train(config: DictConfig) -> pl.Trainer:
         StopRequestedError: the run was asked to stop, saved, and can be resumed.
         SavingError: no checkpoint could be written several times in a row, or at the end.
     """
+    settle_rank(config.trainer)
     with held(Path(config.run_dir)):
         return run(config)
 
@@ -153,7 +155,7 @@ def job(config: DictConfig) -> None:
         raise  # Hydra goes on with the other jobs, and fails in the end
     except SystemExit as end:
         if isinstance(end.__context__, KeyboardInterrupt):  # Lightning's answer to one before the first batch
-            interrupted()
+            leave(INTERRUPTED, EXIT_INTERRUPTED)
         raise
     folder = Path(config.run_dir) / "checkpoints"
     made = next((path for name in ("best.ckpt", "last.ckpt") if (path := folder / name).exists()), None)
@@ -167,13 +169,6 @@ def leave(text: str, code: int) -> None:
         print(f"{PROGRAM}: {text}", file=sys.stderr)
     # Lightning would end all processes at once if one that it added ended with an error.
     sys.exit(0 if added_by_lightning() else code)
-
-
-def interrupted() -> None:
-    """Ends the process after a Ctrl-C outside of the batches, as a shell expects it."""
-    if is_first_process():
-        print(f"{PROGRAM}: stopped by hand, without saving", file=sys.stderr)
-    sys.exit(EXIT_INTERRUPTED)
 
 
 def number_in_sweep(config: DictConfig) -> None:
@@ -193,14 +188,14 @@ def keep_traceback(config: DictConfig, error: Exception) -> str:
 
 
 def quieten() -> None:
-    """Keeps Lightning from repeating what the start-up lines say, and every process but the first from saying it."""
+    """Keeps Lightning from repeating what the start-up lines say."""
     import warnings
 
     from pytorch_lightning.utilities.warnings import PossibleUserWarning
 
     for name in ("pytorch_lightning", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    logging.getLogger("cyclegan").setLevel(logging.INFO if is_first_process() else logging.WARNING)
+    logging.getLogger("cyclegan").setLevel(logging.INFO)
     warnings.filterwarnings("ignore", category=PossibleUserWarning)
     warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)  # Lightning on newer torch
     # What may come and go when a run is resumed is settled by require_continuable, in the configuration's terms.
@@ -217,7 +212,8 @@ def main() -> None:
     except EXPECTED as error:
         sys.exit(f"{PROGRAM}: {explain(error)}")
     except KeyboardInterrupt:
-        interrupted()
+        print(f"{PROGRAM}: {INTERRUPTED}", file=sys.stderr)
+        sys.exit(EXIT_INTERRUPTED)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ import pytest
 import torch
 import yaml
 from hydra.core.global_hydra import GlobalHydra
+from lightning_fabric.utilities.rank_zero import rank_zero_only
 
 from cyclegan import train
 from tests.faults import largest_file
@@ -244,6 +245,46 @@ def test_ctrl_c_outside_of_a_batch_ends_as_a_shell_expects(
         signal.signal(signal.SIGINT, handler)  # Lightning turns a second Ctrl-C off
     assert stopped.code == 130
     assert stopped.screen.splitlines()[-1] == "cyclegan-train: stopped by hand, without saving"
+
+
+# ------------------------------------------------------------------------------------------ packed into one job
+
+SECOND_TASK = {
+    "slurm": {"SLURM_JOB_ID": "7", "SLURM_JOB_NAME": "train", "SLURM_NTASKS": "2", "SLURM_NODEID": "0"}
+    | {"SLURM_PROCID": "1", "SLURM_LOCALID": "1"},
+    "launcher": {"RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2"},
+}
+
+
+@pytest.mark.parametrize("job", SECOND_TASK.values(), ids=SECOND_TASK.keys())
+def test_a_run_on_one_device_is_a_whole_run_whatever_number_its_process_has(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, job: dict[str, str]
+) -> None:
+    for name, value in job.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(rank_zero_only, "rank", 1)  # as Lightning, imported in such a process, takes it from there
+    done = command(*tiny("mine", "trainer.max_epochs=1"))
+    assert done.code == 0
+    assert "epoch 1 of 1" in done.screen
+    assert done.screen.splitlines()[-1].startswith("done  ")
+    run = tmp_path / "runs" / "mine"
+    written = {".lock", "config.yaml", "metrics.csv", "samples/epoch=0001.jpg", "train.log", "validation/protocol.json"}
+    assert written <= contents(run).keys()
+    assert len(training_rows(run)) == STEPS_PER_EPOCH
+
+    monkeypatch.setattr(rank_zero_only, "rank", 1)
+    assert "already holds a run" in command(*tiny("mine")).screen
+    # The first task may not train there at the same time.
+    first = {key: value for key, value in os.environ.items() if key not in job}
+    lock = "import sys, time; from pathlib import Path; from cyclegan.run_lock import held\n"
+    lock += "with held(Path('runs/other')): print(flush=True); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", lock], stdout=subprocess.PIPE, cwd=tmp_path, env=first) as other:
+        try:
+            assert other.stdout is not None
+            other.stdout.readline()
+            assert f"runs/other is in use: process {other.pid} on " in command(*tiny("other")).screen
+        finally:
+            other.kill()
 
 
 # ------------------------------------------------------------------------------------------ stopped and resumed
