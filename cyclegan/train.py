@@ -7,6 +7,7 @@ import os
 import shlex
 import sys
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -166,7 +167,8 @@ def job(config: DictConfig) -> None:
 def leave(text: str, code: int) -> None:
     """Ends the process of a run that ends in the same way on all devices, a whole sweep with it."""
     if is_first_process():
-        print(f"{PROGRAM}: {text}", file=sys.stderr)
+        with suppress(OSError):  # a terminal that hung up
+            print(f"{PROGRAM}: {text}", file=sys.stderr)
     # Lightning would end all processes at once if one that it added ended with an error.
     sys.exit(0 if added_by_lightning() else code)
 

@@ -290,7 +290,7 @@ def test_a_run_on_one_device_is_a_whole_run_whatever_number_its_process_has(
 # ------------------------------------------------------------------------------------------ stopped and resumed
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT, signal.SIGHUP])
 def test_a_run_that_is_asked_to_stop_says_where_it_stands_and_its_exit_code_means_resume_me(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
 ) -> None:

@@ -44,7 +44,9 @@ class StopSignals:
         speaks: whether this process tells the user that Ctrl-C was heard.
     """
 
-    SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGUSR1") if hasattr(signal, name))
+    SIGNALS = tuple(
+        getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGUSR1", "SIGHUP") if hasattr(signal, name)
+    )
 
     def __init__(self, speaks: bool) -> None:
         self.received: signal.Signals | None = None
@@ -54,11 +56,13 @@ class StopSignals:
     def listen(self) -> None:
         """Replaces the handlers, also Lightning's, which save in the handler; Lightning puts back what was before it.
 
-        Only the main thread can; in another one, as in a notebook's, signals keep their meaning.
+        Only the main thread can; in another one, as in a notebook's, signals keep their meaning. A SIGHUP that is
+        ignored, as under nohup, stays so.
         """
         if threading.current_thread() is threading.main_thread():
             for number in self.SIGNALS:
-                signal.signal(number, self._note)
+                if number.name != "SIGHUP" or signal.getsignal(number) != signal.SIG_IGN:
+                    signal.signal(number, self._note)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.received = self.received or signal.Signals(number)
