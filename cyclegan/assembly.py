@@ -9,6 +9,7 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
 from hydra.types import RunMode
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from omegaconf import DictConfig
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
@@ -18,7 +19,7 @@ from cyclegan.callbacks.image_progress import ImageProgress
 from cyclegan.callbacks.rank_state import RankState
 from cyclegan.data.training_data import missing_members
 from cyclegan.networks.checks import nearest_size
-from cyclegan.run_folder import RunError
+from cyclegan.run_folder import RunError, is_alone
 from cyclegan.saving import AtomicCheckpointIO
 
 HELD_OUT = "callbacks.validation.every_n_epochs says how often held-out images are measured"
@@ -51,12 +52,14 @@ def assemble_trainer(config: DictConfig, plain: dict[str, Any]) -> pl.Trainer:
     loggers = [hydra.utils.instantiate(entry, _convert_="all") for entry in (config.logger or {}).values()]
     with torch.random.fork_rng(devices=[]):  # a network that measures draws weights, and training shall not notice
         callbacks = [hydra.utils.instantiate(entry, _convert_="all") for entry in (config.callbacks or {}).values()]
+    # Of a run in one process, SLURM's or torchrun's plan for the job says nothing.
+    environment = [LightningEnvironment()] if is_alone(config.trainer) else []
     try:
         trainer: pl.Trainer = hydra.utils.instantiate(
             config.trainer,
             logger=loggers,
             callbacks=[*callbacks, EmbedConfig(plain), EmbedPictures(), ImageProgress(), RankState()],
-            plugins=[AtomicCheckpointIO()],
+            plugins=[AtomicCheckpointIO(), *environment],
             default_root_dir=config.run_dir,
             _convert_="all",  # max_time may be a mapping, which Lightning wants plain
         )

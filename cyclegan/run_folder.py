@@ -1,6 +1,8 @@
 """The folder of a run: who may write into it, and the configuration that stands there."""
 
+import logging
 import os
+import re
 import shlex
 import shutil
 import sys
@@ -48,9 +50,40 @@ def clear(run_dir: Path) -> None:
         (run_dir / name).unlink(missing_ok=True)
 
 
+def settle_rank(trainer: DictConfig) -> None:
+    """Makes this process the first of its run if the run has no other; any further process logs warnings alone.
+
+    Lightning takes a process's rank from the environment, where SLURM or torchrun number the processes of a job. Such a
+    job may consist of independent runs on one device each.
+
+    Args:
+        trainer: `trainer` of the configuration.
+    """
+    from lightning_fabric.utilities.rank_zero import rank_zero_only
+
+    if is_alone(trainer):
+        rank_zero_only.rank = 0  # type: ignore[attr-defined]
+    if not is_first_process():
+        logging.getLogger("cyclegan").setLevel(logging.WARNING)
+
+
+def is_alone(trainer: DictConfig) -> bool:
+    """Whether a run with this `trainer` has one process: one device, and no strategy that was asked for."""
+    import torch
+
+    if trainer.strategy != "auto" or trainer.num_nodes != 1:
+        return False
+    if trainer.devices in ("auto", -1, "-1"):
+        return trainer.accelerator == "cpu" or torch.cuda.device_count() < 2
+    return re.fullmatch(r"1|\[\d+\]|\d+,", str(trainer.devices)) is not None  # a number, or an index: 1, [3], "3,"
+
+
 def is_first_process() -> bool:
-    """Whether this is the process that the user started, not one that Lightning added for another device."""
-    return all(os.environ.get(name, "0") == "0" for name in ("LOCAL_RANK", "RANK", "SLURM_PROCID"))
+    """Whether this is the first process of its run, not one of a further device."""
+    from lightning_fabric.utilities.rank_zero import rank_zero_only
+
+    rank: int = rank_zero_only.rank  # type: ignore[attr-defined]
+    return rank == 0
 
 
 def earlier_config(run_dir: Path) -> dict[str, Any]:

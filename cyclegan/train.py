@@ -7,6 +7,7 @@ import os
 import shlex
 import sys
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,11 +18,11 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from cyclegan.callbacks.stop_signals import EXIT_RESUME, StopRequestedError
+from cyclegan.callbacks.stop_signals import EXIT_NOT_SAVED, EXIT_RESUME, SavingError, StopRequestedError
 from cyclegan.configuration import conf_dir, explain, hydra_words, resolved, root_cause
 from cyclegan.errors import UserError
 from cyclegan.memory import is_out_of_memory, remedies
-from cyclegan.run_folder import RunError, added_by_lightning, claim, clear, is_first_process, save_config
+from cyclegan.run_folder import RunError, added_by_lightning, claim, clear, is_first_process, save_config, settle_rank
 from cyclegan.run_lock import held
 from cyclegan.signatures import check_values
 
@@ -35,6 +36,7 @@ log = logging.getLogger(__name__)
 
 PROGRAM = "cyclegan-train"
 EXIT_INTERRUPTED = 130  # 128 + SIGINT
+INTERRUPTED = "stopped by hand, without saving"
 
 
 # ---------------------------------------------------------------------------------------------- the run
@@ -49,7 +51,9 @@ def train(config: DictConfig) -> pl.Trainer:
         RunError: the folder holds a run already or is in use, there is nothing to resume, what changed since may not
             change, or the parts do not fit together.
         StopRequestedError: the run was asked to stop, saved, and can be resumed.
+        SavingError: no checkpoint could be written several times in a row, or at the end.
     """
+    settle_rank(config.trainer)
     with held(Path(config.run_dir)):
         check_values(config)
         return run(config)
@@ -119,6 +123,11 @@ def announce(config: DictConfig, start: StartingPoint | None, notes: list[str]) 
         log.info("weights   from %s", config.init_from)
     for note in notes:
         log.info("%s", note)
+    planned, epochs = OmegaConf.select(config, "model.schedule.total_epochs"), config.trainer.max_epochs
+    if planned not in (None, epochs):
+        log.info(
+            "schedule  over model.schedule.total_epochs=%s, but the run has trainer.max_epochs=%s", planned, epochs
+        )
 
 
 # ---------------------------------------------------------------------------------------------- the command
@@ -138,15 +147,17 @@ def job(config: DictConfig) -> None:
     try:
         train(config)
     except StopRequestedError as stop:
-        leave(stop)
+        leave(f"{stop}; resume=auto goes on from {stop.newest}", 0 if stop.finished else EXIT_RESUME)
+    except SavingError as error:
+        leave(str(error), EXIT_NOT_SAVED)
     except Exception as error:
         report(config, error)
         if sweeps:
             raise JobFailedError from error
-        sys.exit(getattr(error, "exit_code", 1))
+        sys.exit(1)
     except SystemExit as end:
         if isinstance(end.__context__, KeyboardInterrupt):  # Lightning's answer to one before the first batch
-            interrupted()
+            leave(INTERRUPTED, EXIT_INTERRUPTED)
         raise
     folder = Path(config.run_dir) / "checkpoints"
     made = next((path for name in ("best.ckpt", "last.ckpt") if (path := folder / name).exists()), None)
@@ -172,19 +183,13 @@ def report(config: DictConfig, error: Exception) -> None:
     print(trace if line is None else f"{PROGRAM}: {line}", file=sys.stderr)
 
 
-def leave(stop: StopRequestedError) -> None:
-    """Ends the process of a run that was asked to stop, a whole sweep with it."""
+def leave(text: str, code: int) -> None:
+    """Ends the process of a run that ends in the same way on all devices, a whole sweep with it."""
     if is_first_process():
-        print(f"{PROGRAM}: {stop}; resume=auto goes on from {stop.newest or 'the start'}", file=sys.stderr)
+        with suppress(OSError):  # a terminal that hung up
+            print(f"{PROGRAM}: {text}", file=sys.stderr)
     # Lightning would end all processes at once if one that it added ended with an error.
-    sys.exit(0 if stop.finished or added_by_lightning() else EXIT_RESUME)
-
-
-def interrupted() -> None:
-    """Ends the process after a Ctrl-C outside of the batches, as a shell expects it."""
-    if is_first_process():
-        print(f"{PROGRAM}: stopped by hand, without saving", file=sys.stderr)
-    sys.exit(EXIT_INTERRUPTED)
+    sys.exit(0 if added_by_lightning() else code)
 
 
 def number_in_sweep(config: DictConfig) -> None:
@@ -196,14 +201,14 @@ def number_in_sweep(config: DictConfig) -> None:
 
 
 def quieten() -> None:
-    """Keeps Lightning from repeating what the start-up lines say, and every process but the first from saying it."""
+    """Keeps Lightning from repeating what the start-up lines say."""
     import warnings
 
     from pytorch_lightning.utilities.warnings import PossibleUserWarning
 
     for name in ("pytorch_lightning", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    logging.getLogger("cyclegan").setLevel(logging.INFO if is_first_process() else logging.WARNING)
+    logging.getLogger("cyclegan").setLevel(logging.INFO)
     warnings.filterwarnings("ignore", category=PossibleUserWarning)
     warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)  # Lightning on newer torch
     # What may come and go when a run is resumed is settled by require_continuable, in the configuration's terms.
@@ -222,7 +227,8 @@ def main() -> None:
     except (HydraException, OmegaConfBaseException, OSError) as error:  # of the composition, or of making a folder
         sys.exit(f"{PROGRAM}: {explain(error)}")
     except KeyboardInterrupt:
-        interrupted()
+        print(f"{PROGRAM}: {INTERRUPTED}", file=sys.stderr)
+        sys.exit(EXIT_INTERRUPTED)
 
 
 if __name__ == "__main__":

@@ -15,8 +15,10 @@ import pytest
 import torch
 import yaml
 from hydra.core.global_hydra import GlobalHydra
+from lightning_fabric.utilities.rank_zero import rank_zero_only
 
 from cyclegan import train
+from tests.faults import largest_file
 from tests.tiny_run import (
     SMALL_NETWORKS,
     STEPS_PER_EPOCH,
@@ -279,10 +281,50 @@ def test_ctrl_c_outside_of_a_batch_ends_as_a_shell_expects(
     assert stopped.screen.splitlines()[-1] == "cyclegan-train: stopped by hand, without saving"
 
 
+# ------------------------------------------------------------------------------------------ packed into one job
+
+SECOND_TASK = {
+    "slurm": {"SLURM_JOB_ID": "7", "SLURM_JOB_NAME": "train", "SLURM_NTASKS": "2", "SLURM_NODEID": "0"}
+    | {"SLURM_PROCID": "1", "SLURM_LOCALID": "1"},
+    "launcher": {"RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2"},
+}
+
+
+@pytest.mark.parametrize("job", SECOND_TASK.values(), ids=SECOND_TASK.keys())
+def test_a_run_on_one_device_is_a_whole_run_whatever_number_its_process_has(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, job: dict[str, str]
+) -> None:
+    for name, value in job.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(rank_zero_only, "rank", 1)  # as Lightning, imported in such a process, takes it from there
+    done = command(*tiny("mine", "trainer.max_epochs=1"))
+    assert done.code == 0
+    assert "epoch 1 of 1" in done.screen
+    assert done.screen.splitlines()[-1].startswith("done  ")
+    run = tmp_path / "runs" / "mine"
+    written = {".lock", "config.yaml", "metrics.csv", "samples/epoch=0001.jpg", "train.log", "validation/protocol.json"}
+    assert written <= contents(run).keys()
+    assert len(training_rows(run)) == STEPS_PER_EPOCH
+
+    monkeypatch.setattr(rank_zero_only, "rank", 1)
+    assert "already holds a run" in command(*tiny("mine")).screen
+    # The first task may not train there at the same time.
+    first = {key: value for key, value in os.environ.items() if key not in job}
+    lock = "import sys, time; from pathlib import Path; from cyclegan.run_lock import held\n"
+    lock += "with held(Path('runs/other')): print(flush=True); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", lock], stdout=subprocess.PIPE, cwd=tmp_path, env=first) as other:
+        try:
+            assert other.stdout is not None
+            other.stdout.readline()
+            assert f"runs/other is in use: process {other.pid} on " in command(*tiny("other")).screen
+        finally:
+            other.kill()
+
+
 # ------------------------------------------------------------------------------------------ stopped and resumed
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT, signal.SIGHUP])
 def test_a_run_that_is_asked_to_stop_says_where_it_stands_and_its_exit_code_means_resume_me(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
 ) -> None:
@@ -300,6 +342,22 @@ def test_a_run_that_is_asked_to_stop_says_where_it_stands_and_its_exit_code_mean
     # A path of a checkpoint has an equals sign, which Hydra would want quoted.
     assert command(*tiny("branch", "resume=runs/mine/checkpoints/epoch=0002.ckpt", "trainer.max_epochs=3")).code == 0
     assert [row["images_seen"] for row in training_rows(tmp_path / "runs" / "branch")] == [14, 16, 18]
+
+
+@pytest.mark.parametrize("asked_to_stop", [[], stop_at("on_train_batch_start", 4)], ids=["at the end", "by SIGTERM"])
+def test_a_run_that_could_not_save_its_end_is_neither_done_nor_stopped(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked_to_stop: list[str]
+) -> None:
+    monkeypatch.setattr(StopAt, "stop", lambda _: os.kill(os.getpid(), signal.SIGTERM))
+    with largest_file(30_000):  # enough for all but a checkpoint
+        ended = command(*tiny("mine", *asked_to_stop, "callbacks.checkpointing.retry_minutes=null"))
+    assert ended.code == 74
+    assert ended.screen.splitlines()[-1] == (
+        "cyclegan-train: the run ends, but its last state could not be saved in runs/mine/checkpoints: [Errno 27] "
+        "File too large; there is none yet. Make room there, then go on with resume=auto"
+    )
+    assert "stopped by" not in ended.screen
+    assert "done  " not in ended.screen
 
 
 def test_a_sweep_that_is_asked_to_stop_begins_no_further_job(

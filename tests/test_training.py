@@ -52,6 +52,17 @@ def test_a_run_that_is_extended_follows_its_new_plan(root: Path, tmp_path: Path)
     assert len(training_rows(tmp_path)) == 6 * STEPS_PER_EPOCH
 
 
+def test_a_schedule_of_another_length_than_the_run_is_logged(
+    root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO", "cyclegan.train"):
+        run = train(composed(tmp_path, root, "model.schedule.total_epochs=1", "model.optimizer.lr=2e-4", RATES))
+    assert rates(run) == pytest.approx([1e-4, 0.0])  # 1 - 1/2 in the one epoch of the schedule
+    assert [m for m in caplog.messages if m.startswith("schedule")] == [
+        "schedule  over model.schedule.total_epochs=1, but the run has trainer.max_epochs=2"
+    ]
+
+
 def test_a_finished_run_resumed_says_that_nothing_is_left(
     whole: Path, root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

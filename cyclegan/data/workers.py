@@ -24,7 +24,7 @@ LOOK_EVERY = 1.0
 
 PATH_BYTES = 4096  # Linux opens no longer path
 # By these the main process is asked to stop. The terminal and SLURM send them to its workers as well.
-_STOPPING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGUSR1") if hasattr(signal, name))
+_STOPPING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGUSR1", "SIGHUP") if hasattr(signal, name))
 _row: "ctypes.Array[ctypes.c_char] | None" = None  # in a worker: its own row of the notes
 
 
@@ -45,7 +45,7 @@ class Notes:
     def begin(self, worker: int) -> None:
         """Called by DataLoader in a new worker: takes its row, and leaves it to the main process to end this one.
 
-        SIGINT and SIGUSR1 are ignored. SIGTERM counts only if the main process sent it, as it does to end its
+        SIGINT, SIGUSR1 and SIGHUP are ignored. SIGTERM counts only if the main process sent it, as it does to end its
         workers; where that cannot be told (macOS), it ends the worker whoever sent it.
         """
         global _row

@@ -80,7 +80,7 @@ def test_signals_to_the_whole_group_pass_workers_by(root: Path) -> None:
     ours = workers()
     assert len(ours) == 2
     for worker in ours:
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP):
             # From a process that is not the parent, as kill, a terminal or SLURM would.
             subprocess.run(["kill", f"-{int(number)}", str(worker.pid)], check=True)
     seen += iterator
@@ -96,7 +96,7 @@ def test_a_signal_that_comes_before_a_worker_is_ready_passes_by_too(
 
     def signalled(count: int) -> None:  # among the first things that DataLoader does in a worker
         assert os.getpid() != main
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP):
             subprocess.run(["kill", f"-{int(number)}", str(os.getpid())], check=True)
 
     undisturbed = [*loader(root, 0)]
