@@ -4,14 +4,17 @@ import importlib
 import logging
 import os
 import pickle
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import hydra.utils
 import torch
+from torch import Tensor
 
 from cyclegan.errors import UserError
+from cyclegan.evaluation.runs import FOLDER
 from cyclegan.images import CONVERSIONS, PixelFormat
 from cyclegan.integrity import damage
 from cyclegan.methods.translator import Translator
@@ -28,9 +31,22 @@ TRUSTED_NAMES = (
     "torch.optim.SGD",
 )
 
+LEGACY = pickle.dumps(0x1950A86A20F9469CFC6C, protocol=2)
+"""The first bytes of what torch.save wrote before torch 1.6, such as the authors' published generators."""
+
 
 class CheckpointError(UserError):
     """A checkpoint that is missing, damaged, foreign or unsafe; the text says which, and what to do."""
+
+
+def checkpoint_file(path: str | os.PathLike[str]) -> Path:
+    """The checkpoint that a path names: a file, or of a run's folder `best.ckpt`, else the newest that there is."""
+    file = Path(path).expanduser()
+    if not file.is_dir():
+        return file
+    folder = file / FOLDER if (file / FOLDER).is_dir() else file
+    best = folder / "best.ckpt"
+    return best if best.is_file() else next(iter(by_age(folder)), file)
 
 
 def read(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -42,7 +58,7 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
     file = Path(path)
     if not file.is_file():
         raise CheckpointError(f"no checkpoint at {file}{_others_nearby(file)}")
-    broken = damage(file)
+    broken = None if _is_legacy(file) else damage(file)
     if broken:
         raise CheckpointError(
             f"{file} is damaged or is no checkpoint: {broken}. Take an earlier one from the same folder."
@@ -51,17 +67,57 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
         checkpoint = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
-            f"{file} was not read: it holds more than tensors and plain values, and reading that could run "
-            f"code of whoever made the file. ({str(error).splitlines()[0]})"
-        ) from error
-    except (RuntimeError, EOFError, OSError, KeyError, ValueError) as error:
+            f"{file} was not read: it holds {_refused(error)}, and reading more than tensors and plain values could "
+            "run code of whoever made the file"
+        ) from None  # torch's own text advises to read it without care
+    except (RuntimeError, EOFError, OSError, LookupError, ValueError, TypeError, AttributeError) as error:
         raise CheckpointError(
-            f"{file} ({file.stat().st_size} bytes) is damaged or is no checkpoint: {error}. "
+            f"{file} ({file.stat().st_size} bytes) is damaged or is no checkpoint: torch cannot read it. "
             "Take an earlier one from the same folder."
         ) from error
     if not isinstance(checkpoint, dict):
         raise CheckpointError(f"{file} holds a {type(checkpoint).__name__}, not a checkpoint of cyclegan-train")
     return checkpoint
+
+
+def _is_legacy(file: Path) -> bool:
+    try:
+        with file.open("rb") as opened:
+            return opened.read(len(LEGACY)) == LEGACY
+    except OSError:
+        return False  # damage() says why it cannot be opened
+
+
+def _refused(error: pickle.UnpicklingError) -> str:
+    """What torch's safe reader stopped at, by the name in its text."""
+    name = re.search(r"GLOBAL (\S+)", str(error))
+    return name[1] if name else "something else"
+
+
+def misfits(own: Mapping[str, Tensor], others: Mapping[str, Tensor]) -> str:
+    """The tensors of a network and of a checkpoint that do not match, in a line; empty where all do.
+
+    Args:
+        own: the network's state.
+        others: the checkpoint's tensors, by the same names.
+    """
+    kinds = {
+        "missing": [name for name in own if name not in others],
+        "unexpected": [name for name in others if name not in own],
+        "of another shape": [
+            f"{name} {tuple(own[name].shape)} here, {tuple(value.shape)} there"
+            for name, value in others.items()
+            if name in own and own[name].shape != value.shape
+        ],
+    }
+    return "; ".join(f"{len(names)} {kind} ({shortened(names)})" for kind, names in kinds.items() if names)
+
+
+def shortened(names: Iterable[str], most: int = 3) -> str:
+    """The first few names, and how many more there are."""
+    listed = list(names)
+    more = f", … {len(listed) - most} more" if len(listed) > most else ""
+    return ", ".join(listed[:most]) + more
 
 
 def newest_intact(folder: Path) -> tuple[Path, dict[str, Any]] | None:
@@ -123,11 +179,14 @@ def load_translator(path: str | os.PathLike[str], trust: Iterable[str] = ()) -> 
         CheckpointError: the file cannot be used; see `read`, or it names code outside the allow-list.
     """
     checkpoint = read(path)
-    config = checkpoint.get("config", {}).get("model")
+    whole = checkpoint.get("config")
+    config = whole.get("model") if isinstance(whole, dict) else None
     if config is None:
+        bare = checkpoint and all(isinstance(value, Tensor) for value in checkpoint.values())
         raise CheckpointError(
-            f"{path} carries no configuration (found: {', '.join(map(str, checkpoint))}); "
-            "only checkpoints written by cyclegan-train can be loaded"
+            f"{path} carries no configuration (found: {shortened(map(str, checkpoint))}); only checkpoints written by "
+            "cyclegan-train can be loaded"
+            + (f". A run can begin with these weights: 'init_from={{gen_ab: {path}}}'" if bare else "")
         )
     require_trusted(config, path, tuple(trust))
     translator = hydra.utils.instantiate(config, _convert_="all")
