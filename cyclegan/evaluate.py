@@ -270,7 +270,6 @@ def choose_perceptual(args: argparse.Namespace, subjects: Sequence[Subject]) -> 
 def write_figures(output: Path, findings: Sequence[Finding]) -> None:
     """Writes metrics.json and pictures.csv, and the curve of several checkpoints, if they are of one run."""
     from cyclegan.evaluation.findings import as_json, curve_csv, pictures_csv, runs_of
-    from cyclegan.report import write_curve
     from cyclegan.report.atomic import write_whole
 
     write_whole(output / "metrics.json", as_json(findings))
@@ -281,6 +280,8 @@ def write_figures(output: Path, findings: Sequence[Finding]) -> None:
         write_whole(output / "curve.csv", curve_csv(findings))
         runs = len(runs_of(findings))
         if runs == 1:
+            from cyclegan.report.page import write_curve
+
             write_curve([finding.row for finding in findings], output / "curve.html")
         else:
             print(f"curve      no curve.html: one curve would join {runs} runs; curve.csv has their figures")
