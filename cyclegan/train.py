@@ -78,7 +78,7 @@ def run(config: DictConfig) -> pl.Trainer:
 
     pl.seed_everything(config.seed, verbose=False)
     data = hydra.utils.instantiate(config.data, _convert_="all")
-    model = hydra.utils.instantiate(config.model)
+    model = hydra.utils.instantiate(config.model, _convert_="all")  # containers of OmegaConf end in checkpoints
     trainer = assemble_trainer(config, plain)
     refuse_unsuitable(data, model, trainer, start.path if start else None)
     notes = []
