@@ -1,6 +1,7 @@
 """Checkpoints: plain files that carry their own configuration, read without running code."""
 
 import importlib
+import inspect
 import logging
 import os
 import pickle
@@ -11,13 +12,16 @@ from typing import Any
 
 import hydra.utils
 import torch
-from torch import Tensor
+from hydra.errors import InstantiationException
+from torch import Tensor, nn
 
+from cyclegan import __version__
 from cyclegan.errors import UserError
 from cyclegan.evaluation.runs import FOLDER
 from cyclegan.images import CONVERSIONS, PixelFormat
 from cyclegan.integrity import damage
 from cyclegan.methods.translator import Translator
+from cyclegan.metrics.pretrained import UNREADABLE
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +74,7 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
             f"{file} was not read: it holds {_refused(error)}, and reading more than tensors and plain values could "
             "run code of whoever made the file"
         ) from None  # torch's own text advises to read it without care
-    except (RuntimeError, EOFError, OSError, LookupError, ValueError, TypeError, AttributeError) as error:
+    except (*UNREADABLE, OSError) as error:
         raise CheckpointError(
             f"{file} ({file.stat().st_size} bytes) is damaged or is no checkpoint: torch cannot read it. "
             "Take an earlier one from the same folder."
@@ -169,15 +173,18 @@ def rolling(folder: Path) -> list[Path]:
 def load_translator(path: str | os.PathLike[str], trust: Iterable[str] = ()) -> Translator:
     """Rebuilds the translator of a run from a checkpoint alone, on the CPU, in eval mode.
 
-    Where the run kept an average of the generators' weights (`callbacks=ema`), the average is used.
+    Where the run kept an average of the generators' weights (`callbacks=ema`), the average is used. Global random
+    numbers are left as they were.
 
     Args:
-        path: a file that `cyclegan-train` wrote.
+        path: a file that `cyclegan-train` wrote, or the folder of a run; see `checkpoint_file`.
         trust: packages besides this one whose classes the checkpoint's configuration may name.
 
     Raises:
-        CheckpointError: the file cannot be used; see `read`, or it names code outside the allow-list.
+        CheckpointError: the file cannot be used; see `read`, it names code outside the allow-list or code that is
+            not there, or its weights do not fit.
     """
+    path = checkpoint_file(path)
     checkpoint = read(path)
     whole = checkpoint.get("config")
     config = whole.get("model") if isinstance(whole, dict) else None
@@ -189,17 +196,97 @@ def load_translator(path: str | os.PathLike[str], trust: Iterable[str] = ()) -> 
             + (f". A run can begin with these weights: 'init_from={{gen_ab: {path}}}'" if bare else "")
         )
     require_trusted(config, path, tuple(trust))
-    translator = hydra.utils.instantiate(config, _convert_="all")
+    with torch.random.fork_rng(devices=[]):  # networks draw weights before they are given others
+        translator = build(config, "model", path)
     if not isinstance(translator, Translator):
         raise CheckpointError(f"{path} describes a {type(translator).__name__}, which is no Translator")
-    translator.load_state_dict(checkpoint["state_dict"])
+    _give(translator, checkpoint.get("state_dict"), path)
     for name, weights in checkpoint.get("ema", {}).items():
-        translator.generators()[name].load_state_dict(weights)
+        _give(translator.generators()[name], weights, path)
     translator.pixel_formats = {
         domain: _pixel_format(checkpoint.get("pictures", {}).get(domain, {}), channels, path)
         for domain, channels in translator.channels.items()
     }
     return translator.eval()
+
+
+def build(config: Any, key: str, path: str | os.PathLike[str]) -> Any:
+    """Calls what a trusted configuration describes.
+
+    Args:
+        config: of the checkpoint; see `require_trusted`.
+        key: its place in the configuration, for messages.
+        path: the checkpoint.
+
+    Raises:
+        CheckpointError: it names something that is not there, or an argument that is not taken, in this environment.
+    """
+    for place, call in _calls(config, key):
+        target = call["_target_"]
+        try:
+            found = _located(target)
+        except ImportError as error:
+            raise CheckpointError(
+                f"{path} calls {target} ({place}), which cannot be imported here: {error}. Install the package, or put "
+                "its folder on PYTHONPATH"
+            ) from error
+        arguments = {name: value for name, value in call.items() if not name.startswith("_")}
+        try:
+            signature = inspect.signature(found)
+            (signature.bind_partial if call.get("_partial_") else signature.bind)(**arguments)
+        except TypeError as error:
+            raise CheckpointError(
+                f"{path} was written by another version: it calls {target} ({place}), which here, with cyclegan "
+                f"{__version__}, {error}"
+            ) from error
+    try:
+        return hydra.utils.instantiate(config, _convert_="all")
+    except InstantiationException as error:
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, UserError):
+            cause = cause.__cause__
+        if cause is None:  # a bug, whose traceback is wanted
+            raise
+        raise CheckpointError(f"{path} cannot be used here: {cause}") from error
+
+
+def _calls(value: Any, key: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every call in a configuration, with the dotted name of its place."""
+    if isinstance(value, dict):
+        if "_target_" in value:
+            yield key, value
+        for name, entry in value.items():
+            yield from _calls(entry, f"{key}.{name}")
+    elif isinstance(value, list | tuple):
+        for index, entry in enumerate(value):
+            yield from _calls(entry, f"{key}.{index}")
+
+
+def _located(target: str) -> Any:
+    """What a dotted name stands for; ImportError where that is nothing."""
+    outer, _, name = target.rpartition(".")
+    try:
+        found: Any = importlib.import_module(outer)
+    except ModuleNotFoundError as error:
+        if error.name != outer or "." not in outer:
+            raise
+        found = _located(outer)  # a class, perhaps
+    try:
+        return getattr(found, name)
+    except AttributeError:
+        raise ImportError(f"{outer} has no {name}") from None
+
+
+def _give(network: nn.Module, weights: Any, path: str | os.PathLike[str]) -> None:
+    if not isinstance(weights, dict):
+        raise CheckpointError(f"{path} holds no weights: its entry state_dict is missing or no dictionary")
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"the weights in {path} do not fit the networks that its configuration describes: "
+            f"{misfits(network.state_dict(), weights)}"
+        ) from error
 
 
 def _pixel_format(entry: dict[str, Any], channels: int, path: str | os.PathLike[str]) -> PixelFormat:
@@ -229,8 +316,8 @@ def require_trusted(config: Any, path: str | os.PathLike[str], trust: tuple[str,
             raise CheckpointError(f"{path}: {key} is {value!r}; a checkpoint's configuration is plain, without ${{}}")
         if key.rpartition(".")[2] in ("_target_", "path") and isinstance(value, str) and not _trusted(value, trust):
             raise CheckpointError(
-                f"{path} was not loaded: its configuration calls {value!r} ({key}), which is not part of "
-                f"cyclegan. If you know who made the file, and that code, pass --trust {value.split('.')[0]}"
+                f"{path} was not loaded: its configuration calls {value!r} ({key}), which is not part of cyclegan "
+                f"{__version__}. If you know who made the file, and that code, pass --trust {value.split('.')[0]}"
             )
 
 

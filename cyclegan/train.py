@@ -17,6 +17,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from cyclegan.arguments import VERSION
 from cyclegan.callbacks.stop_signals import EXIT_RESUME, StopRequestedError
 from cyclegan.configuration import conf_dir, explain, quoted
 from cyclegan.memory import is_out_of_memory, remedies
@@ -201,6 +202,9 @@ def quieten() -> None:
 
 def main() -> None:
     """The console script."""
+    if "--version" in sys.argv[1:]:  # Hydra would answer with its own
+        print(VERSION)
+        return
     # Hydra then raises instead of printing, and the error can be put into the user's terms here.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     sys.argv[1:] = quoted(sys.argv[1:])

@@ -180,7 +180,7 @@ def authors_generator(width: int, blocks: int) -> dict[str, torch.Tensor]:
     after = 10 + blocks  # transposed convolutions, whose weights are (in, out, k, k)
     layers |= {f"model.{after}": (4 * width, 2 * width, 3, 3), f"model.{after + 3}": (2 * width, width, 3, 3)}
     layers |= {f"model.{after + 7}": (3, width, 7, 7)}
-    found = {}
+    found: dict[str, torch.Tensor] = {}
     for name, shape in layers.items():
         outputs = shape[1] if name in (f"model.{after}", f"model.{after + 3}") else shape[0]
         found |= {
