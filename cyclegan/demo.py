@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cyclegan.arguments import positive
+from cyclegan.arguments import add_version, positive
 from cyclegan.callbacks.stop_signals import StopRequestedError
 from cyclegan.configuration import conf_dir
 from cyclegan.errors import UserError
@@ -152,6 +152,7 @@ def build_parser() -> argparse.ArgumentParser:
         description="Train on the toy set (a few minutes on a CPU), translate its test pictures both ways, and print "
         "the distance to the known answers.",
     )
+    add_version(parser)
     parser.add_argument("--output", type=Path, default=Path("runs/demo"), help="run folder (default: runs/demo)")
     parser.add_argument("--data", type=Path, default=Path("data/toy"), help="toy set, drawn if missing (data/toy)")
     parser.add_argument("--seed", type=int, default=0, help="of the run (default: 0)")

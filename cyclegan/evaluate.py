@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cyclegan.arguments import at_least_two, positive
+from cyclegan.arguments import add_version, at_least_two, positive
 from cyclegan.errors import UserError
 from cyclegan.images import DiskError, ImageError
 from cyclegan.inputs import InputError
@@ -45,6 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
     def add(name: str, metavar: str, text: str, **arguments: object) -> None:
         parser.add_argument(name, metavar=metavar, help=text, **arguments)  # type: ignore[arg-type]
 
+    add_version(parser)
     add("--checkpoint", "PATH", "files, quoted patterns, or a run's folder: its epoch=*.ckpt, best.ckpt and last.ckpt",
         required=True, nargs="+")  # fmt: skip
     add("--data", "ROOT", "holds testA and testB (default: where the run had its data)", type=Path)
@@ -52,7 +53,7 @@ def build_parser() -> argparse.ArgumentParser:
         choices=("test", "val", "train"))  # fmt: skip
     add("--direction", "A2B", "A2B or B2A (default: both)")
     add("--size", "N", "measure N×N pictures (default: as large as training saw them)", type=positive)
-    add("--max-pictures", "N", "of each domain, evenly spaced over their names (default: all)", type=at_least_two)
+    add("--max-images", "N", "of each domain, evenly spaced over their names (default: all)", type=at_least_two)
     add("--features", "WHAT", "network of FID, KID, precision, recall: inception, random, none, or a YAML file that "
         "names your own (default: that of the run, if it is inception or random, else inception)")  # fmt: skip
     add("--feature-weights", "FILE", "of inception (default: torch's cache, filled by a download)", type=Path)
@@ -169,7 +170,7 @@ def pictures_for(subject: Subject, args: argparse.Namespace) -> HeldOut:
 
     splits = (args.split,) if args.split else ("test", "val")
     try:
-        return pictures_of(subject.sight, args.data, splits, args.size, args.on_error, args.max_pictures)
+        return pictures_of(subject.sight, args.data, splits, args.size, args.on_error, args.max_images)
     except DataError as error:
         whose = "" if args.data else f" (where {subject.path} says that its run had its data)"
         raise InputError(
@@ -271,7 +272,6 @@ def choose_perceptual(args: argparse.Namespace, subjects: Sequence[Subject]) -> 
 def write_figures(output: Path, findings: Sequence[Finding]) -> None:
     """Writes metrics.json and pictures.csv, and the curve of several checkpoints, if they are of one run."""
     from cyclegan.evaluation.findings import as_json, curve_csv, pictures_csv, runs_of
-    from cyclegan.report import write_curve
     from cyclegan.report.atomic import write_whole
 
     write_whole(output / "metrics.json", as_json(findings))
@@ -282,6 +282,8 @@ def write_figures(output: Path, findings: Sequence[Finding]) -> None:
         write_whole(output / "curve.csv", curve_csv(findings))
         runs = len(runs_of(findings))
         if runs == 1:
+            from cyclegan.report.page import write_curve
+
             write_curve([finding.row for finding in findings], output / "curve.html")
         else:
             print(f"curve      no curve.html: one curve would join {runs} runs; curve.csv has their figures")

@@ -13,7 +13,16 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
-from cyclegan.arguments import add_format, add_sizing, add_workers, not_negative, positive, quality, seconds
+from cyclegan.arguments import (
+    add_format,
+    add_sizing,
+    add_version,
+    add_workers,
+    not_negative,
+    positive,
+    quality,
+    seconds,
+)
 from cyclegan.data.published.catalog import BASE_URL, CATALOG, RIGHTS, find
 from cyclegan.data.published.download import download, partial_file
 from cyclegan.data.published.fetch import Patience
@@ -39,6 +48,7 @@ Result = TypeVar("Result")
 def build_parser() -> argparse.ArgumentParser:
     """The command line: every sub-command is a parser whose `run` carries it out."""
     parser = argparse.ArgumentParser(prog=PROGRAM, description="Get data sets ready for training.")
+    add_version(parser)
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     add_check(commands.add_parser("check", help="decode every picture and report what is wrong"))
     add_download(commands.add_parser("download", help="fetch a published data set, check it and unpack it"))
@@ -141,7 +151,7 @@ def run_check(args: argparse.Namespace) -> int:
     try:
         values = None if args.range is None else (args.range[0], args.range[1])
         wanted = PixelFormat(args.channels, range=values, page=args.page, convert=args.convert)
-        found = survey(args.root, wanted, args.workers, bar, args.max_pixels)
+        found = survey(args.root, wanted, args.num_workers, bar, args.max_pixels)
     except ValueError as error:
         print(f"{PROGRAM}: {error}", file=sys.stderr)
         return USAGE
@@ -157,7 +167,7 @@ def run_check(args: argparse.Namespace) -> int:
             Path(args.json).write_text(text + "\n", encoding="utf-8")
     if args.json != "-":
         pictures = sum(len(one.folder.pictures) for one in found.folders)
-        took = f"in {time.monotonic() - began:,.1f} s by {counted(args.workers, 'process', 'processes')}"
+        took = f"in {time.monotonic() - began:,.1f} s by {counted(args.num_workers, 'process', 'processes')}"
         print(f"{args.root}: {counted(pictures, 'picture', 'pictures')}, each decoded completely, {took}\n")
         print(as_text(found, told))
     return PROBLEMS if any(finding.kind.problem for finding in told) else 0
@@ -168,7 +178,7 @@ def run_prepare(args: argparse.Namespace) -> int:
     wanted = PixelFormat(args.channels, page=args.page, convert=args.convert)
     recipe = Recipe(args.load_size, args.resize, f".{args.format}", args.quality, wanted, args.pairs, args.max_pixels)
     try:
-        outcome = prepare(args.root, args.out, recipe, args.workers, bar)
+        outcome = prepare(args.root, args.out, recipe, args.num_workers, bar)
     except KeyboardInterrupt:
         print(f"\n{PROGRAM}: interrupted; what is done is kept, the same command goes on from there", file=sys.stderr)
         return INTERRUPTED

@@ -93,9 +93,10 @@ def require_same_run(start: StartingPoint, config: dict[str, Any], model: Any) -
     try:
         model.load_state_dict(start.content["state_dict"])
     except RuntimeError as error:
+        misfits = checkpoint.misfits(model.state_dict(), start.content["state_dict"])
         raise RunError(
-            f"the weights in {start.path} do not fit these networks: give the generator and discriminator of the run "
-            "that wrote it, as its config.yaml names them"
+            f"the weights in {start.path} do not fit these networks ({misfits}): give the generator and discriminator "
+            "of the run that wrote it, as its config.yaml names them"
         ) from error
     plan = rate_plan(old["model"], config["model"], start.epochs, int(old["trainer"]["max_epochs"]), epochs)
     return [*notes, *([plan] if plan else [])]

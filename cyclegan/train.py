@@ -15,9 +15,10 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, InstantiationException
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from cyclegan.arguments import VERSION
 from cyclegan.callbacks.stop_signals import EXIT_NOT_SAVED, EXIT_RESUME, SavingError, StopRequestedError
 from cyclegan.configuration import conf_dir, explain, hydra_words, resolved, root_cause
 from cyclegan.errors import UserError
@@ -83,7 +84,7 @@ def run(config: DictConfig) -> pl.Trainer:
 
     pl.seed_everything(config.seed, verbose=False)
     data = hydra.utils.instantiate(config.data, _convert_="all")
-    model = hydra.utils.instantiate(config.model, _convert_="all")
+    model = hydra.utils.instantiate(config.model, _convert_="all")  # containers of OmegaConf end in checkpoints
     trainer = assemble_trainer(config, plain)
     refuse_unsuitable(data, model, trainer, start.path if start else None)
     notes = []
@@ -217,6 +218,9 @@ def quieten() -> None:
 
 def main() -> None:
     """The console script."""
+    if "--version" in sys.argv[1:]:  # Hydra would answer with its own
+        print(VERSION)
+        return
     # Hydra then raises instead of printing, and the error can be put into the user's terms here.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     sys.argv[1:] = hydra_words(sys.argv[1:])

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from cyclegan.arguments import add_max_pixels, conversions, positive, quality
+from cyclegan.arguments import add_max_pixels, add_version, conversions, positive, quality
 from cyclegan.errors import UserError
 from cyclegan.images import (
     CONVERSIONS,
@@ -155,10 +155,12 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=PROGRAM,
         description="Translate pictures with a trained checkpoint. Any image size; names and sub-folders are kept.",
-        epilog="example: cyclegan-translate --checkpoint runs/toy/checkpoints/last.ckpt --input data/toy/testA "
-        "--output translated",
+        epilog="example: cyclegan-translate --checkpoint runs/toy --input data/toy/testA --output translated",
     )
-    parser.add_argument("--checkpoint", required=True, metavar="FILE", help="written by cyclegan-train")
+    add_version(parser)
+    parser.add_argument(
+        "--checkpoint", required=True, metavar="PATH", help="a file, or a run's folder: its best.ckpt, else its newest"
+    )
     parser.add_argument("--input", required=True, metavar="PATH", help="a picture, a folder or a quoted glob pattern")
     parser.add_argument("--output", required=True, type=Path, metavar="FOLDER", help="made if it is missing")
     parser.add_argument("--direction", metavar="A2B", help="A2B or B2A (default: A2B)")
@@ -205,10 +207,14 @@ def main(argv: Sequence[str] | None = None) -> None:
 def run(args: argparse.Namespace) -> dict[Path, str]:
     """Carries out a parsed command line; returns the pictures that could not be read."""
     import cyclegan
+    from cyclegan.checkpoint import checkpoint_file
 
     root, files = find_pictures(args.input)
     device = default_device() if args.device == "auto" else usable_device(args.device)
-    translator = cyclegan.load(args.checkpoint, trust=args.trust)
+    checkpoint = checkpoint_file(args.checkpoint)
+    if checkpoint != Path(args.checkpoint):
+        print(f"checkpoint {checkpoint}", file=sys.stderr)
+    translator = cyclegan.load(checkpoint, trust=args.trust)
     direction = source, target = parse_direction(translator, args.direction)
     formats = dict(translator.pixel_formats)
     formats[source] = replace(formats[source], convert=(*formats[source].convert, *args.convert))

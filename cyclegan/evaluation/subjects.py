@@ -252,8 +252,8 @@ def _own_features(config: Mapping[str, Any]) -> tuple[str, dict[str, Any]] | Non
 
 
 def _own_perceptual(config: Mapping[str, Any]) -> dict[str, str] | None:
-    """LPIPS as its defaults are, where nothing is said of it or something that a checkpoint may not choose."""
-    entry = _validation(config).get("perceptual", {})
+    """None where the run measured no LPIPS; its defaults where it names a network that a checkpoint may not choose."""
+    entry = _validation(config).get("perceptual")
     if entry is None:
         return None
     target, names = OWN_PERCEPTUAL

@@ -108,7 +108,8 @@ class CycleGAN(Translator):
         seed: of the image pools.
 
     Raises:
-        UserError: `channels` does not name two domains, or they differ while the identity weight is not 0.
+        UserError: `channels` does not name two domains whose lower-case names differ, or the numbers differ while the
+            identity weight is not 0.
     """
 
     def __init__(
@@ -258,6 +259,11 @@ class CycleGAN(Translator):
         """Refuses channels that do not belong to two domains, or that leave the identity loss without meaning."""
         if len(channels) != 2:
             raise UserError(f"CycleGAN translates between two domains; model.channels names {list(channels)}")
+        if len({domain.lower() for domain in channels}) < 2:
+            raise UserError(
+                f"domains {' and '.join(channels)} differ in case alone, and names of metrics are in lower case: give "
+                "one of data.domains another name"
+            )
         if identity > 0 and len(set(channels.values())) == 2:
             raise UserError(
                 f"the identity loss compares both domains with one generator's output, but their channels differ "

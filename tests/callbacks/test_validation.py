@@ -197,7 +197,7 @@ def test_mixed_precision_measures_in_float32(tmp_path: Path) -> None:
     ("arguments", "says"),
     [
         ({"every_n_epochs": 0}, "every_n_epochs is 0; it is 1 or more"),
-        ({"max_pictures": 1}, "max_pictures is 1; it is 2 or more"),
+        ({"max_images": 1}, "max_images is 1; it is 2 or more"),
         ({"batch_size": 0}, "batch_size is 0; it is 1 or more"),
     ],
 )

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cyclegan.errors import UserError
 from cyclegan.losses.adversarial import Wasserstein
 from cyclegan.losses.penalties import GradientPenalty
 from cyclegan.methods.cyclegan import CycleGAN, LossWeights, together
@@ -244,6 +245,8 @@ def test_domains_take_their_names_and_channels_from_the_configuration() -> None:
         small_cyclegan(channels={"A": 3, "B": 1})
     with pytest.raises(ValueError, match="two domains"):
         small_cyclegan(channels={"A": 3})
+    with pytest.raises(UserError, match="domains photo and Photo differ in case alone"):
+        small_cyclegan(channels={"photo": 3, "Photo": 3})  # both would be val/cycle_photo
 
 
 def test_discriminators_see_fakes_from_the_pool() -> None:

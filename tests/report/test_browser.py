@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from cyclegan.report import write_curve, write_report
+from cyclegan.report.page import write_curve, write_report
 from tests.report.browser import CHROMIUM, Browser
 from tests.report.run_folders import write_run
 from tests.report.test_page import write_evil_run

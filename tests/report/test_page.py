@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cyclegan.report import write_curve, write_report
-from cyclegan.report.page import lines
+from cyclegan.report.page import lines, write_curve, write_report
 from tests.report.run_folders import Page, write_run, write_table
 
 SECTIONS = ["alarms", "main", "curves", "samples", "metrics", "config", "environment"]
