@@ -22,6 +22,7 @@ from cyclegan.configuration import conf_dir, explain, quoted
 from cyclegan.memory import is_out_of_memory, remedies
 from cyclegan.run_folder import RunError, added_by_lightning, claim, clear, is_first_process, save_config
 from cyclegan.run_lock import held
+from cyclegan.screen import open_screen
 
 # torch and Lightning are imported where they are used: --help and --cfg job answer without them.
 if TYPE_CHECKING:
@@ -201,6 +202,7 @@ def quieten() -> None:
 
 def main() -> None:
     """The console script."""
+    open_screen()
     # Hydra then raises instead of printing, and the error can be put into the user's terms here.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     sys.argv[1:] = quoted(sys.argv[1:])
