@@ -16,6 +16,7 @@ from cyclegan.callbacks.stop_signals import StopRequestedError
 from cyclegan.configuration import conf_dir
 from cyclegan.errors import UserError
 from cyclegan.inputs import find_pictures, plan
+from cyclegan.screen import open_screen
 from cyclegan.train import quieten, train
 from cyclegan.translate import translate_files
 
@@ -162,6 +163,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The console script."""
+    open_screen()
     args = build_parser().parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     quieten()

@@ -12,6 +12,7 @@ from cyclegan.arguments import add_version, at_least_two, positive
 from cyclegan.errors import UserError
 from cyclegan.images import DiskError, ImageError
 from cyclegan.inputs import InputError
+from cyclegan.screen import open_screen
 from cyclegan.translate import default_device, parse_direction, usable_device
 
 # torch is imported where it is used: --help answers without it.
@@ -73,6 +74,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The console script."""
+    open_screen()
     args = build_parser().parse_args(argv)
     try:
         run(args)
@@ -114,17 +116,14 @@ def run(args: argparse.Namespace) -> None:
             translator.to(device), held_out, references.get(root), perceptual, args.batch_size, directions=directions
         )
         findings.append(Finding(subject, found))
-    print(as_text(findings, directions))
-    for path in unreadable(findings[0], held_outs[0], directions):
-        print(f"left out, as it cannot be read: {path}", file=sys.stderr)
 
-    chosen = best(findings)
-    if chosen is not findings[-1]:
-        translator, directions = load(chosen.subject, held_outs[findings.index(chosen)], args)
-    title = chosen.subject.path.name if len(runs_of(findings)) == 1 else str(chosen.subject.path)
     try:
         output.mkdir(parents=True, exist_ok=True)
         write_figures(output, findings)
+        chosen = best(findings)
+        if chosen is not findings[-1]:
+            translator, directions = load(chosen.subject, held_outs[findings.index(chosen)], args)
+        title = chosen.subject.path.name if len(runs_of(findings)) == 1 else str(chosen.subject.path)
         write_sheets(
             output, translator.to(device), held_outs[findings.index(chosen)], chosen.evaluation.pictures, directions,
             args.worst, title,
@@ -132,6 +131,10 @@ def run(args: argparse.Namespace) -> None:
     except KeyboardInterrupt:
         print(f"\n{PROGRAM}: interrupted while writing, {output} is not complete", file=sys.stderr)
         sys.exit(INTERRUPTED)
+    finally:  # after the files, which a table that cannot be printed must not cost, and without them too
+        print(as_text(findings, directions))
+        for path in unreadable(findings[0], held_outs[0], directions):
+            print(f"left out, as it cannot be read: {path}", file=sys.stderr)
     print(f"files      {output}")
 
 

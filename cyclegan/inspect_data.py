@@ -2,12 +2,10 @@
 
 import argparse
 import json
-import os
 import shlex
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from io import TextIOWrapper
 from pathlib import Path
 from typing import TypeVar
 
@@ -34,6 +32,7 @@ from cyclegan.data.survey.report import as_json, as_text
 from cyclegan.data.survey.survey import survey
 from cyclegan.errors import UserError
 from cyclegan.images import PixelFormat
+from cyclegan.screen import open_screen
 
 PROGRAM = "cyclegan-data"
 CROP_SIZE, LOAD_SIZE = 256, 286
@@ -252,15 +251,10 @@ def print_catalog() -> None:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The console script."""
+    open_screen()
     args = build_parser().parse_args(argv)
-    if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # names of files may hold what the terminal cannot show
     try:
         code = args.run(args)
-        sys.stdout.flush()
-    except BrokenPipeError:  # who reads has read enough, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = PROBLEMS
     except (UserError, OSError) as error:  # OSError: it cannot be written
         sys.exit(f"{PROGRAM}: {error}")
     if code:

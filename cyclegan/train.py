@@ -25,6 +25,7 @@ from cyclegan.errors import UserError
 from cyclegan.memory import is_out_of_memory, remedies
 from cyclegan.run_folder import RunError, added_by_lightning, claim, clear, is_first_process, save_config, settle_rank
 from cyclegan.run_lock import held
+from cyclegan.screen import open_screen
 from cyclegan.signatures import check_values
 
 # torch and Lightning are imported where they are used: --help and --cfg job answer without them.
@@ -218,6 +219,7 @@ def quieten() -> None:
 
 def main() -> None:
     """The console script."""
+    open_screen()
     if "--version" in sys.argv[1:]:  # Hydra would answer with its own
         print(VERSION)
         return

@@ -28,6 +28,7 @@ from cyclegan.images import (
     write,
 )
 from cyclegan.inputs import InputError, find_pictures, plan
+from cyclegan.screen import open_screen
 
 # torch is imported where it is used: --help answers without it.
 if TYPE_CHECKING:
@@ -193,6 +194,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The console script."""
+    open_screen()
     args = build_parser().parse_args(argv)
     try:
         failed = run(args)

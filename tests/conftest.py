@@ -1,18 +1,44 @@
-"""Settings of the whole test suite."""
+"""Settings of the whole test suite. It brings its own environment: what is set on the machine changes nothing."""
 
+import atexit
 import os
-
-# One thread: the networks here are tiny, and on a busy machine torch's threads mostly wait for each other.
-# In the environment, so that commands which the tests start take it too.
-os.environ["OMP_NUM_THREADS"] = "1"
-os.environ["WANDB_MODE"] = "offline"
-# The tests bring their own settings; what is set on the machine must not change what they see.
-os.environ.pop("HYDRA_FULL_ERROR", None)
-
+import shutil
+import signal
+import site
+import tempfile
 from pathlib import Path
 
-import pytest
-import torch
+FOREIGN = (
+    *("SLURM_", "RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_"),
+    *("TORCHELASTIC_", "LSB_", "JSM_", "PL_", "WANDB_", "NETRC", "HYDRA_", "XDG_"),
+    *("LANG", "LC_", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "PYTHONWARNINGS", "PYTHONIOENCODING", "OMP_NUM_THREADS"),
+)
+"""Beginnings of the names of variables that would change what a test sees."""
+
+home = tempfile.mkdtemp(prefix="cyclegan-tests-")  # in which nobody is logged in
+atexit.register(shutil.rmtree, home, ignore_errors=True)
+
+# Downloaded weights, and packages that pip put into the old home, are found where they are.
+cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser()
+os.environ.setdefault("TORCH_HOME", str(cache / "torch"))
+os.environ.setdefault("PYTHONUSERBASE", site.getuserbase())
+for name in [name for name in os.environ if name.startswith(FOREIGN)]:
+    del os.environ[name]
+os.environ |= {
+    "HOME": home,
+    "LC_ALL": "C.UTF-8",
+    # One thread: the networks here are tiny, and on a busy machine torch's threads mostly wait for each other.
+    "OMP_NUM_THREADS": "1",
+    "WANDB_MODE": "offline",
+    # For the commands that tests start; pyproject.toml says the same for the tests themselves.
+    "PYTHONWARNINGS": "ignore:The `srun` command is available:UserWarning",
+}
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a job in the background ignores
+
+# After the environment, which some of them read as they are imported.
+import pytest  # noqa: E402
+import torch  # noqa: E402
 
 torch.set_num_threads(1)
 

@@ -1,6 +1,7 @@
 """The command line of cyclegan-train: what stands in a run folder, who may write there, and what mistakes are told."""
 
 import hashlib
+import locale
 import logging
 import os
 import signal
@@ -135,15 +136,22 @@ def test_the_run_folder_holds_what_is_promised(command: Command, tmp_path: Path)
         assert read_checkpoint(run, name)["config"] == config
 
 
+def test_the_log_is_utf_8_whatever_the_locale(command: Command, tmp_path: Path) -> None:
+    before = locale.setlocale(locale.LC_CTYPE)
+    locale.setlocale(locale.LC_CTYPE, "C")
+    try:
+        command(*tiny("mine", "trainer.max_epochs=1"))
+        logging.getLogger("cyclegan").warning("猫 → \udce9")  # half of a pair, as a file name that is no UTF-8 has it
+    finally:
+        locale.setlocale(locale.LC_CTYPE, before)
+    assert (tmp_path / "runs/mine/train.log").read_text(encoding="utf-8").endswith("猫 → \\udce9\n")
+
+
 def test_a_second_run_in_the_same_folder_is_refused_and_changes_nothing(command: Command, tmp_path: Path) -> None:
     command(*tiny("mine"))
     command(*tiny("other", "seed=1"))
     run = tmp_path / "runs" / "mine"
-
-    def unlocked() -> dict[str, str]:
-        return {name: digest for name, digest in contents(run).items() if name != ".lock"}  # which has a clock time
-
-    before = unlocked()
+    before, minute = contents(run), {".lock": "which says when it was held last"}
     elsewhere = "resume=runs/other/checkpoints/last.ckpt"
     for words in ([], ["seed=5"], ["init_from=runs/other/checkpoints/last.ckpt"], [elsewhere]):
         refused = command(*tiny("mine", *words))
@@ -152,7 +160,7 @@ def test_a_second_run_in_the_same_folder_is_refused_and_changes_nothing(command:
             "cyclegan-train: runs/mine already holds a run. Go on with it (resume=auto), start it again from nothing "
             "(overwrite=true), or give this one another name (name=...)"
         )
-        assert unlocked() == before
+        assert contents(run) | minute == before | minute
 
     # A checkpoint is enough to make it a run, and so is a table of figures.
     (run / "metrics.csv").unlink()

@@ -1,9 +1,12 @@
 """cyclegan-evaluate: the figures of checkpoints that runs leave behind, on a screen and in files."""
 
 import csv
+import errno
 import hashlib
+import io
 import json
 import math
+import os
 import re
 import shutil
 import subprocess
@@ -31,6 +34,7 @@ from cyclegan.saving import AtomicCheckpointIO
 from cyclegan.train import train
 from tests.data.test_held_out import found as held_out_below
 from tests.evaluation.networks import Projection
+from tests.faults import largest_file
 from tests.small import small_cyclegan
 from tests.tiny_run import composed, metrics, read_checkpoint
 
@@ -499,6 +503,29 @@ def test_what_was_not_measured_has_a_reason(command: Any, last: str) -> None:
     alike = command("--checkpoint", last, "--data", "unlike", "--features", "random").screen
     assert "not compared" not in alike
     assert needs not in alike
+
+
+class FullDisk(io.StringIO):
+    """A screen that is a file without room for it."""
+
+    def write(self, text: str, /) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_table_that_cannot_be_printed_costs_no_file(last: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", FullDisk())
+    words = ("--features", "none", "--perceptual", "none", "--device", "cpu", "--output", "out")
+    with pytest.raises(SystemExit, match="No space left on device"):
+        main(["--checkpoint", last, *words])
+    assert {path.name for path in Path("out").iterdir()} == FILES
+
+
+def test_a_file_that_cannot_be_written_costs_no_table(
+    last: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="File too large"), largest_file(10):
+        main(["--checkpoint", last, "--features", "none", "--perceptual", "none", "--device", "cpu", "--output", "out"])
+    assert "PSNR, dB" in capsys.readouterr().out
 
 
 def test_help_answers_without_torch() -> None:
