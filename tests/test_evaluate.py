@@ -144,7 +144,7 @@ def test_fewer_pictures_and_other_sizes_stand_in_the_protocol(command: Any, last
     measured = command("--checkpoint", last, "--features", "none", "--max-pictures", "2", "--size", "24")
     (entry,) = measured.record["checkpoints"]
     assert entry["protocol"]["pictures"]["B"] == f"2 of the {COUNT} of testB"
-    assert entry["protocol"]["pictures"]["size"] == "24×24, stretched"
+    assert entry["protocol"]["pictures"]["size"] == "24×24, the middle of images stretched to 24"
     assert len(measured.pictures) == 4
     assert "kid" not in entry["figures"]
     assert "distances" not in entry["protocol"]

@@ -21,12 +21,14 @@ from cyclegan.images import MAX_PIXELS, DiskError, ImageError, PixelFormat
 SPLITS = ("val", "test")
 """Where held-out pictures are looked for: those for validation, or without any, those for testing."""
 
-VERSION = 1
+RESIZED = {"stretch": "stretched", "width": "resized in width", "short_side": "resized in their short side"}
+
+VERSION = 2
 """Of how pictures are shown: another number, and what was computed of them earlier is not used."""
 
 
 class HeldOut:
-    """One split's pictures of each domain: whole, nothing random, in the size that training sees.
+    """One split's images of each domain at training's scale: resized as in training, and the middle of that.
 
     Args:
         split: their name: "val", "test".
@@ -55,7 +57,7 @@ class HeldOut:
         """
         prepared = self.domains[domain]
         try:
-            return prepared.view.whole(prepared.whole(index), prepared.pixel_format)
+            return prepared.image(index)
         except DiskError:
             raise  # the next moment it may be readable, and the figures would not be comparable
         except ImageError:
@@ -79,6 +81,11 @@ class HeldOut:
         pairs = paired_names(self.domains[a].pictures, self.domains[b].pictures)
         return {(a, b): dict(pairs), (b, a): {j: i for i, j in pairs}} if pairs else {}
 
+    @property
+    def view(self) -> TrainingView:
+        """Says how all of them are resized and cropped."""
+        return next(iter(self.domains.values())).view
+
     def describe(self, domain: str, unreadable: int = 0) -> str:
         """What is measured of a domain: "120 of testA"."""
         taken, there = len(self.indices[domain]) - unreadable, len(self.domains[domain])
@@ -89,11 +96,11 @@ class HeldOut:
     @property
     def size(self) -> str:
         """The pictures' size in words."""
-        view = next(iter(self.domains.values())).view
+        view = self.view
+        resized = "not resized" if view.load_size is None else f"{RESIZED[view.resize]} to {view.load_size}"
         if view.crop_size is None:
-            return "whole pictures" if view.load_size is None else f"whole pictures, {view.resize} {view.load_size}"
-        how = "stretched" if view.resize == "stretch" else "short side resized, middle cut out"
-        return f"{view.crop_size}×{view.crop_size}, {how}"
+            return f"whole images, {resized}"
+        return f"{view.crop_size}×{view.crop_size}, the middle of images {resized}"
 
     def key(self, domain: str) -> str:
         """Stands for a domain's files when this was first asked, which are taken, and all that is done with them."""
@@ -106,7 +113,7 @@ class HeldOut:
         view = prepared.view
         how = (VERSION, view.load_size, view.crop_size, view.resize, view.size_multiple, prepared.pixel_format)
         libraries = [version(name) for name in ("torch", "pillow", "imagecodecs", "tifffile")]
-        which = (prepared.half, prepared.max_pixels, self.on_error, tuple(self.indices[domain]))
+        which = (prepared.half, prepared.max_pixels, prepared.reducing_gap, self.on_error, tuple(self.indices[domain]))
         digest = hashlib.sha256(repr((*how, *which, *libraries)).encode())
         taken = prepared.pictures
         if isinstance(taken, Divisible) and len(self.indices[domain]) < len(prepared):
@@ -137,6 +144,7 @@ def find_held_out(
     max_pixels: int = MAX_PIXELS,
     val_share: float = 0.0,
     max_images: int | None = None,
+    reducing_gap: float | None = None,
 ) -> HeldOut:
     """The pictures of one split, without a run: training pictures need not be there.
 
@@ -152,6 +160,7 @@ def find_held_out(
         max_pixels: width × height of the largest picture that is decoded.
         val_share: see `root`.
         max_images: see `root`.
+        reducing_gap: see `Prepared`.
 
     Raises:
         DataError: there are no such pictures; names what was looked for.
@@ -160,7 +169,7 @@ def find_held_out(
         found = find_split(root, split, domains, val_share, max_images)
         if found.keys() == domains.keys():
             prepared = {
-                name: Prepared(pictures, pixel_formats[name], domains[name].half, view, None, max_pixels)
+                name: Prepared(pictures, pixel_formats[name], domains[name].half, view, reducing_gap, max_pixels)
                 for name, pictures in found.items()
             }
             return HeldOut(split, prepared, on_error, at_most)

@@ -91,19 +91,34 @@ def test_answers_are_pictures_of_one_name(tmp_path: Path) -> None:
     assert found(tmp_path).answers == {("A", "B"): {1: 0, 2: 1}, ("B", "A"): {0: 1, 1: 2}}
 
 
-def test_a_picture_is_whole_and_in_the_size_of_the_view(tmp_path: Path) -> None:
-    """Black on the left and white on the right, twice as wide as high: stretched, and never mirrored."""
+def test_an_image_is_resized_as_in_training_and_never_mirrored(tmp_path: Path) -> None:
+    """Black on the left and white on the right, twice as wide as high: stretched."""
     draw(tmp_path / "testB", "1.png")
     (tmp_path / "testA").mkdir()
     levels = np.repeat(np.array([[0, 0, 255, 255]], np.uint8), 2, 0)
     Image.fromarray(np.stack([levels] * 3, -1)).save(tmp_path / "testA" / "1.png")
-    here = found(tmp_path, view=TrainingView(None, 4, flip=True))
+    here = found(tmp_path, view=TrainingView(4, 4, flip=True))
     image = here.image("A", 0)
     assert image is not None
     assert image.shape == (3, 4, 4)
     assert torch.equal(image[:, 0, 0], torch.full((3,), -1.0))  # never mirrored
     assert torch.equal(image[:, 0, 3], torch.full((3,), 1.0))
-    assert here.size == "4×4, stretched"
+
+
+@pytest.mark.parametrize(
+    ("view", "words"),
+    [
+        (TrainingView(8, 4, flip=True), "4×4, the middle of images stretched to 8"),
+        (TrainingView(8, 4, flip=True, resize="width"), "4×4, the middle of images resized in width to 8"),
+        (TrainingView(None, 4, flip=True), "4×4, the middle of images not resized"),
+        (TrainingView(8, None, flip=True, resize="short_side"), "whole images, resized in their short side to 8"),
+        (TrainingView(None, None, flip=True), "whole images, not resized"),
+    ],
+)
+def test_the_size_is_said_in_words(tmp_path: Path, view: TrainingView, words: str) -> None:
+    draw(tmp_path / "testA", "1.png")
+    draw(tmp_path / "testB", "1.png")
+    assert found(tmp_path, view=view).size == words
 
 
 def test_a_picture_that_cannot_be_read_is_left_out_only_if_asked_for(tmp_path: Path) -> None:

@@ -247,7 +247,9 @@ def test_the_protocol_says_with_what(translator: CycleGAN, held_out: HeldOut) ->
     record = evaluate(translator, held_out, References(Projection(), None)).protocol
     assert record["pictures"]["split"] == "test"
     assert record["pictures"]["A"] == f"{COUNT} of testA"
-    assert record["pictures"]["size"] == "16×16, stretched"
+    assert record["pictures"]["size"] == "16×16, the middle of images stretched to 16"
+    sizing = {"load_size": 16, "resize": "stretch", "crop_size": 16}
+    assert sizing.items() <= record["pictures"].items()
     assert record["known answers"] == {"A2B": f"{COUNT} pictures", "B2A": f"{COUNT} pictures"}
     features = record["distances"]["features"]
     assert {"network": "projection", "seed": 0}.items() <= features.items()
