@@ -6,9 +6,11 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 from cyclegan.arguments import at_least_two, positive
+from cyclegan.data.sources.pairing import PAIRINGS
 from cyclegan.images import DiskError, ImageError
 from cyclegan.inputs import InputError
 from cyclegan.translate import default_device, parse_direction, usable_device
@@ -52,6 +54,8 @@ def build_parser() -> argparse.ArgumentParser:
     add("--direction", "A2B", "A2B or B2A (default: both)")
     add("--size", "N", "measure N×N pictures (default: as large as training saw them)", type=positive)
     add("--max-pictures", "N", "of each domain, evenly spaced over their names (default: all)", type=at_least_two)
+    add("--pairing", "WORD", "images that are each other's ground truth: by_name, those of the same name; auto, the "
+        "halves of side-by-side images; none (default: as the run)", choices=PAIRINGS)  # fmt: skip
     add("--features", "WHAT", "network of FID, KID, precision, recall: inception, random, none, or a YAML file that "
         "names your own (default: that of the run, if it is inception or random, else inception)")  # fmt: skip
     add("--feature-weights", "FILE", "of inception (default: torch's cache, filled by a download)", type=Path)
@@ -113,6 +117,8 @@ def run(args: argparse.Namespace) -> None:
         )
         findings.append(Finding(subject, found))
     print(as_text(findings, directions))
+    if not held_outs[0].answers and (paired := held_outs[0].describe_pairing("--pairing by_name")):
+        print(fill(f"pairing    {paired}", 80, subsequent_indent=" " * 11))
     for path in unreadable(findings[0], held_outs[0], directions):
         print(f"left out, as it cannot be read: {path}", file=sys.stderr)
 
@@ -168,7 +174,7 @@ def pictures_for(subject: Subject, args: argparse.Namespace) -> HeldOut:
 
     splits = (args.split,) if args.split else ("test", "val")
     try:
-        return pictures_of(subject.sight, args.data, splits, args.size, args.on_error, args.max_pictures)
+        return pictures_of(subject.sight, args.data, splits, args.size, args.on_error, args.max_pictures, args.pairing)
     except DataError as error:
         whose = "" if args.data else f" (where {subject.path} says that its run had its data)"
         raise InputError(

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from cyclegan.data.domain import Domain
+from cyclegan.data.domain import HALVES, Domain
 from cyclegan.data.errors import DataError
 from cyclegan.data.prepared import Prepared
-from cyclegan.data.sources.pairing import paired_names
+from cyclegan.data.sources.pairing import PAIRINGS, paired_names
 from cyclegan.data.sources.pictures import Divisible
 from cyclegan.data.splits import find_split
 from cyclegan.data.transforms import TrainingView
@@ -35,14 +35,27 @@ class HeldOut:
         domains: the pictures.
         on_error: "skip" leaves out a picture that cannot be read.
         at_most: of each domain, so many pictures are taken, evenly spaced over their names; None: all.
+        pairing: which images of the two domains are each other's paired ground truth: "by_name", those of the same
+            name; "auto", the halves of one file; "none".
+
+    Raises:
+        DataError: `pairing` is another word.
     """
 
     def __init__(
-        self, split: str, domains: Mapping[str, Prepared], on_error: str = "raise", at_most: int | None = None
+        self,
+        split: str,
+        domains: Mapping[str, Prepared],
+        on_error: str = "raise",
+        at_most: int | None = None,
+        pairing: str = "auto",
     ) -> None:
+        if pairing not in PAIRINGS:
+            raise DataError(f"data.pairing is {pairing!r}; there are {', '.join(PAIRINGS)}")
         self.split = split
         self.domains = domains
         self.on_error = on_error
+        self.pairing = pairing
         self.indices: dict[str, Sequence[int]] = {
             domain: spaced(len(prepared), at_most) for domain, prepared in domains.items()
         }
@@ -71,15 +84,50 @@ class HeldOut:
 
     @cached_property
     def answers(self) -> dict[tuple[str, str], dict[int, int]]:
-        """The known answers of each direction: {("A", "B"): {index in A: index in B}}.
-
-        Pictures of two domains that bear the same name are each other's answer.
-        """
-        if len(self.domains) != 2:
+        """The paired ground truth of each direction: {("A", "B"): {index in A: index in B}}; empty without pairs."""
+        pairs = [pair for pair in self._same_names if self._are_paired(*pair)]
+        if not pairs:
             return {}
         a, b = self.domains
-        pairs = paired_names(self.domains[a].pictures, self.domains[b].pictures)
-        return {(a, b): dict(pairs), (b, a): {j: i for i, j in pairs}} if pairs else {}
+        return {(a, b): dict(pairs), (b, a): {j: i for i, j in pairs}}
+
+    @cached_property
+    def _same_names(self) -> list[tuple[int, int]]:
+        """Indices of the images of two domains that have the same name."""
+        if len(self.domains) != 2:
+            return []
+        a, b = self.domains.values()
+        return paired_names(a.pictures, b.pictures)
+
+    def _are_paired(self, i: int, j: int) -> bool:
+        if self.pairing != "auto":
+            return self.pairing == "by_name"
+        a, b = self.domains.values()
+        return {a.half, b.half} == set(HALVES) and a.pictures[i] == b.pictures[j]
+
+    @property
+    def paired(self) -> str:
+        """How images are paired, in words; "none" if none is."""
+        return "none" if not self.answers else "by name" if self.pairing == "by_name" else "side by side"
+
+    def describe_pairing(self, option: str) -> str:
+        """What is paired, or could be, in words; empty if there is nothing to say.
+
+        Args:
+            option: that pairs images by their names, as the command takes it.
+        """
+        folders = " and ".join(f"{self.split}{domain}" for domain in self.domains)
+        if self.answers:
+            count = len(next(iter(self.answers.values())))
+            return f"{count} images of {folders} are paired {self.paired}: PSNR, SSIM and L1 are measured"
+        if self.pairing == "by_name":
+            return f"by_name, but no image of {folders} has the same name in both: no PSNR, SSIM and L1"
+        if self.pairing == "auto" and self._same_names:
+            return (
+                f"{len(self._same_names)} images of {folders} have the same name; if they show the same scene, "
+                f"{option} measures PSNR, SSIM and L1"
+            )
+        return ""
 
     @property
     def view(self) -> TrainingView:
@@ -124,12 +172,15 @@ class HeldOut:
 
 
 def held_out(
-    splits: Mapping[str, Mapping[str, Prepared]], on_error: str = "raise", at_most: int | None = None
+    splits: Mapping[str, Mapping[str, Prepared]],
+    on_error: str = "raise",
+    at_most: int | None = None,
+    pairing: str = "auto",
 ) -> HeldOut | None:
     """The held-out pictures of a run: the first split that has some of every domain; None if there is none."""
     for split in SPLITS:
         if splits[split].keys() == splits["train"].keys():
-            return HeldOut(split, splits[split], on_error, at_most)
+            return HeldOut(split, splits[split], on_error, at_most, pairing)
     return None
 
 
@@ -145,6 +196,7 @@ def find_held_out(
     val_share: float = 0.0,
     max_images: int | None = None,
     reducing_gap: float | None = None,
+    pairing: str = "auto",
 ) -> HeldOut:
     """The pictures of one split, without a run: training pictures need not be there.
 
@@ -161,6 +213,7 @@ def find_held_out(
         val_share: see `root`.
         max_images: see `root`.
         reducing_gap: see `Prepared`.
+        pairing: see `HeldOut`.
 
     Raises:
         DataError: there are no such pictures; names what was looked for.
@@ -172,7 +225,7 @@ def find_held_out(
                 name: Prepared(pictures, pixel_formats[name], domains[name].half, view, reducing_gap, max_pixels)
                 for name, pictures in found.items()
             }
-            return HeldOut(split, prepared, on_error, at_most)
+            return HeldOut(split, prepared, on_error, at_most, pairing)
     wanted = (
         [f"{split}{'' if domain.half else name}" for name, domain in domains.items()] for split in splits
     )  # of side-by-side pairs, one folder for both

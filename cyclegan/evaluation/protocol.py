@@ -36,6 +36,7 @@ def protocol(
             "crop_size": held_out.view.crop_size,
             "filter": "torch, bicubic, antialias, on the file's own type",
         },
+        "pairing": held_out.paired,
         "known answers": {
             f"{source}2{target}": f"{answered(found, (source, target))} pictures" for source, target in directions
         },

@@ -40,6 +40,7 @@ class Sight:
     val_share: float
     max_images: int | None
     reducing_gap: float | None
+    pairing: str
 
 
 @dataclass(frozen=True)
@@ -171,6 +172,7 @@ def sight_of(data: Mapping[str, Any], stored: Mapping[str, Any]) -> Sight:
         float(_value(data, "val_share", int | float, 0.0)),
         _value(data, "max_images", int | None),
         reducing_gap,
+        _value(data, "pairing", str, "auto"),
     )
 
 
@@ -181,6 +183,7 @@ def pictures_of(
     size: int | None = None,
     on_error: str | None = None,
     at_most: int | None = None,
+    pairing: str | None = None,
 ) -> HeldOut:
     """The pictures to measure with, as a run saw them.
 
@@ -192,6 +195,7 @@ def pictures_of(
         size: height and width, if they are to be others than training's; see `TrainingView.at_size`.
         on_error: what becomes of those that cannot be read, if not what the run did.
         at_most: of each domain, so many.
+        pairing: see `HeldOut`; None: as the run's.
 
     Raises:
         DataError: there are none.
@@ -214,6 +218,7 @@ def pictures_of(
         sight.val_share,
         sight.max_images,
         sight.reducing_gap,
+        pairing or sight.pairing,
     )
 
 
