@@ -21,6 +21,7 @@ FREE = (
     *("data.num_workers", "data.cache", "data.cache_dir", "data.header_checks"),
     "data.on_error",  # to skip what would have ended the run; the other way round ends it at worst
     "data.domains.*.dtype",  # of what is written
+    "data.pairing",  # of held-out images
     "model.schedule",  # see rate_plan
     "model.generator.activation_checkpointing",  # computes the same, to the bit
     *(f"trainer.{unit}_{limit}" for limit in ("epochs", "steps") for unit in ("max", "min")),

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 from cyclegan.arguments import add_version, positive
 from cyclegan.callbacks.stop_signals import StopRequestedError
 from cyclegan.configuration import conf_dir
+from cyclegan.data.sources.index import find
 from cyclegan.errors import UserError
-from cyclegan.inputs import find_pictures, plan
+from cyclegan.inputs import plan
 from cyclegan.screen import open_screen
 from cyclegan.train import quieten, train
 from cyclegan.translate import translate_files
@@ -76,9 +77,8 @@ def run(root: Path, output: Path, seed: int, epochs: int | None, overrides: Sequ
     distances = []
     for direction in translator.directions:
         folder = output / "translated" / "2".join(direction)
-        translate_files(
-            translator, plan(*find_pictures(str(root / f"test{direction[0]}")), folder, ".png"), direction, batch_size=8
-        )
+        files = find(root / f"test{direction[0]}")
+        translate_files(translator, plan(files.base, files.names(), folder, ".png"), direction, batch_size=8)
         distances.append(measure(root, folder, direction))
     side_by_side(root, output, translator.directions).save(output / "demo.png")
     return distances

@@ -6,9 +6,11 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 from cyclegan.arguments import add_version, at_least_two, positive
+from cyclegan.data.sources.pairing import PAIRINGS
 from cyclegan.errors import UserError
 from cyclegan.images import DiskError, ImageError
 from cyclegan.inputs import InputError
@@ -55,6 +57,8 @@ def build_parser() -> argparse.ArgumentParser:
     add("--direction", "A2B", "A2B or B2A (default: both)")
     add("--size", "N", "measure N×N pictures (default: as large as training saw them)", type=positive)
     add("--max-images", "N", "of each domain, evenly spaced over their names (default: all)", type=at_least_two)
+    add("--pairing", "WORD", "images that are each other's ground truth: by_name, those of the same name; auto, the "
+        "halves of side-by-side images; none (default: as the run)", choices=PAIRINGS)  # fmt: skip
     add("--features", "WHAT", "network of FID, KID, precision, recall: inception, random, none, or a YAML file that "
         "names your own (default: that of the run, if it is inception or random, else inception)")  # fmt: skip
     add("--feature-weights", "FILE", "of inception (default: torch's cache, filled by a download)", type=Path)
@@ -133,6 +137,8 @@ def run(args: argparse.Namespace) -> None:
         sys.exit(INTERRUPTED)
     finally:  # after the files, which a table that cannot be printed must not cost, and without them too
         print(as_text(findings, directions))
+        if not held_outs[0].answers and (paired := held_outs[0].describe_pairing("--pairing by_name")):
+            print(fill(f"pairing    {paired}", 80, subsequent_indent=" " * 11))
         for path in unreadable(findings[0], held_outs[0], directions):
             print(f"left out, as it cannot be read: {path}", file=sys.stderr)
     print(f"files      {output}")
@@ -173,7 +179,7 @@ def pictures_for(subject: Subject, args: argparse.Namespace) -> HeldOut:
 
     splits = (args.split,) if args.split else ("test", "val")
     try:
-        return pictures_of(subject.sight, args.data, splits, args.size, args.on_error, args.max_images)
+        return pictures_of(subject.sight, args.data, splits, args.size, args.on_error, args.max_images, args.pairing)
     except DataError as error:
         whose = "" if args.data else f" (where {subject.path} says that its run had its data)"
         raise InputError(

@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from cyclegan.arguments import add_max_pixels, add_version, conversions, positive, quality
+from cyclegan.data.errors import DataError
+from cyclegan.data.sources.files import Files
+from cyclegan.data.sources.index import LIST_SUFFIX, find
 from cyclegan.errors import UserError
 from cyclegan.images import (
     CONVERSIONS,
@@ -27,7 +30,7 @@ from cyclegan.images import (
     suffix_for,
     write,
 )
-from cyclegan.inputs import InputError, find_pictures, plan
+from cyclegan.inputs import InputError, plan
 from cyclegan.screen import open_screen
 
 # torch is imported where it is used: --help answers without it.
@@ -162,7 +165,12 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--checkpoint", required=True, metavar="PATH", help="a file, or a run's folder: its best.ckpt, else its newest"
     )
-    parser.add_argument("--input", required=True, metavar="PATH", help="a picture, a folder or a quoted glob pattern")
+    parser.add_argument(
+        "--input",
+        required=True,
+        metavar="PATH",
+        help="an image, or as in training a folder, a quoted glob pattern or a list, a .txt with a path a line",
+    )
     parser.add_argument("--output", required=True, type=Path, metavar="FOLDER", help="made if it is missing")
     parser.add_argument("--direction", metavar="A2B", help="A2B or B2A (default: A2B)")
     parser.add_argument("--batch-size", type=positive, default=1, metavar="N", help="pictures of one size (default: 1)")
@@ -211,7 +219,7 @@ def run(args: argparse.Namespace) -> dict[Path, str]:
     import cyclegan
     from cyclegan.checkpoint import checkpoint_file
 
-    root, files = find_pictures(args.input)
+    files, output = find_images(args.input), args.output.expanduser()
     device = default_device() if args.device == "auto" else usable_device(args.device)
     checkpoint = checkpoint_file(args.checkpoint)
     if checkpoint != Path(args.checkpoint):
@@ -221,10 +229,25 @@ def run(args: argparse.Namespace) -> dict[Path, str]:
     formats = dict(translator.pixel_formats)
     formats[source] = replace(formats[source], convert=(*formats[source].convert, *args.convert))
     translator.pixel_formats = formats
-    pairs = plan(root, files, args.output, suffix_of(args.format, formats[target]))
+    pairs = plan(files.base, files.names(), output, suffix_of(args.format, formats[target]))
     failed = translate_files(translator, pairs, direction, args.batch_size, device, args.quality, args.max_pixels)
-    print(f"{len(pairs) - len(failed)} of {len(pairs)} pictures, {'2'.join(direction)}, on {device}: {args.output}")
+    print(f"{len(pairs) - len(failed)} of {len(pairs)} pictures, {'2'.join(direction)}, on {device}: {output}")
     return failed
+
+
+def find_images(given: str) -> Files:
+    """Finds what `--input` names: one image, or what training would find; see `cyclegan.data.sources.index.find`.
+
+    Raises:
+        InputError: there is no image.
+    """
+    path = Path(given).expanduser()
+    if path.is_file() and path.suffix.lower() != LIST_SUFFIX:
+        return Files(path.parent, [path.name])
+    try:
+        return find(path)
+    except DataError as error:
+        raise InputError(f"--input {given}: {error}") from error
 
 
 def suffix_of(choice: str, pixel_format: PixelFormat) -> str:

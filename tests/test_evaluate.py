@@ -148,10 +148,29 @@ def test_fewer_pictures_and_other_sizes_stand_in_the_protocol(command: Any, last
     measured = command("--checkpoint", last, "--features", "none", "--max-images", "2", "--size", "24")
     (entry,) = measured.record["checkpoints"]
     assert entry["protocol"]["pictures"]["B"] == f"2 of the {COUNT} of testB"
-    assert entry["protocol"]["pictures"]["size"] == "24×24, stretched"
+    assert entry["protocol"]["pictures"]["size"] == "24×24, the middle of images stretched to 24"
     assert len(measured.pictures) == 4
     assert "kid" not in entry["figures"]
     assert "distances" not in entry["protocol"]
+
+
+def test_pairing_is_the_runs_unless_asked_otherwise(command: Any, last: str) -> None:
+    def of_an_older_version(checkpoint: dict[str, Any]) -> None:
+        del checkpoint["config"]["data"]["pairing"]
+
+    def psnr(checkpoint: str, *words: str) -> tuple[bool, str, str]:
+        measured = command("--checkpoint", checkpoint, "--features", "none", *words)
+        (entry,) = measured.record["checkpoints"]
+        return "psnr" in entry["figures"], entry["protocol"]["pairing"], measured.screen
+
+    assert psnr(last)[:2] == (True, "by name")
+    assert psnr(last, "--pairing", "none")[:2] == (False, "none")
+    older = altered(last, of_an_older_version)
+    measured, paired, screen = psnr(older)
+    assert (measured, paired) == (False, "none")
+    assert f"{COUNT} images of testA and testB have the same name" in screen
+    assert "--pairing by_name" in " ".join(screen.split())
+    assert psnr(older, "--pairing", "by_name")[:2] == (True, "by name")
 
 
 def test_test_pictures_go_before_validation_pictures_unless_asked_otherwise(
@@ -610,7 +629,7 @@ class AnyLpips(Lpips):
 
 def test_docs_list_every_figure_and_no_other(root: Path, run_dir: Path) -> None:
     """`name_ab` in the page stands for each direction, `name_a` for each domain."""
-    held_out = held_out_below(root, view=TrainingView(None, 16, flip=False))
+    held_out = held_out_below(root, view=TrainingView(None, 16, flip=False), pairing="by_name")
     found = evaluate(small_cyclegan().eval(), held_out, References(Projection(), None), AnyLpips()).figures
     page = DOC.read_text(encoding="utf-8").partition("## The figures")[2].partition("\n## ")[0]
     listed = {name for row in re.findall(r"^\| (`.*?) \|", page, re.M) for name in re.findall(r"`(\w+)`", row)}

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
+from cyclegan.data.sources.index import find
 from cyclegan.images import header
 from cyclegan.methods.translator import Batch, Translator
 from cyclegan.saving import AtomicCheckpointIO
@@ -312,6 +313,46 @@ def test_an_absolute_glob_and_a_file_whose_name_looks_like_one(tmp_path: Path) -
     assert written() == ["[1].png", "x/b.png"]
 
 
+@pytest.mark.parametrize("source", ["in", "in/**/*", "listed/all.txt"])
+def test_it_finds_what_training_finds(source: str) -> None:
+    """Links to files and folders are followed, and a folder that is reached twice counts once."""
+    for i, name in enumerate(["in/a.png", "in/x/b.png", "elsewhere/c.png", "elsewhere/d.png"]):
+        picture(name, seed=i)
+    Path("in/one.png").symlink_to(Path("elsewhere/d.png").resolve())
+    Path("in/more").symlink_to(Path("elsewhere").resolve())
+    Path("in/round").symlink_to(Path("in").resolve())
+    Path("listed").mkdir()
+    Path("listed/all.txt").write_text("# those of training\n../in/x/b.png\n../in/a.png\n")
+    translate("--input", source)
+    found = find(source)
+    assert written() == sorted(found.names())
+    assert written() == (["a.png", "x/b.png"] if source.endswith(".txt") else
+                         ["a.png", "more/c.png", "more/d.png", "one.png", "x/b.png"])  # fmt: skip
+    for path, name in zip(found, found.names(), strict=True):
+        assert np.array_equal(pixels_of(f"out/{name}"), pixels_of(path)), name
+
+
+def test_no_translation_leaves_the_output_folder() -> None:
+    picture("a/1.png")
+    picture("here/b/2.png")
+    Path("here/all.txt").write_text("b/2.png\n../a/1.png\n")
+    assert "here/../a/1.png would go outside of out; list the images by absolute paths" in refusal(
+        "--input", "here/all.txt"
+    )
+    Path("here/all.txt").write_text(f"{Path('here/b/2.png').resolve()}\n{Path('a/1.png').resolve()}\n")
+    translate("--input", "here/all.txt")
+    assert written() == ["a/1.png", "here/b/2.png"]
+
+
+def test_a_tilde_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    picture("home/in/a.png")
+    picture("home/b.png")
+    translate("--input", "~/in", output="~/out")
+    translate("--input", "~/b.png", output="~/out")
+    assert written("home/out") == ["a.png", "b.png"]
+
+
 def test_two_pictures_that_would_become_one_file_are_refused() -> None:
     picture("in/a.png")
     picture("in/a.jpg")
@@ -375,16 +416,16 @@ def test_unreadable_pictures_are_named_and_the_others_translated(capsys: pytest.
 @pytest.mark.parametrize(
     ("pattern", "why"),
     [
-        ("empty", "empty is a folder without pictures"),
-        ("gone.png", "gone.png is no file, no folder, and a pattern that matches nothing"),
-        ("empty/**/*.png", "a pattern that matches nothing"),
+        ("empty", "--input empty: no picture in empty: the folder is empty"),
+        ("gone.png", "--input gone.png: there is no gone.png"),
+        ("empty/**/*.png", "no picture fits empty/**/*.png: no file does"),
+        ("no.txt", "no.txt lists 'gone.png', and it is not there"),
     ],
 )
-def test_nothing_to_translate_is_an_error_that_lists_the_endings(pattern: str, why: str) -> None:
+def test_nothing_to_translate_is_an_error_that_says_what_is_there(pattern: str, why: str) -> None:
     Path("empty").mkdir()
-    said = refusal("--input", pattern)
-    assert why in said
-    assert ".gif, .jpeg, .jpg, .npy, .npz, .pbm, .pgm, .png" in said
+    Path("no.txt").write_text("gone.png\n")
+    assert why in refusal("--input", pattern)
 
 
 def test_a_missing_checkpoint_is_named_with_those_nearby() -> None:
@@ -436,4 +477,4 @@ finally:
     assert all(f"--{option}" in helped.stdout for option in ("checkpoint", "input", "output", "direction", "format"))
     failed = run("--checkpoint", "c.ckpt", "--input", "gone.png", "--output", "out")
     assert failed.returncode == 1
-    assert failed.stderr.startswith("cyclegan-translate: --input gone.png is no file")
+    assert failed.stderr.startswith("cyclegan-translate: --input gone.png: there is no gone.png")

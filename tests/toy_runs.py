@@ -15,7 +15,9 @@ from cyclegan.saving import AtomicCheckpointIO
 def toy_data(root: Path, train: int = 6, test: int = 3, batch_size: int = 2) -> UnpairedData:
     """Toy pictures of 16 × 16; an epoch of six in batches of two is three batches."""
     source = partial(draw, train=train, test=test, size=16)
-    return UnpairedData(root, load_size=16, crop_size=16, batch_size=batch_size, num_workers=0, source=source)
+    return UnpairedData(
+        root, load_size=16, crop_size=16, batch_size=batch_size, num_workers=0, source=source, pairing="by_name"
+    )
 
 
 def fit_toy(

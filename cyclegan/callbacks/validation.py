@@ -32,6 +32,12 @@ NETWORKS = {"features": ("fid", "kid", "precision", "recall"), "perceptual": ("l
 
 SAID = ("psnr", "ssim", "kid", "fid", "lpips", "cycle", "identity")
 
+ON_TEST = (
+    "on test images, as there are no val images: metrics of what best.ckpt and early stopping choose by them are "
+    "optimistic. data.val_share=0.05 sets training images aside for that"
+)
+"""What is said where models are selected by test images."""
+
 
 class Validation(pl.Callback):
     """Measures before training and after every few epochs: in metrics.csv, wandb and others as `val/…`.
@@ -105,6 +111,8 @@ class Validation(pl.Callback):
                     "test. data.val_share=0.05 sets some of the training pictures aside"
                 )
             return
+        if self._held_out.split == "test" and trainer.is_global_zero:
+            log.info("val       %s", ON_TEST)
         self._find_weights(trainer)
         self._references = References(self.features, data.cache_dir / "features") if self.features else None
         if data.images_seen == 0:
@@ -185,7 +193,8 @@ class Validation(pl.Callback):
     @rank_zero_only
     def _write(self, found: Evaluation, epoch: int, weights: str) -> None:
         self._explain(found)
-        record = {**found.protocol, "weights": weights, "epoch": epoch}
+        selection = {"selection": ON_TEST} if found.protocol["pictures"]["split"] == "test" else {}
+        record = {**found.protocol, **selection, "weights": weights, "epoch": epoch}
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             write_whole(self.folder / "protocol.json", json.dumps(record, indent=2, ensure_ascii=False) + "\n")

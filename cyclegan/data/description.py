@@ -36,9 +36,6 @@ def describe(
     others = sum((p.pictures.passed_over for each in splits.values() for p in each.values()), Counter[str]())
     if others:
         lines.append(f"others    passed over: {', '.join(f'{kind} ×{count}' for kind, count in others.most_common(8))}")
-    if held_out and held_out.answers:
-        known = len(next(iter(held_out.answers.values())))
-        lines.append(
-            f"answers   known of {known} {held_out.split} scenes, whose pictures bear one name in both domains"
-        )
+    if held_out and (paired := held_out.describe_pairing("data.pairing=by_name")):
+        lines.append(f"pairing   {paired}")
     return lines

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from cyclegan.data.domain import Domain
+from cyclegan.data.domain import HALVES, Domain
 from cyclegan.data.errors import DataError
 from cyclegan.data.prepared import Prepared
-from cyclegan.data.sources.pairing import paired_names
+from cyclegan.data.sources.pairing import PAIRINGS, paired_names
 from cyclegan.data.sources.pictures import Divisible
 from cyclegan.data.splits import find_split
 from cyclegan.data.transforms import TrainingView
@@ -21,26 +21,41 @@ from cyclegan.images import MAX_PIXELS, DiskError, ImageError, PixelFormat
 SPLITS = ("val", "test")
 """Where held-out pictures are looked for: those for validation, or without any, those for testing."""
 
+RESIZED = {"stretch": "stretched", "width": "resized in width", "short_side": "resized in their short side"}
+
 VERSION = 2
 """Of how pictures are shown: another number, and what was computed of them earlier is not used."""
 
 
 class HeldOut:
-    """One split's pictures of each domain: whole, nothing random, in the size that training sees.
+    """One split's images of each domain at training's scale: resized as in training, and the middle of that.
 
     Args:
         split: their name: "val", "test".
         domains: the pictures.
         on_error: "skip" leaves out a picture that cannot be read.
         at_most: of each domain, so many pictures are taken, evenly spaced over their names; None: all.
+        pairing: which images of the two domains are each other's paired ground truth: "by_name", those of the same
+            name; "auto", the halves of one file; "none".
+
+    Raises:
+        DataError: `pairing` is another word.
     """
 
     def __init__(
-        self, split: str, domains: Mapping[str, Prepared], on_error: str = "raise", at_most: int | None = None
+        self,
+        split: str,
+        domains: Mapping[str, Prepared],
+        on_error: str = "raise",
+        at_most: int | None = None,
+        pairing: str = "auto",
     ) -> None:
+        if pairing not in PAIRINGS:
+            raise DataError(f"data.pairing is {pairing!r}; there are {', '.join(PAIRINGS)}")
         self.split = split
         self.domains = domains
         self.on_error = on_error
+        self.pairing = pairing
         self.indices: dict[str, Sequence[int]] = {
             domain: spaced(len(prepared), at_most) for domain, prepared in domains.items()
         }
@@ -55,7 +70,7 @@ class HeldOut:
         """
         prepared = self.domains[domain]
         try:
-            return prepared.view.whole(prepared.whole(index), prepared.pixel_format)
+            return prepared.image(index)
         except DiskError:
             raise  # the next moment it may be readable, and the figures would not be comparable
         except ImageError:
@@ -69,15 +84,55 @@ class HeldOut:
 
     @cached_property
     def answers(self) -> dict[tuple[str, str], dict[int, int]]:
-        """The known answers of each direction: {("A", "B"): {index in A: index in B}}.
-
-        Pictures of two domains that bear the same name are each other's answer.
-        """
-        if len(self.domains) != 2:
+        """The paired ground truth of each direction: {("A", "B"): {index in A: index in B}}; empty without pairs."""
+        pairs = [pair for pair in self._same_names if self._are_paired(*pair)]
+        if not pairs:
             return {}
         a, b = self.domains
-        pairs = paired_names(self.domains[a].pictures, self.domains[b].pictures)
-        return {(a, b): dict(pairs), (b, a): {j: i for i, j in pairs}} if pairs else {}
+        return {(a, b): dict(pairs), (b, a): {j: i for i, j in pairs}}
+
+    @cached_property
+    def _same_names(self) -> list[tuple[int, int]]:
+        """Indices of the images of two domains that have the same name."""
+        if len(self.domains) != 2:
+            return []
+        a, b = self.domains.values()
+        return paired_names(a.pictures, b.pictures)
+
+    def _are_paired(self, i: int, j: int) -> bool:
+        if self.pairing != "auto":
+            return self.pairing == "by_name"
+        a, b = self.domains.values()
+        return {a.half, b.half} == set(HALVES) and a.pictures[i] == b.pictures[j]
+
+    @property
+    def paired(self) -> str:
+        """How images are paired, in words; "none" if none is."""
+        return "none" if not self.answers else "by name" if self.pairing == "by_name" else "side by side"
+
+    def describe_pairing(self, option: str) -> str:
+        """What is paired, or could be, in words; empty if there is nothing to say.
+
+        Args:
+            option: that pairs images by their names, as the command takes it.
+        """
+        folders = " and ".join(f"{self.split}{domain}" for domain in self.domains)
+        if self.answers:
+            count = len(next(iter(self.answers.values())))
+            return f"{count} images of {folders} are paired {self.paired}: PSNR, SSIM and L1 are measured"
+        if self.pairing == "by_name":
+            return f"by_name, but no image of {folders} has the same name in both: no PSNR, SSIM and L1"
+        if self.pairing == "auto" and self._same_names:
+            return (
+                f"{len(self._same_names)} images of {folders} have the same name; if they show the same scene, "
+                f"{option} measures PSNR, SSIM and L1"
+            )
+        return ""
+
+    @property
+    def view(self) -> TrainingView:
+        """Says how all of them are resized and cropped."""
+        return next(iter(self.domains.values())).view
 
     def describe(self, domain: str, unreadable: int = 0) -> str:
         """What is measured of a domain: "120 of testA"."""
@@ -89,11 +144,11 @@ class HeldOut:
     @property
     def size(self) -> str:
         """The pictures' size in words."""
-        view = next(iter(self.domains.values())).view
+        view = self.view
+        resized = "not resized" if view.load_size is None else f"{RESIZED[view.resize]} to {view.load_size}"
         if view.crop_size is None:
-            return "whole pictures" if view.load_size is None else f"whole pictures, {view.resize} {view.load_size}"
-        how = "stretched" if view.resize == "stretch" else "short side resized, middle cut out"
-        return f"{view.crop_size}×{view.crop_size}, {how}"
+            return f"whole images, {resized}"
+        return f"{view.crop_size}×{view.crop_size}, the middle of images {resized}"
 
     def key(self, domain: str) -> str:
         """Stands for a domain's files when this was first asked, which are taken, and all that is done with them."""
@@ -106,7 +161,7 @@ class HeldOut:
         view = prepared.view
         how = (VERSION, domain, view.load_size, view.crop_size, view.resize, view.size_multiple, prepared.pixel_format)
         libraries = [version(name) for name in ("torch", "pillow", "imagecodecs", "tifffile")]
-        which = (prepared.half, prepared.max_pixels, self.on_error, tuple(self.indices[domain]))
+        which = (prepared.half, prepared.max_pixels, prepared.reducing_gap, self.on_error, tuple(self.indices[domain]))
         digest = hashlib.sha256(repr((*how, *which, *libraries)).encode())
         taken = prepared.pictures
         if isinstance(taken, Divisible) and len(self.indices[domain]) < len(prepared):
@@ -117,12 +172,15 @@ class HeldOut:
 
 
 def held_out(
-    splits: Mapping[str, Mapping[str, Prepared]], on_error: str = "raise", at_most: int | None = None
+    splits: Mapping[str, Mapping[str, Prepared]],
+    on_error: str = "raise",
+    at_most: int | None = None,
+    pairing: str = "auto",
 ) -> HeldOut | None:
     """The held-out pictures of a run: the first split that has some of every domain; None if there is none."""
     for split in SPLITS:
         if splits[split].keys() == splits["train"].keys():
-            return HeldOut(split, splits[split], on_error, at_most)
+            return HeldOut(split, splits[split], on_error, at_most, pairing)
     return None
 
 
@@ -137,6 +195,8 @@ def find_held_out(
     max_pixels: int = MAX_PIXELS,
     val_share: float = 0.0,
     max_images: int | None = None,
+    reducing_gap: float | None = None,
+    pairing: str = "auto",
 ) -> HeldOut:
     """The pictures of one split, without a run: training pictures need not be there.
 
@@ -152,6 +212,8 @@ def find_held_out(
         max_pixels: width × height of the largest picture that is decoded.
         val_share: see `root`.
         max_images: see `root`.
+        reducing_gap: see `Prepared`.
+        pairing: see `HeldOut`.
 
     Raises:
         DataError: there are no such pictures; names what was looked for.
@@ -160,10 +222,10 @@ def find_held_out(
         found = find_split(root, split, domains, val_share, max_images)
         if found.keys() == domains.keys():
             prepared = {
-                name: Prepared(pictures, pixel_formats[name], domains[name].half, view, None, max_pixels)
+                name: Prepared(pictures, pixel_formats[name], domains[name].half, view, reducing_gap, max_pixels)
                 for name, pictures in found.items()
             }
-            return HeldOut(split, prepared, on_error, at_most)
+            return HeldOut(split, prepared, on_error, at_most, pairing)
     wanted = (
         [f"{split}{'' if domain.half else name}" for name, domain in domains.items()] for split in splits
     )  # of side-by-side pairs, one folder for both

@@ -3,11 +3,15 @@
 import math
 from typing import Protocol
 
+import torch
+from torch import Tensor
+
 from cyclegan.data.errors import DataError
 from cyclegan.data.sources.pictures import Pictures
 from cyclegan.data.transforms import Planes, TrainingView, half_of, half_width
 from cyclegan.data.workers import reading
-from cyclegan.images import Header, ImageError, PixelFormat, Pixels, decode, header_of
+from cyclegan.images import Header, ImageError, PixelFormat, decode, header_of
+from cyclegan.images.tensors import normalise
 
 JPEG = b"\xff\xd8"
 """How a JPEG begins, the only kind of picture that may be decoded smaller than it is."""
@@ -75,22 +79,13 @@ class Prepared:
             self.shelf.put(index, planes)
         return planes
 
-    def whole(self, index: int) -> Pixels:
-        """The same picture as it was decoded: pixels (H, W, C), not resized.
+    def image(self, index: int) -> Tensor:
+        """The middle of an image, without anything random: float32 (C, crop_size, crop_size) in [-1, 1].
 
         Raises:
-            ImageError: it cannot be read, or is too small to be shown.
+            ImageError: it cannot be read, or is too small for the crop.
         """
-        path = self.pictures[index]
-        with reading(path):
-            pixels = decode(self.pictures.open(index), path, self.pixel_format, max_pixels=self.max_pixels)
-        try:
-            pixels = half_of(pixels, self.half)
-            if self.view.crop_size is None:  # otherwise it is enlarged to the crop
-                self.view.require_room(pixels.shape[1], pixels.shape[0])
-        except DataError as error:
-            raise ImageError(f"{path}: {error}") from None
-        return pixels
+        return normalise(torch.from_numpy(self.view.middle(self[index])), self.pixel_format)
 
     def _make(self, index: int) -> Planes:
         path = self.pictures[index]

@@ -1,4 +1,4 @@
-"""Pictures as they are shown to people: whole, and nothing random."""
+"""Images as they are shown to people: at training's scale, and nothing random."""
 
 from itertools import islice
 
@@ -29,7 +29,7 @@ def shown(prepared: Prepared, count: int, on_error: str) -> Tensor:
 
     def image(index: int) -> Tensor | None:
         try:
-            return prepared.view.whole(prepared.whole(index), prepared.pixel_format)
+            return prepared.image(index)
         except ImageError as error:
             if on_error != "skip":
                 raise

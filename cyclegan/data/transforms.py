@@ -1,8 +1,8 @@
 """From a picture to the tensor that the networks see: functions of (pixels, rng), on the stored type until the last."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, cast
+from dataclasses import dataclass, replace
+from typing import Any, Self, cast
 
 import numpy as np
 import torch
@@ -182,26 +182,26 @@ class TrainingView:
     def _window(self, width: int, height: int, rng: np.random.Generator) -> tuple[int, int, int, int]:
         """Left, top, width and height of what is cut out; every place is equally likely."""
         if self.crop_size is None:
-            spare_x, spare_y = width % self.size_multiple, height % self.size_multiple
-            return spare_x // 2, spare_y // 2, width - spare_x, height - spare_y
+            return self._middle(width, height)
         left = int(rng.integers(width - self.crop_size + 1))
         top = int(rng.integers(height - self.crop_size + 1))
         return left, top, self.crop_size, self.crop_size
 
-    def whole(self, pixels: Pixels, pixel_format: PixelFormat) -> Tensor:
-        """As much of a picture as fits, nothing random: float32 (C, crop_size, crop_size) in [-1, 1].
+    def middle(self, planes: Planes) -> Planes:
+        """Crop resized planes (C, h, w) to what is shown of a held-out image: nothing random, at training's scale.
 
-        Stretched to the crop's size if training stretches pictures; otherwise resized and cut out of the middle.
+        Returns:
+            a copy of the middle (C, crop_size, crop_size); with crop_size None, of all up to size_multiple.
         """
-        height, width = pixels.shape[:2]
-        if self.crop_size is None:
-            wide, high = self.target_size(width, height)
-            size = (wide - wide % self.size_multiple, high - high % self.size_multiple)
-        elif self.resize == "stretch":
-            wide, high = size = (self.crop_size, self.crop_size)
-        else:
-            wide, high = target_size(width, height, self.crop_size, "short_side")
-            size = (self.crop_size, self.crop_size)
-        left, top = (wide - size[0]) // 2, (high - size[1]) // 2
-        shown = resized(pixels, wide, high)[top : top + size[1], left : left + size[0]]
-        return normalise(torch.from_numpy(np.ascontiguousarray(shown)).permute(2, 0, 1), pixel_format)
+        left, top, width, height = self._middle(planes.shape[2], planes.shape[1])
+        return planes[:, top : top + height, left : left + width].copy()
+
+    def _middle(self, width: int, height: int) -> tuple[int, int, int, int]:
+        wide = self.crop_size or width - width % self.size_multiple
+        high = self.crop_size or height - height % self.size_multiple
+        return (width - wide) // 2, (height - high) // 2, wide, high
+
+    def at_size(self, size: int) -> Self:
+        """The view of size × size images: stretched to that, or with proportions kept, the middle of them."""
+        resize = "stretch" if self.resize == "stretch" else "short_side"
+        return replace(self, load_size=size, crop_size=size, resize=resize)

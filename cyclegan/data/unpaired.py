@@ -25,6 +25,7 @@ from cyclegan.data.prepared import Prepared
 from cyclegan.data.sampler import PositionSampler
 from cyclegan.data.shown import shown
 from cyclegan.data.sources.fingerprint import Fingerprint, fingerprint, require_same_files
+from cyclegan.data.sources.pairing import PAIRINGS
 from cyclegan.data.sources.pictures import Pictures
 from cyclegan.data.splits import find_splits
 from cyclegan.data.transforms import TrainingView
@@ -64,6 +65,8 @@ class UnpairedData(pl.LightningDataModule):
             have to become; None: never.
         cache: "none", or where decoded, resized training pictures are kept for all workers and devices: "ram", "disk".
         cache_dir: folder of the disk cache; None: `.cache` below the root.
+        pairing: which held-out images are each other's paired ground truth: "by_name", those of the same name;
+            "auto", the halves of side-by-side images alone; "none".
 
     Raises:
         DataError: an argument has a value that means nothing.
@@ -92,6 +95,7 @@ class UnpairedData(pl.LightningDataModule):
         reducing_gap: float | None = 2.0,
         cache: str = "none",
         cache_dir: str | Path | None = None,
+        pairing: str = "auto",
     ) -> None:
         super().__init__()
         self.root = None if root is None else Path(root).expanduser()
@@ -115,7 +119,10 @@ class UnpairedData(pl.LightningDataModule):
         self.reducing_gap = reducing_gap
         self.cache = cache
         self.cache_dir = Path(self.root or ".", ".cache") if cache_dir is None else Path(cache_dir).expanduser()
-        for name, value, words in (("on_error", on_error, SAMPLES), ("cache", cache, shelf.KINDS)):
+        self.pairing = pairing
+        for name, value, words in (
+            ("on_error", on_error, SAMPLES), ("cache", cache, shelf.KINDS), ("pairing", pairing, PAIRINGS)
+        ):  # fmt: skip
             if value not in words:
                 raise DataError(f"data.{name} is {value!r}; there are {', '.join(words)}")
         for name, number, least in (
@@ -214,7 +221,7 @@ class UnpairedData(pl.LightningDataModule):
 
     def held_out(self, at_most: int | None = None) -> HeldOut | None:
         """Pictures that training does not see, at most so many of each domain; None if a domain has none."""
-        return held_out(self._splits, self.on_error, at_most)
+        return held_out(self._splits, self.on_error, at_most, self.pairing)
 
     def describe(self) -> list[str]:
         """What was found, in lines for people."""

@@ -31,8 +31,12 @@ def protocol(
             **{domain: held_out.describe(domain, unreadable[domain]) for domain in domains},
             "unreadable": unreadable,
             "size": held_out.size,
-            "resize": "torch, bicubic, antialias, on the file's own type",
+            "load_size": held_out.view.load_size,
+            "resize": held_out.view.resize,
+            "crop_size": held_out.view.crop_size,
+            "filter": "torch, bicubic, antialias, on the file's own type",
         },
+        "pairing": held_out.paired,
         "known answers": {
             f"{source}2{target}": f"{answered(found, (source, target))} pictures" for source, target in directions
         },

@@ -40,6 +40,8 @@ class Sight:
     on_error: str
     val_share: float
     max_images: int | None
+    reducing_gap: float | None
+    pairing: str
 
 
 @dataclass(frozen=True)
@@ -155,8 +157,12 @@ def sight_of(data: Mapping[str, Any], stored: Mapping[str, Any]) -> Sight:
     found = {name: _domain(name, entry) for name, entry in domains.items()}
     on_error = _value(data, "on_error", str, "raise")
     max_pixels = _value(data, "max_pixels", int, MAX_PIXELS)
-    if on_error not in ON_ERROR or max_pixels < 1:
-        raise DataError(f"data.on_error is {on_error!r} and data.max_pixels {max_pixels}, which means nothing")
+    reducing_gap = _value(data, "reducing_gap", int | float | None, 2.0)
+    if on_error not in ON_ERROR or max_pixels < 1 or (reducing_gap is not None and not reducing_gap >= 1):
+        raise DataError(
+            f"data.on_error is {on_error!r}, data.max_pixels {max_pixels} and data.reducing_gap {reducing_gap}, "
+            "which means nothing"
+        )
     return Sight(
         _value(data, "root", str | None),
         found,
@@ -166,6 +172,8 @@ def sight_of(data: Mapping[str, Any], stored: Mapping[str, Any]) -> Sight:
         on_error,
         float(_value(data, "val_share", int | float, 0.0)),
         _value(data, "max_images", int | None),
+        reducing_gap,
+        _value(data, "pairing", str, "auto"),
     )
 
 
@@ -176,6 +184,7 @@ def pictures_of(
     size: int | None = None,
     on_error: str | None = None,
     at_most: int | None = None,
+    pairing: str | None = None,
 ) -> HeldOut:
     """The pictures to measure with, as a run saw them.
 
@@ -184,9 +193,10 @@ def pictures_of(
         root: where its data are now, or other data: sources that the run named are then looked for below it, and
             those that it named with a whole path are not used; None: where they were.
         splits: see `find_held_out`.
-        size: height and width, if they are to be others.
+        size: height and width, if they are to be others than training's; see `TrainingView.at_size`.
         on_error: what becomes of those that cannot be read, if not what the run did.
         at_most: of each domain, so many.
+        pairing: see `HeldOut`; None: as the run's.
 
     Raises:
         DataError: there are none.
@@ -196,7 +206,7 @@ def pictures_of(
         domains = {name: _without_whole_paths(domain) for name, domain in domains.items()}
     elif sight.root is not None:
         root = Path(sight.root).expanduser()
-    view = sight.view if size is None else replace(sight.view, load_size=None, crop_size=size)
+    view = sight.view if size is None else sight.view.at_size(size)
     return find_held_out(
         root,
         domains,
@@ -208,6 +218,8 @@ def pictures_of(
         sight.max_pixels,
         sight.val_share,
         sight.max_images,
+        sight.reducing_gap,
+        pairing or sight.pairing,
     )
 
 

@@ -186,10 +186,12 @@ def number(value: float) -> str:
 def under_which(protocol: Mapping[str, Any]) -> str:
     """The protocol in a few lines; all of it is in metrics.json."""
     pictures, distances, lpips = protocol["pictures"], protocol.get("distances"), protocol.get("lpips")
-    counts = [value for key, value in pictures.items() if key not in ("split", "unreadable", "size", "resize")]
+    counts = [pictures[domain] for domain in pictures["unreadable"]]
     lines = [f"pictures   {', '.join(counts)}; {pictures['size']}, rounded to uint8"]
     known = protocol["known answers"]
-    lines.append(f"answers    {', '.join(f'{way} {count}' for way, count in known.items())}")
+    if protocol["pairing"] != "none":
+        counts = [f"{way} {count}" for way, count in known.items()]
+        lines.append(f"answers    {', '.join(counts)}, paired {protocol['pairing']}")
     if distances:
         features = distances["features"]
         of = f"; they compare {features['comparable']}" if "comparable" in features else ""

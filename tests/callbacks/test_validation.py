@@ -164,6 +164,21 @@ def test_pictures_set_aside_for_validation_go_before_those_for_testing(tmp_path:
     assert data.counts["valA"] < 6
 
 
+@pytest.mark.parametrize("val_share", [0.0, 0.4])
+def test_model_selection_on_test_images_is_stated(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, val_share: float
+) -> None:
+    data = toy_data(tmp_path / "toy")
+    data.val_share = val_share
+    with caplog.at_level(logging.INFO, "cyclegan"):
+        fit_toy(small_cyclegan(), data, Validation(str(tmp_path), 1))
+    lines = [record.message for record in caplog.records if "on test images" in record.message]
+    record = json.loads((tmp_path / "validation" / "protocol.json").read_text())
+    assert record["pictures"]["split"] == ("val" if val_share else "test")
+    assert ["data.val_share=0.05" in line for line in lines] == ([] if val_share else [True])
+    assert ("selection" in record) == (not val_share)
+
+
 def test_a_folder_that_cannot_be_written_does_not_end_training(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

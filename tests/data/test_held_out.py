@@ -82,28 +82,71 @@ def test_what_was_looked_for_and_what_is_there_are_named(tmp_path: Path) -> None
 def test_halves_of_pairs_are_each_others_answers(tmp_path: Path) -> None:
     draw(tmp_path / "test", "1.png", "2.png", size=(16, 8))
     pairs = found(tmp_path, domains={"A": Domain(half="left"), "B": Domain(half="right")})
+    assert pairs.paired == "side by side"
     assert pairs.answers == {("A", "B"): {0: 0, 1: 1}, ("B", "A"): {0: 0, 1: 1}}
 
 
-def test_answers_are_pictures_of_one_name(tmp_path: Path) -> None:
+def test_images_of_the_same_name_are_paired_only_by_name(tmp_path: Path) -> None:
     draw(tmp_path / "testA", "a.png", "b.png", "c.png")
     draw(tmp_path / "testB", "b.jpg", "c.png", "d.png")
-    assert found(tmp_path).answers == {("A", "B"): {1: 0, 2: 1}, ("B", "A"): {0: 1, 1: 2}}
+    by_name = found(tmp_path, pairing="by_name")
+    assert by_name.answers == {("A", "B"): {1: 0, 2: 1}, ("B", "A"): {0: 1, 1: 2}}
+    assert (
+        by_name.describe_pairing("...")
+        == "2 images of testA and testB are paired by name: PSNR, SSIM and L1 are measured"
+    )
+    by_default, without = found(tmp_path), found(tmp_path, pairing="none")
+    assert by_default.answers == without.answers == {}
+    assert (by_default.paired, by_name.paired) == ("none", "by name")
+    offer = "2 images of testA and testB have the same name; if they show the same scene, X measures PSNR, SSIM and L1"
+    assert by_default.describe_pairing("X") == offer
+    assert without.describe_pairing("X") == ""
+    with pytest.raises(DataError, match=r"data\.pairing is 'names'; there are auto, by_name, none"):
+        found(tmp_path, pairing="names")
 
 
-def test_a_picture_is_whole_and_in_the_size_of_the_view(tmp_path: Path) -> None:
-    """Black on the left and white on the right, twice as wide as high: stretched, and never mirrored."""
+def test_names_that_never_coincide_are_said_where_they_were_to_pair(tmp_path: Path) -> None:
+    draw(tmp_path / "testA", "a.png")
+    draw(tmp_path / "testB", "b.png")
+    assert found(tmp_path).describe_pairing("X") == ""
+    assert "no image of testA and testB has the same name" in found(tmp_path, pairing="by_name").describe_pairing("X")
+
+
+def test_halves_of_two_files_are_not_paired_by_their_numbers(tmp_path: Path) -> None:
+    for folder in ("one", "other"):
+        draw(tmp_path / folder, "1.png", size=(16, 8))
+    halves = {"A": Domain(test="one", half="left"), "B": Domain(test="other", half="right")}
+    assert found(tmp_path, domains=halves).answers == {}
+
+
+def test_an_image_is_resized_as_in_training_and_never_mirrored(tmp_path: Path) -> None:
+    """Black on the left and white on the right, twice as wide as high: stretched."""
     draw(tmp_path / "testB", "1.png")
     (tmp_path / "testA").mkdir()
     levels = np.repeat(np.array([[0, 0, 255, 255]], np.uint8), 2, 0)
     Image.fromarray(np.stack([levels] * 3, -1)).save(tmp_path / "testA" / "1.png")
-    here = found(tmp_path, view=TrainingView(None, 4, flip=True))
+    here = found(tmp_path, view=TrainingView(4, 4, flip=True))
     image = here.image("A", 0)
     assert image is not None
     assert image.shape == (3, 4, 4)
     assert torch.equal(image[:, 0, 0], torch.full((3,), -1.0))  # never mirrored
     assert torch.equal(image[:, 0, 3], torch.full((3,), 1.0))
-    assert here.size == "4×4, stretched"
+
+
+@pytest.mark.parametrize(
+    ("view", "words"),
+    [
+        (TrainingView(8, 4, flip=True), "4×4, the middle of images stretched to 8"),
+        (TrainingView(8, 4, flip=True, resize="width"), "4×4, the middle of images resized in width to 8"),
+        (TrainingView(None, 4, flip=True), "4×4, the middle of images not resized"),
+        (TrainingView(8, None, flip=True, resize="short_side"), "whole images, resized in their short side to 8"),
+        (TrainingView(None, None, flip=True), "whole images, not resized"),
+    ],
+)
+def test_the_size_is_said_in_words(tmp_path: Path, view: TrainingView, words: str) -> None:
+    draw(tmp_path / "testA", "1.png")
+    draw(tmp_path / "testB", "1.png")
+    assert found(tmp_path, view=view).size == words
 
 
 def test_a_picture_that_cannot_be_read_is_left_out_only_if_asked_for(tmp_path: Path) -> None:

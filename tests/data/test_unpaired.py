@@ -198,11 +198,11 @@ def test_a_state_without_files_is_accepted(root: Path) -> None:
     assert len(list(data.train_dataloader())) == 2
 
 
-def test_sample_batch_shows_the_first_test_pictures_whole(root: Path) -> None:
+def test_sample_batch_shows_the_middle_of_the_first_test_images_resized_as_in_training(root: Path) -> None:
     data = data_of(root)
     sample = data.sample_batch(1)
-    first = resized(read(root / "testA" / "0.png"), 6, 6)
-    assert sample["A"].equal(to_tensor(first)[None])
+    first = resized(read(root / "testA" / "0.png"), 8, 8)
+    assert sample["A"].equal(to_tensor(first)[None, :, 1:7, 1:7])
     assert equal([data.sample_batch(5)], [data.sample_batch(2)]), "all there are, the same every time"
 
 

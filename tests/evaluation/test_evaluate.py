@@ -211,14 +211,15 @@ class TestReferences:
 
 
 class TestWhatIsMissing:
-    def test_without_known_answers_there_are_no_such_figures(self, translator: CycleGAN, tmp_path: Path) -> None:
-        held_out = held_out_of(tmp_path / "toy")
-        for file in sorted((tmp_path / "toy" / "testB").iterdir()):
-            file.rename(file.with_name(f"other_{file.name}"))
+    def test_numbered_images_are_not_paired_by_that(self, translator: CycleGAN, tmp_path: Path) -> None:
+        toy_data(tmp_path / "toy").prepare_data()
         data = UnpairedData(tmp_path / "toy", load_size=16, crop_size=16, num_workers=0)
         data.setup()
-        held_out = data.held_out() or held_out
-        figures = evaluate(translator, held_out).figures
+        held_out = data.held_out()
+        assert held_out is not None
+        found = evaluate(translator, held_out)
+        figures = found.figures
+        assert found.protocol["pairing"] == "none"
         assert not any(name.startswith(("psnr", "ssim", "l1")) for name in figures)
         assert {"cycle_a", "cycle_b", "identity_a", "identity_b", "cycle", "identity"} <= figures.keys()
 
@@ -247,7 +248,10 @@ def test_the_protocol_says_with_what(translator: CycleGAN, held_out: HeldOut) ->
     record = evaluate(translator, held_out, References(Projection(), None)).protocol
     assert record["pictures"]["split"] == "test"
     assert record["pictures"]["A"] == f"{COUNT} of testA"
-    assert record["pictures"]["size"] == "16×16, stretched"
+    assert record["pictures"]["size"] == "16×16, the middle of images stretched to 16"
+    sizing = {"load_size": 16, "resize": "stretch", "crop_size": 16}
+    assert sizing.items() <= record["pictures"].items()
+    assert record["pairing"] == "by name"
     assert record["known answers"] == {"A2B": f"{COUNT} pictures", "B2A": f"{COUNT} pictures"}
     features = record["distances"]["features"]
     assert {"network": "projection", "seed": 0}.items() <= features.items()
@@ -317,7 +321,8 @@ def test_domains_may_be_called_real_and_synthetic(tmp_path: Path) -> None:
         name: Domain(train=f"train{letter}", test=f"test{letter}")
         for name, letter in (("real", "A"), ("synthetic", "B"))
     }
-    data = UnpairedData(tmp_path / "toy", load_size=16, crop_size=16, num_workers=0, domains=domains)
+    sizing: dict[str, Any] = {"load_size": 16, "crop_size": 16}
+    data = UnpairedData(tmp_path / "toy", **sizing, num_workers=0, domains=domains, pairing="by_name")
     data.setup()
     held_out = data.held_out()
     assert held_out is not None

@@ -39,6 +39,13 @@ def test_every_section_in_order_with_the_runs_numbers(tmp_path: Path) -> None:
     assert "missing" not in " ".join(page.text[section] for section in SECTIONS)
 
 
+def test_model_selection_on_test_images_stands_below_the_main_metrics(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "toy")
+    assert "Model selection" not in Page(write_report(run)).text["main"]
+    (run / "validation" / "protocol.json").write_text(json.dumps({"selection": "on test images"}))
+    assert "Model selection: on test images." in Page(write_report(run)).text["main"]
+
+
 def test_the_charts_hold_what_was_measured(tmp_path: Path) -> None:
     file = write_report(write_run(tmp_path / "toy"))
     data = chart_data(file)

@@ -1,8 +1,11 @@
-"""Known answers: pictures of two domains that bear the same name."""
+"""Paired ground truth: images of two domains that have the same name."""
 
 from posixpath import splitext
 
 from cyclegan.data.sources.pictures import Pictures
+
+PAIRINGS = ("auto", "by_name", "none")
+"""Which images of the same name are paired: the halves of one file, all, none."""
 
 
 def paired_names(a: Pictures, b: Pictures) -> list[tuple[int, int]]:

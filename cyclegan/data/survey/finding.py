@@ -168,7 +168,7 @@ KNOWN_ANSWERS = Kind(
     "shared names",
     "name is in several test folders",
     "names are in several test folders",
-    "nothing; if such pictures show the same scene, the answers of the test are known",
+    "nothing; if such images show the same scene, data.pairing=by_name measures PSNR and SSIM",
 )
 UNEQUAL = Kind(
     "unequal",

@@ -183,7 +183,7 @@ def _passed_over(survey: Survey) -> Iterator[Finding]:
 
 
 def _known_answers(survey: Survey) -> Iterator[Finding]:
-    """Test pictures of two domains under the same names, as evaluation pairs them."""
+    """Test images of two domains under the same names, as data.pairing=by_name pairs them."""
     tests = [one.folder for one in survey.folders if one.folder.split == "test" and one.folder.domain]
     items, count = [], 0
     for one, other in combinations(tests, 2):
