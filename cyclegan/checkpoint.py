@@ -44,7 +44,7 @@ class CheckpointError(UserError):
 
 
 def checkpoint_file(path: str | os.PathLike[str]) -> Path:
-    """The checkpoint that a path names: a file, or of a run's folder `best.ckpt`, else the newest that there is."""
+    """The checkpoint that a path names: the file itself; of a run's folder `best.ckpt`, else the newest."""
     file = Path(path).expanduser()
     if not file.is_dir():
         return file

@@ -23,6 +23,18 @@ def test_every_command_says_its_version(
     assert capsys.readouterr() == (f"cyclegan {cyclegan.__version__}\n", "")
 
 
+def test_help_speaks_of_this_packages_version(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")  # which the command sets
+    monkeypatch.setattr("sys.argv", ["cyclegan-train", "--help"])
+    with contextlib.suppress(SystemExit):
+        import_module("cyclegan.train").main()
+    said = capsys.readouterr().out
+    assert "--version    of cyclegan\n" in said
+    assert "Hydra's version" not in said
+
+
 def test_it_does_not_wait_for_torch() -> None:
     program = f"""
 import sys
