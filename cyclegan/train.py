@@ -57,7 +57,6 @@ def train(config: DictConfig) -> pl.Trainer:
     """
     settle_rank(config.trainer)
     with held(Path(config.run_dir)):
-        check_values(config)
         return run(config)
 
 
@@ -77,6 +76,7 @@ def run(config: DictConfig) -> pl.Trainer:
                 f"the file of {group}=... puts its keys at the top: its first line has to be "
                 "# @package callbacks.validation"
             )
+    check_values(config)
     run_dir = Path(config.run_dir)
     claim(run_dir, config.resume, config.overwrite)
     start = starting_point(run_dir, config.resume)

@@ -35,6 +35,8 @@ os.environ |= {
 }
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # which a job in the background ignores
+if hasattr(signal, "SIGHUP"):
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # which nohup ignores
 
 # After the environment, which some of them read as they are imported.
 import pytest  # noqa: E402

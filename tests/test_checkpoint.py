@@ -24,7 +24,8 @@ from cyclegan.saving import AtomicCheckpointIO
 def small_config() -> dict[str, Any]:
     with initialize_config_dir(conf_dir(), version_base="1.3"):
         config = compose(
-            "train", ["model.generator.width=4", "model.generator.blocks=1", "model.discriminator.width=4"]
+            "train",
+            ["name=small", "model.generator.width=4", "model.generator.blocks=1", "model.discriminator.width=4"],
         )
     plain = OmegaConf.to_container(config, resolve=True)
     assert isinstance(plain, dict)
@@ -109,7 +110,7 @@ def test_every_model_of_this_project_is_trusted(tmp_path: Path) -> None:
     for adversarial in ("least_squares", "wasserstein"):
         for optimizer in ("adam", "adamw"):
             with initialize_config_dir(conf_dir(), version_base="1.3"):
-                config = compose("train", [f"adversarial={adversarial}", f"optimizer={optimizer}"])
+                config = compose("train", ["name=small", f"adversarial={adversarial}", f"optimizer={optimizer}"])
             require_trusted(OmegaConf.to_container(config.model, resolve=True), tmp_path)
 
 

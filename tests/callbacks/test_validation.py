@@ -240,7 +240,7 @@ def test_a_network_of_ones_own_does_not_move_the_random_numbers(tmp_path: Path) 
     own = {"_target_": any_network, "size": 8, "network": {"_target_": target}}
     weights = []
     for name, features in (("own", own), ("none", None)):
-        config = composed(tmp_path / name, tmp_path / "toy", "trainer.max_epochs=1", "model.generator.dropout=true")
+        config = composed(tmp_path / name, tmp_path / "toy", "trainer.max_epochs=1", "model.generator.dropout=0.5")
         config.callbacks.validation.features = features
         train(config)
         weights.append(read_checkpoint(tmp_path / name)["state_dict"])
