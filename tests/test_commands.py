@@ -389,7 +389,7 @@ def test_out_of_memory_is_answered_with_what_to_do(
     assert failed.code == 1
     assert "Traceback" not in failed.screen
     assert "memory ran out" in failed.screen
-    assert "data.batch_size=1" in failed.screen
+    assert "data.batch_size=2 (lower)" in failed.screen
     assert "DefaultCPUAllocator" in (tmp_path / "runs" / "mine" / "train.log").read_text()
 
 

@@ -17,7 +17,7 @@ _TOLERANCE = 4
 """A profile is that of sRGB if it moves no colour by more than this, of 255."""
 
 _MOST = 64
-_PROBE = np.stack(np.meshgrid(*[np.arange(0, 256, 51, np.uint8)] * 3), axis=-1).reshape(-1, 1, 3)
+_PROBE = (51 * np.indices((6, 6, 6)).reshape(3, -1, 1).T.reshape(-1, 1, 3)).astype(np.uint8)
 
 _known: dict[tuple[bytes, str], "ImageCmsTransform | None"] = {}
 

@@ -113,13 +113,13 @@ KINDS = [
     bytes_of(
         "AVIF of 10 bits",
         ".avif",
-        imagecodecs.avif_encode(np.zeros((8, 8, 3), np.uint16), bitspersample=10),
+        bytes(imagecodecs.avif_encode(np.zeros((8, 8, 3), np.uint16), bitspersample=10)),
         r"10 bits a channel, of which 8 would be read: save it as PNG or TIFF",
     ),
     bytes_of(
         "JPEG 2000, RGB of 16 bits",
         ".jp2",
-        imagecodecs.jpeg2k_encode(np.zeros((8, 8, 3), np.uint16), codecformat="jp2"),
+        bytes(imagecodecs.jpeg2k_encode(np.zeros((8, 8, 3), np.uint16), codecformat="jp2")),
         r"16 bits a channel, of which 8 would be read: save it as PNG or TIFF",
     ),
     bytes_of("PPM, cut off", ".ppm", b"P6 2 2 255\n\1\2\3", r"cut off: 12 bytes of pixels are wanted, 3 left"),

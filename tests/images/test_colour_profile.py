@@ -1,8 +1,10 @@
 import logging
 from io import BytesIO
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from cyclegan.images import PixelFormat, decode
@@ -46,7 +48,7 @@ def test_alpha_stays() -> None:
 def test_what_cannot_be_converted_is_logged_once(
     profile: bytes, dtype: type, words: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    pixels = np.full((1, 1, 3), 99, dtype)
+    pixels: NDArray[Any] = np.full((1, 1, 3), 99, dtype)
     with caplog.at_level(logging.WARNING, "cyclegan"):
         for name in ("first.png", "second.png"):
             assert to_srgb(pixels, profile, name) is pixels
