@@ -54,9 +54,11 @@ def assemble_trainer(config: DictConfig, plain: dict[str, Any]) -> pl.Trainer:
         callbacks = [hydra.utils.instantiate(entry, _convert_="all") for entry in (config.callbacks or {}).values()]
     # Of a run in one process, SLURM's or torchrun's plan for the job says nothing.
     environment = [LightningEnvironment()] if is_alone(config.trainer) else []
+    benchmark = config.trainer.get("benchmark")
     try:
         trainer: pl.Trainer = hydra.utils.instantiate(
             config.trainer,
+            benchmark=not config.trainer.get("deterministic") if benchmark is None else benchmark,
             logger=loggers,
             callbacks=[*callbacks, EmbedConfig(plain), EmbedPictures(), ImageProgress(), RankState()],
             plugins=[AtomicCheckpointIO(), *environment],

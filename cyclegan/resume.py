@@ -49,7 +49,7 @@ def starting_point(run_dir: Path, resume: str | None) -> StartingPoint | None:
 
     Raises:
         CheckpointError: it cannot be read, or for `auto` none of those that there are.
-        RunError: it is no checkpoint of a training.
+        RunError: it is no checkpoint of a training, or a folder without any.
     """
     if not resume:
         return None
@@ -58,6 +58,10 @@ def starting_point(run_dir: Path, resume: str | None) -> StartingPoint | None:
         if found is None:
             log.info("resume    nothing there yet, so this is a new run")
             return None
+    elif Path(resume).is_dir():
+        found = checkpoint.newest_intact(Path(resume) / "checkpoints")
+        if found is None:
+            raise RunError(f"resume={resume}: that folder holds no checkpoints/*.ckpt, as a run's does")
     else:
         found = Path(resume), checkpoint.read(resume)
     path, content = found

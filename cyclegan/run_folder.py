@@ -15,6 +15,11 @@ from yaml import YAMLError
 
 from cyclegan.errors import UserError
 
+FOLDERS = ("checkpoints", "samples", "validation", "wandb", "tensorboard")
+FILES = ("config.yaml", "metrics.csv", "alarms.jsonl", "report.html", "environment.json")
+MARK = b"# cyclegan-train"
+"""How config.yaml begins, the first file that a run writes into its folder."""
+
 
 class RunError(UserError):
     """A run that cannot begin as asked; the text says why and what to do."""
@@ -24,15 +29,22 @@ def claim(run_dir: Path, resume: str | None, overwrite: bool) -> None:
     """Settles that a run may write into a folder that perhaps holds one.
 
     Raises:
-        RunError: the folder holds a run that this one would write over unasked, or there is no such checkpoint.
+        RunError: the folder holds a run that this one would write over unasked, or files that no run wrote, or there
+            is no such checkpoint.
     """
     checkpoints = run_dir / "checkpoints"
     if resume == "auto":
         return
     start = Path(resume) if resume else None
-    if start and not start.is_file():
+    if start and not start.exists():
         raise RunError(f"resume={start}: there is no such file. resume=auto takes the latest in {checkpoints}")
-    goes_on = start is not None and start.resolve().parent == checkpoints.resolve()
+    goes_on = start is not None and run_dir.resolve() in (start.resolve(), start.resolve().parent.parent)
+    foreign = [name for name in (*FOLDERS, *FILES) if (run_dir / name).exists()]
+    if foreign and not goes_on and not is_marked(run_dir):
+        raise RunError(
+            f"{run_dir} holds {', '.join(foreign)}, but no config.yaml that begins with {MARK.decode()!r}: no run "
+            "wrote these, so none removes them or writes over them. Give this run another folder (name=... or run_dir=...)"
+        )
     holds_run = (run_dir / "metrics.csv").exists() or any(checkpoints.glob("*.ckpt"))
     # To the processes of further devices, the folder holds what the first process of this very run made.
     if holds_run and not goes_on and not overwrite and is_first_process():
@@ -43,11 +55,22 @@ def claim(run_dir: Path, resume: str | None, overwrite: bool) -> None:
 
 
 def clear(run_dir: Path) -> None:
-    """Removes what a run has written."""
-    for name in ("checkpoints", "samples", "validation", "wandb", "tensorboard"):
+    """Removes what a run has written; in a folder without one, nothing."""
+    if not is_marked(run_dir):
+        return
+    for name in FOLDERS:
         shutil.rmtree(run_dir / name, ignore_errors=True)
-    for name in ("config.yaml", "metrics.csv", "train.log", "alarms.jsonl", "report.html", "environment.json"):
+    for name in (*FILES, "train.log"):
         (run_dir / name).unlink(missing_ok=True)
+
+
+def is_marked(run_dir: Path) -> bool:
+    """Whether a run of this program wrote the folder."""
+    try:
+        with (run_dir / "config.yaml").open("rb") as file:
+            return file.read(len(MARK)) == MARK
+    except OSError:
+        return False
 
 
 def settle_rank(trainer: DictConfig) -> None:

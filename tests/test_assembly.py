@@ -1,9 +1,12 @@
-"""Arguments of Lightning's trainer that would be accepted and ignored are refused with the key to use instead."""
+"""Lightning's trainer: arguments that it would ignore are refused, and what it is given beyond the configuration."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
+from cyclegan.assembly import assemble_trainer
 from cyclegan.run_folder import RunError
 from cyclegan.train import train
 from tests.tiny_run import composed
@@ -37,3 +40,31 @@ def test_their_defaults_are_allowed(root: Path, tmp_path: Path) -> None:
     best = "callbacks.checkpointing.best=null"
     trainer = train(composed(tmp_path / "run", root, *lean, best, *(f"+trainer.{word}" for word in words)))
     assert trainer.global_step == 3, "an epoch of five images in batches of two"
+
+
+@pytest.fixture(autouse=True)
+def flags() -> Iterator[None]:
+    """Puts back torch's flags, which a trainer sets for the whole process."""
+    before = torch.backends.cudnn.benchmark, torch.are_deterministic_algorithms_enabled()
+    yield
+    torch.backends.cudnn.benchmark = before[0]
+    torch.use_deterministic_algorithms(before[1])
+
+
+@pytest.mark.parametrize(
+    ("words", "benchmark"),
+    [
+        ((), True),
+        (("trainer.deterministic=true",), False),
+        (("trainer.deterministic=warn",), False),
+        (("trainer.benchmark=false",), False),
+    ],
+    ids=str,
+)
+def test_cudnn_looks_for_the_fastest_kernel_unless_the_run_is_to_be_deterministic(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], benchmark: bool
+) -> None:
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    assemble_trainer(composed(tmp_path, tmp_path / "toy", *words), {"trainer": {}})
+    assert torch.backends.cudnn.benchmark == benchmark
+    assert torch.are_deterministic_algorithms_enabled() == ("deterministic" in str(words))

@@ -127,7 +127,10 @@ def test_the_run_folder_holds_what_is_promised(command: Command, tmp_path: Path)
     assert "epoch 2 of 2" in (run / "train.log").read_text()
 
     header, text = (run / "config.yaml").read_text().split("\n", 1)
-    quoted = [f"'{word}'" if word.startswith(("~", "model.channels", "callbacks.alarms")) else word for word in (*words, brackets)]
+    quoted = [
+        f"'{word}'" if word.startswith(("~", "model.channels", "callbacks.alarms")) else word
+        for word in (*words, brackets)
+    ]
     assert header == " ".join(["# cyclegan-train", *quoted]), "ready to be pasted into a shell"
     config = yaml.safe_load(text)
     assert "${" not in text, "resolved"

@@ -7,7 +7,7 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from cyclegan.run_folder import clear, is_alone
+from cyclegan.run_folder import RunError, claim, clear, is_alone
 
 WRITTEN = (
     *("config.yaml", "environment.json", "metrics.csv", "train.log", "alarms.jsonl", "report.html"),
@@ -20,10 +20,31 @@ def test_all_that_a_run_writes_goes_and_what_the_user_put_there_stays(tmp_path: 
     for name in (*WRITTEN, "notes.txt", "mine/picture.png"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
+    (tmp_path / "config.yaml").write_text("# cyclegan-train name=mine\nname: mine\n")
     clear(tmp_path)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["mine", "notes.txt"]
     assert (tmp_path / "mine" / "picture.png").exists()
     clear(tmp_path)  # and where there is nothing
+
+
+@pytest.mark.parametrize("config", [None, "name: somebody else's\n"])
+@pytest.mark.parametrize("theirs", ["wandb/run-1/files.txt", "samples/1.png", "metrics.csv", "report.html"])
+def test_a_folder_that_no_run_wrote_is_refused_and_not_cleared(tmp_path: Path, theirs: str, config: str | None) -> None:
+    for name, text in ((theirs, "theirs"), ("train.log", "theirs"), ("config.yaml", config)):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        if text is not None:
+            (tmp_path / name).write_text(text)
+    for overwrite in (True, False):
+        with pytest.raises(RunError, match=rf"holds .*{theirs.split('/')[0]}.*, but no config\.yaml that begins"):
+            claim(tmp_path, None, overwrite)
+    clear(tmp_path)
+    assert (tmp_path / theirs).read_text() == (tmp_path / "train.log").read_text() == "theirs"
+
+
+def test_a_start_that_failed_before_it_wrote_anything_but_its_log_is_not_in_the_way(tmp_path: Path) -> None:
+    (tmp_path / "train.log").write_text("resume    nothing there yet, so this is a new run\n")
+    claim(tmp_path, None, overwrite=True)
+    clear(tmp_path)
 
 
 @pytest.mark.parametrize(
