@@ -1,6 +1,7 @@
 """Where a run goes on, and whether it still is the same run."""
 
 import logging
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from cyclegan.loggers import new_run_id
 from cyclegan.run_folder import RunError, earlier_config
 
 log = logging.getLogger(__name__)
+
+WANDB_VARIABLES = {"project": "WANDB_PROJECT", "entity": "WANDB_ENTITY", "id": "WANDB_RUN_ID"}
 
 
 @dataclass(frozen=True)
@@ -107,18 +110,23 @@ def require_same_run(start: StartingPoint, config: dict[str, Any], model: Any) -
 
 
 def name_wandb_run(config: DictConfig, start: StartingPoint | None) -> None:
-    """Settles which wandb run this is before it begins: a resumed run's own, else a new one.
+    """Settle which wandb run this is before it begins, where the configuration does not say it.
 
-    The id stands in the configuration, and so in config.yaml and in every checkpoint. A run that goes on in
-    another folder than that of its checkpoint is another one.
+    That is the run of wandb's variables if they name one, as those of a wandb agent do; else a resumed run's own; else
+    a new one. Its project, entity and id stand in the configuration, and so in config.yaml and in every checkpoint. A
+    run that goes on in another folder than that of its checkpoint is another one.
     """
     entry = OmegaConf.select(config, "logger.wandb")
-    if entry is None or "id" not in entry or entry.id:
+    if entry is None:
         return
     run_dir = Path(config.run_dir)
     same_folder = config.resume == "auto" or (
         start is not None and start.path.resolve().parent.parent == run_dir.resolve()
     )
     known = [earlier_config(run_dir), start.config if start else {}] if same_folder else []
-    ids = [((found.get("logger") or {}).get("wandb") or {}).get("id") for found in known]
-    entry.id = next((one for one in ids if one), None) or new_run_id()
+    sources = [(found.get("logger") or {}).get("wandb") or {} for found in known]
+    variables = {key: os.environ.get(name) for key, name in WANDB_VARIABLES.items()}
+    sources.insert(0 if variables["id"] else len(sources), variables)
+    for key, default in {"project": "cyclegan", "entity": None, "id": new_run_id()}.items():
+        if key in entry and not entry[key]:
+            entry[key] = next((source[key] for source in sources if source.get(key)), default)

@@ -43,7 +43,7 @@ def claim(run_dir: Path, resume: str | None, overwrite: bool) -> None:
     if foreign and not goes_on and not is_marked(run_dir):
         raise RunError(
             f"{run_dir} holds {', '.join(foreign)}, but no config.yaml that begins with {MARK.decode()!r}: no run "
-            "wrote these, so none removes them or writes over them. Give this run another folder (name=... or run_dir=...)"
+            "wrote these, so none writes over them. Give this run another folder (name=... or run_dir=...)"
         )
     holds_run = (run_dir / "metrics.csv").exists() or any(checkpoints.glob("*.ckpt"))
     # To the processes of further devices, the folder holds what the first process of this very run made.
