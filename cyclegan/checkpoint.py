@@ -11,6 +11,7 @@ from typing import Any
 import hydra.utils
 import torch
 
+from cyclegan.data.sizes import RESIZES, Scale
 from cyclegan.errors import UserError
 from cyclegan.images import CONVERSIONS, PixelFormat
 from cyclegan.integrity import damage
@@ -140,6 +141,7 @@ def load_translator(path: str | os.PathLike[str], trust: Iterable[str] = ()) -> 
         domain: _pixel_format(checkpoint.get("pictures", {}).get(domain, {}), channels, path)
         for domain, channels in translator.channels.items()
     }
+    translator.scale = _scale(checkpoint["config"].get("data"), path)
     return translator.eval()
 
 
@@ -157,6 +159,16 @@ def _pixel_format(entry: dict[str, Any], channels: int, path: str | os.PathLike[
             f"{path} contradicts itself: pictures of {found.channels} channels, networks of {channels}"
         )
     return found
+
+
+def _scale(data: Any, path: str | os.PathLike[str]) -> Scale | None:
+    """How the run's data module resized images; None if its configuration does not say."""
+    if not isinstance(data, dict) or "load_size" not in data:
+        return None
+    load_size, resize = data["load_size"], data.get("resize", "stretch")
+    if resize not in RESIZES or not (load_size is None or (type(load_size) is int and load_size > 0)):
+        raise CheckpointError(f"{path}: its data.load_size is {load_size!r} and its data.resize {resize!r}, no scale")
+    return Scale(load_size, resize)
 
 
 def require_trusted(config: Any, path: str | os.PathLike[str], trust: tuple[str, ...] = ()) -> None:

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from cyclegan.arguments import add_max_pixels, conversions, positive, quality
 from cyclegan.data.errors import DataError
+from cyclegan.data.sizes import AS_IT_IS, Scale, target_size
 from cyclegan.data.sources.files import Files
 from cyclegan.data.sources.index import LIST_SUFFIX, find
 from cyclegan.images import (
@@ -43,11 +44,16 @@ FORMATS = ("png", "jpg", "tif", "npy")
 
 @dataclass(frozen=True)
 class Job:
-    """One picture: where it is, where its translation goes, and its (height, width) after padding."""
+    """One image: where it is, where its translation goes, and its sizes."""
 
     source: Path
     target: Path
-    size: tuple[int, int]
+    resized: tuple[int, int]
+    """(width, height) at which it is translated."""
+    padded: tuple[int, int]
+    """(height, width) that the networks see."""
+    written: tuple[int, int]
+    """(width, height) of the translation's file."""
 
 
 def padded(length: int, multiple: int, minimum: int) -> int:
@@ -73,7 +79,7 @@ def reflect_to(images: Tensor, height: int, width: int) -> Tensor:
 
 def batches(jobs: Iterable[Job], batch_size: int) -> Iterator[list[Job]]:
     """Groups jobs of one padded size into batches."""
-    for _, group in groupby(sorted(jobs, key=lambda job: job.size), key=lambda job: job.size):
+    for _, group in groupby(sorted(jobs, key=lambda job: job.padded), key=lambda job: job.padded):
         same = list(group)
         for start in range(0, len(same), batch_size):
             yield same[start : start + batch_size]
@@ -87,8 +93,10 @@ def translate_files(
     device: str = "cpu",
     quality: int = 95,
     max_pixels: int = MAX_PIXELS,
+    scale: Scale = AS_IT_IS,
+    output_size: str = "resized",
 ) -> dict[Path, str]:
-    """Translates pictures of any size: padded by reflection to what the networks take, and cropped back.
+    """Translates images of any size: resized, padded by reflection to what the networks take, and cropped back.
 
     Args:
         translator: in eval mode.
@@ -98,12 +106,15 @@ def translate_files(
         device: where, as torch names it.
         quality: of JPEG files.
         max_pixels: width × height of the largest picture that is read.
+        scale: at which images are translated.
+        output_size: "resized", translations are written at the size at which they are made; "input", at the image's.
 
     Returns:
         the pictures that could not be read and why; all others were translated.
     """
     import torch
 
+    from cyclegan.data.transforms import resized
     from cyclegan.images.tensors import to_pixels, to_tensor
 
     translator = translator.to(device)
@@ -117,23 +128,27 @@ def translate_files(
         except ImageError as error:
             failed[source] = str(error)
         else:
-            fit = [padded(n, translator.size_multiple, translator.minimum_size) for n in (found.height, found.width)]
-            jobs.append(Job(source, target, (fit[0], fit[1])))
+            width, height = size = target_size(found.width, found.height, *scale)
+            fit = [padded(n, translator.size_multiple, translator.minimum_size) for n in (height, width)]
+            written = size if output_size == "resized" else (found.width, found.height)
+            jobs.append(Job(source, target, size, (fit[0], fit[1]), written))
 
     with tqdm(total=len(jobs), unit="img", disable=None) as bar, torch.inference_mode():
         for batch in batches(jobs, batch_size):
             loaded: list[tuple[Job, Tensor]] = []
             for job in batch:
                 try:
-                    loaded.append((job, to_tensor(read(job.source, read_as, max_pixels=max_pixels), read_as)))
+                    pixels = resized(read(job.source, read_as, max_pixels=max_pixels), *job.resized)
+                    loaded.append((job, to_tensor(pixels, read_as)))
                 except ImageError as error:
                     failed[job.source] = str(error)
             if loaded:
-                inputs = torch.cat([reflect_to(picture[None], *job.size) for job, picture in loaded])
+                inputs = torch.cat([reflect_to(picture[None], *job.padded) for job, picture in loaded])
                 outputs = translator.translate(inputs.to(device), *direction).float().cpu()
                 for (job, picture), output in zip(loaded, outputs, strict=True):
                     height, width = picture.shape[-2:]
-                    write(to_pixels(output[..., :height, :width], written_as), job.target, quality=quality)
+                    pixels = to_pixels(output[..., :height, :width], written_as)
+                    write(resized(pixels, *job.written), job.target, quality=quality)
             bar.update(len(batch))
     return failed
 
@@ -169,6 +184,19 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--output", required=True, type=Path, metavar="FOLDER", help="made if it is missing")
     parser.add_argument("--direction", metavar="A2B", help="A2B or B2A (default: A2B)")
+    parser.add_argument(
+        "--resize",
+        type=resizing,
+        default="as-trained",
+        metavar="WHAT",
+        help="before translation: as-trained, none, or to N pixels in the way of training (default: as-trained)",
+    )
+    parser.add_argument(
+        "--output-size",
+        choices=("resized", "input"),
+        default="resized",
+        help="write translations at the size of the resized or of the input image (default: resized)",
+    )
     parser.add_argument("--batch-size", type=positive, default=1, metavar="N", help="pictures of one size (default: 1)")
     parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, mps … (default: a GPU if there is one)")
     parser.add_argument(
@@ -196,6 +224,11 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def resizing(text: str) -> str | int:
+    """A value of --resize."""
+    return text if text in ("as-trained", "none") else positive(text)
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """The console script."""
     args = build_parser().parse_args(argv)
@@ -221,7 +254,13 @@ def run(args: argparse.Namespace) -> dict[Path, str]:
     formats[source] = replace(formats[source], convert=(*formats[source].convert, *args.convert))
     translator.pixel_formats = formats
     pairs = plan(files.base, files.names(), output, suffix_of(args.format, formats[target]))
-    failed = translate_files(translator, pairs, direction, args.batch_size, device, args.quality, args.max_pixels)
+    scale, how = choose_scale(args.resize, translator.scale)
+    print(f"images are {scale}{how}")
+    failed = translate_files(
+        *(translator, pairs, direction, args.batch_size, device, args.quality, args.max_pixels),
+        scale=scale,
+        output_size=args.output_size,
+    )
     print(f"{len(pairs) - len(failed)} of {len(pairs)} pictures, {'2'.join(direction)}, on {device}: {output}")
     return failed
 
@@ -239,6 +278,23 @@ def find_images(given: str) -> Files:
         return find(path)
     except DataError as error:
         raise InputError(f"--input {given}: {error}") from error
+
+
+def choose_scale(choice: str | int, trained: Scale | None) -> tuple[Scale, str]:
+    """The scale that --resize names, and in words where it comes from and how to get another.
+
+    Args:
+        choice: "as-trained", "none" or a number of pixels.
+        trained: the scale of training, if it is known.
+    """
+    if isinstance(choice, int):
+        return Scale(choice, (trained or AS_IT_IS).resize), "; --resize as-trained, none give other scales"
+    if choice == "none":
+        return AS_IT_IS, "; --resize as-trained, N give other scales"
+    if trained is None:
+        return AS_IT_IS, ", as the checkpoint does not say how training did it; --resize N does"
+    size = ", --output-size input writes at the input's size" if trained.load_size else ""
+    return trained, f", as in training; --resize none, N give other scales{size}"
 
 
 def suffix_of(choice: str, pixel_format: PixelFormat) -> str:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
+from cyclegan.data.sizes import Scale
 from cyclegan.data.sources.index import find
 from cyclegan.images import header
 from cyclegan.methods.translator import Batch, Translator
@@ -212,6 +213,91 @@ def test_batch_size_does_not_change_the_pictures(cyclegan_weights: dict[str, Ten
         alone, together = (pixels_of(f"{folder}/{i}.png").astype(int) for folder in ("alone", "together"))
         assert alone.shape == (*size, 3)
         assert np.abs(alone - together).max() <= 1, i
+
+
+# ------------------------------------------------------------------------------------------ scale
+
+
+def checkpoint_of(data: dict[str, Any] | None) -> None:
+    """Makes echo.ckpt of a run whose configuration has these `data`."""
+    config = {"model": {"_target_": f"{__name__}.Echo"}} | ({} if data is None else {"data": data})
+    AtomicCheckpointIO().save_checkpoint({"config": config, "state_dict": {}}, "echo.ckpt")
+
+
+def stripes(path: str, width: int = 96, height: int = 48) -> None:
+    """An image that repeats every 8 columns."""
+    row = np.cos(np.arange(width) * 2 * np.pi / 8) * 100 + 128
+    Image.fromarray(np.repeat(np.tile(row, (height, 1))[..., None], 3, -1).astype(np.uint8)).save(path)
+
+
+@pytest.mark.parametrize(
+    ("data", "options", "size", "period"),
+    [
+        ({"load_size": 64, "resize": "stretch"}, [], (64, 64), 8 * 64 / 96),
+        ({"load_size": 64, "resize": "width"}, [], (64, 32), 8 * 64 / 96),
+        ({"load_size": 64, "resize": "short_side"}, [], (128, 64), 8 * 64 / 48),
+        ({"load_size": None, "resize": "stretch"}, [], (96, 48), 8),
+        ({}, [], (96, 48), 8),  # of a data module that has no such argument
+        (None, [], (96, 48), 8),
+        ({"load_size": 64, "resize": "stretch"}, ["--resize", "none"], (96, 48), 8),
+        ({"load_size": 64, "resize": "width"}, ["--resize", "48"], (48, 24), 4),
+        (None, ["--resize", "96"], (192, 96), 16),  # proportions are kept
+        ({"load_size": 64, "resize": "stretch"}, ["--output-size", "input"], (96, 48), 8),
+    ],
+)
+def test_images_are_translated_at_the_scale_of_training_unless_asked_otherwise(
+    data: dict[str, Any] | None, options: list[str], size: tuple[int, int], period: float
+) -> None:
+    checkpoint_of(data)
+    stripes("in.png")
+    translate("--input", "in.png", *options)
+    pixels = pixels_of("out/in.png")
+    assert pixels.shape[1::-1] == size
+    row = torch.from_numpy(pixels[pixels.shape[0] // 2, :, 0].astype(np.float32))
+    assert len(row) / int(torch.fft.rfft(row - row.mean()).abs().argmax()) == pytest.approx(period)
+
+
+def test_what_is_written_at_the_inputs_size_was_translated_at_trainings(tmp_path: Path) -> None:
+    stripes("in.png")
+    echo = Echo().eval()
+    scale = Scale(64, "width")
+    translate_files(echo, [(Path("in.png"), tmp_path / "o.png")], ("A", "B"), scale=scale, output_size="input")
+    (given,) = echo.given
+    assert given.shape == (1, 3, 32, 64)
+    assert pixels_of("o.png").shape == (48, 96, 3)
+
+
+@pytest.mark.parametrize(
+    ("data", "options", "line"),
+    [
+        (
+            {"load_size": 64, "resize": "stretch"}, [],
+            "images are stretched to 64, as in training; --resize none, N give other scales, "
+            "--output-size input writes at the input's size",
+        ),
+        ({"load_size": None}, [], "images are not resized, as in training; --resize none, N give other scales"),
+        (None, [], "images are not resized, as the checkpoint does not say how training did it; --resize N does"),
+        (None, ["--resize", "none"], "images are not resized; --resize as-trained, N give other scales"),
+        (
+            {"load_size": 64, "resize": "width"}, ["--resize", "9"],
+            "images are resized in width to 9; --resize as-trained, none give other scales",
+        ),
+    ],
+)  # fmt: skip
+def test_the_scale_is_said_with_the_way_to_another(
+    data: dict[str, Any] | None, options: list[str], line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoint_of(data)
+    picture("in.png")
+    translate("--input", "in.png", *options)
+    assert line in capsys.readouterr().out.splitlines()
+
+
+@pytest.mark.parametrize("data", [{"load_size": "64"}, {"load_size": 0}, {"load_size": 64, "resize": "shear"}])
+def test_a_scale_that_makes_no_sense_is_refused(data: dict[str, Any]) -> None:
+    checkpoint_of(data)
+    picture("in.png")
+    assert "echo.ckpt: its data.load_size is" in refusal("--input", "in.png")
 
 
 # ------------------------------------------------------------------------------------------ directions and formats
@@ -430,6 +516,8 @@ def test_a_device_that_is_not_there_is_an_error_before_anything_is_loaded() -> N
     ("option", "value", "why"),
     [
         ("--batch-size", "0", "0 is less than 1"),
+        ("--resize", "0", "0 is less than 1"),
+        ("--resize", "half", "invalid resizing value: 'half'"),
         ("--quality", "101", "101 is not between 1 and 100"),
         ("--quality", "0", "0 is not between 1 and 100"),
         ("--format", "gif", "invalid choice: 'gif'"),
