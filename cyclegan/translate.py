@@ -17,6 +17,7 @@ from cyclegan.data.errors import DataError
 from cyclegan.data.sizes import AS_IT_IS, Scale, target_size
 from cyclegan.data.sources.files import Files
 from cyclegan.data.sources.index import LIST_SUFFIX, find
+from cyclegan.errors import UserError
 from cyclegan.images import (
     CONVERSIONS,
     MAX_PIXELS,
@@ -48,12 +49,12 @@ class Job:
 
     source: Path
     target: Path
+    given: tuple[int, int]
+    """(width, height) of its file."""
     resized: tuple[int, int]
     """(width, height) at which it is translated."""
     padded: tuple[int, int]
     """(height, width) that the networks see."""
-    written: tuple[int, int]
-    """(width, height) of the translation's file."""
 
 
 def padded(length: int, multiple: int, minimum: int) -> int:
@@ -110,12 +111,13 @@ def translate_files(
         output_size: "resized", translations are written at the size at which they are made; "input", at the image's.
 
     Returns:
-        the pictures that could not be read and why; all others were translated.
+        the images that could not be translated and why; all others were.
     """
     import torch
 
     from cyclegan.data.transforms import resized
     from cyclegan.images.tensors import to_pixels, to_tensor
+    from cyclegan.memory import is_out_of_memory
 
     translator = translator.to(device)
     read_as, written_as = (translator.pixel_formats.get(domain, RGB) for domain in direction)
@@ -128,29 +130,58 @@ def translate_files(
         except ImageError as error:
             failed[source] = str(error)
         else:
-            width, height = size = target_size(found.width, found.height, *scale)
+            width, height = target_size(found.width, found.height, *scale)
             fit = [padded(n, translator.size_multiple, translator.minimum_size) for n in (height, width)]
-            written = size if output_size == "resized" else (found.width, found.height)
-            jobs.append(Job(source, target, size, (fit[0], fit[1]), written))
+            jobs.append(Job(source, target, (found.width, found.height), (width, height), (fit[0], fit[1])))
+
+    def together(batch: Sequence[Job]) -> None:
+        images = [
+            to_tensor(resized(read(job.source, read_as, max_pixels=max_pixels), *job.resized), read_as) for job in batch
+        ]
+        inputs = torch.cat([reflect_to(image[None], *job.padded) for job, image in zip(batch, images, strict=True)])
+        outputs = translator.translate(inputs.to(device), *direction).float().cpu()
+        for job, output in zip(batch, outputs, strict=True):
+            width, height = job.resized
+            pixels = to_pixels(output[..., :height, :width], written_as)
+            size = job.given if output_size == "input" else job.resized
+            write(resized(pixels, *size), job.target, quality=quality)
+
+    def failure(batch: Sequence[Job]) -> str:
+        """Translates a batch; returns why that failed, as of its first image, or nothing."""
+        try:
+            together(batch)
+        except (UserError, OSError, MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error) and not isinstance(error, UserError | OSError):
+                raise  # a bug
+            return explained(error, batch[0], device)
+        return ""
 
     with tqdm(total=len(jobs), unit="img", disable=None) as bar, torch.inference_mode():
         for batch in batches(jobs, batch_size):
-            loaded: list[tuple[Job, Tensor]] = []
-            for job in batch:
-                try:
-                    pixels = resized(read(job.source, read_as, max_pixels=max_pixels), *job.resized)
-                    loaded.append((job, to_tensor(pixels, read_as)))
-                except ImageError as error:
-                    failed[job.source] = str(error)
-            if loaded:
-                inputs = torch.cat([reflect_to(picture[None], *job.padded) for job, picture in loaded])
-                outputs = translator.translate(inputs.to(device), *direction).float().cpu()
-                for (job, picture), output in zip(loaded, outputs, strict=True):
-                    height, width = picture.shape[-2:]
-                    pixels = to_pixels(output[..., :height, :width], written_as)
-                    write(resized(pixels, *job.written), job.target, quality=quality)
+            reason = failure(batch)
+            if reason and len(batch) == 1:
+                failed[batch[0].source] = reason
+            elif reason:  # one by one: an error of one image costs no other, and memory is needed for one alone
+                reasons = {job.source: failure([job]) for job in batch}
+                failed.update((source, reason) for source, reason in reasons.items() if reason)
             bar.update(len(batch))
     return failed
+
+
+def explained(error: Exception, job: Job, device: str) -> str:
+    """Why an image was not translated, and what to do."""
+    from cyclegan.memory import is_out_of_memory
+
+    if is_out_of_memory(error):
+        given, resized = (f"{width}×{height}" for width, height in (job.given, job.resized))
+        at = given if given == resized else f"{given} translated at {resized}"
+        elsewhere = "" if device == "cpu" else " or --device cpu"
+        return f"{job.source}: {at} does not fit into the memory of {device}: try a smaller --resize N{elsewhere}"
+    if isinstance(error, ImageError):
+        return str(error)
+    if isinstance(error, OSError):
+        return f"{job.target}: cannot be written ({error.strerror or error})"
+    return f"{job.source}: {error}"
 
 
 def parse_direction(translator: Translator, text: str | None) -> tuple[str, str]:
@@ -239,11 +270,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     if failed:
         for reason in failed.values():
             print(reason, file=sys.stderr)
-        sys.exit(f"{PROGRAM}: {len(failed)} of the pictures could not be read (above); the others are translated")
+        sys.exit(f"{PROGRAM}: {len(failed)} of the images could not be translated (above); the others are")
 
 
 def run(args: argparse.Namespace) -> dict[Path, str]:
-    """Carries out a parsed command line; returns the pictures that could not be read."""
+    """Carries out a parsed command line; returns the images that could not be translated."""
     import cyclegan
 
     files, output = find_images(args.input), args.output.expanduser()
@@ -254,6 +285,7 @@ def run(args: argparse.Namespace) -> dict[Path, str]:
     formats[source] = replace(formats[source], convert=(*formats[source].convert, *args.convert))
     translator.pixel_formats = formats
     pairs = plan(files.base, files.names(), output, suffix_of(args.format, formats[target]))
+    output.mkdir(parents=True, exist_ok=True)
     scale, how = choose_scale(args.resize, translator.scale)
     print(f"images are {scale}{how}")
     failed = translate_files(

@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, final
 
@@ -20,10 +20,11 @@ from torch import Tensor, nn
 
 from cyclegan.data.sizes import Scale
 from cyclegan.data.sources.index import find
+from cyclegan.errors import UserError
 from cyclegan.images import header
 from cyclegan.methods.translator import Batch, Translator
 from cyclegan.saving import AtomicCheckpointIO
-from cyclegan.translate import build_parser, main, padded, reflect_to, translate_files
+from cyclegan.translate import Job, build_parser, explained, main, padded, reflect_to, translate_files
 
 Pixels = NDArray[np.uint8]
 
@@ -467,6 +468,80 @@ def test_the_second_time_replaces_the_first() -> None:
 # ------------------------------------------------------------------------------------------ what goes wrong
 
 
+ALLOCATOR = (
+    "[enforce fail at alloc_cpu.cpp:127] . DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"
+)
+
+
+def failing(monkeypatch: pytest.MonkeyPatch, fails: Callable[[Tensor], bool], error: Exception) -> list[int]:
+    """Lets the echo fail at some batches; returns the sizes of all that it is given."""
+    given = []
+
+    def echo(self: Echo, images: Tensor, source: str, target: str) -> Tensor:
+        given.append(len(images))
+        if fails(images):
+            raise error
+        return images
+
+    monkeypatch.setattr(Echo, "translate", echo)
+    return given
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError(ALLOCATOR), MemoryError(), torch.OutOfMemoryError("CUDA out of memory.")]
+)
+def test_an_image_that_does_not_fit_into_memory_is_named_and_the_others_translated(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, width in (("a", 12), ("b", 400), ("c", 16)):
+        picture(f"in/{name}.png", 12, width)
+    failing(monkeypatch, lambda images: images.shape[-1] >= 400, error)
+    assert "1 of the images could not be translated (above); the others are" in refusal("--input", "in")
+    assert "in/b.png: 400×12 does not fit into the memory of cpu: try a smaller --resize N\n" in capsys.readouterr().err
+    assert written() == ["a.png", "c.png"]
+
+
+def test_the_remedies_are_those_of_the_device() -> None:
+    job = Job(Path("in.png"), Path("out.png"), (4000, 3000), (381, 286), (288, 384))
+    assert explained(MemoryError(), job, "cuda:1") == (
+        "in.png: 4000×3000 translated at 381×286 does not fit into the memory of cuda:1: try a smaller --resize N or "
+        "--device cpu"
+    )
+
+
+def test_a_batch_that_does_not_fit_into_memory_is_translated_image_by_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels = {name: picture(f"in/{name}.png", 12, 12, seed=i) for i, name in enumerate("abc")}
+    given = failing(monkeypatch, lambda images: len(images) > 1, RuntimeError(ALLOCATOR))
+    translate("--input", "in", "--batch-size", "3")
+    assert given == [3, 1, 1, 1]
+    for name, expected in pixels.items():
+        assert np.array_equal(pixels_of(f"out/{name}.png"), expected), name
+
+
+def test_an_error_of_one_image_costs_no_other(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The networks refuse one of a batch, and where another one's translation should go there is a folder."""
+    for i, name in enumerate("abcd"):
+        picture(f"in/{name}.png", 12, 12, seed=i)
+    dark = np.zeros((12, 12, 3), np.uint8)
+    Image.fromarray(dark).save("in/b.png")
+    Path("out/c.png").mkdir(parents=True)
+    failing(monkeypatch, lambda images: bool((images == -1).all((1, 2, 3)).any()), UserError("too dark"))
+    assert "2 of the images could not be translated" in refusal("--input", "in", "--batch-size", "4")
+    lines = capsys.readouterr().err.splitlines()
+    assert "in/b.png: too dark" in lines
+    assert "out/c.png: cannot be written (Is a directory)" in lines
+    assert written() == ["a.png", "d.png"]
+
+
+def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    picture("in.png")
+    failing(monkeypatch, lambda images: True, RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
+    with pytest.raises(RuntimeError, match="mat1 and mat2"):
+        translate("--input", "in.png")
+
+
 def test_unreadable_pictures_are_named_and_the_others_translated(capsys: pytest.CaptureFixture[str]) -> None:
     good = {name: picture(f"in/{name}.png", 12, 12, seed=i) for i, name in enumerate("ace")}
     Path("in/b.png").write_text("<html>404</html>")  # its header is no picture's
@@ -476,7 +551,7 @@ def test_unreadable_pictures_are_named_and_the_others_translated(capsys: pytest.
     assert header("in/d.jpg")[2:4] == (12, 12)  # it shows only when it is read, in a batch with e.png
     said = refusal("--input", "in", "--batch-size", "2")
     out, err = capsys.readouterr()
-    assert "2 of the pictures could not be read" in said
+    assert "2 of the images could not be translated (above); the others are" in said
     assert "3 of 5 pictures, A2B, on cpu: out" in out
     named = [line.split(":")[0] for line in err.splitlines() if line.startswith("in/")]
     assert named == ["in/b.png", "in/d.jpg"]
