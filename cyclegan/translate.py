@@ -135,9 +135,12 @@ def translate_files(
             jobs.append(Job(source, target, (found.width, found.height), (width, height), (fit[0], fit[1])))
 
     def together(batch: Sequence[Job]) -> None:
-        images = [
-            to_tensor(resized(read(job.source, read_as, max_pixels=max_pixels), *job.resized), read_as) for job in batch
-        ]
+        images = []
+        for job in batch:
+            width, height = job.resized
+            # Large JPEGs are decoded smaller, as in training by default.
+            pixels = read(job.source, read_as, (2 * width, 2 * height), max_pixels)
+            images.append(to_tensor(resized(pixels, width, height), read_as))
         inputs = torch.cat([reflect_to(image[None], *job.padded) for job, image in zip(batch, images, strict=True)])
         outputs = translator.translate(inputs.to(device), *direction).float().cpu()
         for job, output in zip(batch, outputs, strict=True):

@@ -20,8 +20,9 @@ from torch import Tensor, nn
 
 from cyclegan.data.sizes import Scale
 from cyclegan.data.sources.index import find
+from cyclegan.data.transforms import resized
 from cyclegan.errors import UserError
-from cyclegan.images import header
+from cyclegan.images import RGB, header, read
 from cyclegan.methods.translator import Batch, Translator
 from cyclegan.saving import AtomicCheckpointIO
 from cyclegan.translate import Job, build_parser, explained, main, padded, reflect_to, translate_files
@@ -292,6 +293,15 @@ def test_the_scale_is_said_with_the_way_to_another(
     picture("in.png")
     translate("--input", "in.png", *options)
     assert line in capsys.readouterr().out.splitlines()
+
+
+def test_a_large_jpeg_is_decoded_smaller_as_in_training() -> None:
+    checkpoint_of({"load_size": 32, "resize": "stretch"})
+    picture("in.jpg", 300, 400)
+    translate("--input", "in.jpg")
+    reduced, full = (resized(read("in.jpg", RGB, at_least), 32, 32) for at_least in ((64, 64), None))
+    assert np.array_equal(pixels_of("out/in.png"), reduced)
+    assert not np.array_equal(reduced, full)
 
 
 @pytest.mark.parametrize("data", [{"load_size": "64"}, {"load_size": 0}, {"load_size": 64, "resize": "shear"}])
