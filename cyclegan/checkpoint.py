@@ -16,6 +16,7 @@ from hydra.errors import InstantiationException
 from torch import Tensor, nn
 
 from cyclegan import __version__
+from cyclegan.data.sizes import RESIZES, Scale
 from cyclegan.errors import UserError
 from cyclegan.evaluation.runs import FOLDER
 from cyclegan.images import CONVERSIONS, PixelFormat
@@ -207,6 +208,7 @@ def load_translator(path: str | os.PathLike[str], trust: Iterable[str] = ()) -> 
         domain: _pixel_format(checkpoint.get("pictures", {}).get(domain, {}), channels, path)
         for domain, channels in translator.channels.items()
     }
+    translator.scale = _scale(checkpoint["config"].get("data"), path)
     return translator.eval()
 
 
@@ -303,6 +305,16 @@ def _pixel_format(entry: dict[str, Any], channels: int, path: str | os.PathLike[
             f"{path} contradicts itself: pictures of {found.channels} channels, networks of {channels}"
         )
     return found
+
+
+def _scale(data: Any, path: str | os.PathLike[str]) -> Scale | None:
+    """How the run's data module resized images; None if its configuration does not say."""
+    if not isinstance(data, dict) or "load_size" not in data:
+        return None
+    load_size, resize = data["load_size"], data.get("resize", "stretch")
+    if resize not in RESIZES or not (load_size is None or (type(load_size) is int and load_size > 0)):
+        raise CheckpointError(f"{path}: its data.load_size is {load_size!r} and its data.resize {resize!r}, no scale")
+    return Scale(load_size, resize)
 
 
 def require_trusted(config: Any, path: str | os.PathLike[str], trust: tuple[str, ...] = ()) -> None:

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from cyclegan.arguments import add_max_pixels, add_version, conversions, positive, quality
 from cyclegan.data.errors import DataError
+from cyclegan.data.sizes import AS_IT_IS, Scale, target_size
 from cyclegan.data.sources.files import Files
 from cyclegan.data.sources.index import LIST_SUFFIX, find
 from cyclegan.errors import UserError
@@ -45,11 +46,16 @@ FORMATS = ("png", "jpg", "tif", "npy")
 
 @dataclass(frozen=True)
 class Job:
-    """One picture: where it is, where its translation goes, and its (height, width) after padding."""
+    """One image: where it is, where its translation goes, and its sizes."""
 
     source: Path
     target: Path
-    size: tuple[int, int]
+    given: tuple[int, int]
+    """(width, height) of its file."""
+    resized: tuple[int, int]
+    """(width, height) at which it is translated."""
+    padded: tuple[int, int]
+    """(height, width) that the networks see."""
 
 
 def padded(length: int, multiple: int, minimum: int) -> int:
@@ -75,7 +81,7 @@ def reflect_to(images: Tensor, height: int, width: int) -> Tensor:
 
 def batches(jobs: Iterable[Job], batch_size: int) -> Iterator[list[Job]]:
     """Groups jobs of one padded size into batches."""
-    for _, group in groupby(sorted(jobs, key=lambda job: job.size), key=lambda job: job.size):
+    for _, group in groupby(sorted(jobs, key=lambda job: job.padded), key=lambda job: job.padded):
         same = list(group)
         for start in range(0, len(same), batch_size):
             yield same[start : start + batch_size]
@@ -89,8 +95,10 @@ def translate_files(
     device: str = "cpu",
     quality: int = 95,
     max_pixels: int = MAX_PIXELS,
+    scale: Scale = AS_IT_IS,
+    output_size: str = "resized",
 ) -> dict[Path, str]:
-    """Translates pictures of any size: padded by reflection to what the networks take, and cropped back.
+    """Translates images of any size: resized, padded by reflection to what the networks take, and cropped back.
 
     Args:
         translator: in eval mode.
@@ -100,13 +108,17 @@ def translate_files(
         device: where, as torch names it.
         quality: of JPEG files.
         max_pixels: width × height of the largest picture that is read.
+        scale: at which images are translated.
+        output_size: "resized", translations are written at the size at which they are made; "input", at the image's.
 
     Returns:
-        the pictures that could not be read and why; all others were translated.
+        the images that could not be translated and why; all others were.
     """
     import torch
 
+    from cyclegan.data.transforms import resized
     from cyclegan.images.tensors import to_pixels, to_tensor
+    from cyclegan.memory import is_out_of_memory
 
     translator = translator.to(device)
     read_as, written_as = (translator.pixel_formats.get(domain, RGB) for domain in direction)
@@ -119,25 +131,61 @@ def translate_files(
         except ImageError as error:
             failed[source] = str(error)
         else:
-            fit = [padded(n, translator.size_multiple, translator.minimum_size) for n in (found.height, found.width)]
-            jobs.append(Job(source, target, (fit[0], fit[1])))
+            width, height = target_size(found.width, found.height, *scale)
+            fit = [padded(n, translator.size_multiple, translator.minimum_size) for n in (height, width)]
+            jobs.append(Job(source, target, (found.width, found.height), (width, height), (fit[0], fit[1])))
+
+    def together(batch: Sequence[Job]) -> None:
+        images = []
+        for job in batch:
+            width, height = job.resized
+            # Large JPEGs are decoded smaller, as in training by default.
+            pixels = read(job.source, read_as, (2 * width, 2 * height), max_pixels)
+            images.append(to_tensor(resized(pixels, width, height), read_as))
+        inputs = torch.cat([reflect_to(image[None], *job.padded) for job, image in zip(batch, images, strict=True)])
+        outputs = translator.translate(inputs.to(device), *direction).float().cpu()
+        for job, output in zip(batch, outputs, strict=True):
+            width, height = job.resized
+            pixels = to_pixels(output[..., :height, :width], written_as)
+            size = job.given if output_size == "input" else job.resized
+            write(resized(pixels, *size), job.target, quality=quality)
+
+    def failure(batch: Sequence[Job]) -> str:
+        """Translates a batch; returns why that failed, as of its first image, or nothing."""
+        try:
+            together(batch)
+        except (UserError, OSError, MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error) and not isinstance(error, UserError | OSError):
+                raise  # a bug
+            return explained(error, batch[0], device)
+        return ""
 
     with tqdm(total=len(jobs), unit="img", disable=None) as bar, torch.inference_mode():
         for batch in batches(jobs, batch_size):
-            loaded: list[tuple[Job, Tensor]] = []
-            for job in batch:
-                try:
-                    loaded.append((job, to_tensor(read(job.source, read_as, max_pixels=max_pixels), read_as)))
-                except ImageError as error:
-                    failed[job.source] = str(error)
-            if loaded:
-                inputs = torch.cat([reflect_to(picture[None], *job.size) for job, picture in loaded])
-                outputs = translator.translate(inputs.to(device), *direction).float().cpu()
-                for (job, picture), output in zip(loaded, outputs, strict=True):
-                    height, width = picture.shape[-2:]
-                    write(to_pixels(output[..., :height, :width], written_as), job.target, quality=quality)
+            reason = failure(batch)
+            if reason and len(batch) == 1:
+                failed[batch[0].source] = reason
+            elif reason:  # one by one: an error of one image costs no other, and memory is needed for one alone
+                reasons = {job.source: failure([job]) for job in batch}
+                failed.update((source, reason) for source, reason in reasons.items() if reason)
             bar.update(len(batch))
     return failed
+
+
+def explained(error: Exception, job: Job, device: str) -> str:
+    """Why an image was not translated, and what to do."""
+    from cyclegan.memory import is_out_of_memory
+
+    if is_out_of_memory(error):
+        given, resized = (f"{width}×{height}" for width, height in (job.given, job.resized))
+        at = given if given == resized else f"{given} translated at {resized}"
+        elsewhere = "" if device == "cpu" else " or --device cpu"
+        return f"{job.source}: {at} does not fit into the memory of {device}: try a smaller --resize N{elsewhere}"
+    if isinstance(error, ImageError):
+        return str(error)
+    if isinstance(error, OSError):
+        return f"{job.target}: cannot be written ({error.strerror or error})"
+    return f"{job.source}: {error}"
 
 
 def parse_direction(translator: Translator, text: str | None) -> tuple[str, str]:
@@ -173,6 +221,19 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--output", required=True, type=Path, metavar="FOLDER", help="made if it is missing")
     parser.add_argument("--direction", metavar="A2B", help="A2B or B2A (default: A2B)")
+    parser.add_argument(
+        "--resize",
+        type=resizing,
+        default="as-trained",
+        metavar="WHAT",
+        help="before translation: as-trained, none, or to N pixels in the way of training (default: as-trained)",
+    )
+    parser.add_argument(
+        "--output-size",
+        choices=("resized", "input"),
+        default="resized",
+        help="write translations at the size of the resized or of the input image (default: resized)",
+    )
     parser.add_argument("--batch-size", type=positive, default=1, metavar="N", help="pictures of one size (default: 1)")
     parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, mps … (default: a GPU if there is one)")
     parser.add_argument(
@@ -200,6 +261,11 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def resizing(text: str) -> str | int:
+    """A value of --resize."""
+    return text if text in ("as-trained", "none") else positive(text)
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """The console script."""
     open_screen()
@@ -211,11 +277,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     if failed:
         for reason in failed.values():
             print(reason, file=sys.stderr)
-        sys.exit(f"{PROGRAM}: {len(failed)} of the pictures could not be read (above); the others are translated")
+        sys.exit(f"{PROGRAM}: {len(failed)} of the images could not be translated (above); the others are")
 
 
 def run(args: argparse.Namespace) -> dict[Path, str]:
-    """Carries out a parsed command line; returns the pictures that could not be read."""
+    """Carries out a parsed command line; returns the images that could not be translated."""
     import cyclegan
     from cyclegan.checkpoint import checkpoint_file
 
@@ -230,7 +296,14 @@ def run(args: argparse.Namespace) -> dict[Path, str]:
     formats[source] = replace(formats[source], convert=(*formats[source].convert, *args.convert))
     translator.pixel_formats = formats
     pairs = plan(files.base, files.names(), output, suffix_of(args.format, formats[target]))
-    failed = translate_files(translator, pairs, direction, args.batch_size, device, args.quality, args.max_pixels)
+    output.mkdir(parents=True, exist_ok=True)
+    scale, how = choose_scale(args.resize, translator.scale)
+    print(f"images are {scale}{how}")
+    failed = translate_files(
+        *(translator, pairs, direction, args.batch_size, device, args.quality, args.max_pixels),
+        scale=scale,
+        output_size=args.output_size,
+    )
     print(f"{len(pairs) - len(failed)} of {len(pairs)} pictures, {'2'.join(direction)}, on {device}: {output}")
     return failed
 
@@ -248,6 +321,23 @@ def find_images(given: str) -> Files:
         return find(path)
     except DataError as error:
         raise InputError(f"--input {given}: {error}") from error
+
+
+def choose_scale(choice: str | int, trained: Scale | None) -> tuple[Scale, str]:
+    """The scale that --resize names, and in words where it comes from and how to get another.
+
+    Args:
+        choice: "as-trained", "none" or a number of pixels.
+        trained: the scale of training, if it is known.
+    """
+    if isinstance(choice, int):
+        return Scale(choice, (trained or AS_IT_IS).resize), "; --resize as-trained, none give other scales"
+    if choice == "none":
+        return AS_IT_IS, "; --resize as-trained, N give other scales"
+    if trained is None:
+        return AS_IT_IS, ", as the checkpoint does not say how training did it; --resize N does"
+    size = ", --output-size input writes at the input's size" if trained.load_size else ""
+    return trained, f", as in training; --resize none, N give other scales{size}"
 
 
 def suffix_of(choice: str, pixel_format: PixelFormat) -> str:

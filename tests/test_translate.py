@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, final
 
@@ -18,11 +18,14 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
+from cyclegan.data.sizes import Scale
 from cyclegan.data.sources.index import find
-from cyclegan.images import header
+from cyclegan.data.transforms import resized
+from cyclegan.errors import UserError
+from cyclegan.images import RGB, header, read
 from cyclegan.methods.translator import Batch, Translator
 from cyclegan.saving import AtomicCheckpointIO
-from cyclegan.translate import build_parser, main, padded, reflect_to, translate_files
+from cyclegan.translate import Job, build_parser, explained, main, padded, reflect_to, translate_files
 
 Pixels = NDArray[np.uint8]
 
@@ -228,6 +231,100 @@ def test_batch_size_does_not_change_the_pictures(cyclegan_weights: dict[str, Ten
         assert np.abs(alone - together).max() <= 1, i
 
 
+# ------------------------------------------------------------------------------------------ scale
+
+
+def checkpoint_of(data: dict[str, Any] | None) -> None:
+    """Makes echo.ckpt of a run whose configuration has these `data`."""
+    config = {"model": {"_target_": f"{__name__}.Echo"}} | ({} if data is None else {"data": data})
+    AtomicCheckpointIO().save_checkpoint({"config": config, "state_dict": {}}, "echo.ckpt")
+
+
+def stripes(path: str, width: int = 96, height: int = 48) -> None:
+    """An image that repeats every 8 columns."""
+    row = np.cos(np.arange(width) * 2 * np.pi / 8) * 100 + 128
+    Image.fromarray(np.repeat(np.tile(row, (height, 1))[..., None], 3, -1).astype(np.uint8)).save(path)
+
+
+@pytest.mark.parametrize(
+    ("data", "options", "size", "period"),
+    [
+        ({"load_size": 64, "resize": "stretch"}, [], (64, 64), 8 * 64 / 96),
+        ({"load_size": 64, "resize": "width"}, [], (64, 32), 8 * 64 / 96),
+        ({"load_size": 64, "resize": "short_side"}, [], (128, 64), 8 * 64 / 48),
+        ({"load_size": None, "resize": "stretch"}, [], (96, 48), 8),
+        ({}, [], (96, 48), 8),  # of a data module that has no such argument
+        (None, [], (96, 48), 8),
+        ({"load_size": 64, "resize": "stretch"}, ["--resize", "none"], (96, 48), 8),
+        ({"load_size": 64, "resize": "width"}, ["--resize", "48"], (48, 24), 4),
+        (None, ["--resize", "96"], (192, 96), 16),  # proportions are kept
+        ({"load_size": 64, "resize": "stretch"}, ["--output-size", "input"], (96, 48), 8),
+    ],
+)
+def test_images_are_translated_at_the_scale_of_training_unless_asked_otherwise(
+    data: dict[str, Any] | None, options: list[str], size: tuple[int, int], period: float
+) -> None:
+    checkpoint_of(data)
+    stripes("in.png")
+    translate("--input", "in.png", *options)
+    pixels = pixels_of("out/in.png")
+    assert pixels.shape[1::-1] == size
+    row = torch.from_numpy(pixels[pixels.shape[0] // 2, :, 0].astype(np.float32))
+    assert len(row) / int(torch.fft.rfft(row - row.mean()).abs().argmax()) == pytest.approx(period)
+
+
+def test_what_is_written_at_the_inputs_size_was_translated_at_trainings(tmp_path: Path) -> None:
+    stripes("in.png")
+    echo = Echo().eval()
+    scale = Scale(64, "width")
+    translate_files(echo, [(Path("in.png"), tmp_path / "o.png")], ("A", "B"), scale=scale, output_size="input")
+    (given,) = echo.given
+    assert given.shape == (1, 3, 32, 64)
+    assert pixels_of("o.png").shape == (48, 96, 3)
+
+
+@pytest.mark.parametrize(
+    ("data", "options", "line"),
+    [
+        (
+            {"load_size": 64, "resize": "stretch"}, [],
+            "images are stretched to 64, as in training; --resize none, N give other scales, "
+            "--output-size input writes at the input's size",
+        ),
+        ({"load_size": None}, [], "images are not resized, as in training; --resize none, N give other scales"),
+        (None, [], "images are not resized, as the checkpoint does not say how training did it; --resize N does"),
+        (None, ["--resize", "none"], "images are not resized; --resize as-trained, N give other scales"),
+        (
+            {"load_size": 64, "resize": "width"}, ["--resize", "9"],
+            "images are resized in width to 9; --resize as-trained, none give other scales",
+        ),
+    ],
+)  # fmt: skip
+def test_the_scale_is_said_with_the_way_to_another(
+    data: dict[str, Any] | None, options: list[str], line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoint_of(data)
+    picture("in.png")
+    translate("--input", "in.png", *options)
+    assert line in capsys.readouterr().out.splitlines()
+
+
+def test_a_large_jpeg_is_decoded_smaller_as_in_training() -> None:
+    checkpoint_of({"load_size": 32, "resize": "stretch"})
+    picture("in.jpg", 300, 400)
+    translate("--input", "in.jpg")
+    reduced, full = (resized(read("in.jpg", RGB, at_least), 32, 32) for at_least in ((64, 64), None))
+    assert np.array_equal(pixels_of("out/in.png"), reduced)
+    assert not np.array_equal(reduced, full)
+
+
+@pytest.mark.parametrize("data", [{"load_size": "64"}, {"load_size": 0}, {"load_size": 64, "resize": "shear"}])
+def test_a_scale_that_makes_no_sense_is_refused(data: dict[str, Any]) -> None:
+    checkpoint_of(data)
+    picture("in.png")
+    assert "echo.ckpt: its data.load_size is" in refusal("--input", "in.png")
+
+
 # ------------------------------------------------------------------------------------------ directions and formats
 
 
@@ -395,6 +492,80 @@ def test_the_second_time_replaces_the_first() -> None:
 # ------------------------------------------------------------------------------------------ what goes wrong
 
 
+ALLOCATOR = (
+    "[enforce fail at alloc_cpu.cpp:127] . DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"
+)
+
+
+def failing(monkeypatch: pytest.MonkeyPatch, fails: Callable[[Tensor], bool], error: Exception) -> list[int]:
+    """Lets the echo fail at some batches; returns the sizes of all that it is given."""
+    given = []
+
+    def echo(self: Echo, images: Tensor, source: str, target: str) -> Tensor:
+        given.append(len(images))
+        if fails(images):
+            raise error
+        return images
+
+    monkeypatch.setattr(Echo, "translate", echo)
+    return given
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError(ALLOCATOR), MemoryError(), torch.OutOfMemoryError("CUDA out of memory.")]
+)
+def test_an_image_that_does_not_fit_into_memory_is_named_and_the_others_translated(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, width in (("a", 12), ("b", 400), ("c", 16)):
+        picture(f"in/{name}.png", 12, width)
+    failing(monkeypatch, lambda images: images.shape[-1] >= 400, error)
+    assert "1 of the images could not be translated (above); the others are" in refusal("--input", "in")
+    assert "in/b.png: 400×12 does not fit into the memory of cpu: try a smaller --resize N\n" in capsys.readouterr().err
+    assert written() == ["a.png", "c.png"]
+
+
+def test_the_remedies_are_those_of_the_device() -> None:
+    job = Job(Path("in.png"), Path("out.png"), (4000, 3000), (381, 286), (288, 384))
+    assert explained(MemoryError(), job, "cuda:1") == (
+        "in.png: 4000×3000 translated at 381×286 does not fit into the memory of cuda:1: try a smaller --resize N or "
+        "--device cpu"
+    )
+
+
+def test_a_batch_that_does_not_fit_into_memory_is_translated_image_by_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels = {name: picture(f"in/{name}.png", 12, 12, seed=i) for i, name in enumerate("abc")}
+    given = failing(monkeypatch, lambda images: len(images) > 1, RuntimeError(ALLOCATOR))
+    translate("--input", "in", "--batch-size", "3")
+    assert given == [3, 1, 1, 1]
+    for name, expected in pixels.items():
+        assert np.array_equal(pixels_of(f"out/{name}.png"), expected), name
+
+
+def test_an_error_of_one_image_costs_no_other(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The networks refuse one of a batch, and where another one's translation should go there is a folder."""
+    for i, name in enumerate("abcd"):
+        picture(f"in/{name}.png", 12, 12, seed=i)
+    dark = np.zeros((12, 12, 3), np.uint8)
+    Image.fromarray(dark).save("in/b.png")
+    Path("out/c.png").mkdir(parents=True)
+    failing(monkeypatch, lambda images: bool((images == -1).all((1, 2, 3)).any()), UserError("too dark"))
+    assert "2 of the images could not be translated" in refusal("--input", "in", "--batch-size", "4")
+    lines = capsys.readouterr().err.splitlines()
+    assert "in/b.png: too dark" in lines
+    assert "out/c.png: cannot be written (Is a directory)" in lines
+    assert written() == ["a.png", "d.png"]
+
+
+def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    picture("in.png")
+    failing(monkeypatch, lambda images: True, RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
+    with pytest.raises(RuntimeError, match="mat1 and mat2"):
+        translate("--input", "in.png")
+
+
 def test_unreadable_pictures_are_named_and_the_others_translated(capsys: pytest.CaptureFixture[str]) -> None:
     good = {name: picture(f"in/{name}.png", 12, 12, seed=i) for i, name in enumerate("ace")}
     Path("in/b.png").write_text("<html>404</html>")  # its header is no picture's
@@ -404,7 +575,7 @@ def test_unreadable_pictures_are_named_and_the_others_translated(capsys: pytest.
     assert header("in/d.jpg")[2:4] == (12, 12)  # it shows only when it is read, in a batch with e.png
     said = refusal("--input", "in", "--batch-size", "2")
     out, err = capsys.readouterr()
-    assert "2 of the pictures could not be read" in said
+    assert "2 of the images could not be translated (above); the others are" in said
     assert "3 of 5 pictures, A2B, on cpu: out" in out
     named = [line.split(":")[0] for line in err.splitlines() if line.startswith("in/")]
     assert named == ["in/b.png", "in/d.jpg"]
@@ -444,6 +615,8 @@ def test_a_device_that_is_not_there_is_an_error_before_anything_is_loaded() -> N
     ("option", "value", "why"),
     [
         ("--batch-size", "0", "0 is less than 1"),
+        ("--resize", "0", "0 is less than 1"),
+        ("--resize", "half", "invalid resizing value: 'half'"),
         ("--quality", "101", "101 is not between 1 and 100"),
         ("--quality", "0", "0 is not between 1 and 100"),
         ("--format", "gif", "invalid choice: 'gif'"),

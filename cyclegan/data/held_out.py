@@ -12,6 +12,7 @@ from torch import Tensor
 from cyclegan.data.domain import HALVES, Domain
 from cyclegan.data.errors import DataError
 from cyclegan.data.prepared import Prepared
+from cyclegan.data.sizes import Scale
 from cyclegan.data.sources.pairing import PAIRINGS, paired_names
 from cyclegan.data.sources.pictures import Divisible
 from cyclegan.data.splits import find_split
@@ -20,8 +21,6 @@ from cyclegan.images import MAX_PIXELS, DiskError, ImageError, PixelFormat
 
 SPLITS = ("val", "test")
 """Where held-out pictures are looked for: those for validation, or without any, those for testing."""
-
-RESIZED = {"stretch": "stretched", "width": "resized in width", "short_side": "resized in their short side"}
 
 VERSION = 2
 """Of how pictures are shown: another number, and what was computed of them earlier is not used."""
@@ -145,10 +144,10 @@ class HeldOut:
     def size(self) -> str:
         """The pictures' size in words."""
         view = self.view
-        resized = "not resized" if view.load_size is None else f"{RESIZED[view.resize]} to {view.load_size}"
+        scale = Scale(view.load_size, view.resize)
         if view.crop_size is None:
-            return f"whole images, {resized}"
-        return f"{view.crop_size}×{view.crop_size}, the middle of images {resized}"
+            return f"whole images, {scale}"
+        return f"{view.crop_size}×{view.crop_size}, the middle of images {scale}"
 
     def key(self, domain: str) -> str:
         """Stands for a domain's files when this was first asked, which are taken, and all that is done with them."""

@@ -1,6 +1,25 @@
 """How large a picture is after resizing, found out without torch."""
 
+from typing import NamedTuple
+
 RESIZES = ("stretch", "width", "short_side")
+
+
+class Scale(NamedTuple):
+    """How images are resized; the arguments of `target_size`."""
+
+    load_size: int | None
+    resize: str
+
+    def __str__(self) -> str:
+        if self.load_size is None:
+            return "not resized"
+        how = {"stretch": "stretched", "width": "resized in width", "short_side": "resized in their short side"}
+        return f"{how[self.resize]} to {self.load_size}"
+
+
+AS_IT_IS = Scale(None, "short_side")
+"""Leaves images at their size."""
 
 
 def target_size(width: int, height: int, load_size: int | None, resize: str) -> tuple[int, int]:

@@ -7,6 +7,7 @@ from types import MappingProxyType
 import pytorch_lightning as pl
 from torch import Tensor, nn
 
+from cyclegan.data.sizes import Scale
 from cyclegan.errors import UserError
 from cyclegan.image_pool import ImagePool
 from cyclegan.images import PixelFormat
@@ -41,6 +42,9 @@ class Translator(pl.LightningModule, ABC):
 
     pixel_formats: Mapping[str, PixelFormat] = MappingProxyType({})
     """How pictures of each domain are read and written; known of a translator that comes from a checkpoint."""
+
+    scale: Scale | None = None
+    """How training resizes images; known of a translator that comes from a checkpoint. `translate` takes any size."""
 
     @abstractmethod
     def translate(self, images: Tensor, source: str, target: str) -> Tensor:
