@@ -88,7 +88,10 @@ def _annotations(node: DictConfig, path: str) -> dict[str, Any]:
         raise UserError(f"{path}._target_ is {target}: there is no module {error.name}") from error
     except AttributeError as error:
         raise UserError(f"{path}._target_ is {target}: {error}") from error
-    taken = inspect.signature(called).parameters
+    try:
+        taken = inspect.signature(called).parameters
+    except ValueError:  # a function of C
+        return {}
     given = [str(name) for name in node if not str(name).startswith("_")]
     if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in taken.values()):
         for name in given:
@@ -117,8 +120,9 @@ def _check_arguments(node: DictConfig, prefix: str, annotations: Mapping[str, An
 
 
 def _misfit(path: str, value: Any, annotation: Any) -> str:
+    """The message about a value that does not fit; of a mapping, about its first entry that does not."""
     for one in _alternatives(annotation):
-        if isinstance(value, Mapping) and "_target_" not in value and len(get_args(one)) == 2:
+        if isinstance(value, Mapping) and get_origin(one) in MAPPINGS:
             name = next(name for name in value if not _fits(value[name], get_args(one)[1]))
             return _misfit(f"{path}.{name}", value[name], get_args(one)[1])
     return f"{path} is {value!r}; it takes {_in_words(annotation)}"
