@@ -5,15 +5,16 @@ import inspect
 import logging
 import os
 import pickle
+import pkgutil
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import hydra.utils
 import torch
 from hydra.errors import InstantiationException
-from torch import Tensor, nn
+from torch import nn
 
 from cyclegan import __version__
 from cyclegan.data.sizes import RESIZES, Scale
@@ -21,8 +22,11 @@ from cyclegan.errors import UserError
 from cyclegan.evaluation.runs import FOLDER
 from cyclegan.images import CONVERSIONS, PixelFormat
 from cyclegan.integrity import damage
+from cyclegan.methods.single_generator import SingleGenerator
 from cyclegan.methods.translator import Translator
 from cyclegan.metrics.pretrained import UNREADABLE
+from cyclegan.networks.resnet import ResnetGenerator, resnet_arguments
+from cyclegan.state_dicts import Weights, is_bare, misfits, renamed, shortened, unwrapped
 
 log = logging.getLogger(__name__)
 
@@ -99,32 +103,6 @@ def _refused(error: pickle.UnpicklingError) -> str:
     return name[1] if name else "something else"
 
 
-def misfits(own: Mapping[str, Tensor], others: Mapping[str, Tensor]) -> str:
-    """The tensors of a network and of a checkpoint that do not match, in a line; empty where all do.
-
-    Args:
-        own: the network's state.
-        others: the checkpoint's tensors, by the same names.
-    """
-    kinds = {
-        "missing": [name for name in own if name not in others],
-        "unexpected": [name for name in others if name not in own],
-        "of another shape": [
-            f"{name} {tuple(own[name].shape)} here, {tuple(value.shape)} there"
-            for name, value in others.items()
-            if name in own and own[name].shape != value.shape
-        ],
-    }
-    return "; ".join(f"{len(names)} {kind} ({shortened(names)})" for kind, names in kinds.items() if names)
-
-
-def shortened(names: Iterable[str], most: int = 3) -> str:
-    """The first few names, and how many more there are."""
-    listed = list(names)
-    more = f", … {len(listed) - most} more" if len(listed) > most else ""
-    return ", ".join(listed[:most]) + more
-
-
 def newest_intact(folder: Path) -> tuple[Path, dict[str, Any]] | None:
     """Finds where a run can go on: its newest checkpoint that can be read. Says which it passed over, and why.
 
@@ -178,7 +156,8 @@ def load_translator(path: str | os.PathLike[str], trust: Iterable[str] = ()) -> 
     numbers are left as they were.
 
     Args:
-        path: a file that `cyclegan-train` wrote, or the folder of a run; see `checkpoint_file`.
+        path: a file that `cyclegan-train` wrote, or the folder of a run; see `checkpoint_file`. Also the bare state
+            dict of one ResNet generator in the authors' layout, which translates A into B.
         trust: packages besides this one whose classes the checkpoint's configuration may name.
 
     Raises:
@@ -190,11 +169,11 @@ def load_translator(path: str | os.PathLike[str], trust: Iterable[str] = ()) -> 
     whole = checkpoint.get("config")
     config = whole.get("model") if isinstance(whole, dict) else None
     if config is None:
-        bare = checkpoint and all(isinstance(value, Tensor) for value in checkpoint.values())
+        if is_bare(checkpoint):
+            return _single_generator(checkpoint, path)
         raise CheckpointError(
-            f"{path} carries no configuration (found: {shortened(map(str, checkpoint))}); only checkpoints written by "
-            "cyclegan-train can be loaded"
-            + (f". A run can begin with these weights: 'init_from={{gen_ab: {path}}}'" if bare else "")
+            f"{path} carries no configuration (found: {shortened(map(str, checkpoint))}); checkpoints written by "
+            "cyclegan-train can be loaded, and state dicts of single ResNet generators"
         )
     require_trusted(config, path, tuple(trust))
     with torch.random.fork_rng(devices=[]):  # networks draw weights before they are given others
@@ -212,6 +191,20 @@ def load_translator(path: str | os.PathLike[str], trust: Iterable[str] = ()) -> 
     return translator.eval()
 
 
+def _single_generator(weights: Weights, path: str | os.PathLike[str]) -> Translator:
+    arguments = resnet_arguments(unwrapped(weights))
+    if arguments is None:
+        raise CheckpointError(
+            f"{path} is a state dict (found: {shortened(weights)}), but of no ResNet generator of the authors. A "
+            f"run can begin with it: 'init_from={{gen_ab: {path}}}'"
+        )
+    with torch.random.fork_rng(devices=[]):
+        generator = ResnetGenerator(**arguments)
+    own, _ = renamed(weights, generator.state_dict())
+    _give(generator, own, path)
+    return SingleGenerator(generator, arguments["in_channels"], arguments["out_channels"]).eval()
+
+
 def build(config: Any, key: str, path: str | os.PathLike[str]) -> Any:
     """Calls what a trusted configuration describes.
 
@@ -226,8 +219,8 @@ def build(config: Any, key: str, path: str | os.PathLike[str]) -> Any:
     for place, call in _calls(config, key):
         target = call["_target_"]
         try:
-            found = _located(target)
-        except ImportError as error:
+            found = pkgutil.resolve_name(target)
+        except (ImportError, AttributeError) as error:
             raise CheckpointError(
                 f"{path} calls {target} ({place}), which cannot be imported here: {error}. Install the package, or put "
                 "its folder on PYTHONPATH"
@@ -262,21 +255,6 @@ def _calls(value: Any, key: str) -> Iterator[tuple[str, dict[str, Any]]]:
     elif isinstance(value, list | tuple):
         for index, entry in enumerate(value):
             yield from _calls(entry, f"{key}.{index}")
-
-
-def _located(target: str) -> Any:
-    """What a dotted name stands for; ImportError where that is nothing."""
-    outer, _, name = target.rpartition(".")
-    try:
-        found: Any = importlib.import_module(outer)
-    except ModuleNotFoundError as error:
-        if error.name != outer or "." not in outer:
-            raise
-        found = _located(outer)  # a class, perhaps
-    try:
-        return getattr(found, name)
-    except AttributeError:
-        raise ImportError(f"{outer} has no {name}") from None
 
 
 def _give(network: nn.Module, weights: Any, path: str | os.PathLike[str]) -> None:

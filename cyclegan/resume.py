@@ -13,6 +13,7 @@ from cyclegan.continuation import rate_plan, require_continuable
 from cyclegan.data.training_data import STATE_KEY, stored_state
 from cyclegan.loggers import new_run_id
 from cyclegan.run_folder import RunError, earlier_config
+from cyclegan.state_dicts import misfits
 
 log = logging.getLogger(__name__)
 
@@ -100,9 +101,9 @@ def require_same_run(start: StartingPoint, config: dict[str, Any], model: Any) -
     try:
         model.load_state_dict(start.content["state_dict"])
     except RuntimeError as error:
-        misfits = checkpoint.misfits(model.state_dict(), start.content["state_dict"])
+        found = misfits(model.state_dict(), start.content["state_dict"])
         raise RunError(
-            f"the weights in {start.path} do not fit these networks ({misfits}): give the generator and discriminator "
+            f"the weights in {start.path} do not fit these networks ({found}): give the generator and discriminator "
             "of the run that wrote it, as its config.yaml names them"
         ) from error
     plan = rate_plan(old["model"], config["model"], start.epochs, int(old["trainer"]["max_epochs"]), epochs)

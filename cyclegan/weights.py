@@ -1,22 +1,17 @@
 """The weights of others as the beginning of a new run."""
 
 import os
-import re
 from collections import Counter
 from collections.abc import Mapping
 
 from torch import Tensor
 
-from cyclegan.checkpoint import checkpoint_file, misfits, read, shortened
+from cyclegan.checkpoint import checkpoint_file, read
 from cyclegan.methods.translator import Translator
 from cyclegan.run_folder import RunError
+from cyclegan.state_dicts import Weights, is_bare, misfits, renamed, shortened
 
 CheckpointPath = str | os.PathLike[str]
-Weights = dict[str, Tensor]
-
-WRAPPERS = re.compile(r"^(module\.|_orig_mod\.)+")
-"""What DataParallel and torch.compile put before the names of a network that is saved from within them."""
-STATISTIC = re.compile(r"(.*)\.(running_mean|running_var|num_batches_tracked)")
 
 
 def initialise(model: Translator, source: CheckpointPath | Mapping[str, CheckpointPath]) -> list[str]:
@@ -57,7 +52,7 @@ def initialise(model: Translator, source: CheckpointPath | Mapping[str, Checkpoi
     reports = dict.fromkeys(networks, "left as drawn: init_from does not name it")
     for name, path in sources.items():
         own = networks[name].state_dict()
-        weights, dropped = _renamed(found[path], own) if path in bare else (_below(name, found[path]), "")
+        weights, dropped = renamed(found[path], own) if path in bare else (_below(name, found[path]), "")
         fits = fitting[name] = {key: t for key, t in weights.items() if key in own and t.shape == own[key].shape}
         taken = f"{'all' if len(fits) == len(own) else f'{len(fits)} of'} {len(own)} tensors" if fits else ""
         report = "; ".join(part for part in (taken, misfits(own, weights), dropped) if part)
@@ -79,7 +74,7 @@ def _read(path: CheckpointPath) -> Weights:
     """The tensors of a checkpoint, or of a bare state dict."""
     checkpoint = read(checkpoint_file(path))
     weights = checkpoint.get("state_dict")
-    if weights is None and all(isinstance(value, Tensor) for value in checkpoint.values()):
+    if weights is None and is_bare(checkpoint):
         weights = checkpoint
     if not isinstance(weights, dict):
         raise RunError(
@@ -92,19 +87,6 @@ def _read(path: CheckpointPath) -> Weights:
 def _below(network: str, weights: Weights) -> Weights:
     prefix = f"{network}."
     return {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
-
-
-def _renamed(found: Weights, own: Mapping[str, Tensor]) -> tuple[Weights, str]:
-    """A bare state dict under the network's own names, and a note on the running statistics that were dropped."""
-    weights = {name if name in own else WRAPPERS.sub("", name): value for name, value in found.items()}
-    # Until torch 0.4, instance norm without weights kept running statistics, which nothing used.
-    statistics = [
-        name
-        for name in weights
-        if name not in own and (parts := STATISTIC.fullmatch(name)) and f"{parts[1]}.weight" not in weights
-    ]
-    kept = {name: value for name, value in weights.items() if name not in statistics}
-    return kept, f"{len(statistics)} running statistics of instance norm dropped" if statistics else ""
 
 
 def _summary(weights: Weights) -> str:
