@@ -2,8 +2,11 @@
 
 import errno
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 
 import pytest
 import torch
@@ -82,6 +85,40 @@ def test_each_kind_of_shortage_is_recognised_also_behind_another_error(error: Ba
 def test_real_shortages_of_torch_and_python_are_recognised() -> None:
     assert is_out_of_memory(cpu_failure())
     assert is_out_of_memory(raised(lambda: bytearray(10**15)))
+
+
+WITH_LITTLE_MEMORY = """
+import pathlib, resource, sys
+import torch
+from cyclegan.data.loader import PositionLoader
+from cyclegan.data.sampler import PositionSampler
+from cyclegan.memory import is_out_of_memory
+from tests.data.test_loader import Positions
+
+class Large(Positions):
+    def __getitem__(self, position):
+        return {"A": torch.zeros(40 << 20)}  # 160 MB
+
+held = list(PositionLoader(Positions(), PositionSampler(1, 1)))  # all is imported
+pages = int(pathlib.Path("/proc/self/statm").read_text().split()[0])
+limit = pages * resource.getpagesize() + int(sys.argv[2])
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+try:
+    held += PositionLoader(Large(), PositionSampler(100, 1), num_workers=int(sys.argv[1]))
+except Exception as error:
+    sys.exit(0 if is_out_of_memory(error) else repr(error))
+sys.exit("16 GB came")
+"""
+
+
+@pytest.mark.slow  # imports torch once more
+@pytest.mark.parametrize(("num_workers", "room"), [(0, 500 << 20), (1, 500 << 20), (1, 100 << 20), (1, 0)])
+def test_shortages_of_real_processes_are_recognised(num_workers: int, room: int) -> None:
+    """In the main process, in a worker, while a batch of its is mapped, and where no process can be started."""
+    words = [sys.executable, "-c", WITH_LITTLE_MEMORY, str(num_workers), str(room)]
+    folder = Path(__file__).parents[1]
+    ended = subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+    assert ended.returncode == 0, ended.stderr
 
 
 @pytest.mark.parametrize(
