@@ -370,7 +370,7 @@ def test_nothing_to_translate_is_an_error_that_lists_the_endings(pattern: str, w
     Path("empty").mkdir()
     said = refusal("--input", pattern)
     assert why in said
-    assert ".gif, .jpeg, .jpg, .npy, .npz, .pbm, .pgm, .png" in said
+    assert ".gif, .jfif, .jp2, .jpe, .jpeg, .jpg, .npy, .npz, .pbm, .pgm, .png" in said
 
 
 def test_a_missing_checkpoint_is_named_with_those_nearby() -> None:
