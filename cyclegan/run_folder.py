@@ -38,12 +38,13 @@ def claim(run_dir: Path, resume: str | None, overwrite: bool) -> None:
     start = Path(resume) if resume else None
     if start and not start.exists():
         raise RunError(f"resume={start}: there is no such file. resume=auto takes the latest in {checkpoints}")
-    goes_on = start is not None and run_dir.resolve() in (start.resolve(), start.resolve().parent.parent)
+    own = (run_dir.resolve(), checkpoints.resolve())
+    goes_on = start is not None and (start.resolve() == own[0] or start.resolve().parent == own[1])
     foreign = [name for name in (*FOLDERS, *FILES) if (run_dir / name).exists()]
     if foreign and not goes_on and not is_marked(run_dir):
         raise RunError(
             f"{run_dir} holds {', '.join(foreign)}, but no config.yaml that begins with {MARK.decode()!r}: no run "
-            "wrote these, so none writes over them. Give this run another folder (name=... or run_dir=...)"
+            "wrote these, so none removes or replaces them. Give this run another folder, name=... or run_dir=..."
         )
     holds_run = (run_dir / "metrics.csv").exists() or any(checkpoints.glob("*.ckpt"))
     # To the processes of further devices, the folder holds what the first process of this very run made.

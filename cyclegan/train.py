@@ -38,6 +38,13 @@ log = logging.getLogger(__name__)
 
 PROGRAM = "cyclegan-train"
 EXIT_INTERRUPTED = 130  # 128 + SIGINT
+REPEATED = (
+    *("GPU available", "TPU available", "LOCAL_RANK: ", "You are using a CUDA device", "Using bfloat16", "Using 16bit"),
+    *("Initializing distributed", "-" * 100, "Seed set to", "Restoring states", "Restored all", "`weights_only`"),
+    *("`Trainer(", "`Trainer.fit` stopped", "Time limit reached", "\nDetected KeyboardInterrupt", "💡 Tip"),
+    *("SLURM auto-requeueing", "Received SIGTERM", "Bypassing SIGTERM"),
+)
+"""How the messages of Lightning begin that are kept from the screen."""
 INTERRUPTED = "stopped by hand, without saving"
 
 
@@ -202,14 +209,20 @@ def number_in_sweep(config: DictConfig) -> None:
     config.run_dir = hydra_config.runtime.output_dir
 
 
+def is_news(record: logging.LogRecord) -> bool:
+    """Whether a message of Lightning's is none of those that repeat what the start-up lines say."""
+    return not record.getMessage().startswith(REPEATED)
+
+
 def quieten() -> None:
     """Keeps Lightning from repeating what the start-up lines say."""
     import warnings
 
     from pytorch_lightning.utilities.warnings import PossibleUserWarning
 
-    for name in ("pytorch_lightning", "lightning_fabric"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    for name in list(logging.root.manager.loggerDict):
+        if name.startswith(("pytorch_lightning", "lightning_fabric")):
+            logging.getLogger(name).addFilter(is_news)
     logging.getLogger("cyclegan").setLevel(logging.INFO)
     warnings.filterwarnings("ignore", category=PossibleUserWarning)
     warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)  # Lightning on newer torch

@@ -4,6 +4,7 @@ import hashlib
 import locale
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -148,6 +149,32 @@ def test_the_log_is_utf_8_whatever_the_locale(command: Command, tmp_path: Path) 
     finally:
         locale.setlocale(locale.LC_CTYPE, before)
     assert (tmp_path / "runs/mine/train.log").read_text(encoding="utf-8").endswith("猫 → \\udce9\n")
+
+
+def test_lightnings_reports_that_were_asked_for_are_shown_and_its_chatter_is_not(command: Command) -> None:
+    words = tiny("mine", "trainer.max_epochs=1", "+trainer.profiler=simple", "trainer.enable_model_summary=true")
+    screen = command(*words).screen
+    assert "Profiler Report" in screen
+    assert "run_training_batch" in screen
+    assert re.search(r"gen_ab +[│|] +ResnetGenerator", screen)
+    for chatter in ("GPU available", "TPU available", "`Trainer", "Seed set", "`weights_only`", "💡"):
+        assert chatter not in screen
+    plain = command(*tiny("plain", "trainer.max_epochs=1")).screen
+    ours = {
+        "recipe",
+        "run",
+        "device",
+        "batch",
+        "images",
+        "domain",
+        "answers",
+        "networks",
+        "val",
+        "epoch",
+        "best",
+        "done",
+    }
+    assert {line.split()[0] for line in plain.splitlines()} == ours
 
 
 def test_a_second_run_in_the_same_folder_is_refused_and_changes_nothing(command: Command, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from pytorch_lightning.callbacks import Checkpoint
 from cyclegan.callbacks.best import BEST, Best, FigureWatch, settle
 from cyclegan.callbacks.position import data_of
 from cyclegan.callbacks.stop_signals import SavingError, StopRequestedError, StopSignals
+from cyclegan.callbacks.validation import validation_of
 from cyclegan.checkpoint import CheckpointError, rolling
 from cyclegan.errors import UserError
 from cyclegan.integrity import damage
@@ -101,6 +102,9 @@ class Checkpointing(Checkpoint):
         self._signals.listen()
         if self._watch:
             self._watch.warn_if_missing(trainer)  # before training, not after the first epochs of it
+            validation = validation_of(trainer)
+            if trainer.is_global_zero and not (validation and validation.is_measuring):
+                log.info("best      there will be no %s, as no validation measures %s", BEST, self._watch.figure)
         if self.newest and self._watch and self._watch.best and trainer.is_global_zero:
             settle(self._watch.best, self.folder, self.newest, data_of(trainer).images_seen, self.state_key)
 

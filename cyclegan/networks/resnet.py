@@ -55,6 +55,7 @@ class ResnetGenerator(nn.Module):
         check_at_least(1, in_channels=in_channels, out_channels=out_channels, width=width)
         check_at_least(0, blocks=blocks)
         self.in_channels = in_channels
+        self.mixes_samples = norm == "batch"
         self.activation_checkpointing = activation_checkpointing
         bias = bias_before(norm)
 

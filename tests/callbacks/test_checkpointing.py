@@ -278,6 +278,18 @@ def test_weights_that_are_not_finite_end_the_run_and_leave_the_last_good_checkpo
     assert names(tmp_path) == ["images=000000006.ckpt", "last.ckpt"]
 
 
+def test_a_state_that_cannot_be_read_back_ends_the_run_at_its_first_save(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = small_cyclegan()
+    monkeypatch.setattr(type(model.gen_ab), "get_extra_state", lambda _: timedelta(1), raising=False)
+    with pytest.raises(
+        CheckpointError, match=r"state_dict\.gen_ab\._extra_state is a datetime\.timedelta.*there is none yet"
+    ):
+        fit_toy(model, toy_data(tmp_path / "toy"), Checkpointing(str(tmp_path), every_n_images=2), max_epochs=9)
+    assert names(tmp_path) == []
+
+
 def test_nothing_is_removed_unless_a_newer_one_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     original = pl.Trainer.save_checkpoint
 

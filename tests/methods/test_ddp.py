@@ -91,6 +91,7 @@ def test_two_processes_equal_one_with_the_doubled_batch(tmp_path: Path, monkeypa
     assert [row["images_seen"] for row in training_rows(two)] == [2.0 * n for n in range(1, 7)]
     assert screen.count("epoch 2 of 2") == screen.count("done      ") == 1
     assert "2 × cpu" in screen
+    assert "distributed" not in screen, "the start-up lines say it"
     assert screen.count("cache     ram, 5 + 5 pictures") == 1
     names = sorted(path.name for path in two.iterdir())
     assert names == [".lock", "checkpoints", "config.yaml", "metrics.csv", "samples", "train.log", "validation"]
