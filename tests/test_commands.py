@@ -4,6 +4,7 @@ import hashlib
 import locale
 import logging
 import os
+import runpy
 import signal
 import subprocess
 import sys
@@ -422,6 +423,8 @@ def test_the_module_is_the_console_script(tmp_path: Path) -> None:
     assert module.returncode == script.returncode == 0
     assert yaml.safe_load(module.stdout)["seed"] == 7
     assert module.stdout == script.stdout
+    # Else the processes of further devices, in which the package's loggers are quiet, would say that they are done.
+    assert runpy.run_path(train.__file__)["log"] is train.log
 
 
 @pytest.mark.slow
