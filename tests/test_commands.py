@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -42,20 +42,6 @@ class Finished(NamedTuple):
 
 
 Command = Callable[..., Finished]
-
-
-@pytest.fixture
-def unlogged() -> Iterator[None]:
-    """Takes back what Hydra and the command do to the process's logging."""
-    names = [None, "cyclegan", "cyclegan.file", "pytorch_lightning", "lightning_fabric"]
-    loggers = [logging.getLogger(name) for name in names]
-    before = [(logger, logger.level, list(logger.handlers), logger.propagate) for logger in loggers]
-    yield
-    for logger, level, handlers, propagate in before:
-        for handler in set(logger.handlers) - set(handlers):
-            handler.close()
-        logger.setLevel(level)
-        logger.handlers, logger.propagate = handlers, propagate
 
 
 @pytest.fixture
