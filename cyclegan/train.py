@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from cyclegan.resume import StartingPoint
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("cyclegan.train")  # also as python -m, in which __name__ is not below the package
 
 PROGRAM = "cyclegan-train"
 EXIT_INTERRUPTED = 130  # 128 + SIGINT

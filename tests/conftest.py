@@ -1,11 +1,13 @@
 """Settings of the whole test suite. It brings its own environment: what is set on the machine changes nothing."""
 
 import atexit
+import logging
 import os
 import shutil
 import signal
 import site
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 FOREIGN = (
@@ -50,6 +52,20 @@ def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing of an earlier run, or of the test runner's command line."""
     monkeypatch.delenv("PL_GLOBAL_SEED", raising=False)  # which a run sets
     monkeypatch.setattr("sys.argv", ["cyclegan-train"])
+
+
+@pytest.fixture
+def unlogged() -> Iterator[None]:
+    """Takes back what Hydra and the command do to the process's logging."""
+    names = [None, "cyclegan", "cyclegan.file", "pytorch_lightning", "lightning_fabric"]
+    loggers = [logging.getLogger(name) for name in names]
+    before = [(logger, logger.level, list(logger.handlers), logger.propagate) for logger in loggers]
+    yield
+    for logger, level, handlers, propagate in before:
+        for handler in set(logger.handlers) - set(handlers):
+            handler.close()
+        logger.setLevel(level)
+        logger.handlers, logger.propagate = handlers, propagate
 
 
 @pytest.fixture(scope="module")

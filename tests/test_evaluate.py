@@ -517,6 +517,8 @@ def test_what_was_not_measured_has_a_reason(command: Any, last: str) -> None:
     assert needs in command("--checkpoint", last, "--data", "one", "--features", "random").screen
     assert needs not in command("--checkpoint", last, "--data", "one", "--features", "none").screen
     drawn("unlike", {"A": 16, "B": 24}, 2)
+    few = command("--checkpoint", last, "--data", "unlike", "--features", "random").screen
+    assert "no precision and recall: they need 50 images of each domain" in few
     unlike = command("--checkpoint", altered(last, whole), "--data", "unlike", "--features", "random").screen
     assert "not compared, as they have another size than the translations: A2B 2, B2A 2" in " ".join(unlike.split())
     alike = command("--checkpoint", last, "--data", "unlike", "--features", "random").screen
@@ -627,8 +629,9 @@ class AnyLpips(Lpips):
         return (a.float() - b.float()).abs().mean((1, 2, 3))
 
 
-def test_docs_list_every_figure_and_no_other(root: Path, run_dir: Path) -> None:
+def test_docs_list_every_figure_and_no_other(root: Path, run_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`name_ab` in the page stands for each direction, `name_a` for each domain."""
+    monkeypatch.setattr("cyclegan.evaluation.summary.LEAST_OF_A_MANIFOLD", COUNT)
     held_out = held_out_below(root, view=TrainingView(None, 16, flip=False), pairing="by_name")
     found = evaluate(small_cyclegan().eval(), held_out, References(Projection(), None), AnyLpips()).figures
     page = DOC.read_text(encoding="utf-8").partition("## The figures")[2].partition("\n## ")[0]

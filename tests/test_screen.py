@@ -19,6 +19,7 @@ from cyclegan.screen import Screen, open_screen
 PROJECT = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 
+@pytest.mark.usefixtures("unlogged")
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252"])  # of a console, a locale, or a file on Windows
 @pytest.mark.parametrize("script", PROJECT["scripts"])
 def test_every_command_prints_on_any_screen(script: str, encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
