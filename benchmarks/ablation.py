@@ -72,7 +72,7 @@ def curve(run_dir: Path, data: Path, load: Callable[[Path], Translator], names: 
     file = run_dir / f"figures_{load.__name__}.json"
     known = json.loads(file.read_text()) if file.exists() else {}
     wanted = sorted((run_dir / "checkpoints").glob(names))
-    pictures = UnpairedData(data, load_size=64, crop_size=64, num_workers=0)
+    pictures = UnpairedData(data, load_size=64, crop_size=64, num_workers=0, pairing="by_name")
     pictures.setup()
     held_out = pictures.held_out()
     assert held_out is not None

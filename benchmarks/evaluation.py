@@ -23,7 +23,7 @@ import torch
 from cyclegan.data.held_out import HeldOut
 from cyclegan.data.toy import draw
 from cyclegan.data.unpaired import UnpairedData
-from cyclegan.evaluation.collection import batches
+from cyclegan.evaluation.collection import Reader, batches
 from cyclegan.evaluation.evaluate import evaluate
 from cyclegan.images.tensors import to_uint8
 from cyclegan.methods.cyclegan import CycleGAN
@@ -35,24 +35,29 @@ def pictures(root: Path, count_a: int, count_b: int, size: int) -> HeldOut:
     for domain, count in (("A", count_a), ("B", count_b)):
         for file in sorted((root / f"test{domain}").iterdir())[count:]:
             file.unlink()
-    data = UnpairedData(root, load_size=size, crop_size=size)
+    data = UnpairedData(root, load_size=size, crop_size=size, pairing="by_name")
     data.setup()
     found = data.held_out()
     assert found is not None
     return found
 
 
+def reader(held_out: HeldOut) -> Reader:
+    """Of the images alone, without their ground truth."""
+    return Reader(HeldOut(held_out.split, held_out.domains))
+
+
 @torch.no_grad()
 def translate(model: CycleGAN, held_out: HeldOut, batch_size: int) -> None:
     for source, target in model.directions:
-        for _, images in batches(held_out, source, batch_size):
+        for _, images, _ in batches(reader(held_out), source, batch_size):
             to_uint8(model.translate(images.to(model.device), source, target)).cpu()
 
 
 @torch.no_grad()
 def forward(model: CycleGAN, held_out: HeldOut, batch_size: int) -> None:
     for source, target in model.directions:
-        for _, images in batches(held_out, source, batch_size):
+        for _, images, _ in batches(reader(held_out), source, batch_size):
             images = images.to(model.device)
             model.translate(model.translate(images, source, target), target, source)
             model.translate(images, target, source)

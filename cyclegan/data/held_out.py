@@ -16,7 +16,7 @@ from cyclegan.data.sizes import Scale
 from cyclegan.data.sources.pairing import PAIRINGS, paired_names
 from cyclegan.data.sources.pictures import Divisible
 from cyclegan.data.splits import find_split
-from cyclegan.data.transforms import TrainingView
+from cyclegan.data.transforms import Planes, TrainingView
 from cyclegan.images import MAX_PIXELS, DiskError, ImageError, PixelFormat
 
 SPLITS = ("val", "test")
@@ -67,9 +67,13 @@ class HeldOut:
         Raises:
             ImageError: it cannot be read.
         """
-        prepared = self.domains[domain]
+        planes = self.planes(domain, index)
+        return None if planes is None else self.domains[domain].tensor(planes)
+
+    def planes(self, domain: str, index: int) -> Planes | None:
+        """The same as planes (C, H, W) in the type of its file."""
         try:
-            return prepared.image(index)
+            return self.domains[domain].middle(index)
         except DiskError:
             raise  # the next moment it may be readable, and the figures would not be comparable
         except ImageError:

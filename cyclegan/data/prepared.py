@@ -79,13 +79,17 @@ class Prepared:
             self.shelf.put(index, planes)
         return planes
 
-    def image(self, index: int) -> Tensor:
-        """The middle of an image, without anything random: float32 (C, crop_size, crop_size) in [-1, 1].
+    def middle(self, index: int) -> Planes:
+        """The middle of an image, without anything random: planes (C, crop_size, crop_size) in the type of its file.
 
         Raises:
             ImageError: it cannot be read, or is too small for the crop.
         """
-        return normalise(torch.from_numpy(self.view.middle(self[index])), self.pixel_format)
+        return self.view.middle(self[index])
+
+    def tensor(self, planes: Planes) -> Tensor:
+        """Planes of this domain as float32 of the same shape in [-1, 1]."""
+        return normalise(torch.from_numpy(planes), self.pixel_format)
 
     def _make(self, index: int) -> Planes:
         path = self.pictures[index]

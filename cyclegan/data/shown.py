@@ -29,7 +29,7 @@ def shown(prepared: Prepared, count: int, on_error: str) -> Tensor:
 
     def image(index: int) -> Tensor | None:
         try:
-            return prepared.image(index)
+            return prepared.tensor(prepared.middle(index))
         except ImageError as error:
             if on_error != "skip":
                 raise

@@ -1,6 +1,8 @@
 """One pass over held-out pictures: what is known of each of them, once, on all processes together."""
 
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import torch
@@ -9,11 +11,20 @@ from tqdm import tqdm
 
 from cyclegan.data.errors import DataError
 from cyclegan.data.held_out import HeldOut
+from cyclegan.data.transforms import Planes
 from cyclegan.evaluation.pictures import Columns, Direction, Examiner, of_answers
 from cyclegan.evaluation.ranks import all_or_none, gathered, is_first, share
 from cyclegan.metrics.symptoms import thumbnails
 
+THREADS = 4
+"""That read images, and how many images they are ahead of the networks."""
+
+KEPT_BYTES = 2**28
+"""Of decoded paired images: 1,300 of 256 × 256 and 8 bits."""
+
 Row = dict[str, float]
+Answers = dict[Direction, Tensor]
+"""The paired ground truth (C, H, W) of an image, by direction."""
 Vectors = dict[int, Tensor]
 """Vectors (D,) of pictures, by their index."""
 
@@ -79,11 +90,12 @@ def look(
     real_features: frozenset[str],
 ) -> None:
     """Fills a collection with this process's share of the pictures; see `collect`."""
+    read = Reader(held_out)
     total = sum(len(share(indices)) for indices in held_out.indices.values())
     shown = None if is_first() else True
     with tqdm(total=total, desc="measuring", unit="img", delay=2, leave=False, disable=shown) as bar:
         for domain in held_out.domains:
-            for indices, images in batches(held_out, domain, batch_size):
+            for indices, images, answers in batches(read, domain, batch_size):
                 images = images.to(examiner.device)
                 note(found.thumbnails, (domain,), indices, thumbnails(images))
                 if features and domain in real_features:
@@ -99,44 +111,89 @@ def look(
                         note(found.features, direction, indices, features(fakes))
                     for index, row in rows(indices, of_real | columns):
                         found.rows[*direction, index] = row
-                    for index, row in answered(held_out, direction, indices, images, fakes):
+                    for index, row in answered(direction, indices, images, fakes, answers):
                         found.rows[*direction, index] |= row
                 bar.update(len(indices))
 
 
-def batches(held_out: HeldOut, domain: str, batch_size: int) -> Iterator[tuple[list[int], Tensor]]:
-    """This process's pictures of a domain: their indices and images (n, C, H, W), n up to `batch_size`.
+class Reader:
+    """Reads the images of one pass, in threads ahead of the networks.
+
+    A paired image is needed twice, as input and as ground truth. As long as they fit into `KEPT_BYTES`, such images are
+    kept from their first use to the second.
+    """
+
+    def __init__(self, held_out: HeldOut) -> None:
+        self.held_out = held_out
+        self._paired = {(source, index) for (source, _), pairs in held_out.answers.items() for index in pairs}
+        self._kept: dict[tuple[str, int], Planes] = {}
+
+    def of(self, domain: str) -> Iterator[tuple[int, Tensor, Answers]]:
+        """This process's images of a domain, in order: index, image (C, H, W), and its ground truth by direction."""
+        with ThreadPoolExecutor(THREADS) as pool:
+            waiting: deque[tuple[int, Future[tuple[Tensor | None, Answers]]]] = deque()
+            for index in share(self.held_out.indices[domain]):
+                waiting.append((index, pool.submit(self._with_answers, domain, index)))
+                if len(waiting) > THREADS:
+                    yield from _readable(waiting.popleft())
+            while waiting:
+                yield from _readable(waiting.popleft())
+
+    def _with_answers(self, domain: str, index: int) -> tuple[Tensor | None, Answers]:
+        image = self._image(domain, index)
+        known = self.held_out.answers.items() if image is not None else ()
+        found = {way: self._image(way[1], pairs[index]) for way, pairs in known if way[0] == domain and index in pairs}
+        return image, {way: answer for way, answer in found.items() if answer is not None}
+
+    def _image(self, domain: str, index: int) -> Tensor | None:
+        planes = self._kept.pop((domain, index), None)
+        if planes is None:
+            planes = self.held_out.planes(domain, index)
+            if planes is None:
+                return None
+            if (domain, index) in self._paired and (len(self._kept) + 1) * planes.nbytes <= KEPT_BYTES:
+                self._kept[domain, index] = planes
+        return self.held_out.domains[domain].tensor(planes)
+
+
+def _readable(
+    read: tuple[int, Future[tuple[Tensor | None, Answers]]],
+) -> Iterator[tuple[int, Tensor, Answers]]:
+    index, future = read
+    image, answers = future.result()
+    if image is not None:
+        yield index, image, answers
+
+
+def batches(read: Reader, domain: str, batch_size: int) -> Iterator[tuple[list[int], Tensor, list[Answers]]]:
+    """This process's pictures of a domain: indices, images (n, C, H, W) with n up to `batch_size`, and ground truth.
 
     Pictures of different sizes do not share a batch.
     """
-    indices: list[int] = []
-    images: list[Tensor] = []
-    for index in share(held_out.indices[domain]):
-        image = held_out.image(domain, index)
-        if image is None:
-            continue
-        if images and (len(images) == batch_size or images[0].shape != image.shape):
-            yield indices, torch.stack(images)
-            indices, images = [], []
-        indices.append(index)
-        images.append(image)
-    if images:
-        yield indices, torch.stack(images)
+    batch: list[tuple[int, Tensor, Answers]] = []
+    for each in read.of(domain):
+        if batch and (len(batch) == batch_size or batch[0][1].shape != each[1].shape):
+            yield _stacked(batch)
+            batch = []
+        batch.append(each)
+    if batch:
+        yield _stacked(batch)
+
+
+def _stacked(batch: list[tuple[int, Tensor, Answers]]) -> tuple[list[int], Tensor, list[Answers]]:
+    indices, images, answers = zip(*batch, strict=True)
+    return list(indices), torch.stack(images), list(answers)
 
 
 def answered(
-    held_out: HeldOut, direction: Direction, indices: list[int], images: Tensor, fakes: Tensor
+    direction: Direction, indices: list[int], images: Tensor, fakes: Tensor, answers: list[Answers]
 ) -> Iterator[tuple[int, Row]]:
-    """The figures of those pictures of a batch whose answers are known, and as large as the translations."""
-    known = held_out.answers.get(direction, {})
-    places, answers = [], []
-    for place, index in enumerate(indices):
-        answer = held_out.image(direction[1], known[index]) if index in known else None
-        if answer is not None and answer.shape == fakes.shape[1:]:
-            places.append(place)
-            answers.append(answer)
+    """The figures of those pictures of a batch whose ground truth is known, and as large as the translations."""
+    known = {place: each[direction] for place, each in enumerate(answers) if direction in each}
+    places = [place for place, answer in known.items() if answer.shape == fakes.shape[1:]]
     if places:
-        columns = of_answers(images[places], fakes[places], torch.stack(answers).to(fakes.device))
+        right = torch.stack([known[place] for place in places]).to(fakes.device)
+        columns = of_answers(images[places], fakes[places], right)
         yield from rows([indices[place] for place in places], columns)
 
 

@@ -55,7 +55,8 @@ def test_half_of_a_pair_is_taken_before_it_is_resized(tmp_path: Path, half: str,
     save(tmp_path / "pair.png", noise(6, 11))
     expected = resized(noise(6, 11)[:, columns].copy(), 8, 8)
     assert np.array_equal(prepared(tmp_path, half=half)[0], expected.transpose(2, 0, 1))
-    assert prepared(tmp_path, half=half).image(0).equal(to_tensor(expected)[:, 1:7, 1:7])
+    pairs = prepared(tmp_path, half=half)
+    assert pairs.tensor(pairs.middle(0)).equal(to_tensor(expected)[:, 1:7, 1:7])
 
 
 def test_what_is_on_the_shelf_is_not_read_again(tmp_path: Path) -> None:
@@ -128,7 +129,7 @@ def test_a_picture_that_cannot_be_halved_is_named(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match=words):
         pictures[0]
     with pytest.raises(ImageError, match=words):
-        pictures.image(0)
+        pictures.middle(0)
     with pytest.raises(DataError, match=words):
         look_at(pictures, 1, "trainA")
 
@@ -136,7 +137,7 @@ def test_a_picture_that_cannot_be_halved_is_named(tmp_path: Path) -> None:
 def test_a_whole_picture_smaller_than_networks_take_is_named_and_not_shown_as_nothing(tmp_path: Path) -> None:
     save(tmp_path / "tiny.png", noise(3, 9))
     with pytest.raises(ImageError, match=r"tiny\.png: the picture is 9×3, less than the 4×4 that networks take"):
-        prepared(tmp_path, TrainingView(None, None, flip=True)).image(0)
+        prepared(tmp_path, TrainingView(None, None, flip=True)).middle(0)
 
 
 @pytest.mark.parametrize("resize", ["stretch", "short_side"])

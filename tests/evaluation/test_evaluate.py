@@ -1,5 +1,7 @@
 """Every figure against its formula, written out over single pictures; every picture once; nothing left changed."""
 
+import threading
+from collections import Counter
 from functools import partial
 from math import isfinite
 from pathlib import Path
@@ -18,7 +20,7 @@ from cyclegan.evaluation.evaluate import evaluate
 from cyclegan.evaluation.pictures import Examiner
 from cyclegan.evaluation.references import References
 from cyclegan.evaluation.summary import distances, overall
-from cyclegan.images import ImageError
+from cyclegan.images import ImageError, decode
 from cyclegan.methods.cyclegan import CycleGAN
 from cyclegan.networks.patchgan import PatchDiscriminator
 from tests.evaluation.networks import Projection
@@ -243,6 +245,24 @@ class TestWhatIsMissing:
         assert found.protocol["pictures"]["unreadable"] == {"A": 1, "B": 0}
         # Of B all are translated, but the answer of one of them is not known now.
         assert sum("psnr" in row for row in found.pictures) == 2 * (COUNT - 1)
+
+
+@pytest.mark.parametrize(("kept_bytes", "times"), [(2**28, 1), (0, 2)])
+def test_paired_images_are_decoded_once_if_they_fit_and_never_by_the_thread_of_the_networks(
+    translator: CycleGAN, held_out: HeldOut, monkeypatch: pytest.MonkeyPatch, kept_bytes: int, times: int
+) -> None:
+    decoded: list[str] = []
+
+    def counted(data: bytes, name: str, *more: Any) -> Any:
+        assert threading.current_thread() is not threading.main_thread()
+        decoded.append(name)
+        return decode(data, name, *more)
+
+    expected = evaluate(translator, held_out).figures
+    monkeypatch.setattr("cyclegan.data.prepared.decode", counted)
+    monkeypatch.setattr("cyclegan.evaluation.collection.KEPT_BYTES", kept_bytes)
+    assert evaluate(translator, held_out).figures == expected
+    assert Counter(decoded) == {held_out.path(domain, i): times for domain in "AB" for i in range(COUNT)}
 
 
 def test_the_protocol_says_with_what(translator: CycleGAN, held_out: HeldOut) -> None:
