@@ -120,12 +120,12 @@ def add_prepare(parser: argparse.ArgumentParser) -> None:
 def add_download(parser: argparse.ArgumentParser) -> None:
     """The arguments of `download`."""
     patience = Patience()
-    parser.description = "Fetch a data set that the method's authors publish, check it and unpack it into ROOT/NAME."
+    parser.description = "Fetch a data set that the method's authors publish, check it and unpack it into OUTPUT/NAME."
     parser.epilog = f"example: {PROGRAM} download horse2zebra. A broken download goes on where it stopped."
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("name", nargs="?", metavar="NAME", help=f"one of {', '.join(CATALOG)}")
     what.add_argument("--list", action="store_true", help="print the catalogue and leave")
-    parser.add_argument("--root", type=Path, default=Path("data"), metavar="FOLDER", help="default: data")
+    parser.add_argument("--output", type=Path, default=Path("data"), metavar="FOLDER", help="default: data")
     parser.add_argument("--base-url", default=BASE_URL, metavar="URL", help="holds NAME.zip (default: %(default)s)")
     parser.add_argument(
         "--retries",
@@ -231,9 +231,9 @@ def run_download(args: argparse.Namespace) -> int:
         return 0
     dataset = find(args.name)
     try:
-        download(dataset, args.root, args.base_url, Patience(args.retries, args.timeout))
+        download(dataset, args.output, args.base_url, Patience(args.retries, args.timeout))
     except KeyboardInterrupt:
-        partial = partial_file(dataset, args.root)
+        partial = partial_file(dataset, args.output)
         kept = f"; what came is kept in {partial}; the same command goes on from there" if partial.exists() else ""
         print(f"\n{PROGRAM}: interrupted{kept}", file=sys.stderr)
         return INTERRUPTED

@@ -25,7 +25,7 @@ def tiny_is_published(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_download_puts_a_data_set_below_the_root(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with serving(packed(pictures())) as server:
-        main(["download", "tiny", "--root", str(tmp_path), "--base-url", server.url])
+        main(["download", "tiny", "--output", str(tmp_path), "--base-url", server.url])
     assert len(list((tmp_path / "tiny/trainA").iterdir())) == 3
     out, err = capsys.readouterr()
     assert out.startswith(f"fetching tiny (0 MB) from {server.url}/tiny.zip to {tmp_path / 'tiny'}\nDrawn here. No lic")
@@ -41,7 +41,7 @@ def test_download_puts_a_data_set_below_the_root(tmp_path: Path, capsys: pytest.
 )
 def test_an_error_is_one_line_and_ends_with_status_1(tmp_path: Path, words: list[str], message: str) -> None:
     with pytest.raises(SystemExit) as ended:
-        main(["download", *words, "--root", str(tmp_path)])
+        main(["download", *words, "--output", str(tmp_path)])
     text = str(ended.value.code)  # a text as the code: Python prints it and ends with status 1
     assert text.startswith(f"cyclegan-data: {message}")
     assert "\n" not in text
@@ -55,7 +55,7 @@ def test_interrupted_it_keeps_what_came_and_says_how_to_go_on(
         raise KeyboardInterrupt
 
     with serving(packed(pictures())) as server:
-        words = ["download", "tiny", "--root", str(tmp_path), "--base-url", server.url]
+        words = ["download", "tiny", "--output", str(tmp_path), "--base-url", server.url]
         with monkeypatch.context() as during:
             during.setattr("cyclegan.data.published.fetch.chunks", interrupted)
             with pytest.raises(SystemExit) as ended:

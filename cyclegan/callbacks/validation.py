@@ -33,8 +33,8 @@ NETWORKS = {"features": ("fid", "kid", "precision", "recall"), "perceptual": ("l
 SAID = ("psnr", "ssim", "kid", "fid", "lpips", "cycle", "identity")
 
 ON_TEST = (
-    "on test images, as there are no val images: metrics of what best.ckpt and early stopping choose by them are "
-    "optimistic. data.val_share=0.05 sets training images aside for that"
+    "no val images, so test images choose best.ckpt, whose metrics on them are then optimistic; "
+    "data.val_share=0.05 sets training images aside instead"
 )
 """What is said where models are selected by test images."""
 

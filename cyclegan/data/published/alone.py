@@ -30,7 +30,7 @@ def alone(name: str, root: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise DownloadError(
-                f"another process is fetching {name} to {root}: wait for it, or give another --root"
+                f"another process is fetching {name} to {root}: wait for it, or give another --output"
             ) from None
         except (OSError, AttributeError):  # without locks, who else may be unpacking there cannot be told
             yield

@@ -77,7 +77,7 @@ def holds(target: Path, dataset: Dataset) -> bool:
     """
     if not target.exists() and not target.is_symlink():
         return False
-    remedy = "move it away, or choose another --root"
+    remedy = "move it away, or choose another --output"
     if not target.is_dir():
         raise DownloadError(f"{target} is there and is no folder; {remedy}")
     if not any(target.iterdir()):
