@@ -22,12 +22,13 @@ def load(path: str | os.PathLike[str], device: str = "cpu", trust: Iterable[str]
     """Loads the translator of a checkpoint, in eval mode.
 
     Args:
-        path: a checkpoint written by `cyclegan-train`.
+        path: a checkpoint written by `cyclegan-train`, or a run's folder: its `best.ckpt`, else its newest.
         device: where its weights go, as torch names it.
         trust: packages besides cyclegan whose classes the checkpoint's configuration may name.
 
     Raises:
-        CheckpointError: the file is missing, damaged, or names code outside the allow-list.
+        CheckpointError: the file is missing, damaged, or names code outside the allow-list,
+            or does not fit this environment.
     """
     # Not at the top: `cyclegan-train --help` answers without waiting for torch.
     from cyclegan.checkpoint import load_translator

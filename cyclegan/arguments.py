@@ -3,9 +3,17 @@
 import argparse
 from argparse import ArgumentTypeError
 
+from cyclegan import __version__
 from cyclegan.data.sizes import RESIZES
 from cyclegan.data.survey.crew import processors
 from cyclegan.images import CONVERSIONS, MAX_PIXELS
+
+VERSION = f"cyclegan {__version__}"
+
+
+def add_version(parser: argparse.ArgumentParser) -> None:
+    """Adds `--version`, which every command answers alike."""
+    parser.add_argument("--version", action="version", version=VERSION)
 
 
 def positive(text: str) -> int:
@@ -105,7 +113,7 @@ def add_sizing(parser: argparse.ArgumentParser) -> None:
 def add_workers(parser: argparse.ArgumentParser) -> None:
     """How many processes decode pictures."""
     parser.add_argument(
-        "--workers",
+        "--num-workers",
         type=positive,
         default=processors(),
         metavar="N",

@@ -1,21 +1,32 @@
 """Checkpoints: plain files that carry their own configuration, read without running code."""
 
 import importlib
+import inspect
 import logging
 import os
 import pickle
+import pkgutil
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import hydra.utils
 import torch
+from hydra.errors import InstantiationException
+from torch import nn
 
+from cyclegan import __version__
 from cyclegan.data.sizes import RESIZES, Scale
 from cyclegan.errors import UserError
+from cyclegan.evaluation.runs import FOLDER
 from cyclegan.images import CONVERSIONS, PixelFormat
 from cyclegan.integrity import damage
+from cyclegan.methods.single_generator import SingleGenerator
 from cyclegan.methods.translator import Translator
+from cyclegan.metrics.pretrained import UNREADABLE
+from cyclegan.networks.resnet import ResnetGenerator, resnet_arguments
+from cyclegan.state_dicts import Weights, is_bare, misfits, renamed, shortened, unwrapped
 
 log = logging.getLogger(__name__)
 
@@ -29,9 +40,22 @@ TRUSTED_NAMES = (
     "torch.optim.SGD",
 )
 
+LEGACY = pickle.dumps(0x1950A86A20F9469CFC6C, protocol=2)
+"""The first bytes of what torch.save wrote before torch 1.6, such as the authors' published generators."""
+
 
 class CheckpointError(UserError):
     """A checkpoint that is missing, damaged, foreign or unsafe; the text says which, and what to do."""
+
+
+def checkpoint_file(path: str | os.PathLike[str]) -> Path:
+    """The checkpoint that a path names: the file itself; of a run's folder `best.ckpt`, else the newest."""
+    file = Path(path).expanduser()
+    if not file.is_dir():
+        return file
+    folder = file / FOLDER if (file / FOLDER).is_dir() else file
+    best = folder / "best.ckpt"
+    return best if best.is_file() else next(iter(by_age(folder)), file)
 
 
 def read(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -43,7 +67,7 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
     file = Path(path)
     if not file.is_file():
         raise CheckpointError(f"no checkpoint at {file}{_others_nearby(file)}")
-    broken = damage(file)
+    broken = None if _is_legacy(file) else damage(file)
     if broken:
         raise CheckpointError(
             f"{file} is damaged or is no checkpoint: {broken}. Take an earlier one from the same folder."
@@ -52,17 +76,31 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
         checkpoint = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
-            f"{file} was not read: it holds more than tensors and plain values, and reading that could run "
-            f"code of whoever made the file. ({str(error).splitlines()[0]})"
-        ) from error
-    except (RuntimeError, EOFError, OSError, KeyError, ValueError) as error:
+            f"{file} was not read: it holds {_refused(error)}, and reading more than tensors and plain values could "
+            "run code of whoever made the file"
+        ) from None  # torch's own text advises to read it without care
+    except (*UNREADABLE, OSError) as error:
         raise CheckpointError(
-            f"{file} ({file.stat().st_size} bytes) is damaged or is no checkpoint: {error}. "
+            f"{file} ({file.stat().st_size} bytes) is damaged or is no checkpoint: torch cannot read it. "
             "Take an earlier one from the same folder."
         ) from error
     if not isinstance(checkpoint, dict):
         raise CheckpointError(f"{file} holds a {type(checkpoint).__name__}, not a checkpoint of cyclegan-train")
     return checkpoint
+
+
+def _is_legacy(file: Path) -> bool:
+    try:
+        with file.open("rb") as opened:
+            return opened.read(len(LEGACY)) == LEGACY
+    except OSError:
+        return False  # damage() says why it cannot be opened
+
+
+def _refused(error: pickle.UnpicklingError) -> str:
+    """What torch's safe reader stopped at, by the name in its text."""
+    name = re.search(r"GLOBAL (\S+)", str(error))
+    return name[1] if name else "something else"
 
 
 def newest_intact(folder: Path) -> tuple[Path, dict[str, Any]] | None:
@@ -114,35 +152,121 @@ def rolling(folder: Path) -> list[Path]:
 def load_translator(path: str | os.PathLike[str], trust: Iterable[str] = ()) -> Translator:
     """Rebuilds the translator of a run from a checkpoint alone, on the CPU, in eval mode.
 
-    Where the run kept an average of the generators' weights (`callbacks=ema`), the average is used.
+    Where the run kept an average of the generators' weights (`callbacks=ema`), the average is used. Global random
+    numbers are left as they were.
 
     Args:
-        path: a file that `cyclegan-train` wrote.
+        path: a file that `cyclegan-train` wrote, or the folder of a run; see `checkpoint_file`. Also the bare state
+            dict of one ResNet generator in the authors' layout, which translates A into B.
         trust: packages besides this one whose classes the checkpoint's configuration may name.
 
     Raises:
-        CheckpointError: the file cannot be used; see `read`, or it names code outside the allow-list.
+        CheckpointError: the file cannot be used; see `read`, it names code outside the allow-list or code that is
+            not there, or its weights do not fit.
     """
+    path = checkpoint_file(path)
     checkpoint = read(path)
-    config = checkpoint.get("config", {}).get("model")
+    whole = checkpoint.get("config")
+    config = whole.get("model") if isinstance(whole, dict) else None
     if config is None:
+        if is_bare(checkpoint):
+            return _single_generator(checkpoint, path)
         raise CheckpointError(
-            f"{path} carries no configuration (found: {', '.join(map(str, checkpoint))}); "
-            "only checkpoints written by cyclegan-train can be loaded"
+            f"{path} carries no configuration (found: {shortened(map(str, checkpoint))}); checkpoints written by "
+            "cyclegan-train can be loaded, and state dicts of single ResNet generators"
         )
     require_trusted(config, path, tuple(trust))
-    translator = hydra.utils.instantiate(config, _convert_="all")
+    with torch.random.fork_rng(devices=[]):  # networks draw weights before they are given others
+        translator = build(config, "model", path)
     if not isinstance(translator, Translator):
         raise CheckpointError(f"{path} describes a {type(translator).__name__}, which is no Translator")
-    translator.load_state_dict(checkpoint["state_dict"])
+    _give(translator, checkpoint.get("state_dict"), path)
     for name, weights in checkpoint.get("ema", {}).items():
-        translator.generators()[name].load_state_dict(weights)
+        _give(translator.generators()[name], weights, path)
     translator.pixel_formats = {
         domain: _pixel_format(checkpoint.get("pictures", {}).get(domain, {}), channels, path)
         for domain, channels in translator.channels.items()
     }
     translator.scale = _scale(checkpoint["config"].get("data"), path)
     return translator.eval()
+
+
+def _single_generator(weights: Weights, path: str | os.PathLike[str]) -> Translator:
+    arguments = resnet_arguments(unwrapped(weights))
+    if arguments is None:
+        raise CheckpointError(
+            f"{path} is a state dict (found: {shortened(weights)}), but of no ResNet generator of the authors. A "
+            f"run can begin with it: 'init_from={{gen_ab: {path}}}'"
+        )
+    with torch.random.fork_rng(devices=[]):
+        generator = ResnetGenerator(**arguments)
+    own, _ = renamed(weights, generator.state_dict())
+    _give(generator, own, path)
+    return SingleGenerator(generator, arguments["in_channels"], arguments["out_channels"]).eval()
+
+
+def build(config: Any, key: str, path: str | os.PathLike[str]) -> Any:
+    """Calls what a trusted configuration describes.
+
+    Args:
+        config: of the checkpoint; see `require_trusted`.
+        key: its place in the configuration, for messages.
+        path: the checkpoint.
+
+    Raises:
+        CheckpointError: it names something that is not there, or an argument that is not taken, in this environment.
+    """
+    for place, call in _calls(config, key):
+        target = call["_target_"]
+        try:
+            found = pkgutil.resolve_name(target)
+        except (ImportError, AttributeError) as error:
+            raise CheckpointError(
+                f"{path} calls {target} ({place}), which cannot be imported here: {error}. Install the package, or put "
+                "its folder on PYTHONPATH"
+            ) from error
+        arguments = {name: value for name, value in call.items() if not name.startswith("_")}
+        try:
+            signature = inspect.signature(found)
+            (signature.bind_partial if call.get("_partial_") else signature.bind)(**arguments)
+        except TypeError as error:
+            raise CheckpointError(
+                f"{path} was written by another version: it calls {target} ({place}), which here, with cyclegan "
+                f"{__version__}, {error}"
+            ) from error
+    try:
+        return hydra.utils.instantiate(config, _convert_="all")
+    except InstantiationException as error:
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, UserError):
+            cause = cause.__cause__
+        if cause is None:  # a bug, whose traceback is wanted
+            raise
+        raise CheckpointError(f"{path} cannot be used here: {cause}") from error
+
+
+def _calls(value: Any, key: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every call in a configuration, with the dotted name of its place."""
+    if isinstance(value, dict):
+        if "_target_" in value:
+            yield key, value
+        for name, entry in value.items():
+            yield from _calls(entry, f"{key}.{name}")
+    elif isinstance(value, list | tuple):
+        for index, entry in enumerate(value):
+            yield from _calls(entry, f"{key}.{index}")
+
+
+def _give(network: nn.Module, weights: Any, path: str | os.PathLike[str]) -> None:
+    if not isinstance(weights, dict):
+        raise CheckpointError(f"{path} holds no weights: its entry state_dict is missing or no dictionary")
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"the weights in {path} do not fit the networks that its configuration describes: "
+            f"{misfits(network.state_dict(), weights)}"
+        ) from error
 
 
 def _pixel_format(entry: dict[str, Any], channels: int, path: str | os.PathLike[str]) -> PixelFormat:
@@ -182,8 +306,8 @@ def require_trusted(config: Any, path: str | os.PathLike[str], trust: tuple[str,
             raise CheckpointError(f"{path}: {key} is {value!r}; a checkpoint's configuration is plain, without ${{}}")
         if key.rpartition(".")[2] in ("_target_", "path") and isinstance(value, str) and not _trusted(value, trust):
             raise CheckpointError(
-                f"{path} was not loaded: its configuration calls {value!r} ({key}), which is not part of "
-                f"cyclegan. If you know who made the file, and that code, pass --trust {value.split('.')[0]}"
+                f"{path} was not loaded: its configuration calls {value!r} ({key}), which is not part of cyclegan "
+                f"{__version__}. If you know who made the file, and that code, pass --trust {value.split('.')[0]}"
             )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import hydra.utils
 import yaml
 
-from cyclegan.checkpoint import require_trusted
+from cyclegan.checkpoint import build, require_trusted
 from cyclegan.optim import Schedule
 from cyclegan.run_folder import RunError
 
@@ -153,7 +153,7 @@ def rate_plan(
     # What the user's own configuration calls anyway needs no other trust.
     call = {k: v for k, v in before.items() if k != "_target_" or v != after.get("_target_")}
     require_trusted({"schedule": call}, "the checkpoint")
-    old: Schedule = hydra.utils.instantiate(before, _convert_="all")
+    old: Schedule = build(before, "model.schedule", "the checkpoint")
     new: Schedule = hydra.utils.instantiate(after, _convert_="all")
     if old == new and old_epochs == new_epochs:  # the same written differently
         return None

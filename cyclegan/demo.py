@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cyclegan.arguments import positive
+from cyclegan.arguments import add_version, positive
 from cyclegan.callbacks.stop_signals import StopRequestedError
 from cyclegan.configuration import conf_dir
 from cyclegan.data.sources.index import find
+from cyclegan.errors import UserError
 from cyclegan.inputs import plan
+from cyclegan.screen import open_screen
 from cyclegan.train import quieten, train
 from cyclegan.translate import translate_files
 
@@ -64,7 +66,7 @@ def run(root: Path, output: Path, seed: int, epochs: int | None, overrides: Sequ
     import cyclegan
 
     with initialize_config_dir(conf_dir(), version_base="1.3"):
-        config = compose("train", ["name=demo", "overwrite=true", "logger=csv", *overrides])
+        config = compose("train", ["experiment=toy", "name=demo", "overwrite=true", "logger=csv", *overrides])
     # Not as overrides, whose grammar gives a meaning to some characters of a path.
     config.run_dir, config.data.root, config.seed = str(output), str(root), seed
     if epochs is not None:
@@ -151,6 +153,7 @@ def build_parser() -> argparse.ArgumentParser:
         description="Train on the toy set (a few minutes on a CPU), translate its test pictures both ways, and print "
         "the distance to the known answers.",
     )
+    add_version(parser)
     parser.add_argument("--output", type=Path, default=Path("runs/demo"), help="run folder (default: runs/demo)")
     parser.add_argument("--data", type=Path, default=Path("data/toy"), help="toy set, drawn if missing (data/toy)")
     parser.add_argument("--seed", type=int, default=0, help="of the run (default: 0)")
@@ -160,6 +163,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The console script."""
+    open_screen()
     args = build_parser().parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     quieten()
@@ -168,7 +172,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         distances = run(args.data, args.output, args.seed, args.epochs)
     except StopRequestedError as stop:
         sys.exit(f"{PROGRAM}: {stop}; called again, it begins anew")
-    except ValueError as error:
+    except UserError as error:
         sys.exit(f"{PROGRAM}: {error}")
     print(
         f"\nmean PSNR to the known answers of {args.data}, after {time.monotonic() - start:.0f} s:\n{table(distances)}"

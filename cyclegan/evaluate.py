@@ -9,10 +9,12 @@ from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING
 
-from cyclegan.arguments import at_least_two, positive
+from cyclegan.arguments import add_version, at_least_two, positive
 from cyclegan.data.sources.pairing import PAIRINGS
+from cyclegan.errors import UserError
 from cyclegan.images import DiskError, ImageError
 from cyclegan.inputs import InputError
+from cyclegan.screen import open_screen
 from cyclegan.translate import default_device, parse_direction, usable_device
 
 # torch is imported where it is used: --help answers without it.
@@ -46,6 +48,7 @@ def build_parser() -> argparse.ArgumentParser:
     def add(name: str, metavar: str, text: str, **arguments: object) -> None:
         parser.add_argument(name, metavar=metavar, help=text, **arguments)  # type: ignore[arg-type]
 
+    add_version(parser)
     add("--checkpoint", "PATH", "files, quoted patterns, or a run's folder: its epoch=*.ckpt, best.ckpt and last.ckpt",
         required=True, nargs="+")  # fmt: skip
     add("--data", "ROOT", "holds testA and testB (default: where the run had its data)", type=Path)
@@ -53,7 +56,7 @@ def build_parser() -> argparse.ArgumentParser:
         choices=("test", "val", "train"))  # fmt: skip
     add("--direction", "A2B", "A2B or B2A (default: both)")
     add("--size", "N", "measure N×N pictures (default: as large as training saw them)", type=positive)
-    add("--max-pictures", "N", "of each domain, evenly spaced over their names (default: all)", type=at_least_two)
+    add("--max-images", "N", "of each domain, evenly spaced over their names (default: all)", type=at_least_two)
     add("--pairing", "WORD", "images that are each other's ground truth: by_name, those of the same name; auto, the "
         "halves of side-by-side images; none (default: as the run)", choices=PAIRINGS)  # fmt: skip
     add("--features", "WHAT", "network of FID, KID, precision, recall: inception, random, none, or a YAML file that "
@@ -75,6 +78,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The console script."""
+    open_screen()
     args = build_parser().parse_args(argv)
     try:
         run(args)
@@ -82,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.exit(f"{PROGRAM}: {error}")
     except ImageError as error:
         sys.exit(f"{PROGRAM}: {error}\n--on-error skip leaves out what cannot be read")
-    except (ValueError, OSError) as error:  # OSError: no weights, or the output cannot be written
+    except (UserError, OSError) as error:  # OSError: no weights, or the output cannot be written
         sys.exit(f"{PROGRAM}: {error}")
     except KeyboardInterrupt:
         print(f"\n{PROGRAM}: interrupted, nothing was written", file=sys.stderr)
@@ -116,19 +120,14 @@ def run(args: argparse.Namespace) -> None:
             translator.to(device), held_out, references.get(root), perceptual, args.batch_size, directions=directions
         )
         findings.append(Finding(subject, found))
-    print(as_text(findings, directions))
-    if not held_outs[0].answers and (paired := held_outs[0].describe_pairing("--pairing by_name")):
-        print(fill(f"pairing    {paired}", 80, subsequent_indent=" " * 11))
-    for path in unreadable(findings[0], held_outs[0], directions):
-        print(f"left out, as it cannot be read: {path}", file=sys.stderr)
 
-    chosen = best(findings)
-    if chosen is not findings[-1]:
-        translator, directions = load(chosen.subject, held_outs[findings.index(chosen)], args)
-    title = chosen.subject.path.name if len(runs_of(findings)) == 1 else str(chosen.subject.path)
     try:
         output.mkdir(parents=True, exist_ok=True)
         write_figures(output, findings)
+        chosen = best(findings)
+        if chosen is not findings[-1]:
+            translator, directions = load(chosen.subject, held_outs[findings.index(chosen)], args)
+        title = chosen.subject.path.name if len(runs_of(findings)) == 1 else str(chosen.subject.path)
         write_sheets(
             output, translator.to(device), held_outs[findings.index(chosen)], chosen.evaluation.pictures, directions,
             args.worst, title,
@@ -136,6 +135,12 @@ def run(args: argparse.Namespace) -> None:
     except KeyboardInterrupt:
         print(f"\n{PROGRAM}: interrupted while writing, {output} is not complete", file=sys.stderr)
         sys.exit(INTERRUPTED)
+    finally:  # after the files, which a table that cannot be printed must not cost, and without them too
+        print(as_text(findings, directions))
+        if not held_outs[0].answers and (paired := held_outs[0].describe_pairing("--pairing by_name")):
+            print(fill(f"pairing    {paired}", 80, subsequent_indent=" " * 11))
+        for path in unreadable(findings[0], held_outs[0], directions):
+            print(f"left out, as it cannot be read: {path}", file=sys.stderr)
     print(f"files      {output}")
 
 
@@ -174,7 +179,7 @@ def pictures_for(subject: Subject, args: argparse.Namespace) -> HeldOut:
 
     splits = (args.split,) if args.split else ("test", "val")
     try:
-        return pictures_of(subject.sight, args.data, splits, args.size, args.on_error, args.max_pictures, args.pairing)
+        return pictures_of(subject.sight, args.data, splits, args.size, args.on_error, args.max_images, args.pairing)
     except DataError as error:
         whose = "" if args.data else f" (where {subject.path} says that its run had its data)"
         raise InputError(
@@ -276,7 +281,6 @@ def choose_perceptual(args: argparse.Namespace, subjects: Sequence[Subject]) -> 
 def write_figures(output: Path, findings: Sequence[Finding]) -> None:
     """Writes metrics.json and pictures.csv, and the curve of several checkpoints, if they are of one run."""
     from cyclegan.evaluation.findings import as_json, curve_csv, pictures_csv, runs_of
-    from cyclegan.report import write_curve
     from cyclegan.report.atomic import write_whole
 
     write_whole(output / "metrics.json", as_json(findings))
@@ -287,6 +291,8 @@ def write_figures(output: Path, findings: Sequence[Finding]) -> None:
         write_whole(output / "curve.csv", curve_csv(findings))
         runs = len(runs_of(findings))
         if runs == 1:
+            from cyclegan.report.page import write_curve
+
             write_curve([finding.row for finding in findings], output / "curve.html")
         else:
             print(f"curve      no curve.html: one curve would join {runs} runs; curve.csv has their figures")

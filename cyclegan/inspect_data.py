@@ -2,18 +2,25 @@
 
 import argparse
 import json
-import os
 import shlex
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from io import TextIOWrapper
 from pathlib import Path
 from typing import TypeVar
 
 from tqdm import tqdm
 
-from cyclegan.arguments import add_format, add_sizing, add_workers, not_negative, positive, quality, seconds
+from cyclegan.arguments import (
+    add_format,
+    add_sizing,
+    add_version,
+    add_workers,
+    not_negative,
+    positive,
+    quality,
+    seconds,
+)
 from cyclegan.data.published.catalog import BASE_URL, CATALOG, RIGHTS, find
 from cyclegan.data.published.download import download, partial_file
 from cyclegan.data.published.fetch import Patience
@@ -23,7 +30,9 @@ from cyclegan.data.survey.findings import Sizing, findings
 from cyclegan.data.survey.prepare import Recipe, prepare
 from cyclegan.data.survey.report import as_json, as_text
 from cyclegan.data.survey.survey import survey
+from cyclegan.errors import UserError
 from cyclegan.images import PixelFormat
+from cyclegan.screen import open_screen
 
 PROGRAM = "cyclegan-data"
 CROP_SIZE, LOAD_SIZE = 256, 286
@@ -38,6 +47,7 @@ Result = TypeVar("Result")
 def build_parser() -> argparse.ArgumentParser:
     """The command line: every sub-command is a parser whose `run` carries it out."""
     parser = argparse.ArgumentParser(prog=PROGRAM, description="Get data sets ready for training.")
+    add_version(parser)
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     add_check(commands.add_parser("check", help="decode every picture and report what is wrong"))
     add_download(commands.add_parser("download", help="fetch a published data set, check it and unpack it"))
@@ -140,7 +150,7 @@ def run_check(args: argparse.Namespace) -> int:
     try:
         values = None if args.range is None else (args.range[0], args.range[1])
         wanted = PixelFormat(args.channels, range=values, page=args.page, convert=args.convert)
-        found = survey(args.root, wanted, args.workers, bar, args.max_pixels)
+        found = survey(args.root, wanted, args.num_workers, bar, args.max_pixels)
     except ValueError as error:
         print(f"{PROGRAM}: {error}", file=sys.stderr)
         return USAGE
@@ -156,7 +166,7 @@ def run_check(args: argparse.Namespace) -> int:
             Path(args.json).write_text(text + "\n", encoding="utf-8")
     if args.json != "-":
         pictures = sum(len(one.folder.pictures) for one in found.folders)
-        took = f"in {time.monotonic() - began:,.1f} s by {counted(args.workers, 'process', 'processes')}"
+        took = f"in {time.monotonic() - began:,.1f} s by {counted(args.num_workers, 'process', 'processes')}"
         print(f"{args.root}: {counted(pictures, 'picture', 'pictures')}, each decoded completely, {took}\n")
         print(as_text(found, told))
     return PROBLEMS if any(finding.kind.problem for finding in told) else 0
@@ -167,7 +177,7 @@ def run_prepare(args: argparse.Namespace) -> int:
     wanted = PixelFormat(args.channels, page=args.page, convert=args.convert)
     recipe = Recipe(args.load_size, args.resize, f".{args.format}", args.quality, wanted, args.pairs, args.max_pixels)
     try:
-        outcome = prepare(args.root, args.out, recipe, args.workers, bar)
+        outcome = prepare(args.root, args.out, recipe, args.num_workers, bar)
     except KeyboardInterrupt:
         print(f"\n{PROGRAM}: interrupted; what is done is kept, the same command goes on from there", file=sys.stderr)
         return INTERRUPTED
@@ -241,16 +251,11 @@ def print_catalog() -> None:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The console script."""
+    open_screen()
     args = build_parser().parse_args(argv)
-    if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # names of files may hold what the terminal cannot show
     try:
         code = args.run(args)
-        sys.stdout.flush()
-    except BrokenPipeError:  # who reads has read enough, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = PROBLEMS
-    except (ValueError, OSError) as error:  # OSError: it cannot be written
+    except (UserError, OSError) as error:  # OSError: it cannot be written
         sys.exit(f"{PROGRAM}: {error}")
     if code:
         sys.exit(code)

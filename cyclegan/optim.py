@@ -117,10 +117,10 @@ class Linear:
             )
 
     def __call__(self, epoch: int) -> float:
-        """The factor, from 1 down to 1/(decay + 1)."""
+        """The factor, from 1 down to 1/(decay + 1); 0 after `total_epochs`, where the line would become negative."""
         constant = self.total_epochs // 2 if self.constant_epochs is None else self.constant_epochs
         decay = self.total_epochs - constant
-        return 1 - max(0, epoch + 1 - constant) / (decay + 1)
+        return max(0.0, 1 - max(0, epoch + 1 - constant) / (decay + 1))
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Where a run goes on, and whether it still is the same run."""
 
 import logging
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,14 @@ from omegaconf import DictConfig, OmegaConf
 
 from cyclegan import checkpoint
 from cyclegan.continuation import rate_plan, require_continuable
+from cyclegan.data.training_data import STATE_KEY, stored_state
 from cyclegan.loggers import new_run_id
 from cyclegan.run_folder import RunError, earlier_config
+from cyclegan.state_dicts import misfits
 
 log = logging.getLogger(__name__)
+
+WANDB_VARIABLES = {"project": "WANDB_PROJECT", "entity": "WANDB_ENTITY", "id": "WANDB_RUN_ID"}
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,7 @@ class StartingPoint:
     @property
     def images(self) -> int:
         """Images of each domain that the weights have seen."""
-        return int(self.content["UnpairedData"]["position"])
+        return int(stored_state(self.content)["position"])
 
     @property
     def config(self) -> dict[str, Any]:
@@ -48,7 +53,7 @@ def starting_point(run_dir: Path, resume: str | None) -> StartingPoint | None:
 
     Raises:
         CheckpointError: it cannot be read, or for `auto` none of those that there are.
-        RunError: it is no checkpoint of a training.
+        RunError: it is no checkpoint of a training, or a folder without any.
     """
     if not resume:
         return None
@@ -57,10 +62,16 @@ def starting_point(run_dir: Path, resume: str | None) -> StartingPoint | None:
         if found is None:
             log.info("resume    nothing there yet, so this is a new run")
             return None
+    elif Path(resume).is_dir():
+        found = checkpoint.newest_intact(Path(resume) / "checkpoints")
+        if found is None:
+            raise RunError(f"resume={resume}: that folder holds no checkpoints/*.ckpt, as a run's does")
     else:
         found = Path(resume), checkpoint.read(resume)
     path, content = found
-    missing = [entry for entry in ("config", "loops", "state_dict", "UnpairedData") if entry not in content]
+    missing = [entry for entry in ("config", "loops", "state_dict") if entry not in content]
+    if stored_state(content) is None:
+        missing.append(STATE_KEY)
     if missing:
         raise RunError(
             f"{path} cannot be resumed: it has no {', '.join(missing)}, as the checkpoints of cyclegan-train have. "
@@ -90,27 +101,33 @@ def require_same_run(start: StartingPoint, config: dict[str, Any], model: Any) -
     try:
         model.load_state_dict(start.content["state_dict"])
     except RuntimeError as error:
+        found = misfits(model.state_dict(), start.content["state_dict"])
         raise RunError(
-            f"the weights in {start.path} do not fit these networks: give the generator and discriminator of the run "
-            "that wrote it, as its config.yaml names them"
+            f"the weights in {start.path} do not fit these networks ({found}): give the generator and discriminator "
+            "of the run that wrote it, as its config.yaml names them"
         ) from error
     plan = rate_plan(old["model"], config["model"], start.epochs, int(old["trainer"]["max_epochs"]), epochs)
     return [*notes, *([plan] if plan else [])]
 
 
 def name_wandb_run(config: DictConfig, start: StartingPoint | None) -> None:
-    """Settles which wandb run this is before it begins: a resumed run's own, else a new one.
+    """Settle which wandb run this is before it begins, where the configuration does not say it.
 
-    The id stands in the configuration, and so in config.yaml and in every checkpoint. A run that goes on in
-    another folder than that of its checkpoint is another one.
+    That is the run of wandb's variables if they name one, as those of a wandb agent do; else a resumed run's own; else
+    a new one. Its project, entity and id stand in the configuration, and so in config.yaml and in every checkpoint. A
+    run that goes on in another folder than that of its checkpoint is another one.
     """
     entry = OmegaConf.select(config, "logger.wandb")
-    if entry is None or "id" not in entry or entry.id:
+    if entry is None:
         return
     run_dir = Path(config.run_dir)
     same_folder = config.resume == "auto" or (
         start is not None and start.path.resolve().parent.parent == run_dir.resolve()
     )
     known = [earlier_config(run_dir), start.config if start else {}] if same_folder else []
-    ids = [((found.get("logger") or {}).get("wandb") or {}).get("id") for found in known]
-    entry.id = next((one for one in ids if one), None) or new_run_id()
+    sources = [(found.get("logger") or {}).get("wandb") or {} for found in known]
+    variables = {key: os.environ.get(name) for key, name in WANDB_VARIABLES.items()}
+    sources.insert(0 if variables["id"] else len(sources), variables)
+    for key, default in {"project": "cyclegan", "entity": None, "id": new_run_id()}.items():
+        if key in entry and not entry[key]:
+            entry[key] = next((source[key] for source in sources if source.get(key)), default)

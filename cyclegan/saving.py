@@ -14,11 +14,20 @@ from cyclegan.checkpoint import CheckpointError, leaves, read
 LEARNED = ("state_dict", "optimizer_states", "ema", "ranks")
 """The entries of a checkpoint that training goes on from; a number there that is not finite would never leave again."""
 
+PLAIN = (
+    *(torch.Tensor, torch.nn.Parameter, torch.Size, torch.dtype, torch.device),
+    *(str, bytes, int, float, complex, bool, type(None), set),
+)
+"""What `checkpoint.read` takes, besides dictionaries, lists and tuples of these."""
+
 UNFINISHED = ".part"
 
 
 class AtomicCheckpointIO(CheckpointIO):
-    """Writes beside the target, syncs and renames."""
+    """Writes beside the target, syncs and renames. The first file is read back before it is renamed."""
+
+    def __init__(self) -> None:
+        self._has_read_back = False
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | os.PathLike[str], storage_options: Any | None = None
@@ -26,7 +35,7 @@ class AtomicCheckpointIO(CheckpointIO):
         """Writes `checkpoint` to `path`; whatever stood there stays until the new file is complete.
 
         Raises:
-            CheckpointError: it holds numbers that are not finite.
+            CheckpointError: it holds numbers that are not finite, or values that cannot be read back.
             OSError: it could not be written.
         """
         require_finite(checkpoint)
@@ -35,6 +44,9 @@ class AtomicCheckpointIO(CheckpointIO):
         unfinished = target.with_name(f".{target.name}.{os.getpid()}{UNFINISHED}")
         try:
             write(checkpoint, unfinished)
+            if not self._has_read_back:
+                require_readable(checkpoint, unfinished)
+                self._has_read_back = True
             unfinished.replace(target)
             sync_folder(target.parent)
         finally:
@@ -147,3 +159,23 @@ def require_finite(checkpoint: dict[str, Any]) -> None:
     if found:
         others = f" and {len(found) - 3} more" if len(found) > 3 else ""
         raise CheckpointError(f"not saved: {', '.join(found[:3])}{others} hold numbers that are not finite")
+
+
+def require_readable(checkpoint: dict[str, Any], path: Path) -> None:
+    """Refuses a checkpoint that was written to `path` but cannot be read from there, so that nobody could resume it.
+
+    Raises:
+        CheckpointError: naming the entries and their types.
+    """
+    try:
+        read(path)
+    except CheckpointError as error:
+        values = (entry for key in checkpoint for entry in leaves(checkpoint[key], key))
+        odd = [f"{name} is a {type(v).__module__}.{type(v).__qualname__}" for name, v in values if type(v) not in PLAIN]
+        if not odd:
+            raise
+        others = f" and {len(odd) - 3} more" if len(odd) > 3 else ""
+        raise CheckpointError(
+            f"not saved: {', '.join(odd[:3])}{others}. A checkpoint that holds more than tensors and plain Python "
+            "values could not be read again"
+        ) from error

@@ -7,21 +7,26 @@ import os
 import shlex
 import sys
 import traceback
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
+from hydra.errors import HydraException, InstantiationException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from cyclegan.callbacks.stop_signals import EXIT_RESUME, StopRequestedError
-from cyclegan.configuration import conf_dir, explain, quoted
+from cyclegan.arguments import VERSION
+from cyclegan.callbacks.stop_signals import EXIT_NOT_SAVED, EXIT_RESUME, SavingError, StopRequestedError
+from cyclegan.configuration import conf_dir, explain, hydra_words, resolved, root_cause
+from cyclegan.errors import UserError
 from cyclegan.memory import is_out_of_memory, remedies
-from cyclegan.run_folder import RunError, added_by_lightning, claim, clear, is_first_process, save_config
+from cyclegan.run_folder import RunError, added_by_lightning, claim, clear, is_first_process, save_config, settle_rank
 from cyclegan.run_lock import held
+from cyclegan.screen import open_screen
+from cyclegan.signatures import check_values
 
 # torch and Lightning are imported where they are used: --help and --cfg job answer without them.
 if TYPE_CHECKING:
@@ -29,12 +34,18 @@ if TYPE_CHECKING:
 
     from cyclegan.resume import StartingPoint
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("cyclegan.train")  # also as python -m, in which __name__ is not below the package
 
 PROGRAM = "cyclegan-train"
 EXIT_INTERRUPTED = 130  # 128 + SIGINT
-EXPECTED = (ValueError, OSError, HydraException, OmegaConfBaseException)
-"""Errors whose text is enough for the user; any other is a defect, and shown with its traceback."""
+REPEATED = (
+    *("GPU available", "TPU available", "LOCAL_RANK: ", "You are using a CUDA device", "Using bfloat16", "Using 16bit"),
+    *("Initializing distributed", "-" * 100, "Seed set to", "Restoring states", "Restored all", "`weights_only`"),
+    *("`Trainer(", "`Trainer.fit` stopped", "Time limit reached", "\nDetected KeyboardInterrupt", "💡 Tip"),
+    *("SLURM auto-requeueing", "Received SIGTERM", "Bypassing SIGTERM"),
+)
+"""How the messages of Lightning begin that are kept from the screen."""
+INTERRUPTED = "stopped by hand, without saving"
 
 
 # ---------------------------------------------------------------------------------------------- the run
@@ -49,7 +60,9 @@ def train(config: DictConfig) -> pl.Trainer:
         RunError: the folder holds a run already or is in use, there is nothing to resume, what changed since may not
             change, or the parts do not fit together.
         StopRequestedError: the run was asked to stop, saved, and can be resumed.
+        SavingError: no checkpoint could be written several times in a row, or at the end.
     """
+    settle_rank(config.trainer)
     with held(Path(config.run_dir)):
         return run(config)
 
@@ -70,15 +83,16 @@ def run(config: DictConfig) -> pl.Trainer:
                 f"the file of {group}=... puts its keys at the top: its first line has to be "
                 "# @package callbacks.validation"
             )
+    check_values(config)
     run_dir = Path(config.run_dir)
     claim(run_dir, config.resume, config.overwrite)
     start = starting_point(run_dir, config.resume)
     name_wandb_run(config, start)
-    plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
+    plain = resolved(config)
 
     pl.seed_everything(config.seed, verbose=False)
     data = hydra.utils.instantiate(config.data, _convert_="all")
-    model = hydra.utils.instantiate(config.model)
+    model = hydra.utils.instantiate(config.model, _convert_="all")  # containers of OmegaConf end in checkpoints
     trainer = assemble_trainer(config, plain)
     refuse_unsuitable(data, model, trainer, start.path if start else None)
     notes = []
@@ -108,16 +122,28 @@ def run(config: DictConfig) -> pl.Trainer:
 
 
 def announce(config: DictConfig, start: StartingPoint | None, notes: list[str]) -> None:
-    """Says where the run begins, unless it is simply a new one."""
+    """Log the recipe, and where the run begins unless it is simply a new one."""
+    if HydraConfig.initialized():
+        chosen = HydraConfig.get().runtime.choices.get("experiment")
+        log.info("recipe    %s", f"experiment={chosen}" if chosen else "the paper's (no experiment=...)")
     if start:
         log.info("resume    from %s: %s images, %d epochs", start.path, f"{start.images:,}", start.epochs)
     elif config.init_from:
         log.info("weights   from %s", config.init_from)
     for note in notes:
         log.info("%s", note)
+    planned, epochs = OmegaConf.select(config, "model.schedule.total_epochs"), config.trainer.max_epochs
+    if planned not in (None, epochs):
+        log.info(
+            "schedule  over model.schedule.total_epochs=%s, but the run has trainer.max_epochs=%s", planned, epochs
+        )
 
 
 # ---------------------------------------------------------------------------------------------- the command
+
+
+class JobFailedError(Exception):
+    """A job of a sweep failed, and its error was reported. Hydra continues with the other jobs and fails in the end."""
 
 
 @hydra.main(version_base="1.3", config_path=conf_dir(), config_name="train")
@@ -130,22 +156,17 @@ def job(config: DictConfig) -> None:
     try:
         train(config)
     except StopRequestedError as stop:
-        leave(stop)
+        leave(f"{stop}; resume=auto goes on from {stop.newest}", 0 if stop.finished else EXIT_RESUME)
+    except SavingError as error:
+        leave(str(error), EXIT_NOT_SAVED)
     except Exception as error:
-        trace = keep_traceback(config, error)
-        if is_out_of_memory(error):
-            text = f"{PROGRAM}: {remedies(config, error)}{trace}"
-        elif isinstance(error, EXPECTED):
-            text = f"{PROGRAM}: {explain(error)}{trace}"
-        else:
-            raise
-        if not sweeps:
-            sys.exit(text)
-        print(text, file=sys.stderr)
-        raise  # Hydra goes on with the other jobs, and fails in the end
+        report(config, error)
+        if sweeps:
+            raise JobFailedError from error
+        sys.exit(1)
     except SystemExit as end:
         if isinstance(end.__context__, KeyboardInterrupt):  # Lightning's answer to one before the first batch
-            interrupted()
+            leave(INTERRUPTED, EXIT_INTERRUPTED)
         raise
     folder = Path(config.run_dir) / "checkpoints"
     made = next((path for name in ("best.ckpt", "last.ckpt") if (path := folder / name).exists()), None)
@@ -153,19 +174,31 @@ def job(config: DictConfig) -> None:
         log.info("done      cyclegan-translate --checkpoint %s --input FOLDER --output FOLDER", shlex.quote(str(made)))
 
 
-def leave(stop: StopRequestedError) -> None:
-    """Ends the process of a run that was asked to stop, a whole sweep with it."""
+def report(config: DictConfig, error: Exception) -> None:
+    """Print an error that the user can fix in one line, and any other with its traceback; train.log has both."""
+    run_dir = Path(config.run_dir)
+    cause = root_cause(error) if isinstance(error, InstantiationException) else error
+    trace = "".join(traceback.format_exception(error))
+    line = None
+    if is_out_of_memory(error):
+        line = f"{remedies(config, error)} (traceback in {run_dir / 'train.log'})"
+    elif isinstance(cause, UserError):
+        line = str(cause)
+    # A run that was refused leaves no trace in a folder, which may be that of another run.
+    has_begun = (run_dir / "config.yaml").exists() and not isinstance(cause, RunError)
+    if is_first_process() and (has_begun or line is None):
+        run_dir.mkdir(parents=True, exist_ok=True)
+        logging.getLogger("cyclegan.file").error("%s", trace)
+    print(trace if line is None else f"{PROGRAM}: {line}", file=sys.stderr)
+
+
+def leave(text: str, code: int) -> None:
+    """Ends the process of a run that ends in the same way on all devices, a whole sweep with it."""
     if is_first_process():
-        print(f"{PROGRAM}: {stop}; resume=auto goes on from {stop.newest or 'the start'}", file=sys.stderr)
+        with suppress(OSError):  # a terminal that hung up
+            print(f"{PROGRAM}: {text}", file=sys.stderr)
     # Lightning would end all processes at once if one that it added ended with an error.
-    sys.exit(0 if stop.finished or added_by_lightning() else EXIT_RESUME)
-
-
-def interrupted() -> None:
-    """Ends the process after a Ctrl-C outside of the batches, as a shell expects it."""
-    if is_first_process():
-        print(f"{PROGRAM}: stopped by hand, without saving", file=sys.stderr)
-    sys.exit(EXIT_INTERRUPTED)
+    sys.exit(0 if added_by_lightning() else code)
 
 
 def number_in_sweep(config: DictConfig) -> None:
@@ -176,23 +209,21 @@ def number_in_sweep(config: DictConfig) -> None:
     config.run_dir = hydra_config.runtime.output_dir
 
 
-def keep_traceback(config: DictConfig, error: Exception) -> str:
-    """Adds the error's traceback to train.log, if the folder is this run's, and says so."""
-    if isinstance(error, RunError) or not is_first_process() or not (Path(config.run_dir) / "config.yaml").exists():
-        return ""
-    logging.getLogger("cyclegan.file").debug("%s", "".join(traceback.format_exception(error)))
-    return f" (traceback in {Path(config.run_dir) / 'train.log'})"
+def is_news(record: logging.LogRecord) -> bool:
+    """Whether a message of Lightning's is none of those that repeat what the start-up lines say."""
+    return not record.getMessage().startswith(REPEATED)
 
 
 def quieten() -> None:
-    """Keeps Lightning from repeating what the start-up lines say, and every process but the first from saying it."""
+    """Keeps Lightning from repeating what the start-up lines say."""
     import warnings
 
     from pytorch_lightning.utilities.warnings import PossibleUserWarning
 
-    for name in ("pytorch_lightning", "lightning_fabric"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    logging.getLogger("cyclegan").setLevel(logging.INFO if is_first_process() else logging.WARNING)
+    for name in list(logging.root.manager.loggerDict):
+        if name.startswith(("pytorch_lightning", "lightning_fabric")):
+            logging.getLogger(name).addFilter(is_news)
+    logging.getLogger("cyclegan").setLevel(logging.INFO)
     warnings.filterwarnings("ignore", category=PossibleUserWarning)
     warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)  # Lightning on newer torch
     # What may come and go when a run is resumed is settled by require_continuable, in the configuration's terms.
@@ -201,15 +232,22 @@ def quieten() -> None:
 
 def main() -> None:
     """The console script."""
+    open_screen()
+    if "--version" in sys.argv[1:]:  # Hydra would answer with its own
+        print(VERSION)
+        return
     # Hydra then raises instead of printing, and the error can be put into the user's terms here.
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    sys.argv[1:] = quoted(sys.argv[1:])
+    sys.argv[1:] = hydra_words(sys.argv[1:])
     try:
         job()
-    except EXPECTED as error:
+    except JobFailedError:
+        sys.exit(1)
+    except (HydraException, OmegaConfBaseException, OSError) as error:  # of the composition, or of making a folder
         sys.exit(f"{PROGRAM}: {explain(error)}")
     except KeyboardInterrupt:
-        interrupted()
+        print(f"{PROGRAM}: {INTERRUPTED}", file=sys.stderr)
+        sys.exit(EXIT_INTERRUPTED)
 
 
 if __name__ == "__main__":

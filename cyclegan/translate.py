@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from cyclegan.arguments import add_max_pixels, conversions, positive, quality
+from cyclegan.arguments import add_max_pixels, add_version, conversions, positive, quality
 from cyclegan.data.errors import DataError
 from cyclegan.data.sizes import AS_IT_IS, Scale, target_size
 from cyclegan.data.sources.files import Files
@@ -32,6 +32,7 @@ from cyclegan.images import (
     write,
 )
 from cyclegan.inputs import InputError, plan
+from cyclegan.screen import open_screen
 
 # torch is imported where it is used: --help answers without it.
 if TYPE_CHECKING:
@@ -206,10 +207,12 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=PROGRAM,
         description="Translate pictures with a trained checkpoint. Any image size; names and sub-folders are kept.",
-        epilog="example: cyclegan-translate --checkpoint runs/toy/checkpoints/last.ckpt --input data/toy/testA "
-        "--output translated",
+        epilog="example: cyclegan-translate --checkpoint runs/toy --input data/toy/testA --output translated",
     )
-    parser.add_argument("--checkpoint", required=True, metavar="FILE", help="written by cyclegan-train")
+    add_version(parser)
+    parser.add_argument(
+        "--checkpoint", required=True, metavar="PATH", help="a file, or a run's folder: its best.ckpt, else its newest"
+    )
     parser.add_argument(
         "--input",
         required=True,
@@ -265,10 +268,11 @@ def resizing(text: str) -> str | int:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The console script."""
+    open_screen()
     args = build_parser().parse_args(argv)
     try:
         failed = run(args)
-    except (ValueError, OSError) as error:  # OSError: the output cannot be written
+    except (UserError, OSError) as error:  # OSError: the output cannot be written
         sys.exit(f"{PROGRAM}: {error}")
     if failed:
         for reason in failed.values():
@@ -279,10 +283,14 @@ def main(argv: Sequence[str] | None = None) -> None:
 def run(args: argparse.Namespace) -> dict[Path, str]:
     """Carries out a parsed command line; returns the images that could not be translated."""
     import cyclegan
+    from cyclegan.checkpoint import checkpoint_file
 
     files, output = find_images(args.input), args.output.expanduser()
     device = default_device() if args.device == "auto" else usable_device(args.device)
-    translator = cyclegan.load(args.checkpoint, trust=args.trust)
+    checkpoint = checkpoint_file(args.checkpoint)
+    if checkpoint != Path(args.checkpoint):
+        print(f"checkpoint {checkpoint}", file=sys.stderr)
+    translator = cyclegan.load(checkpoint, trust=args.trust)
     direction = source, target = parse_direction(translator, args.direction)
     formats = dict(translator.pixel_formats)
     formats[source] = replace(formats[source], convert=(*formats[source].convert, *args.convert))

@@ -1,15 +1,15 @@
 """The weights of others as the beginning of a new run."""
 
 import os
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections import Counter
+from collections.abc import Mapping
 
-import torch
 from torch import Tensor
 
-from cyclegan.checkpoint import read
+from cyclegan.checkpoint import checkpoint_file, read
 from cyclegan.methods.translator import Translator
 from cyclegan.run_folder import RunError
+from cyclegan.state_dicts import Weights, is_bare, misfits, renamed, shortened
 
 CheckpointPath = str | os.PathLike[str]
 
@@ -24,7 +24,8 @@ def initialise(model: Translator, source: CheckpointPath | Mapping[str, Checkpoi
     Args:
         model: its networks are the children that have parameters.
         source: a checkpoint for all networks, or one for each network that is to have one:
-            `{"gen_ab": "a.ckpt", "disc_b": "b.ckpt"}`.
+            `{"gen_ab": "a.ckpt", "disc_b": "b.ckpt"}`. A run's folder stands for its `best.ckpt`, else its newest.
+            A network that is named may also have a bare state dict, such as the authors' `latest_net_G_A.pth`.
 
     Returns:
         a line for each network, which says what it took and what did not fit.
@@ -33,110 +34,61 @@ def initialise(model: Translator, source: CheckpointPath | Mapping[str, Checkpoi
         CheckpointError: a file cannot be read.
         RunError: a network is named that there is not, or no tensor fits at all. The model is as before then.
     """
-    networks = {name: child.state_dict() for name, child in model.named_children() if _has_parameters(child)}
+    networks = {name: child for name, child in model.named_children() if next(child.parameters(), None) is not None}
     sources = dict(source) if isinstance(source, Mapping) else dict.fromkeys(networks, source)
     unknown = [name for name in sources if name not in networks]
     if unknown or not sources:
         named = ", ".join(unknown) or "no network"
         raise RunError(f"init_from names {named}; the networks of this model are {', '.join(networks)}")
-    found = {path: _weights(path) for path in dict.fromkeys(sources.values())}
-    matches = {
-        name: Match(own, _below(name, found[sources[name]])) for name, own in networks.items() if name in sources
-    }
-    if not any(match.fitting for match in matches.values()):
-        raise RunError(_nothing_fits(matches, sources, found))
 
+    found = {path: _read(path) for path in dict.fromkeys(sources.values())}
+    bare = {path for path, weights in found.items() if not any(_below(name, weights) for name in networks)}
+    if bare and not isinstance(source, Mapping):
+        raise RunError(
+            f"{source} holds {_summary(found[source])}, nothing of {', '.join(networks)}. If it is a state dict of one "
+            f"network, say of which: 'init_from={{gen_ab: {source}}}'"
+        )
+    fitting: dict[str, Weights] = {}
+    reports = dict.fromkeys(networks, "left as drawn: init_from does not name it")
+    for name, path in sources.items():
+        own = networks[name].state_dict()
+        weights, dropped = renamed(found[path], own) if path in bare else (_below(name, found[path]), "")
+        fits = fitting[name] = {key: t for key, t in weights.items() if key in own and t.shape == own[key].shape}
+        taken = f"{'all' if len(fits) == len(own) else f'{len(fits)} of'} {len(own)} tensors" if fits else ""
+        report = "; ".join(part for part in (taken, misfits(own, weights), dropped) if part)
+        reports[name] = report if fits else f"left as drawn: {report}"
+    if not any(fitting.values()):
+        held = "; ".join(f"{path} holds {_summary(weights)}" for path, weights in found.items())
+        first = next(iter(sources))
+        raise RunError(
+            f"no weight that init_from names fits {', '.join(sources)}: {held}; {first} is {reports[first]}. "
+            "Give the generator and discriminator of the run that wrote it, as its config.yaml names them"
+        )
+    for name, weights in fitting.items():
+        networks[name].load_state_dict(weights, strict=False)
     width = max(10, *(len(name) + 2 for name in networks))
-    lines = []
-    for name in networks:
-        report = "left as drawn: init_from does not name it"
-        if name in matches:
-            matches[name].take()
-            report = matches[name].report()
-        lines.append(f"{name:{width}}{report}")
-    return lines
+    return [f"{name:{width}}{report}" for name, report in reports.items()]
 
 
-class Match:
-    """The tensors of a network beside those that a checkpoint has for it.
-
-    Args:
-        own: the network's state, whose tensors share their memory with the network.
-        others: the checkpoint's tensors, by the same names.
-    """
-
-    def __init__(self, own: Mapping[str, Tensor], others: Mapping[str, Tensor]) -> None:
-        self.own = own
-        self.others = others
-        self.missing = [name for name in own if name not in others]
-        self.unexpected = [name for name in others if name not in own]
-        shared = [name for name in own if name in others]
-        self.fitting = [name for name in shared if own[name].shape == others[name].shape]
-        self.misshapen = [
-            f"{name} {tuple(own[name].shape)} here, {tuple(others[name].shape)} there"
-            for name in shared
-            if own[name].shape != others[name].shape
-        ]
-
-    @torch.no_grad()
-    def take(self) -> None:
-        """Copies what fits into the network."""
-        for name in self.fitting:
-            self.own[name].copy_(self.others[name])
-
-    def report(self) -> str:
-        """What was taken and what was not, in a line."""
-        kinds = {"missing": self.missing, "unexpected": self.unexpected, "of another shape": self.misshapen}
-        rest = "; ".join(f"{len(names)} {kind} ({_shortened(names)})" for kind, names in kinds.items() if names)
-        if not self.fitting:
-            return f"left as drawn: {rest}"
-        count = len(self.own)
-        taken = f"all {count} tensors" if len(self.fitting) == count else f"{len(self.fitting)} of {count} tensors"
-        return f"{taken}; {rest}" if rest else taken
-
-
-def _has_parameters(module: torch.nn.Module) -> bool:
-    return next(module.parameters(), None) is not None
-
-
-def _weights(path: CheckpointPath) -> dict[str, Tensor]:
-    checkpoint = read(path)
+def _read(path: CheckpointPath) -> Weights:
+    """The tensors of a checkpoint, or of a bare state dict."""
+    checkpoint = read(checkpoint_file(path))
     weights = checkpoint.get("state_dict")
+    if weights is None and is_bare(checkpoint):
+        weights = checkpoint
     if not isinstance(weights, dict):
         raise RunError(
-            f"{path} has no entry state_dict, where checkpoints of cyclegan-train keep their weights; "
-            f"it holds {_shortened(map(str, checkpoint)) or 'nothing'}"
+            f"{path} has no entry state_dict, where checkpoints of cyclegan-train keep their weights, and is no bare "
+            f"state dict: it holds {shortened(map(str, checkpoint))}"
         )
     return {str(name): value for name, value in weights.items() if isinstance(value, Tensor)}
 
 
-def _below(network: str, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _below(network: str, weights: Weights) -> Weights:
     prefix = f"{network}."
     return {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
 
 
-def _nothing_fits(
-    matches: Mapping[str, Match], sources: Mapping[str, CheckpointPath], found: Mapping[CheckpointPath, Any]
-) -> str:
-    lines = []
-    for path, weights in found.items():
-        held: dict[str, int] = {}
-        for name in weights:
-            network = name.partition(".")[0]
-            held[network] = held.get(network, 0) + 1
-        counts = [f"{network} ({count} tensors)" for network, count in held.items()]
-        lines.append(f"{path} holds {_shortened(counts, 6) or 'no tensor'}")
-    misshapen = [f"{name}.{first}" for name, match in matches.items() for first in match.misshapen[:1]]
-    if misshapen:
-        lines.append(f"the first of another shape: {misshapen[0]}")
-    return (
-        f"no weight that init_from names fits {', '.join(sources)}: {'; '.join(lines)}. "
-        "Give the generator and discriminator of the run that wrote it, as its config.yaml names them"
-    )
-
-
-def _shortened(names: Iterable[str], most: int = 3) -> str:
-    """The first few names, and how many more there are."""
-    listed = list(names)
-    more = f", … {len(listed) - most} more" if len(listed) > most else ""
-    return ", ".join(listed[:most]) + more
+def _summary(weights: Weights) -> str:
+    counts = Counter(name.partition(".")[0] for name in weights)
+    return shortened([f"{network} ({count} tensors)" for network, count in counts.items()], 6) or "no tensor"

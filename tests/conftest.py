@@ -1,18 +1,48 @@
-"""Settings of the whole test suite."""
+"""Settings of the whole test suite. It brings its own environment: what is set on the machine changes nothing."""
 
+import atexit
+import logging
 import os
-
-# One thread: the networks here are tiny, and on a busy machine torch's threads mostly wait for each other.
-# In the environment, so that commands which the tests start take it too.
-os.environ["OMP_NUM_THREADS"] = "1"
-os.environ["WANDB_MODE"] = "offline"
-# The tests bring their own settings; what is set on the machine must not change what they see.
-os.environ.pop("HYDRA_FULL_ERROR", None)
-
+import shutil
+import signal
+import site
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-import torch
+FOREIGN = (
+    *("SLURM_", "RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_"),
+    *("TORCHELASTIC_", "LSB_", "JSM_", "PL_", "WANDB_", "NETRC", "HYDRA_", "XDG_"),
+    *("LANG", "LC_", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "PYTHONWARNINGS", "PYTHONIOENCODING", "OMP_NUM_THREADS"),
+)
+"""Beginnings of the names of variables that would change what a test sees."""
+
+home = tempfile.mkdtemp(prefix="cyclegan-tests-")  # in which nobody is logged in
+atexit.register(shutil.rmtree, home, ignore_errors=True)
+
+# Downloaded weights, and packages that pip put into the old home, are found where they are.
+cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser()
+os.environ.setdefault("TORCH_HOME", str(cache / "torch"))
+os.environ.setdefault("PYTHONUSERBASE", site.getuserbase())
+for name in [name for name in os.environ if name.startswith(FOREIGN)]:
+    del os.environ[name]
+os.environ |= {
+    "HOME": home,
+    "LC_ALL": "C.UTF-8",
+    # One thread: the networks here are tiny, and on a busy machine torch's threads mostly wait for each other.
+    "OMP_NUM_THREADS": "1",
+    "WANDB_MODE": "offline",
+    # For the commands that tests start; pyproject.toml says the same for the tests themselves.
+    "PYTHONWARNINGS": "ignore:The `srun` command is available:UserWarning",
+}
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a job in the background ignores
+if hasattr(signal, "SIGHUP"):
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # which nohup ignores
+
+# After the environment, which some of them read as they are imported.
+import pytest  # noqa: E402
+import torch  # noqa: E402
 
 torch.set_num_threads(1)
 
@@ -22,6 +52,20 @@ def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing of an earlier run, or of the test runner's command line."""
     monkeypatch.delenv("PL_GLOBAL_SEED", raising=False)  # which a run sets
     monkeypatch.setattr("sys.argv", ["cyclegan-train"])
+
+
+@pytest.fixture
+def unlogged() -> Iterator[None]:
+    """Takes back what Hydra and the command do to the process's logging."""
+    names = [None, "cyclegan", "cyclegan.file", "pytorch_lightning", "lightning_fabric"]
+    loggers = [logging.getLogger(name) for name in names]
+    before = [(logger, logger.level, list(logger.handlers), logger.propagate) for logger in loggers]
+    yield
+    for logger, level, handlers, propagate in before:
+        for handler in set(logger.handlers) - set(handlers):
+            handler.close()
+        logger.setLevel(level)
+        logger.handlers, logger.propagate = handlers, propagate
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,8 @@
 
 import os
 import pickle
+import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +11,11 @@ import hydra
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
+from hydra.errors import InstantiationException
 from omegaconf import OmegaConf
 
 import cyclegan
-from cyclegan.checkpoint import CheckpointError, require_trusted
+from cyclegan.checkpoint import CheckpointError, checkpoint_file, read, require_trusted
 from cyclegan.configuration import conf_dir
 from cyclegan.methods.cyclegan import CycleGAN
 from cyclegan.saving import AtomicCheckpointIO
@@ -21,7 +24,8 @@ from cyclegan.saving import AtomicCheckpointIO
 def small_config() -> dict[str, Any]:
     with initialize_config_dir(conf_dir(), version_base="1.3"):
         config = compose(
-            "train", ["model.generator.width=4", "model.generator.blocks=1", "model.discriminator.width=4"]
+            "train",
+            ["name=small", "model.generator.width=4", "model.generator.blocks=1", "model.discriminator.width=4"],
         )
     plain = OmegaConf.to_container(config, resolve=True)
     assert isinstance(plain, dict)
@@ -106,7 +110,7 @@ def test_every_model_of_this_project_is_trusted(tmp_path: Path) -> None:
     for adversarial in ("least_squares", "wasserstein"):
         for optimizer in ("adam", "adamw"):
             with initialize_config_dir(conf_dir(), version_base="1.3"):
-                config = compose("train", [f"adversarial={adversarial}", f"optimizer={optimizer}"])
+                config = compose("train", ["name=small", f"adversarial={adversarial}", f"optimizer={optimizer}"])
             require_trusted(OmegaConf.to_container(config.model, resolve=True), tmp_path)
 
 
@@ -115,6 +119,138 @@ def test_trust_names_a_package(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="trust collections"):
         require_trusted(config, tmp_path)
     require_trusted(config, tmp_path, trust=("collections",))
+
+
+def test_a_refused_type_is_named_in_one_line_of_our_own(tmp_path: Path) -> None:
+    torch.save({"lr": OmegaConf.create([0.5, 0.999])}, tmp_path / "run.ckpt")
+    with pytest.raises(CheckpointError, match=r"omegaconf\.\w+\.\w+") as raised:
+        cyclegan.load(tmp_path / "run.ckpt")
+    text = str(raised.value)
+    assert text.isprintable(), "neither colour codes nor line breaks"
+    assert "weights_only" not in text
+
+
+def test_an_archive_that_is_no_checkpoint_is_named_in_one_line_of_our_own(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.ckpt", "w") as archive:
+        archive.writestr("a.txt", "hello")
+    with pytest.raises(CheckpointError, match=r"a\.ckpt \(\d+ bytes\) is damaged or is no checkpoint") as raised:
+        cyclegan.load(tmp_path / "a.ckpt")
+    assert str(raised.value).isprintable()
+
+
+def test_a_file_from_before_torch_1_6_is_read(tmp_path: Path) -> None:
+    torch.save({"w": torch.ones(2)}, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
+    assert torch.equal(read(tmp_path / "old.pth")["w"], torch.ones(2))
+    whole = (tmp_path / "old.pth").read_bytes()
+    for length in range(20, len(whole), 7):
+        (tmp_path / "cut.pth").write_bytes(whole[:length])
+        with pytest.raises(CheckpointError, match=r"cut\.pth"):
+            read(tmp_path / "cut.pth")
+    torch.save({"w": RunsCode(tmp_path / "proof")}, tmp_path / "evil.pth", _use_new_zipfile_serialization=False)
+    with pytest.raises(CheckpointError, match="could run code"):
+        read(tmp_path / "evil.pth")
+    assert not (tmp_path / "proof").exists()
+
+
+def test_a_runs_folder_is_as_good_as_its_best_checkpoint_else_its_newest(tmp_path: Path) -> None:
+    folder = tmp_path / "run" / "checkpoints"
+    folder.mkdir(parents=True)
+    for name in ("epoch=0001.ckpt", "epoch=0002.ckpt", "last.ckpt", "best.ckpt"):
+        (folder / name).touch()
+        assert checkpoint_file(tmp_path / "run") == checkpoint_file(folder) == folder / name
+    assert checkpoint_file(folder / "last.ckpt") == folder / "last.ckpt"
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(CheckpointError, match=r"no checkpoint at .*empty"):
+        cyclegan.load(tmp_path / "empty")
+
+
+def test_load_takes_a_runs_folder(tmp_path: Path) -> None:
+    (tmp_path / "checkpoints").mkdir()
+    model = save(tmp_path / "checkpoints" / "last.ckpt", small_config())
+    translator = cyclegan.load(tmp_path)
+    images = torch.rand(1, 3, 16, 16) * 2 - 1
+    torch.testing.assert_close(translator.translate(images, "A", "B"), model.gen_ab(images))
+
+
+def test_load_draws_no_random_numbers(tmp_path: Path) -> None:
+    save(tmp_path / "a.ckpt", small_config())
+    before = torch.get_rng_state()
+    cyclegan.load(tmp_path / "a.ckpt")
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+# ---------------------------------------------------------------------------------------- another environment
+
+
+def assert_refused(path: Path, config: dict[str, Any], state: Any, text: str, **trusted: Any) -> None:
+    torch.save({"config": config, "state_dict": state}, path)
+    with pytest.raises(CheckpointError, match=text) as raised:
+        cyclegan.load(path, **trusted)
+    assert str(path) in str(raised.value)
+    assert str(raised.value).isprintable(), "one line"
+
+
+def test_a_file_without_weights_is_refused(tmp_path: Path) -> None:
+    torch.save({"config": small_config()}, tmp_path / "a.ckpt")
+    with pytest.raises(CheckpointError, match=r"a\.ckpt holds no weights: its entry state_dict is missing"):
+        cyclegan.load(tmp_path / "a.ckpt")
+
+
+def test_weights_that_do_not_fit_are_named(tmp_path: Path) -> None:
+    config = small_config()
+    state = save(tmp_path / "a.ckpt", config).state_dict()
+    wide = state | {"gen_ab.model.1.weight": torch.zeros(8, 3, 7, 7)}
+    shapes = r"1 of another shape \(gen_ab\.model\.1\.weight \(4, 3, 7, 7\) here, \(8, 3, 7, 7\) there\)"
+    assert_refused(tmp_path / "a.ckpt", config, wide, rf"do not fit the networks .*: {shapes}")
+    less = {name: value for name, value in state.items() if name != "disc_b.model.0.bias"} | {"extra": torch.zeros(1)}
+    assert_refused(tmp_path / "a.ckpt", config, less, r"1 missing \(disc_b\.model\.0\.bias\); 1 unexpected \(extra\)")
+
+
+def test_arguments_of_another_version_are_named(tmp_path: Path) -> None:
+    config = small_config()
+    config["model"]["generator"]["attention"] = True
+    target = r"cyclegan\.networks\.resnet\.ResnetGenerator \(model\.generator\)"
+    assert_refused(tmp_path / "a.ckpt", config, {}, rf"another version.*{target}.* got an unexpected .* 'attention'")
+    config = small_config()
+    config["model"]["generator"]["norm"] = "layer"  # a value of another version
+    assert_refused(tmp_path / "a.ckpt", config, {}, "norm is 'layer'; it must be one of instance, batch, none")
+    config = small_config()
+    config["model"]["generator"]["_target_"] = "cyclegan.networks.gone.Generator"
+    assert_refused(
+        tmp_path / "a.ckpt", config, {}, r"'cyclegan\.networks\.gone\.Generator' .* is not part of cyclegan 0"
+    )
+
+
+@pytest.mark.parametrize(
+    ("files", "reason"),
+    [
+        ({}, "No module named 'my_nets'"),
+        ({"my_nets.py": "import gone_with_the_wind"}, "No module named 'gone_with_the_wind'"),
+        ({"my_nets.py": "class Other: pass"}, "module 'my_nets' has no attribute 'Generator'"),
+    ],
+)
+def test_a_trusted_package_that_is_not_here_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: dict[str, str], reason: str
+) -> None:
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "my_nets", raising=False)
+    config = small_config()
+    config["model"]["generator"] = {"_target_": "my_nets.Generator", "_partial_": True}
+    text = rf"calls my_nets\.Generator \(model\.generator\), which cannot be imported here: {reason}.* PYTHONPATH"
+    assert_refused(tmp_path / "a.ckpt", config, {}, text, trust=["my_nets"])
+
+
+def test_a_bug_in_a_trusted_class_keeps_its_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "my_nets.py").write_text("class Nets:\n    class Generator:\n        def __init__(self): 1 / 0\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "my_nets", raising=False)
+    config = small_config() | {"model": {"_target_": "my_nets.Nets.Generator"}}
+    torch.save({"config": config, "state_dict": {}}, tmp_path / "a.ckpt")
+    with pytest.raises(InstantiationException) as raised:
+        cyclegan.load(tmp_path / "a.ckpt", trust=["my_nets"])
+    assert isinstance(raised.value.__cause__, ZeroDivisionError)
 
 
 def test_damage_is_named(tmp_path: Path) -> None:
@@ -129,5 +265,7 @@ def test_damage_is_named(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"no checkpoint at .*missing\.ckpt; there are .*a\.ckpt"):
         cyclegan.load(tmp_path / "missing.ckpt")
     torch.save({"weights": torch.zeros(1)}, tmp_path / "other.ckpt")
-    with pytest.raises(CheckpointError, match=r"carries no configuration .found: weights"):
+    with pytest.raises(
+        CheckpointError, match=r"a state dict .found: weights., but of no ResNet.*init_from=.gen_ab: .*"
+    ):
         cyclegan.load(tmp_path / "other.ckpt")

@@ -11,7 +11,9 @@ from omegaconf import OmegaConf
 
 from cyclegan.checkpoint import CheckpointError
 from cyclegan.continuation import FREE, INEXACT, SHARE_OR_COUNT, rate_plan, require_continuable
+from cyclegan.resume import StartingPoint, require_same_run
 from cyclegan.run_folder import RunError
+from tests.small import small_cyclegan
 from tests.tiny_run import composed
 
 
@@ -278,6 +280,24 @@ def test_a_checkpoints_schedule_runs_no_foreign_code_but_the_users_own(tmp_path:
     rows = table(rate_plan({**linear(2), "schedule": {"_target_": own}},
                            {**linear(2), "schedule": {"_target_": own}}, 1, 2, 3))  # fmt: skip
     assert rows["from here on"] == ["done", "1.00e-4", "5.00e-5"]
+
+
+def test_weights_that_do_not_fit_are_named() -> None:
+    model = small_cyclegan()
+    weights = {name: value for name, value in model.state_dict().items() if name != "disc_a.model.0.bias"}
+    content = {
+        "config": plain(),
+        "loops": {"fit_loop": {"epoch_progress": {"current": {"processed": 1}}}},
+        "state_dict": weights,
+    }
+    with pytest.raises(RunError, match=r"a\.ckpt do not fit these networks \(1 missing \(disc_a\.model\.0\.bias\)\)"):
+        require_same_run(StartingPoint(Path("a.ckpt"), content), plain(), model)
+
+
+def test_a_schedule_of_another_version_is_named() -> None:
+    old = {**linear(200), "schedule": {"_target_": "cyclegan.optim.Linear", "total_epochs": 200, "warm_up": 5}}
+    with pytest.raises(CheckpointError, match=r"cyclegan\.optim\.Linear \(model\.schedule\).*'warm_up'"):
+        rate_plan(old, linear(300), 60, 200, 300)
 
 
 class Halved:

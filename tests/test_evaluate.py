@@ -1,9 +1,12 @@
 """cyclegan-evaluate: the figures of checkpoints that runs leave behind, on a screen and in files."""
 
 import csv
+import errno
 import hashlib
+import io
 import json
 import math
+import os
 import re
 import shutil
 import subprocess
@@ -31,6 +34,7 @@ from cyclegan.saving import AtomicCheckpointIO
 from cyclegan.train import train
 from tests.data.test_held_out import found as held_out_below
 from tests.evaluation.networks import Projection
+from tests.faults import largest_file
 from tests.small import small_cyclegan
 from tests.tiny_run import composed, metrics, read_checkpoint
 
@@ -141,7 +145,7 @@ def test_one_direction_has_the_same_figures_as_in_both(command: Any, last: str) 
 
 
 def test_fewer_pictures_and_other_sizes_stand_in_the_protocol(command: Any, last: str) -> None:
-    measured = command("--checkpoint", last, "--features", "none", "--max-pictures", "2", "--size", "24")
+    measured = command("--checkpoint", last, "--features", "none", "--max-images", "2", "--size", "24")
     (entry,) = measured.record["checkpoints"]
     assert entry["protocol"]["pictures"]["B"] == f"2 of the {COUNT} of testB"
     assert entry["protocol"]["pictures"]["size"] == "24×24, the middle of images stretched to 24"
@@ -229,7 +233,7 @@ def two_runs(run_dir: Path) -> list[str]:
     """The folders of two runs, t1 and sw/1, each of which kept an epoch=0001.ckpt and a last.ckpt."""
 
     def other(checkpoint: dict[str, Any]) -> None:
-        checkpoint["UnpairedData"]["position"] += 2
+        checkpoint["data"]["position"] += 2
 
     for run in ("t1", "sw/1"):
         Path("runs", run, "checkpoints").mkdir(parents=True)
@@ -261,7 +265,7 @@ def test_the_middle_of_an_epoch_counts_as_its_part(command: Any, last: str) -> N
     """Five pictures in batches of two: an epoch is three batches. One batch more is a fraction of the next."""
 
     def one_batch_more(checkpoint: dict[str, Any]) -> None:
-        checkpoint["UnpairedData"]["position"] += 2
+        checkpoint["data"]["position"] += 2
 
     entry = command("--checkpoint", altered(last, one_batch_more), "--features", "none").record["checkpoints"][0]
     assert (entry["epoch"], entry["images"]) == (3 + 2 / 5, 20)
@@ -317,7 +321,7 @@ def test_a_checkpoints_configuration_is_data(last: str) -> None:
 
         assert says in refusal("--checkpoint", altered(last, senseless), *alone)
     assert "how far training had come" in refusal(
-        "--checkpoint", altered(last, lambda checkpoint: checkpoint["UnpairedData"].clear()), *alone
+        "--checkpoint", altered(last, lambda checkpoint: checkpoint["data"].clear()), *alone
     )
 
 
@@ -513,11 +517,36 @@ def test_what_was_not_measured_has_a_reason(command: Any, last: str) -> None:
     assert needs in command("--checkpoint", last, "--data", "one", "--features", "random").screen
     assert needs not in command("--checkpoint", last, "--data", "one", "--features", "none").screen
     drawn("unlike", {"A": 16, "B": 24}, 2)
+    few = command("--checkpoint", last, "--data", "unlike", "--features", "random").screen
+    assert "no precision and recall: they need 50 images of each domain" in few
     unlike = command("--checkpoint", altered(last, whole), "--data", "unlike", "--features", "random").screen
     assert "not compared, as they have another size than the translations: A2B 2, B2A 2" in " ".join(unlike.split())
     alike = command("--checkpoint", last, "--data", "unlike", "--features", "random").screen
     assert "not compared" not in alike
     assert needs not in alike
+
+
+class FullDisk(io.StringIO):
+    """A screen that is a file without room for it."""
+
+    def write(self, text: str, /) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_table_that_cannot_be_printed_costs_no_file(last: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", FullDisk())
+    words = ("--features", "none", "--perceptual", "none", "--device", "cpu", "--output", "out")
+    with pytest.raises(SystemExit, match="No space left on device"):
+        main(["--checkpoint", last, *words])
+    assert {path.name for path in Path("out").iterdir()} == FILES
+
+
+def test_a_file_that_cannot_be_written_costs_no_table(
+    last: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="File too large"), largest_file(10):
+        main(["--checkpoint", last, "--features", "none", "--perceptual", "none", "--device", "cpu", "--output", "out"])
+    assert "PSNR, dB" in capsys.readouterr().out
 
 
 def test_help_answers_without_torch() -> None:
@@ -600,8 +629,9 @@ class AnyLpips(Lpips):
         return (a.float() - b.float()).abs().mean((1, 2, 3))
 
 
-def test_docs_list_every_figure_and_no_other(root: Path, run_dir: Path) -> None:
+def test_docs_list_every_figure_and_no_other(root: Path, run_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`name_ab` in the page stands for each direction, `name_a` for each domain."""
+    monkeypatch.setattr("cyclegan.evaluation.summary.LEAST_OF_A_MANIFOLD", COUNT)
     held_out = held_out_below(root, view=TrainingView(None, 16, flip=False), pairing="by_name")
     found = evaluate(small_cyclegan().eval(), held_out, References(Projection(), None), AnyLpips()).figures
     page = DOC.read_text(encoding="utf-8").partition("## The figures")[2].partition("\n## ")[0]
@@ -636,7 +666,7 @@ def test_the_docs_own_network_can_be_used_as_the_page_says(
 def test_docs_list_every_argument() -> None:
     page = DOC.read_text(encoding="utf-8")
     for action in build_parser()._actions:
-        if action.dest != "help":
+        if action.dest not in ("help", "version"):
             assert f"`{action.option_strings[-1]}" in page
 
 

@@ -88,7 +88,7 @@ def test_the_defaults() -> None:
         ["download", "tiny", "--retries", "-1"],
         ["download", "tiny", "--timeout", "0"],
         ["check"],
-        ["check", "data", "--workers", "0"],
+        ["check", "data", "--num-workers", "0"],
         ["check", "data", "--convert", "alpha,blue"],
         ["check", "data", "--load-size", "small"],
         ["prepare", "data"],
@@ -262,7 +262,7 @@ def test_ctrl_c_ends_all_processes_without_a_word_of_theirs(
     command, *rest = words
     paths = [str(root), *(str(tmp_path / "out") for _ in rest)]
     ended = subprocess.run(
-        [sys.executable, "-c", program, command, *paths, "--workers", "1"],
+        [sys.executable, "-c", program, command, *paths, "--num-workers", "1"],
         capture_output=True,
         text=True,
         timeout=120,
@@ -273,6 +273,6 @@ def test_ctrl_c_ends_all_processes_without_a_word_of_theirs(
 
 
 def test_a_reader_that_has_read_enough_is_no_error(root: Path) -> None:
-    program = f"{sys.executable} -m cyclegan.inspect_data check {root} --workers 1 | true"
+    program = f"{sys.executable} -m cyclegan.inspect_data check {root} --num-workers 1 | true"
     ended = subprocess.run(["bash", "-c", program], capture_output=True, text=True, timeout=120, check=False)
     assert ended.stderr == ""

@@ -41,6 +41,12 @@ def test_cosine_step_and_constant() -> None:
     assert {Constant()(e) for e in range(200)} == {1.0}
 
 
+def test_no_schedule_ascends_the_gradient_after_its_end() -> None:
+    # Two epochs of a run of six: 1, then 1 - 1/2, then nothing; the line itself goes on to -1/2, -1, -3/2.
+    assert [Linear(total_epochs=2)(e) for e in range(6)] == [1.0, 0.5, 0.0, 0.0, 0.0, 0.0]
+    assert [Cosine(total_epochs=2)(e) for e in range(2, 6)] == [0.0] * 4
+
+
 def test_groups_have_names_and_rates_of_their_own() -> None:
     gen, disc = nn.Linear(2, 3), nn.Linear(4, 5)
     groups = player_groups([gen], [disc], discriminator_lr=4e-4)

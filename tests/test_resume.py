@@ -49,7 +49,7 @@ def assert_same_end(one: Path, other: Path) -> None:
     )
     for path in (one / "checkpoints").iterdir():
         first, second = read_checkpoint(one, path.name), read_checkpoint(other, path.name)
-        entries = ("state_dict", "optimizer_states", "lr_schedulers", "ranks", "UnpairedData", "loops", "callbacks")
+        entries = ("state_dict", "optimizer_states", "lr_schedulers", "ranks", "data", "loops", "callbacks")
         assert [entry for entry in entries if not first[entry]] == [], "they are what this is about"
         del first["config"], second["config"]  # which say how each was started
         assert differences(first, second) == []
@@ -167,7 +167,7 @@ def test_a_checkpoint_from_a_stranger_is_not_resumed(whole: Path, root: Path, tm
 
 def test_weights_alone_cannot_be_resumed(whole: Path, root: Path, tmp_path: Path) -> None:
     torch.save({"state_dict": read_checkpoint(whole)["state_dict"]}, tmp_path / "weights.ckpt")
-    with pytest.raises(RunError, match=r"it has no config, loops, UnpairedData.*init_from="):
+    with pytest.raises(RunError, match=r"it has no config, loops, data.*init_from="):
         train(composed(tmp_path / "run", root, *OFTEN, f"resume={tmp_path / 'weights.ckpt'}"))
 
 

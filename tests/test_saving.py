@@ -6,9 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from omegaconf import ListConfig
 
+from cyclegan import saving
 from cyclegan.checkpoint import CheckpointError, read
 from cyclegan.saving import AtomicCheckpointIO, RememberingFile, remove_unfinished, require_finite, same_file
 from tests.faults import in_a_child, largest_file
@@ -142,3 +145,34 @@ def test_numbers_that_nobody_learns_from_may_be_infinite() -> None:
     require_finite({"callbacks": {"EarlyStopping": {"best_score": torch.tensor(float("inf"))}}})
     with pytest.raises(CheckpointError, match=r"a, state_dict.b, state_dict.c and 1 more"):
         require_finite({"state_dict": dict.fromkeys("abcd", torch.tensor(float("nan")))})
+
+
+class Stamp:
+    """A class of the user's, which is pickled by name."""
+
+
+@pytest.mark.parametrize(
+    ("entry", "told"),
+    [
+        ({"mine": {"when": [1, Stamp()]}}, r"not saved: mine\.when\.1 is a tests\.test_saving\.Stamp\. A checkpoint"),
+        ({"betas": ListConfig([0.5, 0.999])}, r"not saved: betas is a omegaconf\.listconfig\.ListConfig\. "),
+        ({"loss": np.float64(0.5)}, r"not saved: loss is a numpy\.float64\. "),
+        ({"names": dict.fromkeys(range(5), Stamp())}, r"names\.0 .*, names\.1 .*, names\.2 is a .* and 2 more\. "),
+    ],
+    ids=["in a list", "OmegaConf", "numpy", "several"],
+)
+def test_the_first_checkpoint_is_read_back_and_what_could_not_be_read_is_named(
+    tmp_path: Path, entry: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(CheckpointError, match=told):
+        AtomicCheckpointIO().save_checkpoint(NEW | entry, tmp_path / "last.ckpt")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_only_the_first_checkpoint_is_read_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    io = AtomicCheckpointIO()
+    looked_at: list[Path] = []
+    monkeypatch.setattr(saving, "read", looked_at.append)
+    for name in ("images=1.ckpt", "images=2.ckpt"):
+        io.save_checkpoint(NEW, tmp_path / name)
+    assert [path.name.split(".ckpt")[0] for path in looked_at] == [".images=1"]

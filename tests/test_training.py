@@ -40,6 +40,19 @@ def test_resume_takes_a_path_also_into_another_folder(whole: Path, root: Path, t
     assert metrics(tmp_path) == [row for row in metrics(whole) if row["images_seen"] > 12]
 
 
+def test_resume_takes_a_folder_of_a_run_for_its_newest_checkpoint(whole: Path, root: Path, tmp_path: Path) -> None:
+    trainer = train(composed(tmp_path / "new", root, *FOUR_EPOCHS, "trainer.max_epochs=5", f"resume={whole}"))
+    assert (trainer.current_epoch, trainer.global_step) == (5, 5 * STEPS_PER_EPOCH)
+    assert [row["images_seen"] for row in training_rows(tmp_path / "new")] == [26, 28, 30]
+    trainer = train(
+        composed(tmp_path / "new", root, *FOUR_EPOCHS, "trainer.max_epochs=6", f"resume={tmp_path / 'new'}")
+    )
+    assert trainer.global_step == 6 * STEPS_PER_EPOCH, "its own folder needs no overwrite=true"
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(RunError, match=r"empty: that folder holds no checkpoints/\*\.ckpt"):
+        train(composed(tmp_path / "other", root, *FOUR_EPOCHS, f"resume={tmp_path / 'empty'}"))
+
+
 def test_a_run_that_is_extended_follows_its_new_plan(root: Path, tmp_path: Path) -> None:
     rate = "model.optimizer.lr=2e-4"
     first = train(composed(tmp_path, root, "trainer.max_epochs=2", rate, RATES))
@@ -50,6 +63,17 @@ def test_a_run_that_is_extended_follows_its_new_plan(root: Path, tmp_path: Path)
     assert rates(second) == pytest.approx([2e-4, 1.5e-4, 1e-4, 0.5e-4])
     assert (second.current_epoch, second.global_step) == (6, 6 * STEPS_PER_EPOCH)
     assert len(training_rows(tmp_path)) == 6 * STEPS_PER_EPOCH
+
+
+def test_a_schedule_of_another_length_than_the_run_is_logged(
+    root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO", "cyclegan.train"):
+        run = train(composed(tmp_path, root, "model.schedule.total_epochs=1", "model.optimizer.lr=2e-4", RATES))
+    assert rates(run) == pytest.approx([1e-4, 0.0])  # 1 - 1/2 in the one epoch of the schedule
+    assert [m for m in caplog.messages if m.startswith("schedule")] == [
+        "schedule  over model.schedule.total_epochs=1, but the run has trainer.max_epochs=2"
+    ]
 
 
 def test_a_finished_run_resumed_says_that_nothing_is_left(

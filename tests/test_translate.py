@@ -205,6 +205,20 @@ def test_the_picture_is_the_generators_of_that_direction(
     assert np.abs(pixels - expected).mean() > 20, "the translation differs from the input, or the test shows nothing"
 
 
+def test_a_runs_folder_stands_for_its_best_checkpoint(
+    cyclegan_weights: dict[str, Tensor], capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture("in.png", 16, 20)
+    run_cyclegan("--input", "in.png", "--output", "file")
+    folder = Path("run/checkpoints")
+    folder.mkdir(parents=True)
+    Path("small.ckpt").rename(folder / "best.ckpt")
+    (folder / "last.ckpt").write_text("not read")
+    run_cyclegan("--checkpoint", "run", "--input", "in.png", "--output", "folder")
+    assert np.array_equal(pixels_of("folder/in.png"), pixels_of("file/in.png"))
+    assert capsys.readouterr().err == "checkpoint run/checkpoints/best.ckpt\n"
+
+
 def test_batch_size_does_not_change_the_pictures(cyclegan_weights: dict[str, Tensor]) -> None:
     sizes = [(8, 8), (9, 9), (12, 11), (12, 12), (11, 9), (3, 1), (40, 12)]
     for i, size in enumerate(sizes):

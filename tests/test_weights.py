@@ -139,16 +139,20 @@ def test_nothing_that_fits_is_an_error_which_says_what_there_is(tmp_path: Path) 
     path = saved(tmp_path / "a.ckpt", misfits)
     count, first = len(of("gen_ab", misfits)), next(iter(misfits))
     shapes = f"{tuple(small_cyclegan().state_dict()[first].shape)} here, {tuple(misfits[first].shape)} there"
+    first = first.removeprefix("gen_ab.")
     assert_refused_unchanged(
         path,
         RunError,
         "no weight that init_from names fits gen_ab, gen_ba, disc_a, disc_b",
         f"{path} holds gen_ab ({count} tensors), gen_ba ({count} tensors)",
-        f"the first of another shape: {first} {shapes}",
+        "gen_ab is left as drawn: ",
+        f"{count} of another shape ({first} {shapes}",
         "Give the generator and discriminator of the run that wrote it",
     )
     other = saved(tmp_path / "b.ckpt", {"encoder.weight": torch.zeros(1), "epoch": 3})
-    assert_refused_unchanged({"disc_a": other}, RunError, "fits disc_a:", f"{other} holds encoder (1 tensors). Give")
+    assert_refused_unchanged(
+        {"disc_a": other}, RunError, "fits disc_a:", f"{other} holds encoder (1 tensors); disc_a is"
+    )
 
 
 def test_networks_and_files_that_there_are_not(tmp_path: Path) -> None:
@@ -160,8 +164,80 @@ def test_networks_and_files_that_there_are_not(tmp_path: Path) -> None:
     assert_refused_unchanged({"gen_ab": path, "gen_ba": tmp_path / "gone.ckpt"}, CheckpointError, "gone.ckpt")
 
 
-def test_a_file_without_state_dict_is_refused_by_what_it_holds(tmp_path: Path) -> None:
-    path = tmp_path / "net.pth"
-    torch.save({f"model.{n}.weight": torch.zeros(1) for n in range(5)}, path)
-    held = "it holds model.0.weight, model.1.weight, model.2.weight, … 2 more"
+def test_a_file_without_weights_is_refused_by_what_it_holds(tmp_path: Path) -> None:
+    path = tmp_path / "a.ckpt"
+    torch.save({f"entry{n}": n for n in range(5)}, path)
+    held = "it holds entry0, entry1, entry2, … 2 more"
     assert_refused_unchanged(path, RunError, f"{path} has no entry state_dict", held)
+
+
+def authors_generator(width: int, blocks: int) -> dict[str, torch.Tensor]:
+    """A state dict of the authors' ResNet generator, with the names and shapes of their published files."""
+    rng = torch.Generator().manual_seed(0)
+    layers = {"model.1": (width, 3, 7, 7), "model.4": (2 * width, width, 3, 3), "model.7": (4 * width, 2 * width, 3, 3)}
+    for block in range(10, 10 + blocks):
+        layers |= {f"model.{block}.conv_block.{conv}": (4 * width, 4 * width, 3, 3) for conv in (1, 5)}
+    after = 10 + blocks  # transposed convolutions, whose weights are (in, out, k, k)
+    layers |= {f"model.{after}": (4 * width, 2 * width, 3, 3), f"model.{after + 3}": (2 * width, width, 3, 3)}
+    layers |= {f"model.{after + 7}": (3, width, 7, 7)}
+    found: dict[str, torch.Tensor] = {}
+    for name, shape in layers.items():
+        outputs = shape[1] if name in (f"model.{after}", f"model.{after + 3}") else shape[0]
+        found |= {
+            f"{name}.weight": torch.rand(shape, generator=rng),
+            f"{name}.bias": torch.rand(outputs, generator=rng),
+        }
+    return found
+
+
+@pytest.mark.parametrize("wrapper", ["", "module.", "_orig_mod.", "module._orig_mod."])
+def test_the_authors_generator_is_taken_by_the_network_that_is_named(tmp_path: Path, wrapper: str) -> None:
+    theirs = authors_generator(width=4, blocks=2)
+    torch.save({f"{wrapper}{name}": value for name, value in theirs.items()}, tmp_path / "latest_net_G_A.pth")
+    model = small_cyclegan(1, generator=DEEPER)
+    drawn = state(model)
+    lines = initialise(model, {"gen_ab": tmp_path / "latest_net_G_A.pth"})
+    assert lines[0] == f"gen_ab    all {len(theirs)} tensors"
+    assert differences(model.gen_ab.state_dict(), theirs) == []
+    assert differences(of("gen_ba", state(model)), of("gen_ba", drawn)) == []
+
+
+def test_a_file_of_torch_0_3_is_taken_without_the_statistics_of_instance_norm(tmp_path: Path) -> None:
+    theirs = authors_generator(width=4, blocks=1)
+    statistics = {
+        f"{layer}.{name}": torch.zeros(4)
+        for layer in ("model.2", "model.5")
+        for name in ("running_mean", "running_var")
+    }
+    torch.save(theirs | statistics, tmp_path / "net.pth", _use_new_zipfile_serialization=False)
+    model = small_cyclegan(1)
+    lines = initialise(model, {"gen_ba": tmp_path / "net.pth"})
+    assert lines[1] == f"gen_ba    all {len(theirs)} tensors; 4 running statistics of instance norm dropped"
+    assert differences(model.gen_ba.state_dict(), theirs) == []
+
+
+def test_statistics_of_batch_norm_are_not_dropped_unseen(tmp_path: Path) -> None:
+    batch_norm = ResnetGenerator(width=4, blocks=1, norm="batch").state_dict()
+    torch.save(batch_norm, tmp_path / "net.pth")
+    line = initialise(small_cyclegan(1), {"gen_ab": tmp_path / "net.pth"})[0]
+    unexpected = [name for name in batch_norm if name not in small_cyclegan().gen_ab.state_dict()]
+    assert f"{len(unexpected)} unexpected" in line
+    assert "dropped" not in line
+
+
+def test_a_bare_state_dict_needs_the_name_of_its_network(tmp_path: Path) -> None:
+    path = tmp_path / "net.pth"
+    torch.save(authors_generator(width=4, blocks=1), path)
+    assert_refused_unchanged(path, RunError, f"{path} holds model (16 tensors)", f"'init_from={{gen_ab: {path}}}'")
+
+
+def test_a_runs_folder_stands_for_its_best_checkpoint(tmp_path: Path) -> None:
+    (tmp_path / "run" / "checkpoints").mkdir(parents=True)
+    best, last = state(small_cyclegan(1)), state(small_cyclegan(2))
+    saved(tmp_path / "run" / "checkpoints" / "last.ckpt", last)
+    model = small_cyclegan(3)
+    initialise(model, tmp_path / "run")
+    assert differences(state(model), last) == []
+    saved(tmp_path / "run" / "checkpoints" / "best.ckpt", best)
+    initialise(model, tmp_path / "run")
+    assert differences(state(model), best) == []

@@ -12,7 +12,7 @@ from cyclegan.alarms.file import AlarmFile
 from cyclegan.callbacks.position import images_seen
 from cyclegan.callbacks.validation import figures_of
 from cyclegan.errors import UserError
-from cyclegan.loggers.wandb import Wandb
+from cyclegan.loggers import RaisesAlerts
 
 log = logging.getLogger(__name__)
 
@@ -97,7 +97,7 @@ class Alarms(pl.Callback):
         self._safely(lambda: self._file.append(news))
         states = {f"alarm/{rule.name}": float(rule.name in self.raised) for rule in self.rules}
         for logger in trainer.loggers:
-            if isinstance(logger, Wandb):
+            if isinstance(logger, RaisesAlerts):
                 for row in news:
                     if row["state"] == "raised":
                         logger.flag(f"alarm/{row['alarm']}", row["text"], step=images)

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ from pytorch_lightning.callbacks import Checkpoint
 
 from cyclegan.callbacks.best import BEST, Best, FigureWatch, settle
 from cyclegan.callbacks.position import data_of
-from cyclegan.callbacks.stop_signals import StopRequestedError, StopSignals
+from cyclegan.callbacks.stop_signals import SavingError, StopRequestedError, StopSignals
+from cyclegan.callbacks.validation import validation_of
 from cyclegan.checkpoint import CheckpointError, rolling
 from cyclegan.errors import UserError
 from cyclegan.integrity import damage
@@ -20,10 +22,7 @@ from cyclegan.saving import same_file
 log = logging.getLogger(__name__)
 
 NOTHING, SAVE, STOP = 0, 1, 2
-
-
-class SavingError(UserError, OSError):
-    """Checkpoints could not be written several times in a row."""
+RETRY_SECONDS = 10.0
 
 
 class Checkpointing(Checkpoint):
@@ -47,6 +46,7 @@ class Checkpointing(Checkpoint):
         keep_every_n_epochs: of these epochs, and of the last, the checkpoint stays.
         keep_last: how many of the others stay; the rest is removed once newer ones are whole.
         give_up_after: so many failures to write in a row end the run.
+        retry_minutes: how long the state with which a run ends is tried to be written; None: once.
         best: a figure of the validation, such as `kid` or `psnr_ab`, without the `val/` of metrics.csv: whenever it
             is better than ever, a checkpoint is written, and becomes `best.ckpt`. None: there is none.
     """
@@ -60,6 +60,7 @@ class Checkpointing(Checkpoint):
         keep_every_n_epochs: int | None = 10,
         keep_last: int = 2,
         give_up_after: int = 5,
+        retry_minutes: float | None = 10.0,
         best: str | None = "kid",
     ) -> None:
         counts = {
@@ -69,6 +70,7 @@ class Checkpointing(Checkpoint):
             "keep_every_n_epochs": keep_every_n_epochs,
             "keep_last": keep_last,
             "give_up_after": give_up_after,
+            "retry_minutes": retry_minutes,
         }
         for name, value in counts.items():
             if value is not None and value <= 0:
@@ -80,6 +82,7 @@ class Checkpointing(Checkpoint):
         self.keep_every_n_epochs = keep_every_n_epochs
         self.keep_last = keep_last
         self.give_up_after = give_up_after
+        self.retry_minutes = retry_minutes
         self.newest: Path | None = None
         """The last checkpoint that this process wrote or began from."""
         self._watch = FigureWatch(best, "callbacks.checkpointing.best") if best else None
@@ -99,6 +102,9 @@ class Checkpointing(Checkpoint):
         self._signals.listen()
         if self._watch:
             self._watch.warn_if_missing(trainer)  # before training, not after the first epochs of it
+            validation = validation_of(trainer)
+            if trainer.is_global_zero and not (validation and validation.is_measuring):
+                log.info("best      there will be no %s, as no validation measures %s", BEST, self._watch.figure)
         if self.newest and self._watch and self._watch.best and trainer.is_global_zero:
             settle(self._watch.best, self.folder, self.newest, data_of(trainer).images_seen, self.state_key)
 
@@ -111,25 +117,27 @@ class Checkpointing(Checkpoint):
         if not stepped or trainer.is_last_batch:
             return
         decision = self._agreed(trainer, self._decide(trainer))
-        if decision != NOTHING:
+        if decision == SAVE:
             self.save(trainer)
-        if decision == STOP:
+        elif decision == STOP:
+            self.save_last(trainer)
             self._leave(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Saves, if this epoch's end is to be kept, is the best so far, or the run ends here."""
         data_of(trainer).end_epoch()
         epoch = trainer.current_epoch + 1
-        is_last = epoch == trainer.max_epochs or trainer.should_stop
+        is_last = epoch == trainer.max_epochs or trainer.global_step == trainer.max_steps or trainer.should_stop
         stays = is_last or (self.keep_every_n_epochs is not None and epoch % self.keep_every_n_epochs == 0)
         names = [f"epoch={epoch:04d}.ckpt"] if stays else []
         regular = self.every_n_epochs is not None and epoch % self.every_n_epochs == 0
         decision = self._agreed(trainer, self._decide(trainer))
         best = self._new_best(trainer)
+        save = self.save_last if is_last or decision == STOP else self.save
         if best:
-            self._save_best(trainer, best, *names)
+            self._save_best(trainer, save, best, *names)
         elif stays or regular or decision != NOTHING:
-            self.save(trainer, *names)
+            save(trainer, *names)
         if decision == STOP and not is_last:
             self._leave(trainer)
 
@@ -158,11 +166,11 @@ class Checkpointing(Checkpoint):
         value = self._watch.measured(trainer)
         return self._watch.here(trainer, value) if value is not None and self._watch.is_better(value) else None
 
-    def _save_best(self, trainer: pl.Trainer, best: Best, *names: str) -> None:
+    def _save_best(self, trainer: pl.Trainer, save: Callable[..., bool], best: Best, *names: str) -> None:
         """Saves the best so far, which says so itself. If that fails, a later one that is less good may be the best."""
         assert self._watch is not None
         before, self._watch.best = self._watch.best, best
-        if not self.save(trainer, *names, BEST):
+        if not save(trainer, *names, BEST):
             self._watch.best = before
         elif trainer.is_global_zero:
             log.info("best      %s → %s", best, self.folder / BEST)
@@ -181,6 +189,50 @@ class Checkpointing(Checkpoint):
             SavingError: it has failed `give_up_after` times in a row.
             CheckpointError: the weights are not finite.
         """
+        problem = self._attempt(trainer, *names)
+        if problem is None:
+            self._failures = 0
+            return True
+        self._failures += 1
+        if self._failures >= self.give_up_after:
+            raise SavingError(
+                f"no checkpoint could be written {self._failures} times in a row, so the run stops: {problem}. "
+                "Make room, or give another run_dir, then go on with resume=auto"
+            )
+        if trainer.is_global_zero:
+            log.warning(
+                "save      failed, training goes on: %s, and the next save is tried again (failure %d of %d)",
+                *(problem, self._failures, self.give_up_after),
+            )
+        return False
+
+    def save_last(self, trainer: pl.Trainer, *names: str) -> bool:
+        """Writes the checkpoint with which a run ends; where that fails, tries again for `retry_minutes`.
+
+        Returns:
+            True, as a run does not end successfully without it.
+
+        Raises:
+            SavingError: it could not be written in that time.
+            CheckpointError: the weights are not finite.
+        """
+        patience = 60 * (self.retry_minutes or 0)
+        deadline = time.monotonic() + patience
+        has_warned = False
+        while (problem := self._attempt(trainer, *names)) is not None:
+            if trainer.strategy.broadcast(time.monotonic() >= deadline):
+                raise SavingError(
+                    f"the run ends, but its last state could not be saved in {self.folder}: {problem}. Make room "
+                    "there, then go on with resume=auto"
+                )
+            if trainer.is_global_zero and not has_warned:
+                log.warning("save      failed, tried again for %g minutes: %s", self.retry_minutes, problem)
+                has_warned = True
+            time.sleep(min(RETRY_SECONDS, patience))
+        return True
+
+    def _attempt(self, trainer: pl.Trainer, *names: str) -> str | None:
+        """Returns what went wrong, the same on all devices, and which checkpoint is the last good one."""
         images = data_of(trainer).images_seen
         path = self.folder / f"images={images:09d}.ckpt"
         self._saved = (images, time.monotonic())
@@ -188,23 +240,12 @@ class Checkpointing(Checkpoint):
             logger.save()  # their rows are on the disk before the checkpoint that counts on them
         problem, is_fatal = trainer.strategy.broadcast(self._write(trainer, path, *names))
         if problem is None:
-            self._failures, self.newest = 0, path
-            return True
-        self._failures += 1
-        good = f"the last good one is {self.newest}" if self.newest else "there is none yet"
+            self.newest = path
+            return None
+        described = f"{problem}; " + (f"the last good one is {self.newest}" if self.newest else "there is none yet")
         if is_fatal:
-            raise CheckpointError(f"{problem}; {good}")
-        if self._failures >= self.give_up_after:
-            raise SavingError(
-                f"no checkpoint could be written {self._failures} times in a row, so the run stops: {problem}; {good}. "
-                "Make room, or give another run_dir, then go on with resume=auto"
-            )
-        if trainer.is_global_zero:
-            log.warning(
-                "save      failed, training goes on: %s; %s, and the next save is tried again (failure %d of %d)",
-                *(problem, good, self._failures, self.give_up_after),
-            )
-        return False
+            raise CheckpointError(described)
+        return described
 
     def _write(self, trainer: pl.Trainer, path: Path, *names: str) -> tuple[str | None, bool]:
         """Returns what went wrong, if anything did, and whether trying again is no use. The first device writes."""
@@ -243,6 +284,7 @@ class Checkpointing(Checkpoint):
         finished = trainer.should_stop and signal is None
         reason = signal.name if signal else "trainer.max_time or a callback" if finished else "another process"
         trainer.strategy.barrier("stop")
+        assert self.newest is not None  # a run is left after save_last alone
         raise StopRequestedError(reason, data_of(trainer).images_seen, self.newest, finished)
 
     # ------------------------------------------------------------------------------------ what is remembered

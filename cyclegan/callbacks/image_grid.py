@@ -14,7 +14,7 @@ from cyclegan.callbacks.position import data_of, discard_later
 from cyclegan.errors import UserError
 from cyclegan.images import write
 from cyclegan.images.tensors import grid, to_uint8, to_view
-from cyclegan.loggers.wandb import Wandb
+from cyclegan.loggers import ShowsImages
 from cyclegan.methods.translator import Batch, Translator
 
 log = logging.getLogger(__name__)
@@ -75,7 +75,9 @@ class ImageGrid(pl.Callback):
             log.warning("samples   %s was not written, training goes on: %s", file, error)
             return
         for logger in trainer.loggers:
-            if isinstance(logger, Wandb):  # the file as it is: of a tensor in [0, 1] wandb would make a black picture
+            if isinstance(
+                logger, ShowsImages
+            ):  # the file as it is: of a tensor in [0, 1] wandb would make a black picture
                 caption = " | ".join(visuals)
                 logger.log_image("samples", [str(file)], step=data.images_seen, caption=[caption])
             elif isinstance(logger, TensorBoardLogger):

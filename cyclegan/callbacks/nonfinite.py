@@ -5,7 +5,7 @@ from typing import Any, Literal, get_args
 
 import pytorch_lightning as pl
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 
 from cyclegan.callbacks.checkpointing import Checkpointing
@@ -26,10 +26,11 @@ class NonFiniteGuard(pl.Callback):
     """Looks at every batch's loss and gradients before the optimiser does, so that the weights stay finite.
 
     One question to the device a batch. In 16-mixed precision, gradients that overflow are the loss scaler's
-    business, which leaves their step out; there the loss alone is looked at.
+    business, which leaves their step out, with all batches accumulated in it; there the loss alone is looked at.
 
     Args:
-        on_nonfinite: `"stop"` ends the run at that batch; `"skip"` leaves the batch out, pools included.
+        on_nonfinite: `"stop"` ends the run at that batch; `"skip"` leaves the batch out, pools included. What earlier
+            batches have accumulated stays.
         max_skips: so many are left out in the whole run, the next one ends it.
 
     Raises:
@@ -45,11 +46,14 @@ class NonFiniteGuard(pl.Callback):
         self.skips = 0
         self._loss = torch.zeros(())
         self._before: dict[str, Any] = {}
+        self._accumulated: dict[nn.Parameter, Tensor] = {}
+        self._is_step = True
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """Notes what a forward pass changes besides gradients, where it may have to be undone."""
+        self._is_step = (batch_idx + 1) % trainer.accumulate_grad_batches == 0 or trainer.is_last_batch
         if self.max_skips:
             assert isinstance(pl_module, Translator)
             self._before = {
@@ -58,8 +62,10 @@ class NonFiniteGuard(pl.Callback):
             }
 
     def on_before_backward(self, trainer: pl.Trainer, pl_module: pl.LightningModule, loss: Tensor) -> None:
-        """Keeps the loss until its gradients are there."""
+        """Keeps the loss until its gradients are there, and those of earlier batches where they may have to return."""
         self._loss = loss.detach()
+        if self.max_skips:
+            self._accumulated = {p: p.grad.clone() for p in pl_module.parameters() if p.grad is not None}
 
     def on_after_backward(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Decides, the same on all devices.
@@ -98,6 +104,10 @@ class NonFiniteGuard(pl.Callback):
             buffer.copy_(self._before["buffers"][name])
         if trainer.precision != "16-mixed":  # there the scaler sees the gradients and leaves out the step itself
             pl_module.zero_grad(set_to_none=True)
+            for parameter, gradient in self._accumulated.items():
+                # Devices exchange gradients in the backward pass of a step, which is now undone.
+                shared = trainer.world_size > 1 and self._is_step
+                parameter.grad = trainer.strategy.reduce(gradient, reduce_op="mean") if shared else gradient
 
     def _end(self, trainer: pl.Trainer) -> str:
         after = f", after {self.max_skips} batches that were left out" if self.max_skips else ""

@@ -5,13 +5,12 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 
-from cyclegan.data.unpaired import UnpairedData
+from cyclegan.data.training_data import TrainingData
 
 
-def data_of(trainer: pl.Trainer) -> UnpairedData:
+def data_of(trainer: pl.Trainer) -> TrainingData:
     """The data module that the trainer is fitting."""
-    data = trainer.datamodule  # type: ignore[attr-defined]
-    assert isinstance(data, UnpairedData)
+    data: TrainingData = trainer.datamodule  # type: ignore[attr-defined]
     return data
 
 

@@ -9,8 +9,8 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from cyclegan.callbacks.startup import device_name
 from cyclegan.callbacks.validation import figures_of
-from cyclegan.report import write_report
 from cyclegan.report.environment import write_environment
+from cyclegan.report.page import write_report
 
 log = logging.getLogger(__name__)
 

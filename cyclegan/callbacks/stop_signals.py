@@ -1,4 +1,4 @@
-"""Being asked to stop: by SIGTERM, by SLURM's SIGUSR1, by Ctrl-C."""
+"""The ends of a run before its last epoch: asked for by a signal, or forced by a disk that takes no checkpoint."""
 
 import os
 import signal
@@ -6,8 +6,13 @@ import threading
 from pathlib import Path
 from types import FrameType
 
+from cyclegan.errors import UserError
+
 EXIT_RESUME = 75
 """Exit code of a run that was stopped and saved: start it again with resume=auto (EX_TEMPFAIL of sysexits.h)."""
+
+EXIT_NOT_SAVED = 74
+"""Exit code of a run whose state could not be written (EX_IOERR of sysexits.h)."""
 
 NOTICE = b"\nstopping after this batch; Ctrl-C once more leaves at once, without saving\n"
 
@@ -18,14 +23,18 @@ class StopRequestedError(Exception):
     Args:
         reason: what asked.
         images_seen: where the run stands.
-        newest: the checkpoint to go on from, an earlier one if none could be written now; None if there is none.
+        newest: the checkpoint to go on from, which holds this state.
         finished: whether the run set itself this end, such as a time limit, and nobody needs to start it again.
     """
 
-    def __init__(self, reason: str, images_seen: int, newest: Path | None, finished: bool) -> None:
+    def __init__(self, reason: str, images_seen: int, newest: Path, finished: bool) -> None:
         super().__init__(f"stopped by {reason} at {images_seen:,} images")
         self.newest = newest
         self.finished = finished
+
+
+class SavingError(UserError, OSError):
+    """A checkpoint could not be written: several times in a row, or at a run's end."""
 
 
 class StopSignals:
@@ -35,7 +44,9 @@ class StopSignals:
         speaks: whether this process tells the user that Ctrl-C was heard.
     """
 
-    SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGUSR1") if hasattr(signal, name))
+    SIGNALS = tuple(
+        getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGUSR1", "SIGHUP") if hasattr(signal, name)
+    )
 
     def __init__(self, speaks: bool) -> None:
         self.received: signal.Signals | None = None
@@ -45,11 +56,13 @@ class StopSignals:
     def listen(self) -> None:
         """Replaces the handlers, also Lightning's, which save in the handler; Lightning puts back what was before it.
 
-        Only the main thread can; in another one, as in a notebook's, signals keep their meaning.
+        Only the main thread can; in another one, as in a notebook's, signals keep their meaning. A SIGHUP that is
+        ignored, as under nohup, stays so.
         """
         if threading.current_thread() is threading.main_thread():
             for number in self.SIGNALS:
-                signal.signal(number, self._note)
+                if number.name != "SIGHUP" or signal.getsignal(number) != signal.SIG_IGN:
+                    signal.signal(number, self._note)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.received = self.received or signal.Signals(number)

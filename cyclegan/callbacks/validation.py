@@ -48,7 +48,7 @@ class Validation(pl.Callback):
     Args:
         run_dir: what was measured of every picture, and how, goes to `run_dir/validation`.
         every_n_epochs: how often; the last epoch is measured too.
-        max_pictures: of each domain, so many are measured at the most, evenly spaced over their names; None: all.
+        max_images: the largest number that is measured of each domain, evenly spaced over their names; None: all.
         batch_size: pictures that go through the networks together.
         features: the network of FID, KID, precision and recall; a plain module sees pictures as they are, in [-1, 1].
             None: these are not measured.
@@ -74,21 +74,21 @@ class Validation(pl.Callback):
         self,
         run_dir: str,
         every_n_epochs: int = 5,
-        max_pictures: int | None = 500,
+        max_images: int | None = 500,
         batch_size: int = 4,
         features: FeatureNetwork | nn.Module | None = None,
         perceptual: Lpips | None = None,
     ) -> None:
         for name, value, least in (
             ("every_n_epochs", every_n_epochs, 1),
-            ("max_pictures", max_pictures, 2),
+            ("max_images", max_images, 2),
             ("batch_size", batch_size, 1),
         ):
             if value is not None and value < least:
                 raise UserError(f"callbacks.validation.{name} is {value}; it is {least} or more")
         self.folder = Path(run_dir) / "validation"
         self.every_n_epochs = every_n_epochs
-        self.max_pictures = max_pictures
+        self.max_images = max_images
         self.batch_size = batch_size
         self.features = AnyNetwork(features, size=None) if isinstance(features, nn.Module) else features
         self.perceptual = perceptual
@@ -102,7 +102,7 @@ class Validation(pl.Callback):
         data = data_of(trainer)
         if trainer.is_global_zero:
             discard_later(self.folder, trainer)
-        self._held_out = data.held_out(self.max_pictures)
+        self._held_out = data.held_out(self.max_images)
         self.is_measuring = self._held_out is not None
         if self._held_out is None:
             if trainer.is_global_zero:

@@ -162,7 +162,7 @@ class HeldOut:
     def _key(self, domain: str) -> str:
         prepared = self.domains[domain]
         view = prepared.view
-        how = (VERSION, view.load_size, view.crop_size, view.resize, view.size_multiple, prepared.pixel_format)
+        how = (VERSION, domain, view.load_size, view.crop_size, view.resize, view.size_multiple, prepared.pixel_format)
         libraries = [version(name) for name in ("torch", "pillow", "imagecodecs", "tifffile")]
         which = (prepared.half, prepared.max_pixels, prepared.reducing_gap, self.on_error, tuple(self.indices[domain]))
         digest = hashlib.sha256(repr((*how, *which, *libraries)).encode())

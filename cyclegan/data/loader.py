@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from cyclegan.data.sampler import PositionSampler
-from cyclegan.data.workers import Answers, Notes, Skipped, Workers, collate
+from cyclegan.data.workers import Answers, Notes, Skipped, Workers, collate, shortage_told
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +35,8 @@ class PositionLoader(DataLoader[Any]):
     """
 
     def __init__(self, dataset: Dataset[Batch], sampler: PositionSampler, num_workers: int = 0, **kwargs: Any) -> None:
-        self._notes = Notes(num_workers)
+        with shortage_told(num_workers):
+            self._notes = Notes(num_workers)
         super().__init__(
             Answers(dataset),
             batch_sampler=sampler,

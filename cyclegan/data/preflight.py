@@ -8,6 +8,7 @@ from tqdm import tqdm
 
 from cyclegan.data.errors import DataError
 from cyclegan.data.prepared import Prepared
+from cyclegan.data.sources.threads import in_threads
 from cyclegan.images import ImageError, require_suitable
 
 SHOWN = 5
@@ -30,21 +31,29 @@ def look_at(prepared: Prepared, count: int, name: str) -> Counter[str]:
         DataError: naming pictures that training would fail at.
     """
     pictures = prepared.pictures
-    chosen = np.unique(np.linspace(0, len(pictures) - 1, min(count, len(pictures))).round().astype(np.int64))
-    modes: Counter[str] = Counter()
-    broken: list[str] = []
-    for index in tqdm(chosen.tolist(), f"headers of {name}", unit="img", delay=2, leave=False, disable=None):
+
+    def problem_or_mode(index: int) -> tuple[str, str]:
         path = pictures[index]
         try:
             header = pictures.header(index, prepared.pixel_format)
             require_suitable(header, prepared.pixel_format, path, prepared.max_pixels)
             prepared.view.require_room(*prepared.size_of(header))
         except ImageError as error:
-            broken.append(str(error))
+            return str(error), ""
         except DataError as error:
-            broken.append(f"{path}: {error}")
+            return f"{path}: {error}", ""
+        return "", header.mode
+
+    chosen = np.unique(np.linspace(0, len(pictures) - 1, min(count, len(pictures))).round().astype(np.int64))
+    modes: Counter[str] = Counter()
+    broken: list[str] = []
+    found = in_threads(problem_or_mode, chosen.tolist())
+    bar = tqdm(found, f"headers of {name}", len(chosen), unit="img", delay=2, leave=False, disable=None)
+    for problem, mode in bar:
+        if problem:
+            broken.append(problem)
         else:
-            modes[header.mode] += 1
+            modes[mode] += 1
     if broken:
         raise DataError(_refusal(broken, len(chosen), name))
     return modes

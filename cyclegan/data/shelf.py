@@ -15,12 +15,13 @@ from cyclegan.data.cache import Cache, Plan, describe, in_ram, on_disk
 from cyclegan.data.errors import DataError
 from cyclegan.data.preflight import stored_type
 from cyclegan.data.prepared import Prepared
+from cyclegan.data.sources.threads import in_threads
 from cyclegan.data.transforms import Planes
 from cyclegan.images import ImageError, require_suitable
 
 log = logging.getLogger(__name__)
 
-VERSION = 1
+VERSION = 2
 """Of how pictures are prepared: another number, and what an earlier version kept is not used."""
 
 KINDS: dict[str, Callable[[Mapping[str, Plan], Path], Mapping[str, Cache]]] = {
@@ -58,23 +59,26 @@ def _plan(prepared: Prepared, domain: str) -> Plan:
     view, channels, count = prepared.view, prepared.pixel_format.channels, len(prepared)
     dtype = stored_type(prepared, domain)
     if view.load_size is not None and view.resize == "stretch":
-        return Plan.equal(_key(prepared), count, (channels, view.load_size, view.load_size), dtype)
-    shapes = np.ones((count, 3), np.int32)
-    for index in tqdm(range(count), f"sizes of {domain}", unit="img", delay=2, leave=False, disable=None):
+        return Plan.equal(_key(prepared, domain), count, (channels, view.load_size, view.load_size), dtype)
+
+    def shape(index: int) -> tuple[int, int, int]:
         try:
             header = prepared.pictures.header(index, prepared.pixel_format)
             require_suitable(header, prepared.pixel_format, prepared.pictures[index], prepared.max_pixels)
             width, height = view.target_size(*prepared.size_of(header))
         except (DataError, ImageError):
-            continue  # it will not be put there
-        shapes[index] = channels, height, width
-    return Plan(_key(prepared), shapes, dtype)
+            return 1, 1, 1  # it will not be put there
+        return channels, height, width
+
+    found = in_threads(shape, range(count))
+    bar = tqdm(found, f"sizes of {domain}", count, unit="img", delay=2, leave=False, disable=None)
+    return Plan(_key(prepared, domain), np.fromiter(bar, np.dtype((np.int32, 3)), count), dtype)
 
 
-def _key(prepared: Prepared) -> str:
-    """Stands for the files as they are now and for all that is done with them."""
+def _key(prepared: Prepared, domain: str) -> str:
+    """Stands for the files as they are now, wherever they lie, and for all that is done with them."""
     view = prepared.view
-    how = (VERSION, view.load_size, view.resize, prepared.pixel_format, prepared.half, prepared.reducing_gap)
+    how = (VERSION, domain, view.load_size, view.resize, prepared.pixel_format, prepared.half, prepared.reducing_gap)
     libraries = [version(name) for name in ("torch", "pillow", "imagecodecs", "tifffile")]
     # With another limit, other pictures are passed over.
     digest = hashlib.sha256(repr((*how, prepared.max_pixels, *libraries)).encode())

@@ -85,7 +85,8 @@ def _find(root: Path | None, split: str, name: str, domain: Domain) -> Divisible
     elif root is None and split == "train":
         raise DataError(
             f"nothing says where the pictures of domain {name} are: pass data.root, the folder that holds train{name}, "
-            f"or data.domains.{name}.train, a folder, pattern or list file of their own"
+            f"or data.domains.{name}.train, a folder, pattern or list file of their own; "
+            "or choose experiment=toy, whose images are drawn"
         )
     else:
         found = None if root is None else _below(root, split, "" if domain.half else name)

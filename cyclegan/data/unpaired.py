@@ -153,6 +153,7 @@ class UnpairedData(pl.LightningDataModule):
             DataError: training pictures are missing or cannot be used, the crop is larger than load_size, or a state
                 was loaded of a run that had other training pictures.
         """
+        self._loader = None  # of an earlier fit
         if not self._splits:
             view = TrainingView(
                 self.load_size, self.crop_size, self.flip, self.resize, self.affine, self.jitter, self.size_multiple
@@ -227,20 +228,25 @@ class UnpairedData(pl.LightningDataModule):
         return describe(self.root, self._splits, self._modes, self._types, self.held_out())
 
     def train_dataloader(self) -> PositionLoader:
-        """Training batches of this device."""
+        """Training batches of this device; called again within a fit, they continue with a new epoch."""
         shelf.fill(self.cache, self.cache_dir, self._splits["train"], self._plans, self.trainer)
         rank, world_size = (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
-        self._loader = PositionLoader(
+        sampler = PositionSampler(self.epoch_length, self.batch_size, rank, world_size)
+        loader = PositionLoader(
             self._pictures,
-            PositionSampler(self.epoch_length, self.batch_size, rank, world_size),
+            sampler,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
             pin_memory=torch.cuda.is_available(),
         )
         if self._resume_from:
-            self._loader.load_state_dict(self._resume_from)
+            loader.load_state_dict(self._resume_from)
             self._resume_from = {}
-        return self._loader
+        elif self._loader is not None:  # trainer.reload_dataloaders_every_n_epochs
+            sampler.position = sampler.epoch_start = self._loader.images_seen
+            loader.skipped = self._loader.skipped
+        self._loader = loader
+        return loader
 
     def last_batch_files(self) -> dict[str, list[str]]:
         """The files of each domain in the batch that this process was handed last; none before the first."""
@@ -271,9 +277,11 @@ class UnpairedData(pl.LightningDataModule):
         """
         self._files_then = state_dict.get("files", {})
         self._require_files_of_then()
-        self._resume_from = {key: value for key, value in state_dict.items() if key != "files"}
-        if self._loader is not None:
-            self._loader.load_state_dict(self._resume_from)
+        progress = {key: value for key, value in state_dict.items() if key != "files"}
+        if self._loader is None:
+            self._resume_from = progress
+        else:
+            self._loader.load_state_dict(progress)
 
     def _require_files_of_then(self) -> None:
         if self._files_then and self._splits:

@@ -3,6 +3,7 @@
 import ctypes
 import os
 import pickle
+import re
 import signal
 import threading
 import traceback
@@ -18,14 +19,36 @@ from torch.utils.data import DataLoader, Dataset, default_collate, get_worker_in
 from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from cyclegan.data.errors import DataError
+from cyclegan.errors import UserError
 
 LOOK_EVERY = 1.0
 """Seconds after which a main process that waits for a batch looks whether its workers live."""
 
 PATH_BYTES = 4096  # Linux opens no longer path
 # By these the main process is asked to stop. The terminal and SLURM send them to its workers as well.
-_STOPPING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGUSR1") if hasattr(signal, name))
+_STOPPING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGUSR1", "SIGHUP") if hasattr(signal, name))
 _row: "ctypes.Array[ctypes.c_char] | None" = None  # in a worker: its own row of the notes
+
+
+_SHORTAGES = (
+    (
+        re.compile("Too many open files|ancdata"),
+        "too many files are open at once",
+        "raise the limit where the run is started (ulimit -n 65536)",
+    ),
+    (
+        # Semaphores lie there too; the text of their errors ends without a file's name.
+        re.compile(r"shared memory|/dev/shm|No space left on device|^\[Errno (2|13|38)\] [\w ]*$"),
+        "the workers' shared memory, /dev/shm, cannot be used",
+        "give the container more of it (docker run --shm-size=8g, or --ipc=host)",
+    ),
+    (
+        re.compile("Resource temporarily unavailable|can't start new thread"),
+        "no more processes or threads can be started",
+        "raise the limit where the run is started (ulimit -u, docker run --pids-limit)",
+    ),
+)
+"""What processes that work together may lack: how its errors begin to be known, what it is, and the remedy."""
 
 
 class Notes:
@@ -45,7 +68,7 @@ class Notes:
     def begin(self, worker: int) -> None:
         """Called by DataLoader in a new worker: takes its row, and leaves it to the main process to end this one.
 
-        SIGINT and SIGUSR1 are ignored. SIGTERM counts only if the main process sent it, as it does to end its
+        SIGINT, SIGUSR1 and SIGHUP are ignored. SIGTERM counts only if the main process sent it, as it does to end its
         workers; where that cannot be told (macOS), it ends the worker whoever sent it.
         """
         global _row
@@ -203,7 +226,12 @@ def collate(found: Any) -> Samples | Failure:
     if len(found.samples) == 1 and get_worker_info() is None and isinstance(found.samples[0], dict):
         # The paper's batch of one: no copy is needed, but in a worker, from which it has to travel.
         return Samples({name: tensor[None] for name, tensor in found.samples[0].items()}, found.skipped)
-    return Samples(default_collate(found.samples), found.skipped)
+    try:
+        return Samples(default_collate(found.samples), found.skipped)
+    except Exception as error:  # in a worker, it is made in shared memory, of which there may be too little
+        if get_worker_info() is None or not _travels(error):
+            raise
+        return Failure(error)
 
 
 class Workers(_MultiProcessingDataLoaderIter):
@@ -216,9 +244,11 @@ class Workers(_MultiProcessingDataLoaderIter):
         notes: of these workers.
     """
 
+    _shutdown = True  # until it has begun: if that fails there is nothing to end
+
     def __init__(self, loader: DataLoader[Any], notes: Notes) -> None:
         self._notes = notes
-        with _signals_held_back():
+        with _signals_held_back(), shortage_told(loader.num_workers):
             super().__init__(loader)
 
     def _reset(self, loader: DataLoader[Any], first_iter: bool = False) -> None:
@@ -230,10 +260,16 @@ class Workers(_MultiProcessingDataLoaderIter):
         super()._reset(loader, first_iter)
 
     def _next_data(self) -> Any:
-        data = super()._next_data()  # type: ignore[no-untyped-call]
-        if isinstance(data, Failure):
-            self._shutdown_workers()  # left to the garbage collector, it takes seconds for each worker
-            data.raise_again()
+        with shortage_told(self._num_workers):
+            try:
+                data = super()._next_data()  # type: ignore[no-untyped-call]
+                if isinstance(data, Failure):
+                    data.raise_again()
+            except StopIteration:
+                raise
+            except Exception:
+                self._shutdown_workers()  # left to the garbage collector, it takes seconds for each worker
+                raise
         return data
 
     def _try_get_data(self, timeout: float = LOOK_EVERY) -> tuple[bool, Any]:
@@ -255,6 +291,23 @@ class Workers(_MultiProcessingDataLoaderIter):
             raise DataError(text) from error
 
 
+@contextmanager
+def shortage_told(num_workers: int) -> Iterator[None]:
+    """Raises an error that means a shortage of what processes need to work together as a DataError with the remedy."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        text = str(error)
+        for sign, what, remedy in _SHORTAGES:
+            if not isinstance(error, UserError) and (found := sign.search(text)):
+                line = next(line for line in text.splitlines() if found[0] in line)
+                raise DataError(
+                    f"{what} ({line}): {remedy}, or set data.num_workers lower than {num_workers}; 0 needs none. "
+                    "resume=auto goes on from the last checkpoint"
+                ) from error
+        raise
+
+
 def _obituary(dead: list[tuple[BaseProcess, str | None]], num_workers: int) -> str:
     """Who died, of what, over which file, and what to do."""
     ends, remedies = [], []
@@ -268,8 +321,9 @@ def _obituary(dead: list[tuple[BaseProcess, str | None]], num_workers: int) -> s
             remedies.append(f"If the file is broken, this fails too: {alone}; put a whole picture in its place")
     return (
         f"{'; '.join(ends)}. {'. '.join([*remedies, ''])}"
-        "If memory ran out (after SIGKILL the machine's, after SIGBUS the shared one, /dev/shm), give it more or set "
-        f"data.num_workers lower than {num_workers}. resume=auto goes on from the last checkpoint"
+        "If memory ran out (after SIGKILL the machine's: docker run --memory, sbatch --mem; after SIGBUS the workers' "
+        "shared memory: docker run --shm-size=8g, or --ipc=host), give it more or set data.num_workers lower than "
+        f"{num_workers}. resume=auto goes on from the last checkpoint"
     )
 
 

@@ -16,6 +16,7 @@ from cyclegan.evaluation.evaluate import Evaluation
 from cyclegan.evaluation.pictures import Direction
 from cyclegan.evaluation.runs import in_order, labels
 from cyclegan.evaluation.subjects import Subject
+from cyclegan.evaluation.summary import LEAST_OF_A_MANIFOLD
 from cyclegan.evaluation.table import best_of, of_one, of_several, under_which
 
 DECISIVE = ("psnr", "kid", "fid", "cycle")
@@ -102,6 +103,8 @@ def remarks(findings: Sequence[Finding]) -> list[str]:
     distances = [finding.evaluation.figures for finding in findings if "distances" in finding.evaluation.protocol]
     if any(not any(name.startswith("kid") for name in figures) for figures in distances):
         lines.append("distances  none: KID and FID need 2 pictures of each domain")
+    elif any(not any(name.startswith("precision") for name in figures) for figures in distances):
+        lines.append(f"           no precision and recall: they need {LEAST_OF_A_MANIFOLD} images of each domain")
     if any("fid" in figures for figures in distances):
         lines.append("           FID is too high for fewer than 5,000 pictures: go by KID")
     return lines

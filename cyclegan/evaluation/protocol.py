@@ -7,7 +7,7 @@ from typing import Any
 from cyclegan.data.held_out import HeldOut
 from cyclegan.evaluation.collection import Collection
 from cyclegan.evaluation.pictures import Direction
-from cyclegan.evaluation.summary import NEIGHBOURS, SUBSETS
+from cyclegan.evaluation.summary import LEAST_OF_A_MANIFOLD, NEIGHBOURS, SUBSETS
 from cyclegan.metrics.feature_network import FeatureNetwork
 from cyclegan.metrics.perceptual import Lpips
 
@@ -57,7 +57,7 @@ def protocol(
             "fid": "Fréchet distance, float64, unbiased covariances",
             "kid": "unbiased squared MMD over all pictures, kernel (x·y/D + 1)³",
             "kid_spread": f"standard deviation over {SUBSETS} random halves",
-            "precision, recall": f"{NEIGHBOURS} nearest neighbours",
+            "precision, recall": f"{NEIGHBOURS} nearest neighbours, of {LEAST_OF_A_MANIFOLD} images or more",
         }
     if perceptual:
         record["lpips"] = {"of": "input and output, rounded to uint8", **perceptual.protocol}

@@ -11,6 +11,7 @@ from typing import Any
 from cyclegan.data.domain import Domain
 from cyclegan.data.errors import DataError
 from cyclegan.data.held_out import HeldOut, find_held_out
+from cyclegan.data.training_data import STATE_KEY, stored_state
 from cyclegan.data.transforms import TrainingView
 from cyclegan.evaluation.runs import FOLDER, NAMES
 from cyclegan.images import MAX_PIXELS, PixelFormat
@@ -115,7 +116,7 @@ def subject_of(path: Path, sha256: str, checkpoint: Mapping[str, Any]) -> Subjec
     """
     config = _mapping(checkpoint, "config", "the checkpoint's")
     data = _mapping(config, "data")
-    state = _mapping(checkpoint, "UnpairedData", "the checkpoint's")
+    state = _mapping({STATE_KEY: stored_state(checkpoint)}, STATE_KEY, "the checkpoint's")
     try:
         done = int(checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"])
         images, begun = int(state["position"]), int(state.get("epoch_start", state["position"]))
@@ -263,8 +264,8 @@ def _own_features(config: Mapping[str, Any]) -> tuple[str, dict[str, Any]] | Non
 
 
 def _own_perceptual(config: Mapping[str, Any]) -> dict[str, str] | None:
-    """LPIPS as its defaults are, where nothing is said of it or something that a checkpoint may not choose."""
-    entry = _validation(config).get("perceptual", {})
+    """None where the run measured no LPIPS; its defaults where it names a network that a checkpoint may not choose."""
+    entry = _validation(config).get("perceptual")
     if entry is None:
         return None
     target, names = OWN_PERCEPTUAL

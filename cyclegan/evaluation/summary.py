@@ -25,6 +25,9 @@ NEIGHBOURS = 3
 LEAST = 2
 """Pictures of each kind that have a covariance."""
 
+LEAST_OF_A_MANIFOLD = 50
+"""Images of each kind below which precision and recall are left out: one image moves them by more than 0.02."""
+
 
 def summary(found: Collection, directions: Sequence[Direction], reals: Mapping[str, Tensor]) -> dict[str, float]:
     """All figures by name, as docs/measuring.md lists them.
@@ -81,7 +84,8 @@ def distances(fakes: Tensor, sources: Tensor, targets: Tensor, of: str) -> dict[
         of: what the figures' names end in.
     """
     kid = kernel_distance(fakes, targets, subsets=SUBSETS)
-    precision, recall = precision_recall(targets, fakes, k=NEIGHBOURS)
+    enough = min(len(fakes), len(targets)) >= LEAST_OF_A_MANIFOLD
+    precision, recall = precision_recall(targets, fakes, k=NEIGHBOURS) if enough else (float("nan"), float("nan"))
     return {
         f"fid_{of}": frechet_distance(fakes, targets),
         f"fid_copied_{of}": frechet_distance(sources, targets),

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cyclegan.images.colour_profile import to_srgb
 from cyclegan.images.errors import ImageError
 from cyclegan.images.picture import Stored, Wanted
 from cyclegan.images.pixel_format import FULL_RANGE, PixelFormat, Pixels
@@ -20,6 +21,8 @@ def convert(stored: Stored, wanted: Wanted) -> Pixels:
     """
     pixels, mode = _typed(stored.pixels, wanted), stored.mode
     pixel_format, name = wanted.pixel_format, wanted.name
+    if stored.profile and mode in ("RGB", "RGBA"):
+        pixels = to_srgb(pixels, stored.profile, name)
     if mode == "CMYK":
         pixels, mode = _cmyk_to_rgb(pixels, name), "RGB"
     elif mode == "LAB":

@@ -46,6 +46,7 @@ class Stored(NamedTuple):
 
     pixels: NDArray[Any]  # (H, W, C), upright
     mode: str  # one of COLOURS, or "bands"
+    profile: bytes = b""  # of its colours, as ICC defines them
 
 
 def mode_name(colours: str, channels: int, dtype: str) -> str:

@@ -3,6 +3,7 @@
 Not by Pillow, which squeezes 16 bits of colour into 8, and leaves rows black that are missing without a word.
 """
 
+import logging
 import struct
 import zlib
 from collections.abc import Iterator
@@ -19,6 +20,10 @@ from cyclegan.images.suitable import require_decodable
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _COLOURS = {0: "L", 2: "RGB", 3: "P", 4: "LA", 6: "RGBA"}
 _LARGEST_NOTE = 1 << 20
+_LARGEST_PROFILE = 1 << 24
+
+# libpng advises its caller at every interlaced picture, though it decodes it rightly.
+logging.getLogger("imagecodecs").addFilter(lambda record: "Interlace handling" not in record.getMessage())
 
 
 class _Facts(NamedTuple):
@@ -34,19 +39,19 @@ class _Notes(NamedTuple):
 
 
 def header(file: IO[bytes]) -> Header:
-    """What the file says about its picture; pixels are jumped over, since what turns it may stand behind them."""
+    """What the file says about its picture before its pixels; EXIF behind them, which is rare, is not seen."""
     file.seek(len(_SIGNATURE))
     facts, notes = None, _Notes()
     while len(start := file.read(8)) == 8:
         length, kind = struct.unpack(">I4s", start)
+        if kind in (b"IDAT", b"IEND"):
+            break
         if kind == b"IHDR" or (kind == b"eXIf" and length <= _LARGEST_NOTE):
             payload = file.read(length)
             facts, notes = (_facts(payload), notes) if kind == b"IHDR" else (facts, notes._replace(exif=payload))
         else:
             notes = notes._replace(transparent=notes.transparent or kind == b"tRNS")
             file.seek(length, 1)
-        if kind == b"IEND":
-            break
         file.seek(4, 1)
     if facts is None:
         raise ValueError("it has no IHDR chunk")
@@ -62,7 +67,17 @@ def decode(data: bytes, wanted: Wanted) -> Stored:
 
     pixels = np.asarray(imagecodecs.png_decode(data))
     pixels = pixels if pixels.ndim == 3 else pixels[..., np.newaxis]
-    return Stored(upright(pixels, _orientation(notes.exif)), {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}[pixels.shape[2]])
+    mode = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}[pixels.shape[2]]
+    return Stored(upright(pixels, _orientation(notes.exif)), mode, _profile(found.get(b"iCCP", b"")))
+
+
+def _profile(chunk: bytes | memoryview) -> bytes:
+    """The ICC profile in a chunk iCCP: a name, a zero, the method 0, and the compressed profile."""
+    packed = bytes(chunk).partition(b"\0")[2][1:]
+    try:
+        return zlib.decompressobj().decompress(packed, _LARGEST_PROFILE)
+    except zlib.error:
+        return packed  # which will not be one
 
 
 def _chunks(data: bytes, name: str) -> Iterator[tuple[bytes, memoryview]]:

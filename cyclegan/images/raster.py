@@ -1,4 +1,4 @@
-"""Pictures that Pillow decodes: JPEG, WebP, BMP, GIF, and as a gift AVIF and JPEG 2000."""
+"""Pictures that Pillow decodes: JPEG, WebP, BMP, GIF, AVIF and JPEG 2000."""
 
 from importlib import import_module
 from typing import IO, Any
@@ -29,6 +29,9 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 
+_BOXES = 1 << 16
+"""Bytes at the beginning of an AVIF or a JPEG 2000 that hold what precedes its pixels."""
+
 _TURNED_BY = {"exif", "xmp", "XML:com.adobe.xmp"}
 """Where a file may say how it is turned."""
 
@@ -42,8 +45,21 @@ def open_image(kind: str, file: IO[bytes]) -> ImageFile.ImageFile:
     Not by `Image.open`, which compares the size with a limit of the whole process; ours is one of each call.
     """
     module, name = _PLUGINS[kind]
+    start = file.read(_BOXES) if kind in ("AVIF", "JPEG2000") else b""
+    file.seek(0)
     image: ImageFile.ImageFile = getattr(import_module(module), name)(file)
+    if image.mode != "I;16" and (bits := _bits(start)) > 8:
+        raise ValueError(f"it has {bits} bits a channel, of which 8 would be read: save it as PNG or TIFF of 16 bits")
     return image
+
+
+def _bits(start: bytes) -> int:
+    """Bits a channel of an AVIF or a JPEG 2000, whose boxes these are; 8 for every other file."""
+    if (place := start.find(b"av1C")) >= 0:
+        return (8, 10, 12)[(start[place + 6] >> 6 & 1) + (start[place + 6] >> 5 & 1)]
+    if (place := start.find(b"\xff\x4f\xff\x51")) >= 0:
+        return (start[place + 42] & 127) + 1
+    return 8
 
 
 def header(kind: str, file: IO[bytes]) -> Header:
@@ -94,7 +110,8 @@ def stored(image: Image.Image, turned: int) -> Stored:
         mode = "RGBA" if image.palette is not None and image.palette.mode == "RGBA" else "RGB"
     mode = _PLAIN.get(mode, mode)
     pixels: NDArray[Any] = np.array(image if mode == image.mode else image.convert(mode))
-    return Stored(native(pixels if pixels.ndim == 3 else pixels[..., np.newaxis]), _colours_and_dtype(mode)[0])
+    pixels = native(pixels if pixels.ndim == 3 else pixels[..., np.newaxis])
+    return Stored(pixels, _colours_and_dtype(mode)[0], image.info.get("icc_profile") or b"")
 
 
 def _colours_and_dtype(mode: str) -> tuple[str, str]:

@@ -12,8 +12,10 @@ from cyclegan.images.files import content, open_file
 from cyclegan.images.picture import MAX_PIXELS, Header, Stored, Wanted
 from cyclegan.images.pixel_format import RGB, PixelFormat, Pixels
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm"}
-                           | {".gif", ".npy", ".npz"})  # fmt: skip
+IMAGE_SUFFIXES = frozenset(
+    f".{name}"
+    for name in "jpg jpeg jpe jfif png webp avif jp2 bmp tif tiff ppm pgm pbm pnm gif npy npz".split()  # noqa: SIM905
+)
 """Endings, in lower case, of the files that are taken for pictures."""
 
 _START = 200  # bytes that show what a file holds

@@ -41,7 +41,8 @@ def decode(data: bytes, wanted: Wanted) -> Stored:
         pixels = page.asarray(squeeze=False, maxworkers=1)  # samples, 1, height, width, samples
     pixels = native(np.moveaxis(pixels[:, 0], 0, 2)[..., 0] if pixels.shape[0] > 1 else pixels[0, 0])
     pixels, colours = _interpreted(pixels, page)
-    return Stored(upright(pixels, _orientation(page)), colours)
+    profile = page.tags.get(34675)
+    return Stored(upright(pixels, _orientation(page)), colours, profile.value if profile else b"")
 
 
 @contextmanager

@@ -2,8 +2,27 @@
 
 import secrets
 import string
+from typing import Any, Protocol, runtime_checkable
 
 POSITION = "images_seen"
+
+
+@runtime_checkable
+class ShowsImages(Protocol):
+    """A logger that takes image files, as Lightning's wandb logger does."""
+
+    def log_image(self, key: str, images: list[Any], step: int | None = None, **kwargs: Any) -> None:
+        """Logs images, given as paths of their files, at a number of images seen."""
+        ...
+
+
+@runtime_checkable
+class RaisesAlerts(Protocol):
+    """A logger that can notify people."""
+
+    def flag(self, name: str, text: str, step: int) -> None:
+        """Raises an alert at a number of images seen, once."""
+        ...
 
 
 def new_run_id() -> str:

@@ -124,7 +124,7 @@ class MetricsCsv(Logger):
 
     def _read(self) -> tuple[list[str], list[dict[str, str]]]:
         """Columns and rows, without a last line that was torn off: each ends with a line break."""
-        with self._path.open(newline="") as file:
+        with self._path.open(encoding="utf-8", newline="") as file:
             text = file.read()
         whole = text[: text.rfind("\n") + 1]
         reader = csv.DictReader(io.StringIO(whole, newline=""))
@@ -134,7 +134,7 @@ class MetricsCsv(Logger):
         assert self._columns is not None
         unfinished = self._path.with_suffix(".csv.part")
         try:
-            with unfinished.open("w", newline="") as file:
+            with unfinished.open("w", encoding="utf-8", newline="") as file:
                 writer = csv.DictWriter(file, self._columns)
                 writer.writeheader()
                 writer.writerows(rows)

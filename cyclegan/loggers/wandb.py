@@ -9,6 +9,7 @@ import shlex
 import textwrap
 from argparse import Namespace
 from collections.abc import Iterator, Mapping
+from inspect import signature
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
@@ -19,6 +20,7 @@ from pytorch_lightning.loggers.logger import rank_zero_experiment
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from torch import nn
 
+from cyclegan.errors import UserError
 from cyclegan.loggers import POSITION
 from cyclegan.loggers.wandb_files import earlier_positions
 
@@ -56,25 +58,40 @@ class Wandb(WandbLogger):
 
     Args:
         run_dir: everything wandb writes goes to `run_dir/wandb`.
-        project: in wandb.
+        project: in wandb; None: that of the variable WANDB_PROJECT, else Lightning's default.
         name: of the run.
         group: runs of one sweep share it.
-        tags: for the filters in wandb.
+        tags: for the filters in wandb; None: those of the variable WANDB_TAGS.
         id: of the run in wandb; one that is known there is continued. None: wandb draws one.
+        entity: the user or team that the project is of; None: that of the variable WANDB_ENTITY.
+        job_type: for the filters in wandb; None: that of the variable WANDB_JOB_TYPE.
+        notes: on the run's page; None: those of the variable WANDB_NOTES.
+        arguments: others of `wandb.init`.
+
+    Raises:
+        UserError: `wandb.init` has no such argument.
     """
 
     def __init__(
         self,
         run_dir: str,
-        project: str,
+        project: str | None,
         name: str,
         group: str | None = None,
         tags: list[str] | None = None,
         id: str | None = None,  # noqa: A002 (wandb's own name for it)
+        entity: str | None = None,
+        job_type: str | None = None,
+        notes: str | None = None,
+        **arguments: Any,
     ) -> None:
+        unknown = sorted(arguments.keys() - signature(wandb.init).parameters)
+        if unknown:
+            raise UserError(f"logger.wandb.{unknown[0]} is set, which wandb.init does not take: leave it out")
         asked = os.environ.get("WANDB_MODE")
         self._mode = MODES.get(asked, asked) if asked else "online" if logged_in() else "offline"
-        super().__init__(name=name, save_dir=run_dir, project=project, id=id, group=group, tags=tags, mode=self._mode)
+        arguments |= {"entity": entity, "group": group, "job_type": job_type, "tags": tags, "notes": notes}
+        super().__init__(name=name, save_dir=run_dir, project=project, id=id, mode=self._mode, **arguments)
         self._wandb_init.pop("anonymous", None)  # wandb warns of it, even where it says nothing
         # Also offline, where wandb sync then appends a later part of the run; else it writes over the first.
         self._wandb_init["resume"] = "allow"

@@ -12,9 +12,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-# 2026-11-21: wandb 0.31 has no public reader of them.
-from wandb.proto import wandb_internal_pb2
-
 from cyclegan.loggers import POSITION
 
 log = logging.getLogger(__name__)
@@ -48,6 +45,9 @@ def earlier_positions(parts: list[Path]) -> dict[str, int]:
             elif end < path.stat().st_size:
                 with path.open("r+b") as file:
                     file.truncate(end)
+        except ImportError as error:
+            log.warning("wandb     points that this run repeats are logged twice: its files cannot be read (%s)", error)
+            return {}
         except Exception as error:  # of the disk, or of a format that is not known here
             log.debug("%s was not read to its end: %s", path, error)
     return found
@@ -64,6 +64,9 @@ def whole_records(path: Path) -> Iterator[tuple[Any, int]]:
     Raises:
         ValueError: the file has another format, or is damaged elsewhere than at its end.
     """
+    # 2026-11-21: wandb 0.31 has no public reader of them, and may move its private one.
+    from wandb.proto import wandb_internal_pb2
+
     with path.open("rb") as file:
         data, start, parts = file.read(BLOCK), 0, b""
         if len(data) < len(HEADER) and HEADER.startswith(data):

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple, Protocol, final
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 
 from cyclegan.errors import UserError
@@ -108,7 +107,8 @@ class CycleGAN(Translator):
         seed: of the image pools.
 
     Raises:
-        UserError: `channels` does not name two domains, or they differ while the identity weight is not 0.
+        UserError: `channels` does not name two domains whose lower-case names differ, or the numbers differ while the
+            identity weight is not 0.
     """
 
     def __init__(
@@ -258,6 +258,11 @@ class CycleGAN(Translator):
         """Refuses channels that do not belong to two domains, or that leave the identity loss without meaning."""
         if len(channels) != 2:
             raise UserError(f"CycleGAN translates between two domains; model.channels names {list(channels)}")
+        if len({domain.lower() for domain in channels}) < 2:
+            raise UserError(
+                f"domains {' and '.join(channels)} differ in case alone, and names of metrics are in lower case: give "
+                "one of data.domains another name"
+            )
         if identity > 0 and len(set(channels.values())) == 2:
             raise UserError(
                 f"the identity loss compares both domains with one generator's output, but their channels differ "
@@ -266,9 +271,12 @@ class CycleGAN(Translator):
 
 
 def together(network: nn.Module, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
-    """Runs two batches through a network as one where no layer mixes samples, which is faster and the same."""
-    mixes = any(isinstance(module, _BatchNorm) for module in network.modules())
-    if mixes or first.shape[1:] != second.shape[1:]:
+    """Runs two batches through a network as one, which is faster, where the result is the same.
+
+    A network says so with `mixes_samples = False`: each output depends on one sample alone. Without the attribute, it
+    is taken for one that mixes them, as batch norm and minibatch statistics do.
+    """
+    if getattr(network, "mixes_samples", True) or first.shape[1:] != second.shape[1:]:
         return network(first), network(second)
     outputs: Tensor = network(torch.cat([first, second]))
     one, two = outputs.split([len(first), len(second)])

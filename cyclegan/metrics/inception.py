@@ -8,11 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cyclegan.metrics.feature_network import FeatureNetwork, versioned
+from cyclegan.metrics.feature_network import FeatureNetwork, WeightsError, versioned
 from cyclegan.metrics.pretrained import Pretrained
 
 _NAME = "inception-v3-compat"
 _LAYER = "2048"
+WITHOUT = "features=none, or --features none, does without FID and KID"
 
 
 class Inception(FeatureNetwork):
@@ -45,13 +46,16 @@ class Inception(FeatureNetwork):
         Raises:
             WeightsError: the weights cannot be had.
         """
-        from torch_fidelity import feature_extractor_inceptionv3 as library
+        try:
+            from torch_fidelity import feature_extractor_inceptionv3 as library
+        except ImportError as error:
+            raise WeightsError(f"Inception needs the package torch-fidelity ({error}); {WITHOUT}") from error
 
         published = Pretrained(
             "torch-fidelity's Inception network",
             library.URL_INCEPTION_V3,
             "callbacks.validation.features.weights=PATH, or --feature-weights PATH",
-            "features=none, or --features none, does without FID and KID",
+            WITHOUT,
         )
         # The extractor itself unpickles whatever a file holds, so what it gets to read is a copy of plain tensors.
         copy = io.BytesIO()

@@ -9,12 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from cyclegan.errors import UserError
-from cyclegan.metrics.feature_network import versioned
+from cyclegan.metrics.feature_network import WeightsError, versioned
 from cyclegan.metrics.measuring_network import MeasuringNetwork
 from cyclegan.metrics.pretrained import Pretrained
 
 _SIDES = {"alex": 31, "vgg": 16, "squeeze": 17}
 """What the pooling of each backbone needs."""
+WITHOUT = "perceptual=none, or --perceptual none, does without LPIPS"
 
 
 class Lpips(MeasuringNetwork):
@@ -87,9 +88,14 @@ class Lpips(MeasuringNetwork):
         """
         import torchvision
 
-        # torchmetrics' public metric can only download, and unpickles what it finds. The network under it takes
-        # weights that were read safely; the tests hold the two equal.
-        from torchmetrics.functional.image.lpips import _LPIPS
+        # torchmetrics' public metric can only download, and unpickles what it finds. The private network under it
+        # takes weights that were read safely; the tests hold the two equal.
+        try:
+            from torchmetrics.functional.image.lpips import _LPIPS
+        except ImportError as error:
+            raise WeightsError(
+                f"{versioned('torchmetrics')} has no LPIPS where this package looks for it ({error}); {WITHOUT}"
+            ) from error
 
         models = torchvision.models
         title, published = {
@@ -101,7 +107,7 @@ class Lpips(MeasuringNetwork):
             f"torchvision's {title}",
             published.url,
             "callbacks.validation.perceptual.weights=PATH, or --perceptual-weights PATH",
-            "perceptual=none, or --perceptual none, does without LPIPS",
+            WITHOUT,
         )
         state = file.read(self._weights)
         network = _LPIPS(net=self._net, pnet_rand=True)

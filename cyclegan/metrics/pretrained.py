@@ -18,7 +18,7 @@ from cyclegan.metrics.feature_network import WeightsError
 
 log = logging.getLogger(__name__)
 
-_UNREADABLE = (
+UNREADABLE = (
     pickle.UnpicklingError, RuntimeError, EOFError, LookupError, ValueError, TypeError, AttributeError,
     AssertionError, struct.error,
 )  # fmt: skip
@@ -70,7 +70,7 @@ class Pretrained:
                 state = torch.load(file, map_location="cpu", weights_only=True)
         except OSError as error:
             raise WeightsError(f"{file} cannot be read: {error}. {self._advice()}") from error
-        except _UNREADABLE:
+        except UNREADABLE:
             # Not torch's own words: of a photograph they advise to read it with weights_only=False, which runs code.
             raise WeightsError(
                 f"{file} is no file of weights as torch writes them, or it is damaged. {self._advice()}"

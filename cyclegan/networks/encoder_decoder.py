@@ -37,6 +37,7 @@ class EncoderDecoder(nn.Module):
         check_at_least(1, in_channels=in_channels, out_channels=out_channels)
         check_widths(widths)
         self.in_channels = in_channels
+        self.mixes_samples = norm == "batch"
         self.size_multiple = 2 ** len(widths)
         self.minimum_size = 2 * self.size_multiple  # of a single pixel within, a norm would leave nothing
         bias = bias_before(norm)

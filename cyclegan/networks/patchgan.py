@@ -25,6 +25,7 @@ class PatchDiscriminator(nn.Module):
         super().__init__()
         check_at_least(1, in_channels=in_channels, width=width, layers=layers)
         self.in_channels = in_channels
+        self.mixes_samples = norm == "batch"
         self.minimum_size = 3 * 2**layers  # the convolutions of stride 1 take one pixel each, and a score is left
 
         model = [nn.Conv2d(in_channels, width, 4, stride=2, padding=1), nn.LeakyReLU(0.2, inplace=True)]
@@ -70,6 +71,7 @@ class PixelDiscriminator(nn.Module):
         super().__init__()
         check_at_least(1, in_channels=in_channels, width=width)
         self.in_channels = in_channels
+        self.mixes_samples = norm == "batch"
         bias = bias_before(norm)
         self.net = nn.Sequential(
             nn.Conv2d(in_channels, width, 1),

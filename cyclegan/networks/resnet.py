@@ -1,7 +1,8 @@
 """The generator of the CycleGAN paper: residual blocks at a quarter of the image's size."""
 
+from collections.abc import Mapping
 from contextlib import nullcontext
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
@@ -54,6 +55,7 @@ class ResnetGenerator(nn.Module):
         check_at_least(1, in_channels=in_channels, out_channels=out_channels, width=width)
         check_at_least(0, blocks=blocks)
         self.in_channels = in_channels
+        self.mixes_samples = norm == "batch"
         self.activation_checkpointing = activation_checkpointing
         bias = bias_before(norm)
 
@@ -99,6 +101,26 @@ class ResnetGenerator(nn.Module):
         for layer in self.model:
             features = recomputed(layer, features) if isinstance(layer, ResnetBlock) else layer(features)
         return features
+
+
+def resnet_arguments(weights: Mapping[str, Tensor]) -> dict[str, Any] | None:
+    """Read the arguments of a `ResnetGenerator` off a state dict in the authors' layout; None if it is of another kind.
+
+    Instance norm has no weights, so that it cannot be told from no norm; it is what the authors' networks have.
+    """
+    first = weights.get("model.1.weight")
+    blocks = sum(name.endswith(".conv_block.1.weight") for name in weights)
+    convolutions = {name: value for name, value in weights.items() if name.endswith(".weight") and value.dim() == 4}
+    if first is None or "model.1.weight" not in convolutions or not blocks:
+        return None
+    return {
+        "in_channels": first.shape[1],
+        "out_channels": list(convolutions.values())[-1].shape[0],
+        "width": first.shape[0],
+        "blocks": blocks,
+        "norm": "batch" if "model.2.weight" in weights else "instance",
+        "dropout": 0.5 if any(name.endswith(".conv_block.6.weight") for name in convolutions) else 0.0,
+    }
 
 
 class ResnetBlock(nn.Module):

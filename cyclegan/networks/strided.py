@@ -43,6 +43,7 @@ class StridedDiscriminator(nn.Module):
             )
         left, right, top, bottom = head_padding
         self.in_channels = in_channels
+        self.mixes_samples = norm == "batch"
         # The last kernel must fit; and of a single pixel before it, a norm would leave nothing.
         self.minimum_size = 2 ** len(widths) * max(2, 4 - left - right, 4 - top - bottom)
 

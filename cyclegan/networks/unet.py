@@ -42,6 +42,7 @@ class UnetGenerator(nn.Module):
         check_at_least(1, in_channels=in_channels, out_channels=out_channels, width=width)
         check_at_least(2, downs=downs)
         self.in_channels = in_channels
+        self.mixes_samples = norm == "batch"
         self.size_multiple = self.minimum_size = 2**downs
 
         widths = [width * min(2**level, 8) for level in range(downs)]

@@ -142,8 +142,8 @@ def plain(value: Any) -> str:
 
 
 def number(value: float) -> str:
-    """Four digits of a figure."""
-    return f"{value:.4g}".replace("-", "−")
+    """Four digits of a figure, two of one below 0.001, which is known no better."""
+    return f"{value:.{2 if abs(value) < 0.001 else 4}g}".replace("-", "−")
 
 
 def spread(value: float) -> str:

@@ -310,3 +310,14 @@ def test_checkpoints_of_before_there_was_a_best_are_resumed(tmp_path: Path) -> N
     assert "Checkpointing" not in read(last)["callbacks"]
     run(tmp_path / "run", psnrs(0, 0, 20.0), resume=last)
     assert epoch_of_best(tmp_path / "run") == 3
+
+
+def test_a_run_that_measures_nothing_says_that_it_will_have_no_best(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO", "cyclegan.callbacks.checkpointing"):
+        fit_toy(small_cyclegan(), toy_data(tmp_path / "toy"), Checkpointing(str(tmp_path / "run"), best="kid"))
+        fit_toy(small_cyclegan(), toy_data(tmp_path / "toy"), Checkpointing(str(tmp_path / "other"), best=None))
+    assert [m for m in caplog.messages if m.startswith("best")] == [
+        "best      there will be no best.ckpt, as no validation measures kid"
+    ]

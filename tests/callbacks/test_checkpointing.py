@@ -14,8 +14,8 @@ import pytorch_lightning as pl
 import torch
 
 from cyclegan.callbacks import checkpointing
-from cyclegan.callbacks.checkpointing import Checkpointing, SavingError
-from cyclegan.callbacks.stop_signals import StopRequestedError
+from cyclegan.callbacks.checkpointing import Checkpointing
+from cyclegan.callbacks.stop_signals import SavingError, StopRequestedError
 from cyclegan.checkpoint import CheckpointError, read
 from cyclegan.loggers.metrics_csv import MetricsCsv
 from tests.small import small_cyclegan
@@ -224,14 +224,38 @@ def test_it_gives_up_after_several_failures_in_a_row(tmp_path: Path, monkeypatch
     assert read(tmp_path / "checkpoints" / "last.ckpt")["global_step"] == 6
 
 
-def test_a_run_that_stops_while_the_disk_is_full_names_the_checkpoint_before(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("stopped_at", [None, 4, 6])  # at the last epoch's end, within an epoch and at its end
+def test_the_last_save_is_tried_again_while_the_disk_is_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, stopped_at: int | None
 ) -> None:
-    FullDisk(monkeypatch, 2)
-    ask = After(4, lambda _: os.kill(os.getpid(), signal.SIGTERM))
-    with pytest.raises(StopRequestedError, match="at 8 images") as stopped:
-        fit_toy(small_cyclegan(), toy_data(tmp_path / "toy"), ask, Checkpointing(str(tmp_path)), max_epochs=3)
-    assert stopped.value.newest == tmp_path / "checkpoints" / "images=000000006.ckpt"
+    disk = FullDisk(monkeypatch, *range(2, 9))  # more failures than give_up_after
+    monkeypatch.setattr(checkpointing, "RETRY_SECONDS", 0.0)
+    saving = Checkpointing(str(tmp_path), best=None)
+    if stopped_at is None:
+        fit_toy(small_cyclegan(), toy_data(tmp_path / "toy"), saving, max_epochs=2)
+    else:
+        ask = After(stopped_at, lambda _: os.kill(os.getpid(), signal.SIGTERM))
+        with pytest.raises(StopRequestedError, match=f"at {2 * stopped_at} images"):
+            fit_toy(small_cyclegan(), toy_data(tmp_path / "toy"), ask, saving, max_epochs=3)
+    assert disk.saves == 9
+    assert read(tmp_path / "checkpoints" / "last.ckpt")["global_step"] == (stopped_at or 6)
+    assert [r.getMessage() for r in caplog.records if r.name == checkpointing.__name__] == [
+        "save      failed, tried again for 10 minutes: [Errno 28] No space left on device: "
+        f"'{saving.newest}'; the last good one is {tmp_path / 'checkpoints' / 'images=000000006.ckpt'}"
+    ]
+
+
+@pytest.mark.parametrize("arguments", [{}, {"max_steps": 5}, {"max_time": timedelta(microseconds=1)}], ids=str)
+def test_a_run_without_its_last_state_on_disk_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: dict[str, Any]
+) -> None:
+    disk = FullDisk(monkeypatch, *range(1, 100))
+    saving = Checkpointing(str(tmp_path), every_n_epochs=1, retry_minutes=None)
+    with pytest.raises(
+        SavingError, match=r"its last state could not be saved in .*: .*No space left.*; there is none yet"
+    ):
+        fit_toy(small_cyclegan(), toy_data(tmp_path / "toy"), saving, max_epochs=2, **arguments)
+    assert disk.saves == (1 if "max_time" in arguments else 2)
 
 
 def test_a_folder_that_is_gone_is_made_again(tmp_path: Path) -> None:
@@ -252,6 +276,18 @@ def test_weights_that_are_not_finite_end_the_run_and_leave_the_last_good_checkpo
             small_cyclegan(), toy_data(tmp_path / "toy"), After(6, spoil), Checkpointing(str(tmp_path)), max_epochs=3
         )
     assert names(tmp_path) == ["images=000000006.ckpt", "last.ckpt"]
+
+
+def test_a_state_that_cannot_be_read_back_ends_the_run_at_its_first_save(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = small_cyclegan()
+    monkeypatch.setattr(type(model.gen_ab), "get_extra_state", lambda _: timedelta(1), raising=False)
+    with pytest.raises(
+        CheckpointError, match=r"state_dict\.gen_ab\._extra_state is a datetime\.timedelta.*there is none yet"
+    ):
+        fit_toy(model, toy_data(tmp_path / "toy"), Checkpointing(str(tmp_path), every_n_images=2), max_epochs=9)
+    assert names(tmp_path) == []
 
 
 def test_nothing_is_removed_unless_a_newer_one_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -99,6 +99,37 @@ def test_a_batch_that_is_left_out_leaves_no_trace(tmp_path: Path, norm: Norm, ca
     assert states[4]["callbacks"]["NonFiniteGuard"] == {"skips": 2}
 
 
+class Gradients(pl.Callback):
+    """Keeps the gradients after each batch, and those that the optimiser gets."""
+
+    def __init__(self) -> None:
+        self.after: list[dict[str, torch.Tensor]] = []
+        self.step: list[dict[str, torch.Tensor]] = []
+
+    def on_after_backward(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.after.append(self.gradients(pl_module))
+
+    def on_before_optimizer_step(self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Any) -> None:
+        self.step.append(self.gradients(pl_module))
+
+    @staticmethod
+    def gradients(module: pl.LightningModule) -> dict[str, torch.Tensor]:
+        return {name: p.grad.clone() for name, p in module.named_parameters() if p.grad is not None}
+
+
+@pytest.mark.parametrize("spoilt", [0, 1, 2])
+def test_a_batch_that_is_left_out_keeps_what_others_have_accumulated(tmp_path: Path, spoilt: int) -> None:
+    # Steps are made of three batches.
+    model, data, seen = small_cyclegan(), toy_data(tmp_path / "toy", train=12), Gradients()
+    fit_toy(model, data, NonFiniteGuard("skip"), Poison(spoilt), seen, accumulate_grad_batches=3)
+    assert len(seen.after) == 6
+    assert differences(seen.after[spoilt], seen.after[spoilt - 1] if spoilt else {}) == []
+    assert [differences(step, seen.after[n]) for step, n in zip(seen.step, (2, 5), strict=True)] == [[], []]
+    for step in seen.step:
+        assert step.keys() == dict(model.named_parameters()).keys()
+        assert all(torch.isfinite(gradient).all() for gradient in step.values())
+
+
 def test_only_so_many_are_left_out_also_over_a_resume(tmp_path: Path) -> None:
     saving = Checkpointing(str(tmp_path), every_n_images=2)
     with pytest.raises(NonFiniteError, match="after 2 batches that were left out"):

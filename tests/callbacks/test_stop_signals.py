@@ -20,7 +20,7 @@ def restored() -> Iterator[None]:
         signal.signal(number, handler)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_is_noted_and_nothing_else(number: signal.Signals, capfd: pytest.CaptureFixture[str]) -> None:
     signals = StopSignals(speaks=True)
     signals.listen()
@@ -30,6 +30,14 @@ def test_a_signal_is_noted_and_nothing_else(number: signal.Signals, capfd: pytes
     os.kill(os.getpid(), signal.SIGTERM)
     assert signals.received == number, "the first is the reason"
     assert ("Ctrl-C once more" in capfd.readouterr().err) == (number == signal.SIGINT)
+
+
+def test_a_hangup_that_is_ignored_under_nohup_stays_ignored() -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signals = StopSignals(speaks=False)
+    signals.listen()
+    os.kill(os.getpid(), signal.SIGHUP)
+    assert signals.received is None
 
 
 @pytest.mark.parametrize(

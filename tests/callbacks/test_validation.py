@@ -212,7 +212,7 @@ def test_mixed_precision_measures_in_float32(tmp_path: Path) -> None:
     ("arguments", "says"),
     [
         ({"every_n_epochs": 0}, "every_n_epochs is 0; it is 1 or more"),
-        ({"max_pictures": 1}, "max_pictures is 1; it is 2 or more"),
+        ({"max_images": 1}, "max_images is 1; it is 2 or more"),
         ({"batch_size": 0}, "batch_size is 0; it is 1 or more"),
     ],
 )
@@ -240,7 +240,7 @@ def test_a_network_of_ones_own_does_not_move_the_random_numbers(tmp_path: Path) 
     own = {"_target_": any_network, "size": 8, "network": {"_target_": target}}
     weights = []
     for name, features in (("own", own), ("none", None)):
-        config = composed(tmp_path / name, tmp_path / "toy", "trainer.max_epochs=1", "model.generator.dropout=true")
+        config = composed(tmp_path / name, tmp_path / "toy", "trainer.max_epochs=1", "model.generator.dropout=0.5")
         config.callbacks.validation.features = features
         train(config)
         weights.append(read_checkpoint(tmp_path / name)["state_dict"])

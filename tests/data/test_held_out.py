@@ -177,3 +177,11 @@ def test_the_key_changes_with_files_and_with_what_is_done_to_them(tmp_path: Path
     draw(tmp_path / "testA", "1.png", size=(9, 9))
     others.append(found(tmp_path).key("A"))
     assert len({before, *others}) == 5
+
+
+def test_the_key_stays_when_the_data_set_is_moved(tmp_path: Path) -> None:
+    draw(tmp_path / "here" / "testA", "1.png")
+    draw(tmp_path / "here" / "testB", "1.png")
+    before = found(tmp_path / "here").key("A")
+    (tmp_path / "here").rename(tmp_path / "there")
+    assert found(tmp_path / "there").key("A") == before

@@ -1,6 +1,7 @@
 import re
 from io import BytesIO
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from cyclegan.data.preflight import decoded_type, look_at, stored_type
 from cyclegan.data.prepared import Prepared
 from cyclegan.data.sources.files import Files
 from cyclegan.data.transforms import Planes, TrainingView, resized
-from cyclegan.images import RGB, ImageError, PixelFormat, read
+from cyclegan.images import RGB, Header, ImageError, PixelFormat, read
 from cyclegan.images.tensors import to_tensor
 
 SQUARE = TrainingView(8, 6, flip=True)
@@ -158,6 +159,20 @@ def test_headers_say_what_there_is(tmp_path: Path) -> None:
         save(tmp_path / f"{i}.png", noise(8, 8) if i % 2 else noise(8, 8)[..., 0])
     assert look_at(prepared(tmp_path), 100, "trainA") == {"RGB": 3, "L": 3}
     assert look_at(prepared(tmp_path), 2, "trainA") == {"L": 1, "RGB": 1}, "the first and the last"
+
+
+def test_headers_are_read_at_the_same_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One after the other, the first would wait for a second that never comes."""
+    for number in range(64):
+        Image.new("L", (8, 8)).save(tmp_path / f"{number:02d}.png")
+    both, read = Barrier(2), Files.header
+
+    def header(self: Files, index: int, pixel_format: PixelFormat) -> Header:
+        both.wait(timeout=30)
+        return read(self, index, pixel_format)
+
+    monkeypatch.setattr(Files, "header", header)
+    assert look_at(prepared(tmp_path), 64, "trainA") == {"L": 64}
 
 
 def test_all_that_headers_show_is_told_before_training(tmp_path: Path) -> None:

@@ -69,11 +69,12 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def fit(data: UnpairedData, *callbacks: pl.Callback, resume: Path | None = None) -> Recorder:
+def fit(data: UnpairedData, *callbacks: pl.Callback, resume: Path | None = None, reload: int = 0) -> Recorder:
     recorder = Recorder()
     trainer = pl.Trainer(
         accelerator="cpu",
         max_epochs=EPOCHS,
+        reload_dataloaders_every_n_epochs=reload,
         callbacks=list(callbacks),
         logger=False,
         enable_checkpointing=False,
@@ -125,6 +126,18 @@ def test_a_resumed_run_may_have_another_batch_size(root: Path, tmp_path: Path, b
     seen = first.images + second.images
     assert len(seen) > 20
     assert seen == fit(data_of(root)).images[: len(seen)]
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_a_loader_that_is_made_anew_continues(root: Path, tmp_path: Path, num_workers: int) -> None:
+    """By trainer.reload_dataloaders_every_n_epochs: also where the run was cut off within an epoch."""
+    whole = fit(data_of(root)).images
+    data = data_of(root, num_workers)
+    assert fit(data, reload=1).images == whole
+    assert data.images_seen == len(whole)
+    first = fit(data_of(root), Stop(tmp_path / "stop.ckpt", "batch end", 4), reload=1)
+    second = fit(data_of(root, num_workers), resume=tmp_path / "stop.ckpt", reload=2)
+    assert first.images + second.images == whole
 
 
 def test_a_run_does_not_go_on_with_other_pictures(tmp_path: Path) -> None:

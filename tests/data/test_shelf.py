@@ -82,6 +82,31 @@ def test_the_next_run_takes_them_from_the_disk(root: Path, monkeypatch: pytest.M
     assert all(again[domain].equal(first[domain]) for domain in "AB")
 
 
+def test_a_data_set_keeps_its_cache_wherever_it_lies_and_however_it_is_called(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: dict[str, Any] = {"cache": "disk", "resize": "short_side"}
+    first = epochs(data_of(root / "trainA" / "..", cache_dir=root / "kept", **given))
+    moved = root.rename(root.with_name("moved"))
+    monkeypatch.setattr(prepared, "decode", lambda *_: pytest.fail("it was decoded once more"))
+    monkeypatch.chdir(moved)
+    for path in (moved, Path()):
+        again = epochs(data_of(path, **given))
+        assert all(again[domain].equal(first[domain]) for domain in "AB")
+    assert len(list((moved / "kept").glob("*.cache"))) == 2
+
+
+def test_domains_whose_files_have_equal_names_sizes_and_times_are_not_taken_for_each_other(tmp_path: Path) -> None:
+    for domain, level in (("A", 10), ("B", 200)):
+        (tmp_path / domain / "train").mkdir(parents=True)
+        np.save(tmp_path / domain / "train" / "0.npy", np.full((8, 8, 3), level, np.uint8))
+        os.utime(tmp_path / domain / "train" / "0.npy", (1, 1))
+    domains = {domain: Domain(train=f"{domain}/train") for domain in "AB"}
+    found = epochs(data_of(tmp_path, domains=domains, cache="disk"))
+    assert (found["A"] < 0).all()
+    assert (found["B"] > 0).all()
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -111,8 +136,8 @@ def test_a_file_that_was_exchanged_is_read_again(root: Path) -> None:
 def test_a_picture_of_another_type_is_right_but_not_kept(root: Path) -> None:
     Image.fromarray(np.full((10, 10), 40000, np.uint16)).save(root / "trainA" / "3.png")
     data = data_of(root, cache="ram")
-    expected = epochs(data_of(root))
-    assert all(epochs(data)[domain].equal(expected[domain]) for domain in "AB")
+    found, expected = epochs(data), epochs(data_of(root))
+    assert all(found[domain].equal(expected[domain]) for domain in "AB")
     assert filled(data) == [4, 3]
 
 

@@ -1,10 +1,13 @@
 """Real worker processes: signals, errors and deaths."""
 
+import errno
 import gc
 import multiprocessing
 import os
 import random
 import re
+import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +23,7 @@ import torch
 from PIL import Image
 
 from cyclegan.data import prepared
+from cyclegan.data import workers as module
 from cyclegan.data.errors import DataError
 from cyclegan.data.loader import Batch, PositionLoader
 from cyclegan.data.sampler import PositionSampler
@@ -80,7 +84,7 @@ def test_signals_to_the_whole_group_pass_workers_by(root: Path) -> None:
     ours = workers()
     assert len(ours) == 2
     for worker in ours:
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP):
             # From a process that is not the parent, as kill, a terminal or SLURM would.
             subprocess.run(["kill", f"-{int(number)}", str(worker.pid)], check=True)
     seen += iterator
@@ -96,7 +100,7 @@ def test_a_signal_that_comes_before_a_worker_is_ready_passes_by_too(
 
     def signalled(count: int) -> None:  # among the first things that DataLoader does in a worker
         assert os.getpid() != main
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP):
             subprocess.run(["kill", f"-{int(number)}", str(os.getpid())], check=True)
 
     undisturbed = [*loader(root, 0)]
@@ -159,6 +163,7 @@ def test_workers_do_not_outlive_the_main_process(end: str, code: int) -> None:
     [
         (lambda: os.kill(os.getpid(), signal.SIGKILL), "was killed by SIGKILL"),
         (lambda: os.kill(os.getpid(), signal.SIGSEGV), "was killed by SIGSEGV"),
+        (lambda: os.kill(os.getpid(), signal.SIGBUS), "was killed by SIGBUS"),
         (lambda: os._exit(3), "ended by itself with exit code 3"),
     ],
 )
@@ -180,6 +185,7 @@ def test_names_the_file_that_kills_a_worker(
     assert text.startswith(f"worker process {(root / 'pid').read_text()} {told} at {bad}.")
     assert set(re.findall(r"[^\s']*\.png", text)) == {str(bad)}
     assert f"read({str(bad)!r})" in text
+    assert "after SIGBUS the workers' shared memory: docker run --shm-size=8g, or --ipc=host" in text
     assert "set data.num_workers lower than 2" in text
     assert "resume=auto goes on" in text
     assert workers() == [], "the others are ended too"
@@ -222,6 +228,117 @@ def test_a_death_between_two_epochs_is_told_as_well(killed: tuple[PositionLoader
     batches, _, pid = killed
     with pytest.raises(DataError, match=f"worker process {pid} was killed by SIGKILL between two files"):
         next(iter(batches))
+
+
+# ---------------------------------------------------------------------------------------------- what workers may lack
+
+
+class Large(Positions):
+    """Samples of 4 MB."""
+
+    def __getitem__(self, position: int) -> Batch:
+        return {"A": torch.zeros(1 << 20)}
+
+
+def shortage(dataset: Positions, num_workers: int = 2) -> str:
+    """The one line that an epoch ends with."""
+    with pytest.raises(DataError) as caught:
+        list(PositionLoader(dataset, PositionSampler(60, 1), num_workers=num_workers))
+    (line,) = str(caught.value).splitlines()
+    assert workers() == [], "they are ended"
+    return line
+
+
+SHARED = (
+    r"^the workers' shared memory, /dev/shm, cannot be used \(.*\): give the container more of it \(docker run "
+    r"--shm-size=8g, or --ipc=host\), or set data\.num_workers lower than 2; 0 needs none\. resume=auto goes on"
+)
+FILES = r"^too many files are open at once \(.*\): raise the limit where the run is started \(ulimit -n 65536\), or set"
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (
+            RuntimeError("unable to allocate shared memory(shm) for file </torch_1>: No space left on device (28)"),
+            SHARED,
+        ),
+        (RuntimeError("unable to open shared memory object </torch_1>: Permission denied (13)"), SHARED),
+        (RuntimeError("unable to open shared memory object </torch_1>: Too many open files (24)"), FILES),
+        (RuntimeError("received 0 items of ancdata"), FILES),
+    ],
+)
+def test_a_batch_that_cannot_be_made_in_a_worker_is_answered_with_the_remedy(
+    monkeypatch: pytest.MonkeyPatch, error: RuntimeError, expected: str
+) -> None:
+    def collate(samples: object) -> None:
+        raise error
+
+    monkeypatch.setattr(module, "default_collate", collate)
+    assert re.match(expected, shortage(Positions()))
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), SHARED),
+        (PermissionError(errno.EACCES, os.strerror(errno.EACCES)), SHARED),
+        (OSError(errno.EMFILE, os.strerror(errno.EMFILE)), FILES),
+        (BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN)), "^no more processes .*--pids-limit"),
+    ],
+)
+def test_workers_that_cannot_be_started_are_answered_with_the_remedy(
+    monkeypatch: pytest.MonkeyPatch, error: OSError, expected: str
+) -> None:
+    """Their queues need semaphores in shared memory, and open files."""
+
+    def queue() -> None:
+        raise error
+
+    monkeypatch.setattr(torch.multiprocessing, "Queue", queue)
+    assert re.match(expected, shortage(Positions()))
+
+
+def test_too_many_open_files() -> None:
+    """Each tensor from a worker is an open file for as long as it is used."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 40, hard))  # noqa: PTH208
+    try:
+        assert re.match(FILES, shortage(Positions()))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_errors_of_the_pictures_are_no_shortage(root: Path) -> None:
+    """Whatever their text is."""
+    (root / "trainB" / "2.png").write_bytes(b"shared memory: No space left on device")
+    with pytest.raises(ImageError, match=r"2\.png: 38 bytes that cannot be read"):
+        list(loader(root, 2))
+
+
+IN_SMALL_SHARED_MEMORY = """
+import pytest, sys
+sys.path.insert(0, ".")
+from tests.data.test_workers import SHARED, Large, re, shortage
+assert re.match(SHARED, shortage(Large()))
+"""
+
+
+@pytest.mark.slow  # imports torch once more
+@pytest.mark.parametrize("size", ["8k", "10m"], ids=["no room for a semaphore", "no room for a batch"])
+def test_a_container_with_little_shared_memory(size: str) -> None:
+    namespace = ["unshare", "--user", "--map-root-user", "--mount"]
+    if shutil.which("unshare") is None or subprocess.run([*namespace, "true"], check=False).returncode:
+        pytest.skip("no mount namespace of one's own here")
+    mount = f"mount -t tmpfs -o size={size} tmpfs /dev/shm"
+    fill = "head -c 8192 /dev/zero > /dev/shm/x" if size == "8k" else "true"
+    python = [sys.executable, "-c", IN_SMALL_SHARED_MEMORY]
+    folder = Path(__file__).parents[2]
+    ended = subprocess.run(
+        [*namespace, "sh", "-c", f'{mount} && {fill}; exec "$@"', "sh", *python],
+        cwd=folder, capture_output=True, text=True, timeout=HANG, check=False,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
 
 
 def test_after_an_error_workers_end_and_new_ones_begin(root: Path) -> None:

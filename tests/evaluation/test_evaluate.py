@@ -3,6 +3,7 @@
 import threading
 from collections import Counter
 from functools import partial
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from cyclegan.evaluation.collection import note
 from cyclegan.evaluation.evaluate import evaluate
 from cyclegan.evaluation.pictures import Examiner
 from cyclegan.evaluation.references import References
-from cyclegan.evaluation.summary import overall
+from cyclegan.evaluation.summary import distances, overall
 from cyclegan.images import ImageError, decode
 from cyclegan.methods.cyclegan import CycleGAN
 from cyclegan.networks.patchgan import PatchDiscriminator
@@ -331,6 +332,15 @@ def test_a_mean_is_of_all_directions_or_there_is_none() -> None:
     del both["psnr_ba"]  # all answers were hit exactly
     assert overall(both, directions=2) == {"cycle": 0.2}
     assert overall(both, directions=1)["psnr"] == 20.0
+
+
+@pytest.mark.parametrize(("fakes", "reals", "measured"), [(50, 50, True), (49, 50, False), (50, 49, False)])
+def test_precision_and_recall_of_few_images_are_left_out(fakes: int, reals: int, measured: bool) -> None:
+    rng = torch.Generator().manual_seed(0)
+    fake, real = (torch.randn(count, 4, generator=rng) for count in (fakes, reals))
+    found = distances(fake, fake, real, "ab")
+    assert isfinite(found["kid_ab"])
+    assert [isfinite(found[name]) for name in ("precision_ab", "recall_ab")] == [measured] * 2
 
 
 def test_domains_may_be_called_real_and_synthetic(tmp_path: Path) -> None:

@@ -4,8 +4,10 @@ import struct
 import zlib
 from collections.abc import Sequence
 from io import BytesIO
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 RED, GREEN, BLUE, WHITE, BLACK = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0)
@@ -88,3 +90,39 @@ def without_segment(data: bytes, marker: int) -> bytes:
         kept += data[position:end] if data[position + 1] != marker else b""
         position = end
     return kept + data[position:]
+
+
+PASSES = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))
+"""Of an interlaced PNG: first row and column of each pass, and the steps down and across."""
+
+
+def interlaced_png(pixels: NDArray[Any], colours: int, before: bytes = b"", passes: int = 7) -> bytes:
+    """A PNG whose pixels (H, W) or (H, W, C), of 8 or 16 bits, come in seven passes, or in the first few of them."""
+    parts = [pixels[row::down, column::across] for row, column, down, across in PASSES[:passes]]
+    lines = [line for part in parts if part.size for line in part.astype(part.dtype.newbyteorder(">"))]
+    head = struct.pack(">IIBBBBB", pixels.shape[1], pixels.shape[0], 8 * pixels.itemsize, colours, 0, 0, 1)
+    content = zlib.compress(b"".join(b"\0" + line.tobytes() for line in lines))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + before + chunk(b"IDAT", content) + chunk(b"IEND", b"")
+
+
+def icc_profile(primaries: str = "rgb", gamma: float = 1.0) -> bytes:
+    """An ICC profile with sRGB's primaries, in this order, and a curve that is a power."""
+    srgb = {  # adapted to D50, as profiles have them
+        "r": (0.43607, 0.22250, 0.01393), "g": (0.38506, 0.71688, 0.09710), "b": (0.14308, 0.06062, 0.71417),
+    }  # fmt: skip
+
+    def xyz(values: Sequence[float]) -> bytes:
+        return b"XYZ \0\0\0\0" + struct.pack(">3i", *(round(65536 * value) for value in values))
+
+    curve = b"curv\0\0\0\0" + struct.pack(">IH", 1, round(256 * gamma)) + b"\0\0"
+    white = (0.9642, 1.0, 0.8249)
+    tags = [(b"wtpt", xyz(white)), *((f"{name}TRC".encode(), curve) for name in "rgb")]
+    tags += [(f"{name}XYZ".encode(), xyz(srgb[colour])) for name, colour in zip("rgb", primaries, strict=True)]
+    table, content = struct.pack(">I", len(tags)), b""
+    for name, tag in tags:
+        table += name + struct.pack(">II", 128 + 4 + 12 * len(tags) + len(content), len(tag))
+        content += tag
+    head = struct.pack(">I4sI4s4s4s", 0, b"\0" * 4, 0x02100000, b"mntr", b"RGB ", b"XYZ ") + bytes(12) + b"acsp"
+    head = head.ljust(68, b"\0") + xyz(white)[8:]
+    body = head.ljust(128, b"\0") + table + content
+    return struct.pack(">I", len(body)) + body[4:]

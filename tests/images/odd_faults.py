@@ -5,12 +5,13 @@ import struct
 from io import BytesIO
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import tifffile
 from PIL import Image
 
 from cyclegan.images import PixelFormat
-from tests.images.hand_made import RED, busy_jpeg, chunk, jpeg, png, tags, tiff
+from tests.images.hand_made import RED, busy_jpeg, chunk, interlaced_png, jpeg, png, tags, tiff
 from tests.images.odd_files import GREY, RGB, Odd
 
 BUSY = busy_jpeg()
@@ -96,6 +97,12 @@ KINDS = [
     bytes_of("PNG, wrong checksum", ".png", changed(PNG, 1000), r"checksum of its chunk IDAT at byte 33 is wrong"),
     bytes_of("PNG, too few rows", ".png", png((1, 2), 8, 2, [bytes(RED)]), r"cannot be read as a picture"),
     bytes_of("PNG of 16 bits, too few rows", ".png", png((1, 2), 16, 0, [b"\0\1"]), r"cannot be read", GREY),
+    bytes_of(
+        "PNG, interlaced, too few rows",
+        ".png",
+        interlaced_png(np.zeros((2, 2), np.uint8), 0, passes=6),
+        "cannot be read",
+    ),
     bytes_of("PNG, width 0", ".png", png((0, 1), 8, 2, [b""]), r"0×1 pixels large"),
     bytes_of("PNG, 100,000 × 100,000 (a bomb)", ".png", png((HUGE, HUGE), 8, 2, [b""]), r"100000×100000 pixels large"),
     bytes_of("PNG without its header", ".png", b"\x89PNG\r\n\x1a\n" + chunk(b"IEND", b""), r"IHDR chunk is damaged"),
@@ -103,6 +110,18 @@ KINDS = [
     bytes_of("BMP, cut off", ".bmp", saved("BMP")[:1000], r"1000 bytes that cannot be read"),
     bytes_of("GIF, cut off", ".gif", saved("GIF")[:1200], r"1200 bytes that cannot be read"),
     bytes_of("GIF, 65,535 × 65,535 (a bomb)", ".gif", gif_header(65535, 65535), r"65535×65535 pixels large"),
+    bytes_of(
+        "AVIF of 10 bits",
+        ".avif",
+        bytes(imagecodecs.avif_encode(np.zeros((8, 8, 3), np.uint16), bitspersample=10)),
+        r"10 bits a channel, of which 8 would be read: save it as PNG or TIFF",
+    ),
+    bytes_of(
+        "JPEG 2000, RGB of 16 bits",
+        ".jp2",
+        bytes(imagecodecs.jpeg2k_encode(np.zeros((8, 8, 3), np.uint16), codecformat="jp2")),
+        r"16 bits a channel, of which 8 would be read: save it as PNG or TIFF",
+    ),
     bytes_of("PPM, cut off", ".ppm", b"P6 2 2 255\n\1\2\3", r"cut off: 12 bytes of pixels are wanted, 3 left"),
     bytes_of(
         "PGM as text, cut off in its last number", ".pgm", b"P2 2 1 255\n1 25", r"cut off in its last number", GREY

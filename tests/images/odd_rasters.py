@@ -5,10 +5,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageCms
 
 from cyclegan.images import PixelFormat
-from tests.images.hand_made import BLUE, GREEN, RED, WHITE, chunk, jpeg, png, shorts, without_segment
+from tests.images.hand_made import (
+    BLUE,
+    GREEN,
+    RED,
+    WHITE,
+    chunk,
+    icc_profile,
+    interlaced_png,
+    jpeg,
+    png,
+    shorts,
+    without_segment,
+)
 from tests.images.odd_files import GREY, Odd
 
 ONTO_WHITE = PixelFormat(convert=("alpha",))
@@ -57,6 +69,15 @@ def text(value: str) -> bytes:
     return chunk(b"zTXt", b"note\0\0" + zlib.compress(value.encode()))
 
 
+def profiled(path: Path, profile: bytes) -> None:
+    Image.new("RGB", (1, 1), (128, 0, 255)).save(path, icc_profile=profile)
+
+
+RED_AND_BLUE = chunk(b"PLTE", bytes([*RED, *BLUE])) + chunk(b"tRNS", b"\x09")
+NOISE = np.random.default_rng(0).integers(0, 256, (11, 13, 3), np.uint8)
+DEEP = np.random.default_rng(0).integers(0, 65536, (3, 5), np.uint16)
+# Light of 128/255 is 1.055 · 0.502^(1/2.4) - 0.055 = 0.7368 in sRGB.
+LINEAR, SWAPPED = [[(188, 0, 255)]], [[(255, 0, 188)]]
 RED_JPEG = [[(254, 0, 0)] * 16] * 16  # pure red is not among the colours of 8-bit YCbCr
 COLOUR_KEY = chunk(b"tRNS", shorts(1, 2, 3))
 
@@ -223,6 +244,35 @@ KINDS = [
         pixel_format=GREY,
         dtype=np.uint16,
     ),
+    Odd("PNG, interlaced", ".png", lambda p: p.write_bytes(interlaced_png(NOISE, 2)), NOISE),
+    Odd(
+        "PNG, interlaced, of 16 bits",
+        ".png",
+        lambda p: p.write_bytes(interlaced_png(DEEP, 0)),
+        DEEP,
+        pixel_format=GREY,
+        dtype=np.uint16,
+    ),
+    Odd(
+        "PNG, interlaced, palette with transparency",
+        ".png",
+        lambda p: p.write_bytes(
+            interlaced_png(
+                np.array([[0], [1]], np.uint8), 3, chunk(b"PLTE", bytes([*RED, *BLUE])) + chunk(b"tRNS", b"\x09")
+            )
+        ),
+        [[(*RED, 9)], [(*BLUE, 255)]],
+        pixel_format=FOUR,
+    ),
+    Odd("PNG with an ICC profile", ".png", lambda p: profiled(p, icc_profile()), LINEAR),
+    Odd("TIFF with an ICC profile", ".tif", lambda p: profiled(p, icc_profile("bgr")), SWAPPED),
+    Odd(
+        "PNG with the ICC profile of sRGB",
+        ".png",
+        lambda p: profiled(p, ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()),
+        [[(128, 0, 255)]],
+    ),
+    Odd("PNG with a broken ICC profile", ".png", lambda p: profiled(p, icc_profile()[:200]), [[(128, 0, 255)]]),
     Odd(
         "PNG with a text that unpacks to 100 MB",
         ".png",
@@ -258,6 +308,8 @@ KINDS = [
         [[255, 0, 0]],
         pixel_format=GREY,
     ),
+    Odd("AVIF", ".avif", lambda p: Image.new("RGB", (2, 1), WHITE).save(p), [[WHITE, WHITE]]),
+    Odd("JPEG 2000", ".jp2", lambda p: Image.fromarray(NOISE).save(p), NOISE),
     Odd("PGM", ".pgm", lambda p: p.write_bytes(b"P5 2 1 255\n\x07\xff"), [[7, 255]], pixel_format=GREY),
     Odd(
         "PGM that counts to 15", ".pgm", lambda p: p.write_bytes(b"P5 2 1 15\n\x01\x0f"), [[17, 255]], pixel_format=GREY

@@ -7,6 +7,7 @@ from io import BytesIO, FileIO
 from pathlib import Path
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
@@ -25,7 +26,7 @@ from cyclegan.images import (
     require_suitable,
     write,
 )
-from tests.images.hand_made import busy_jpeg, png, shorts, tags, tiff
+from tests.images.hand_made import busy_jpeg, interlaced_png, png, shorts, tags, tiff
 
 NOISE = np.random.default_rng(0).integers(0, 256, (64, 48, 3), np.uint8)
 
@@ -94,6 +95,32 @@ def test_odd_sizes_are_never_decoded_too_small(size: tuple[int, int]) -> None:
     data = jpeg(*size)
     for width in range(1, size[0] + 1):
         assert decode(data, "photo.jpg", at_least=(width, 1)).shape[1] >= width
+
+
+def test_an_interlaced_picture_is_read_without_a_word(caplog: pytest.LogCaptureFixture) -> None:
+    assert np.array_equal(decode(interlaced_png(NOISE, 2), "x.png"), NOISE)
+    assert caplog.messages == []
+
+
+class CountingFile(FileIO):
+    """An unbuffered file that counts the bytes that the disk gives."""
+
+    count = 0
+
+    def readinto(self, buffer: Any, /) -> int | None:
+        read = super().readinto(buffer)
+        CountingFile.count += read or 0
+        return read
+
+
+def test_a_header_of_a_png_is_read_up_to_its_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In one buffer of 8 KiB: its pixels come in many chunks, which are not looked for."""
+    pixels = np.random.default_rng(0).integers(0, 256, (300, 300, 3), np.uint8)
+    (tmp_path / "a.png").write_bytes(imagecodecs.png_encode(pixels))
+    assert (tmp_path / "a.png").stat().st_size > 30 * 8192
+    monkeypatch.setattr(files, "FileIO", CountingFile)
+    assert header(tmp_path / "a.png")[2:4] == (300, 300)
+    assert CountingFile.count == 8192
 
 
 class Counting(BytesIO):

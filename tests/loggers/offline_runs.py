@@ -51,6 +51,8 @@ class Stored:
             match record.WhichOneof("record_type"):
                 case "run":
                     self.id, self.project, self.name = record.run.run_id, record.run.project, record.run.display_name
+                    self.entity, self.job_type, self.notes = record.run.entity, record.run.job_type, record.run.notes
+                    self.tags = list(record.run.tags)
                 case "config":
                     self.config |= {entry.key: json.loads(entry.value_json) for entry in record.config.update}
                 case "metric" if record.metric.step_metric:

@@ -1,6 +1,7 @@
 """metrics.csv: one table a run, whatever is logged when, and however often the run is resumed."""
 
 import csv
+import locale
 import shutil
 from pathlib import Path
 
@@ -144,6 +145,19 @@ def test_a_number_that_was_torn_off_is_no_earlier_position(tmp_path: Path) -> No
     logger = MetricsCsv(str(tmp_path))
     logger.continue_from(16)
     assert [row[0] for row in table(tmp_path)] == ["images_seen", "4", "8", "12", "16"]
+
+
+def test_the_table_is_utf_8_whatever_the_locale(tmp_path: Path) -> None:
+    before = locale.setlocale(locale.LC_CTYPE)
+    locale.setlocale(locale.LC_CTYPE, "C")  # in which a file that is opened without a word is ASCII
+    try:
+        logger = MetricsCsv(str(tmp_path))
+        logger.log_metrics({"train/cycle_ä": 0.5}, step=4)
+        logger.log_metrics({"train/cycle_ä": 0.5, "val/kid": 1.0}, step=8)
+    finally:
+        locale.setlocale(locale.LC_CTYPE, before)
+    header = "images_seen,train/cycle_ä,val/kid"
+    assert (tmp_path / "metrics.csv").read_text(encoding="utf-8").split() == [header, "4,0.5,", "8,0.5,1.0"]
 
 
 # ---------------------------------------------------------------------------------------------- rows of two kinds

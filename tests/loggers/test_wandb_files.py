@@ -1,7 +1,9 @@
 """Which points an earlier part of a run has on the disk, and how a torn part is mended."""
 
 import json
+import logging
 import struct
+import sys
 import zlib
 from pathlib import Path
 from typing import Any
@@ -139,3 +141,16 @@ def test_a_damaged_part_counts_up_to_the_damage_and_is_left_alone(tmp_path: Path
     path = file(tmp_path, damaged)
     assert earlier_positions([path, tmp_path / "missing"]) == {"loss": 4, "images_seen": 4}
     assert path.read_bytes() == damaged
+
+
+def test_a_wandb_that_moved_its_private_reader_costs_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    data, _ = written(history(loss=1.0, images_seen=4))
+    parts = [file(tmp_path, data, "1.wandb"), file(tmp_path, data[:-1], "2.wandb")]
+    monkeypatch.setitem(sys.modules, "wandb.proto", None)
+    with caplog.at_level(logging.WARNING, "cyclegan"):
+        assert earlier_positions(parts) == {}
+    (record,) = caplog.records
+    assert "repeats are logged twice" in record.message
+    assert [path.read_bytes() for path in parts] == [data, data[:-1]], "nothing is cut that could not be read"

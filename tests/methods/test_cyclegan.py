@@ -9,11 +9,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cyclegan.errors import UserError
 from cyclegan.losses.adversarial import Wasserstein
 from cyclegan.losses.penalties import GradientPenalty
 from cyclegan.methods.cyclegan import CycleGAN, LossWeights, together
 from cyclegan.methods.translator import Batch, Translator
 from cyclegan.networks.encoder_decoder import EncoderDecoder
+from cyclegan.networks.patchgan import PatchDiscriminator, PixelDiscriminator
+from cyclegan.networks.resnet import ResnetGenerator
+from cyclegan.networks.strided import StridedDiscriminator
+from cyclegan.networks.unet import UnetGenerator
 from cyclegan.optim import Constant, Linear
 from tests.small import fit, generator, random_batches, small_cyclegan
 
@@ -162,6 +167,32 @@ def test_images_of_one_network_go_through_as_one_batch_only_where_nothing_mixes_
         torch.testing.assert_close(result, alone(inputs))
 
 
+class MinibatchStd(nn.Module):
+    """Scores images by how much those of their batch differ (Karras et al. 2018, arXiv:1710.10196, section 3)."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images.std(0, correction=0).mean().expand(len(images))
+
+
+def test_a_network_that_does_not_say_whether_it_mixes_samples_sees_real_and_fake_images_apart() -> None:
+    network = MinibatchStd()
+    ones = torch.ones(1, 3, 4, 4)
+    assert [scores.tolist() for scores in together(network, ones, -ones)] == [[0.0], [0.0]]  # 1 and 1 as one batch
+    network.mixes_samples = False  # type: ignore[assignment]
+    assert [scores.tolist() for scores in together(network, ones, -ones)] == [[1.0], [1.0]], "taken at its word"
+
+
+@pytest.mark.parametrize(
+    "network",
+    [ResnetGenerator, UnetGenerator, EncoderDecoder, PatchDiscriminator, PixelDiscriminator, StridedDiscriminator],
+)
+def test_every_network_here_says_whether_it_mixes_samples(network: Any) -> None:
+    for norm, mixes in (("instance", False), ("batch", True), ("none", False)):
+        built = network(norm=norm)
+        assert built.mixes_samples == mixes
+        assert any(isinstance(part, nn.BatchNorm2d) for part in built.modules()) == mixes
+
+
 def test_wasserstein_applies_its_penalty() -> None:
     model = small_cyclegan(adversarial=Wasserstein(), penalty=GradientPenalty(weight=10.0), schedule=Constant())
     trainer = fit(model, random_batches(2))
@@ -244,6 +275,8 @@ def test_domains_take_their_names_and_channels_from_the_configuration() -> None:
         small_cyclegan(channels={"A": 3, "B": 1})
     with pytest.raises(ValueError, match="two domains"):
         small_cyclegan(channels={"A": 3})
+    with pytest.raises(UserError, match="domains photo and Photo differ in case alone"):
+        small_cyclegan(channels={"photo": 3, "Photo": 3})  # both would be val/cycle_photo
 
 
 def test_discriminators_see_fakes_from_the_pool() -> None:

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from cyclegan.train import train
+from tests.faults import largest_file
 from tests.small import small_cyclegan
 from tests.tiny_run import SMALL_NETWORKS, STEPS_PER_EPOCH, TINY, composed, metrics, read_checkpoint, training_rows
 from tests.torture import CLUSTER, Case, images_seen, training, wait_for
@@ -19,7 +20,7 @@ TIMEOUT = 150  # seconds; two processes that both import torch take about fiftee
 SHARED = ("trainer.precision=64-true", "model.pool_size=50", "trainer.max_epochs=2", "schedule=constant")
 
 
-def command_line(*words: str, folder: Path) -> str:
+def command_line(*words: str, folder: Path, code: int = 0) -> str:
     """Runs the console script with its children, and ends all of them if it hangs."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(CLUSTER)}
     process = subprocess.Popen(
@@ -37,7 +38,7 @@ def command_line(*words: str, folder: Path) -> str:
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         pytest.fail(f"still running after {TIMEOUT} s: {process.communicate()[0]}")
-    assert process.returncode == 0, screen
+    assert process.returncode == code, screen
     return screen
 
 
@@ -65,8 +66,8 @@ def test_two_processes_equal_one_with_the_doubled_batch(tmp_path: Path, monkeypa
     begin = small_cyclegan()
     assert ours["state_dict"].keys() == begin.state_dict().keys()
     assert ours["global_step"] == theirs["global_step"] == 2 * STEPS_PER_EPOCH
-    assert ours["UnpairedData"] == theirs["UnpairedData"]
-    assert (ours["UnpairedData"]["position"], ours["UnpairedData"]["epoch_start"]) == (12, 12)
+    assert ours["data"] == theirs["data"]
+    assert (ours["data"]["position"], ours["data"]["epoch_start"]) == (12, 12)
     for name, value in ours["state_dict"].items():
         assert value.dtype == torch.float64
         assert (value - theirs["state_dict"][name]).abs().max() < 1e-9, name
@@ -90,10 +91,22 @@ def test_two_processes_equal_one_with_the_doubled_batch(tmp_path: Path, monkeypa
     assert [row["images_seen"] for row in training_rows(two)] == [2.0 * n for n in range(1, 7)]
     assert screen.count("epoch 2 of 2") == screen.count("done      ") == 1
     assert "2 × cpu" in screen
+    assert "distributed" not in screen, "the start-up lines say it"
     assert screen.count("cache     ram, 5 + 5 pictures") == 1
     names = sorted(path.name for path in two.iterdir())
     assert names == [".lock", "checkpoints", "config.yaml", "metrics.csv", "samples", "train.log", "validation"]
     assert (two / "samples/epoch=0002.jpg").read_bytes() == (tmp_path / "one/samples/epoch=0002.jpg").read_bytes()
+
+
+def test_two_processes_agree_that_the_end_was_not_saved(tmp_path: Path) -> None:
+    words = (*TINY, *SMALL_NETWORKS, "name=full", "data.root=toy", "data.batch_size=1", "trainer.max_epochs=1")
+    rest = ("trainer.devices=2", "trainer.strategy=ddp", "callbacks.checkpointing.retry_minutes=0.01")
+    with largest_file(30_000):  # enough for all but a checkpoint; both processes inherit it
+        screen = command_line(*words, *rest, "~callbacks.validation", folder=tmp_path, code=74)
+    assert screen.count("save      failed, tried again for 0.01 minutes") == 1
+    assert screen.count("its last state could not be saved in runs/full/checkpoints: [Errno 27] File too large") == 1
+    assert "done  " not in screen
+    assert list((tmp_path / "runs" / "full" / "checkpoints").iterdir()) == []
 
 
 def test_a_signal_to_one_process_stops_both_and_one_device_can_go_on(tmp_path: Path) -> None:
@@ -110,7 +123,7 @@ def test_a_signal_to_one_process_stops_both_and_one_device_can_go_on(tmp_path: P
         f"resume=auto goes on from runs/stopped/checkpoints/images={seen:09d}.ckpt"
     )
     saved = read_checkpoint(run)
-    assert saved["UnpairedData"]["position"] == seen
+    assert saved["data"]["position"] == seen
     assert len(saved["ranks"]) == 2
     states = [rank["random"]["torch"] for rank in saved["ranks"]]
     assert not torch.equal(*states), "each process has random numbers of its own"

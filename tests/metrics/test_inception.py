@@ -1,4 +1,5 @@
 import io
+import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -130,3 +131,9 @@ def test_a_run_measured_with_it_has_none_of_it_in_a_checkpoint(inception: Incept
     held = {name for name, _ in leaves(checkpoint, "")}
     assert not any(part in place for part in names for place in held)
     assert (tmp_path / "checkpoints" / "best.ckpt").stat().st_size < 2_000_000
+
+
+def test_a_missing_library_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch_fidelity", None)
+    with pytest.raises(WeightsError, match=r"needs the package torch-fidelity .*; features=none"):
+        Inception().load()

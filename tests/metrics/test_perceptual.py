@@ -1,3 +1,4 @@
+import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -126,6 +127,12 @@ def test_no_network_says_what_to_do(hub: Path, tmp_path: Path, monkeypatch: pyte
         lpips.distances(pictures(0), pictures(1))
     assert "put it at " + str(tmp_path / "hub" / "checkpoints" / FILES["alex"][1]) in str(caught.value)
     assert "perceptual.weights=PATH, or --perceptual-weights PATH; perceptual=none" in str(caught.value)
+
+
+def test_a_torchmetrics_without_the_private_network_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torchmetrics.functional.image.lpips", None)
+    with pytest.raises(WeightsError, match=r"torchmetrics 1.* has no LPIPS where .*; perceptual=none"):
+        Lpips().load()
 
 
 def test_weights_of_another_network_are_refused(hub: Path) -> None:

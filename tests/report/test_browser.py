@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from cyclegan.report import write_curve, write_report
+from cyclegan.report.page import write_curve, write_report
 from tests.report.browser import CHROMIUM, Browser
-from tests.report.run_folders import write_run
+from tests.report.run_folders import write_run, write_table
 from tests.report.test_page import write_evil_run
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on PATH (apt-get install chromium)")
@@ -132,6 +132,19 @@ def test_a_narrow_screen_needs_no_scrolling_sideways(browser: Browser, report: P
     browser.call("Emulation.setDeviceMetricsOverride", width=360, height=800, deviceScaleFactor=1, mobile=True)
     browser.open(report)
     assert browser.ask("document.documentElement.scrollWidth") == 360
+    browser.call("Emulation.clearDeviceMetricsOverride")
+
+
+@pytest.mark.parametrize("width", [1280, 1024, 360])
+def test_no_figure_is_wider_than_its_card(browser: Browser, tmp_path: Path, width: int) -> None:
+    small = {"val/kid_ab": -0.00041094, "val/kid_spread_ab": 0.000581, "val/kid_ba": -1.23456e-12, "val/fid": 1234.567}
+    write_table(tmp_path / "metrics.csv", [{"images_seen": 10, "epoch": 1.0, **small}])
+    browser.call("Emulation.setDeviceMetricsOverride", width=width, height=800, deviceScaleFactor=1, mobile=False)
+    browser.open(write_report(tmp_path))
+    wide = "[...document.querySelectorAll('.card')].filter(card => card.scrollWidth > card.clientWidth).length"
+    assert browser.ask("document.querySelectorAll('.card').length") == 3
+    assert browser.ask(wide) == 0
+    assert browser.ask("document.querySelector('.latest').innerText") == "−0.00041 ± 0.00058"
     browser.call("Emulation.clearDeviceMetricsOverride")
 
 

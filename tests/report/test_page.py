@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cyclegan.report import write_curve, write_report
-from cyclegan.report.page import lines
+from cyclegan.report.page import lines, number, write_curve, write_report
 from tests.report.run_folders import Page, write_run, write_table
 
 SECTIONS = ["alarms", "main", "curves", "samples", "metrics", "config", "environment"]
@@ -20,6 +19,11 @@ def chart_data(file: Path) -> dict[str, dict[str, list[dict[str, object]]]]:
     data = json.loads(found[1])
     assert isinstance(data, dict)
     return data
+
+
+def test_small_numbers_have_two_digits() -> None:
+    shown = [number(value) for value in (1234.567, 0.0123456, -0.00041094, -1.23456e-12, 0.0)]
+    assert shown == ["1235", "0.01235", "−0.00041", "−1.2e−12", "0"]
 
 
 def test_every_section_in_order_with_the_runs_numbers(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cyclegan.data.sources.pictures import in_chunks
+from cyclegan.data.sources.threads import in_threads
 from cyclegan.images import Header, PixelFormat, content, header
 
 _NAMES_AT_ONCE = 4096
@@ -99,14 +100,17 @@ class Files(Sequence[str]):
         return header(self[index], pixel_format)
 
     def stamps(self) -> Iterator[bytes]:
-        """Of each file: its name, size and time of change; of one that is not there, its name."""
-        for path in self:
+        """Of each file: its name below the base, size and time of change; of one that is not there, its name."""
+
+        def stamp(name: str) -> bytes:
             try:
-                found = os.stat(path)  # noqa: PTH116 - a Path for each of a million files is slow
-                stamp = f"{path}\0{found.st_size}\0{found.st_mtime_ns}\0"
+                found = os.stat(self._above + name)  # noqa: PTH116 - a Path for each of a million files is slow
             except OSError:
-                stamp = f"{path}\0missing\0"
-            yield stamp.encode("utf-8", "surrogateescape")
+                return f"{name}\0missing\0".encode("utf-8", "surrogateescape")
+            return f"{name}\0{found.st_size}\0{found.st_mtime_ns}\0".encode("utf-8", "surrogateescape")
+
+        yield self.label.encode("utf-8", "surrogateescape") + b"\0"
+        yield from in_threads(stamp, self.names())
 
     def order(self, rng: np.random.Generator) -> NDArray[np.integer]:
         """A permutation (n,) of all indices, int32 if they fit."""

@@ -4,11 +4,15 @@ import difflib
 import os
 from pathlib import Path
 
+from cyclegan.data.published.catalog import CATALOG
+
 REMEDY = "pass the folder that holds trainA and trainB as data.root"
 
 
 def around_split(root: Path, split: str, domain: str) -> str:
     """What is at `root` instead of the folder of this split and domain."""
+    if root.name in CATALOG and not root.exists():
+        return f"{root} does not exist; fetch it: cyclegan-data download {root.name}. For images of your own, {REMEDY}"
     if not root.is_dir():
         return f"{root} {'is a file' if root.exists() else 'does not exist'}; {REMEDY}"
     wanted = f"{split}{domain}"

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import Protocol, Self, runtime_checkable
+from typing import Protocol, Self, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from cyclegan.images import Header, PixelFormat
 
 _CHUNK = 4096
+
+Item = TypeVar("Item")
 
 
 class Pictures(Protocol):
@@ -46,7 +48,7 @@ class Pictures(Protocol):
         """
 
     def stamps(self) -> Iterator[bytes]:
-        """What changes when a file is exchanged for another of its name: names, sizes and times."""
+        """What changes when a file is exchanged for another of its name, and not when the data set is moved."""
 
     def names(self) -> Iterator[str]:
         """What each picture is called, "/" between folders, wherever the data set lies."""
@@ -63,8 +65,8 @@ class Divisible(Pictures, Protocol):
         """The pictures at these indices, in their order."""
 
 
-def in_chunks(names: Iterable[str]) -> Iterator[list[str]]:
-    """Some thousands at a time: encoded or digested together, each takes a tenth of what it takes alone."""
-    rest = iter(names)
+def in_chunks(items: Iterable[Item]) -> Iterator[list[Item]]:
+    """Some thousands at a time: names encoded or digested together take a tenth of what each takes alone."""
+    rest = iter(items)
     while chunk := list(islice(rest, _CHUNK)):
         yield chunk

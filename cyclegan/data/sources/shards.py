@@ -19,6 +19,7 @@ from cyclegan.data.errors import DataError
 from cyclegan.data.sources.part import Part
 from cyclegan.data.sources.shard_files import shard_files
 from cyclegan.data.sources.tar_index import Stamp, TarIndex, keep, recall, stamp, walk
+from cyclegan.data.sources.threads import THREADS
 from cyclegan.images import IMAGE_SUFFIXES, DiskError, Header, ImageError, PixelFormat, header_in
 
 log = logging.getLogger(__name__)
@@ -26,7 +27,6 @@ log = logging.getLogger(__name__)
 OPEN_AT_ONCE = 64
 """Shards that a process keeps open; those read last."""
 
-_THREADS = 8  # they wait for the disk, or for a server behind a mount
 _NAMES_AT_ONCE = 2**16
 
 
@@ -124,9 +124,9 @@ class Shards:
             raise DiskError(f"{self[index]}: the shard cannot be read ({error.strerror})") from error
 
     def stamps(self) -> Iterator[bytes]:
-        """Of each shard, its path, size and time of change; and which of their pictures these are."""
-        for path, known in zip(self.paths, self._stamps, strict=True):
-            yield f"{path}\0{known}\0".encode("utf-8", "surrogateescape")
+        """Of each shard, its name, size and time of change; and which of their pictures these are."""
+        for label, known in zip(self._labels, self._stamps, strict=True):
+            yield f"{label}\0{known}\0".encode("utf-8", "surrogateescape")
         yield self._chosen.tobytes()
 
     def order(self, rng: np.random.Generator) -> NDArray[np.int32] | NDArray[np.int64]:
@@ -204,7 +204,7 @@ def _open(path: str, known: Stamp) -> _Open:
 
 
 def _indexes(paths: Sequence[str]) -> list[TarIndex]:
-    with ThreadPoolExecutor(_THREADS) as threads:
+    with ThreadPoolExecutor(THREADS) as threads:
         bar = tqdm(threads.map(_index, paths), "counting", len(paths), unit=" shards", disable=None, delay=2)
         answers = list(bar)
     failures = [error for _, error in answers if error]

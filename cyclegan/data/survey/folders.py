@@ -11,7 +11,7 @@ from cyclegan.data.sources.shard_files import are_shards
 from cyclegan.data.sources.walk import walk
 
 _SPLITS = ("train", "val", "test")
-_NAME = re.compile(rf"({'|'.join(_SPLITS)})(?!ing)(.*)")
+_NAME = re.compile(rf"({'|'.join(_SPLITS)})(?!ing)([^\W_].*)?")
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,8 @@ class Folder:
 def folders_of(root: str | Path) -> list[Folder]:
     """The split folders of a data set, train first; if it has none, the whole of it as one folder.
 
+    A domain is what has a folder for training, unless none has: `validation` is not the domain "idation".
+
     Raises:
         DataError: `root` is no folder or holds shards, or a folder cannot be read.
     """
@@ -58,11 +60,11 @@ def folders_of(root: str | Path) -> list[Folder]:
         raise DataError(
             f"{root} holds shards (tar files), which cannot be looked at here: unpack them, or some of them"
         )
-    found = [(match, path) for path in root.iterdir() if (match := _NAME.fullmatch(path.name)) and path.is_dir()]
-    found.sort(key=lambda entry: (_SPLITS.index(entry[0][1]), entry[0][2]))
-    if not found:
-        return [_folder(root, "", "")]
-    return [_folder(path, match[1], match[2]) for match, path in found]
+    matches = [(match, path) for path in root.iterdir() if (match := _NAME.fullmatch(path.name)) and path.is_dir()]
+    found = [(match[1], match[2] or "", path) for match, path in matches]
+    domains = {domain for split, domain, _ in found if split == "train"} or {domain for _, domain, _ in found}
+    found = sorted((each for each in found if each[1] in domains), key=lambda each: (_SPLITS.index(each[0]), each[1]))
+    return [_folder(path, split, domain) for split, domain, path in found] or [_folder(root, "", "")]
 
 
 def _folder(path: Path, split: str, domain: str) -> Folder:

@@ -183,7 +183,7 @@ def _died(job: Job, how: str) -> Done:
     return Done(
         job,
         error=f"{job.path}: the process that read it {how}: it breaks the decoder, or memory ran out (then: fewer "
-        "--workers); take it out of the folder",
+        "--num-workers); take it out of the folder",
     )
 
 

@@ -117,7 +117,7 @@ def _died(path: str, how: str) -> Look:
     return Look(
         trouble=BROKEN,
         why=f"{path}: the process that decoded it {how}: the file is damaged so that it breaks the decoder, or memory "
-        "ran out (then: fewer --workers); take it out of the folder",
+        "ran out (then: fewer --num-workers); take it out of the folder",
     )
 
 

@@ -105,6 +105,25 @@ def test_folders_come_in_the_order_of_their_use(messy: Path) -> None:
     ]
 
 
+def test_folders_whose_names_only_begin_like_a_split_are_no_domains(messy: Path) -> None:
+    before = folders_of(messy)
+    for name in ("validation", "values", "train_logs", "testing", "valC", "train-old"):
+        picture(messy / name / "0.png", 0)
+    assert [folder.name for folder in folders_of(messy)] == [folder.name for folder in before]
+
+
+def test_the_folders_of_pairs_have_no_domain(tmp_path: Path) -> None:
+    for name in ("train", "val", "validation"):
+        picture(tmp_path / name / "0.png", 0)
+    assert [(folder.name, folder.domain) for folder in folders_of(tmp_path)] == [("train", ""), ("val", "")]
+
+
+def test_without_pictures_for_training_the_domains_are_those_of_the_others(tmp_path: Path) -> None:
+    for name in ("testA", "testB"):
+        picture(tmp_path / name / "0.png", 0)
+    assert [(folder.name, folder.domain) for folder in folders_of(tmp_path)] == [("testA", "A"), ("testB", "B")]
+
+
 def test_a_plain_folder_is_one_split(tmp_path: Path, alone: None) -> None:
     picture(tmp_path / "pictures/sub/0.png", 0)
     (tmp_path / "pictures/trainings").mkdir()  # a word that only begins like a split

@@ -1,0 +1,114 @@
+"""What wandb's variables say counts where no key does, and the run's id is everywhere the same."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import wandb
+import yaml
+from omegaconf import DictConfig, OmegaConf
+
+from cyclegan.errors import UserError
+from cyclegan.loggers.wandb import Wandb
+from cyclegan.resume import name_wandb_run
+from cyclegan.train import train
+from tests.loggers.offline_runs import Stored, stored_runs
+from tests.tiny_run import composed, read_checkpoint
+
+TEAM = {
+    "WANDB_PROJECT": "ours",
+    "WANDB_ENTITY": "team",
+    "WANDB_NAME": "first",
+    "WANDB_TAGS": "a,b",
+    "WANDB_NOTES": "a try",
+    "WANDB_JOB_TYPE": "train",
+}
+AGENT = {"WANDB_SWEEP_ID": "s1", "WANDB_RUN_ID": "agent123"}
+
+
+def described(run: Stored) -> tuple[Any, ...]:
+    return run.project, run.entity, run.name, run.tags, run.notes, run.job_type
+
+
+@pytest.fixture(autouse=True)
+def fresh(quiet: None) -> None:
+    wandb.teardown()  # it reads the variables once a process
+
+
+def test_a_run_of_an_agent_is_described_by_it_and_resumed_elsewhere_as_itself(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    options = (run, tmp_path / "toy", "name=mine", "logger=default", "resume=auto")
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in (TEAM | AGENT).items():
+            patch.setenv(name, value)
+        train(composed(*options, "trainer.max_epochs=1"))
+    train(composed(*options, "trainer.max_epochs=2"))
+    first, resumed = stored_runs(run)
+    assert described(first) == ("ours", "team", "first", ["a", "b"], "a try", "train")
+    assert (first.id, resumed.id, resumed.project, resumed.entity) == ("agent123", "agent123", "ours", "team")
+    for config in (yaml.safe_load((run / "config.yaml").read_text()), read_checkpoint(run)["config"]):
+        assert config["logger"]["wandb"]["id"] == "agent123"
+
+
+def test_a_key_outweighs_a_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in TEAM.items():
+        monkeypatch.setenv(name, value)
+    keys = {"project": "mine", "entity": "me", "name": "n", "tags": ["c"], "notes": "another", "job_type": "test"}
+    logger = Wandb(str(tmp_path), **keys)  # type: ignore[arg-type]
+    logger.log_metrics({"loss": 1.0}, step=4)
+    logger.finalize("success")
+    (run,) = stored_runs(tmp_path)
+    assert described(run) == ("mine", "me", "n", ["c"], "another", "test")
+
+
+def test_an_argument_that_wandb_does_not_have_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"logger\.wandb\.entitty is set, which wandb\.init does not take"):
+        Wandb(str(tmp_path), project="p", name="n", entitty="team")
+
+
+def config(run_dir: Path, **keys: Any) -> DictConfig:
+    entry = {"project": None, "entity": None, "id": None} | keys
+    return OmegaConf.create({"run_dir": str(run_dir), "resume": "auto", "logger": {"wandb": entry}})
+
+
+OWN = {"project": "own", "entity": "me", "id": "own12345"}
+OTHER = {"WANDB_PROJECT": "ours", "WANDB_ENTITY": "team"}
+
+
+@pytest.mark.parametrize(
+    ("variables", "keys", "found"),
+    [
+        ({}, {}, OWN),
+        (OTHER, {}, OWN),  # of the machine: the run is where it is
+        (OTHER | AGENT, {}, {"project": "ours", "entity": "team", "id": "agent123"}),  # wandb takes no other
+        ({"WANDB_RUN_ID": "agent123"}, {}, OWN | {"id": "agent123"}),
+        (OTHER, {"project": "new"}, OWN | {"project": "new"}),
+    ],
+)
+def test_a_resumed_run_stays_itself_unless_it_is_told_otherwise(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    variables: dict[str, str],
+    keys: dict[str, str],
+    found: dict[str, str],
+) -> None:
+    OmegaConf.save(config(tmp_path, **OWN), tmp_path / "config.yaml")
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    resumed = config(tmp_path, **keys)
+    name_wandb_run(resumed, None)
+    assert resumed.logger.wandb == found
+
+
+def test_a_new_run_goes_to_the_project_of_the_variable_else_to_cyclegan(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = []
+    for project in ("", "ours"):  # empty, as a container sets what is not given
+        monkeypatch.setenv("WANDB_PROJECT", project)
+        new = config(tmp_path)
+        name_wandb_run(new, None)
+        found.append(new.logger.wandb)
+    assert [(entry.project, entry.entity, len(entry.id)) for entry in found] == [
+        ("cyclegan", None, 8), ("ours", None, 8),
+    ]  # fmt: skip
