@@ -25,6 +25,7 @@ def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
         folder / "toy",
         "name=tiny",
         "logger=default",
+        "callbacks.alarms.rules=null",
         "data.source.train=8",
         "data.source.size=32",
         "data.load_size=32",
