@@ -104,7 +104,7 @@ def test_what_training_would_refuse_translation_refuses_too_unless_told(checkpoi
     Image.new("RGBA", (20, 20), (255, 0, 0, 128)).save(tmp_path / "in" / "glass.png")
     words = ["--checkpoint", str(checkpoint), "--input", str(tmp_path / "in"), "--output", str(tmp_path / "out"),
              "--direction", "B2A"]  # fmt: skip
-    with pytest.raises(SystemExit, match="1 of the pictures could not be read"):
+    with pytest.raises(SystemExit, match="1 of the images could not be translated"):
         main(words)
     main([*words, "--convert", "alpha"])
     assert (tmp_path / "out" / "glass.png").exists()
