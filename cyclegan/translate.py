@@ -300,11 +300,9 @@ def run(args: argparse.Namespace) -> dict[Path, str]:
     scale, how = choose_scale(args.resize, translator.scale)
     print(f"images are {scale}{how}")
     failed = translate_files(
-        *(translator, pairs, direction, args.batch_size, device, args.quality, args.max_pixels),
-        scale=scale,
-        output_size=args.output_size,
+        translator, pairs, direction, args.batch_size, device, args.quality, args.max_pixels, scale, args.output_size
     )
-    print(f"{len(pairs) - len(failed)} of {len(pairs)} pictures, {'2'.join(direction)}, on {device}: {output}")
+    print(f"{len(pairs) - len(failed)} of {len(pairs)} images, {'2'.join(direction)}, on {device}: {output}")
     return failed
 
 

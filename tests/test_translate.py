@@ -576,7 +576,7 @@ def test_unreadable_pictures_are_named_and_the_others_translated(capsys: pytest.
     said = refusal("--input", "in", "--batch-size", "2")
     out, err = capsys.readouterr()
     assert "2 of the images could not be translated (above); the others are" in said
-    assert "3 of 5 pictures, A2B, on cpu: out" in out
+    assert "3 of 5 images, A2B, on cpu: out" in out
     named = [line.split(":")[0] for line in err.splitlines() if line.startswith("in/")]
     assert named == ["in/b.png", "in/d.jpg"]
     assert written() == ["a.png", "c.png", "e.png"]
