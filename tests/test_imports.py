@@ -1,5 +1,6 @@
 """What a run does not use, it does not import."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -31,8 +32,14 @@ train(composed(Path("run"), Path("toy"), "logger=csv", "features=none"))
 
 
 def test_a_run_without_wandb_and_report_trains_where_they_are_missing(tmp_path: Path) -> None:
+    path = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(
-        [sys.executable, "-c", BLOCKED + TRAINING], cwd=tmp_path, capture_output=True, text=True, check=False
+        [sys.executable, "-c", BLOCKED + TRAINING],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": path},  # before site-packages, where others have a package called tests
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     assert sorted(path.name for path in (tmp_path / "run" / "checkpoints").glob("*.ckpt"))[-1] == "last.ckpt"

@@ -77,7 +77,7 @@ def test_list_shows_the_catalogue(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_the_defaults() -> None:
     args = build_parser().parse_args(["download", "horse2zebra"])
-    assert (args.root, args.base_url, args.retries, args.timeout) == (Path("data"), BASE_URL, 5, 30.0)
+    assert (args.output, args.base_url, args.retries, args.timeout) == (Path("data"), BASE_URL, 5, 30.0)
 
 
 @pytest.mark.parametrize(

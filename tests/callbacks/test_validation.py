@@ -172,7 +172,7 @@ def test_model_selection_on_test_images_is_stated(
     data.val_share = val_share
     with caplog.at_level(logging.INFO, "cyclegan"):
         fit_toy(small_cyclegan(), data, Validation(str(tmp_path), 1))
-    lines = [record.message for record in caplog.records if "on test images" in record.message]
+    lines = [record.message for record in caplog.records if "test images choose best.ckpt" in record.message]
     record = json.loads((tmp_path / "validation" / "protocol.json").read_text())
     assert record["pictures"]["split"] == ("val" if val_share else "test")
     assert ["data.val_share=0.05" in line for line in lines] == ([] if val_share else [True])
