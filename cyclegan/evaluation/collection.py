@@ -166,7 +166,7 @@ def _readable(
 
 
 def batches(read: Reader, domain: str, batch_size: int) -> Iterator[tuple[list[int], Tensor, list[Answers]]]:
-    """This process's pictures of a domain: indices, images (n, C, H, W) with n up to `batch_size`, and ground truth.
+    """This process's images of a domain: indices, images (n, C, H, W) with n up to `batch_size`, and ground truth.
 
     Pictures of different sizes do not share a batch.
     """
@@ -188,7 +188,7 @@ def _stacked(batch: list[tuple[int, Tensor, Answers]]) -> tuple[list[int], Tenso
 def answered(
     direction: Direction, indices: list[int], images: Tensor, fakes: Tensor, answers: list[Answers]
 ) -> Iterator[tuple[int, Row]]:
-    """The figures of those pictures of a batch whose ground truth is known, and as large as the translations."""
+    """The metrics of the images of a batch whose paired ground truth is as large as their translations."""
     known = {place: each[direction] for place, each in enumerate(answers) if direction in each}
     places = [place for place, answer in known.items() if answer.shape == fakes.shape[1:]]
     if places:

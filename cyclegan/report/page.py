@@ -142,7 +142,7 @@ def plain(value: Any) -> str:
 
 
 def number(value: float) -> str:
-    """Four digits of a figure, two of one below 0.001, which is known no better."""
+    """A metric with four significant digits, or two below 0.001, where more would be noise."""
     return f"{value:.{2 if abs(value) < 0.001 else 4}g}".replace("-", "−")
 
 
