@@ -28,7 +28,7 @@ test-all: $(STAMP) ## all tests
 	@$(BIN)/pytest
 
 torture: $(STAMP) ## kill a small training 24 times, damage what it left, and compare its end (about ten minutes)
-	@folder=$$(mktemp -d) && $(BIN)/python -m tests.torture --folder $$folder && rm -r $$folder
+	@folder=$$(mktemp -d) && $(BIN)/python -m tests.train.torture --folder $$folder && rm -r $$folder
 
 check: $(STAMP) ## formatting, lint, types and the arrows between packages
 	@$(BIN)/ruff format --check .

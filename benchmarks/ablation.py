@@ -17,12 +17,12 @@ from pathlib import Path
 from tqdm import tqdm
 
 import cyclegan
-from cyclegan.checkpoint import read
-from cyclegan.data.unpaired import UnpairedData
-from cyclegan.evaluation.evaluate import evaluate
-from cyclegan.evaluation.references import References
+from cyclegan.checkpoint.reading import read
+from cyclegan.data.datamodule import UnpairedData
 from cyclegan.methods.translator import Translator
 from cyclegan.metrics.random_features import RandomFeatures
+from cyclegan.validation.evaluate import evaluate
+from cyclegan.validation.feature_cache import References
 
 SETTINGS = {
     "cycle_alone": "cycle alone",

@@ -28,7 +28,7 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms as T
 
-from cyclegan.data.unpaired import UnpairedData
+from cyclegan.data.datamodule import UnpairedData
 
 PLAIN = T.Compose(
     [
@@ -112,7 +112,7 @@ def speed(args: argparse.Namespace) -> None:
         small, large, prepared = (Path(name, folder) for folder in ("small", "large", "prepared"))
         copy_photos(args.photos, small, args.count)
         enlarge_photos(args.photos, large, args.count // 10)
-        command = [sys.executable, "-m", "cyclegan.inspect_data", "prepare", str(large), str(prepared)]
+        command = [sys.executable, "-m", "cyclegan.data_tool", "prepare", str(large), str(prepared)]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         print(f"{'files':<12}{'pipeline':<34}{'pictures/s':>11}{'over plain':>12}{'least to most':>16}")
         compare(

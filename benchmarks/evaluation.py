@@ -20,14 +20,14 @@ from pathlib import Path
 
 import torch
 
+from cyclegan.data.datamodule import UnpairedData
 from cyclegan.data.held_out import HeldOut
-from cyclegan.data.toy import draw
-from cyclegan.data.unpaired import UnpairedData
-from cyclegan.evaluation.collection import Reader, batches
-from cyclegan.evaluation.evaluate import evaluate
+from cyclegan.datasets.toy import draw
 from cyclegan.images.tensors import to_uint8
 from cyclegan.methods.cyclegan import CycleGAN
 from cyclegan.networks.resnet import ResnetGenerator
+from cyclegan.validation.evaluate import evaluate
+from cyclegan.validation.one_pass import Reader, batches
 
 
 def pictures(root: Path, count_a: int, count_b: int, size: int) -> HeldOut:

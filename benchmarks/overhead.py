@@ -27,9 +27,9 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 from PIL import Image
 
-from cyclegan.assembly import assemble_trainer
-from cyclegan.configuration import conf_dir
-from cyclegan.train import quieten
+from cyclegan.train.assembly import assemble_trainer
+from cyclegan.train.command import quieten
+from cyclegan.train.configuration import conf_dir
 
 SMALL = ("generator=resnet3_small", "discriminator=patchgan_small")
 

@@ -23,11 +23,11 @@ import torch
 from hydra import compose, initialize_config_dir
 from overhead import draw_photos
 
-from cyclegan.assembly import assemble_trainer
 from cyclegan.callbacks.checkpointing import Checkpointing
 from cyclegan.callbacks.nonfinite import NonFiniteGuard
-from cyclegan.configuration import conf_dir
-from cyclegan.train import quieten
+from cyclegan.train.assembly import assemble_trainer
+from cyclegan.train.command import quieten
+from cyclegan.train.configuration import conf_dir
 
 MINUTES = 5
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from cyclegan import demo
-from cyclegan.train import quieten
+from cyclegan.train.command import quieten
 
 
 def main() -> None:

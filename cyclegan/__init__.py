@@ -31,6 +31,6 @@ def load(path: str | os.PathLike[str], device: str = "cpu", trust: Iterable[str]
             or does not fit this environment.
     """
     # Not at the top: `cyclegan-train --help` answers without waiting for torch.
-    from cyclegan.checkpoint import load_translator
+    from cyclegan.checkpoint.loading import load_translator
 
     return load_translator(path, trust).to(device)

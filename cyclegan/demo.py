@@ -11,14 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cyclegan.arguments import add_version, positive
 from cyclegan.callbacks.stop_signals import StopRequestedError
-from cyclegan.configuration import conf_dir
+from cyclegan.cli import add_version, open_screen, plan, positive
 from cyclegan.data.sources.index import find
 from cyclegan.errors import UserError
-from cyclegan.inputs import plan
-from cyclegan.screen import open_screen
-from cyclegan.train import quieten, train
+from cyclegan.train.command import quieten, train
+from cyclegan.train.configuration import conf_dir
 from cyclegan.translate import translate_files
 
 if TYPE_CHECKING:
@@ -86,7 +84,7 @@ def run(root: Path, output: Path, seed: int, epochs: int | None, overrides: Sequ
 
 def measure(root: Path, translated: Path, direction: tuple[str, str]) -> Distance:
     """Compares every translated file with the test picture of the same name in the target domain."""
-    from cyclegan.metrics.known_answer import psnr
+    from cyclegan.metrics.paired import psnr
 
     source, target = direction
     names = sorted(path.name for path in translated.iterdir())

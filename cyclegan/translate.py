@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from cyclegan.arguments import add_max_pixels, add_version, conversions, positive, quality
-from cyclegan.data.errors import DataError
+from cyclegan.cli import add_max_pixels, add_version, conversions, open_screen, plan, positive, quality
+from cyclegan.data.file_list import Files
 from cyclegan.data.sizes import AS_IT_IS, Scale, target_size
-from cyclegan.data.sources.files import Files
 from cyclegan.data.sources.index import LIST_SUFFIX, find
-from cyclegan.errors import UserError
+from cyclegan.errors import DataError, InputError, UserError
 from cyclegan.images import (
     CONVERSIONS,
     MAX_PIXELS,
@@ -31,8 +30,6 @@ from cyclegan.images import (
     suffix_for,
     write,
 )
-from cyclegan.inputs import InputError, plan
-from cyclegan.screen import open_screen
 
 # torch is imported where it is used: --help answers without it.
 if TYPE_CHECKING:
@@ -118,7 +115,7 @@ def translate_files(
 
     from cyclegan.data.transforms import resized
     from cyclegan.images.tensors import to_pixels, to_tensor
-    from cyclegan.memory import is_out_of_memory
+    from cyclegan.train.out_of_memory import is_out_of_memory
 
     translator = translator.to(device)
     read_as, written_as = (translator.pixel_formats.get(domain, RGB) for domain in direction)
@@ -174,7 +171,7 @@ def translate_files(
 
 def explained(error: Exception, job: Job, device: str) -> str:
     """Why an image was not translated, and what to do."""
-    from cyclegan.memory import is_out_of_memory
+    from cyclegan.train.out_of_memory import is_out_of_memory
 
     if is_out_of_memory(error):
         given, resized = (f"{width}×{height}" for width, height in (job.given, job.resized))
@@ -283,7 +280,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 def run(args: argparse.Namespace) -> dict[Path, str]:
     """Carries out a parsed command line; returns the images that could not be translated."""
     import cyclegan
-    from cyclegan.checkpoint import checkpoint_file
+    from cyclegan.checkpoint.reading import checkpoint_file
 
     files, output = find_images(args.input), args.output.expanduser()
     device = default_device() if args.device == "auto" else usable_device(args.device)

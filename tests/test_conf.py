@@ -7,10 +7,10 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-from cyclegan.configuration import conf_dir
 from cyclegan.methods.cyclegan import CycleGAN
 from cyclegan.optim import Linear
-from cyclegan.signatures import check_values
+from cyclegan.train.configuration import conf_dir
+from cyclegan.train.signatures import check_values
 
 CONF = Path(conf_dir())
 FILES = sorted(path.relative_to(CONF) for path in CONF.rglob("*.yaml"))

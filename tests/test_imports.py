@@ -24,7 +24,7 @@ builtins.__import__ = checked
 
 TRAINING = """
 from pathlib import Path
-from cyclegan.train import train
+from cyclegan.train.command import train
 from tests.tiny_run import composed
 
 train(composed(Path("run"), Path("toy"), "logger=csv", "features=none"))

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from lightning_fabric.utilities.rank_zero import rank_zero_only
 
-from cyclegan.run_folder import RunError
-from cyclegan.run_lock import held
+from cyclegan.errors import RunError
+from cyclegan.train.run_lock import held
 
 HOLD = """
 import multiprocessing, sys, time
 from pathlib import Path
-from cyclegan.run_lock import held
+from cyclegan.train.run_lock import held
 
 sys.argv = ["cyclegan-train", "name=the first"]
 with held(Path(sys.argv[0]).parent / {folder!r}):

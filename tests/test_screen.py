@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from hydra.core.global_hydra import GlobalHydra
 
-from cyclegan.screen import Screen, open_screen
+from cyclegan.cli import Screen, open_screen
 
 PROJECT = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 

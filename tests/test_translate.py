@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
+from cyclegan.checkpoint.writing import AtomicCheckpointIO
 from cyclegan.data.sizes import Scale
 from cyclegan.data.sources.index import find
 from cyclegan.data.transforms import resized
 from cyclegan.errors import UserError
 from cyclegan.images import RGB, header, read
 from cyclegan.methods.translator import Batch, Translator
-from cyclegan.saving import AtomicCheckpointIO
 from cyclegan.translate import Job, build_parser, explained, main, padded, reflect_to, translate_files
 
 Pixels = NDArray[np.uint8]

@@ -29,7 +29,7 @@ def test_help_speaks_of_this_packages_version(
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")  # which the command sets
     monkeypatch.setattr("sys.argv", ["cyclegan-train", "--help"])
     with contextlib.suppress(SystemExit):
-        import_module("cyclegan.train").main()
+        import_module("cyclegan.train.command").main()
     said = capsys.readouterr().out
     assert "--version    of cyclegan\n" in said
     assert "Hydra's version" not in said

@@ -10,7 +10,7 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-from cyclegan.configuration import conf_dir
+from cyclegan.train.configuration import conf_dir
 
 STEPS_PER_EPOCH = 3  # five pictures in batches of two
 

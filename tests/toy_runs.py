@@ -7,9 +7,9 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Checkpoint, ProgressBar
 
-from cyclegan.data.toy import draw
-from cyclegan.data.unpaired import UnpairedData
-from cyclegan.saving import AtomicCheckpointIO
+from cyclegan.checkpoint.writing import AtomicCheckpointIO
+from cyclegan.data.datamodule import UnpairedData
+from cyclegan.datasets.toy import draw
 
 
 def toy_data(root: Path, train: int = 6, test: int = 3, batch_size: int = 2) -> UnpairedData:

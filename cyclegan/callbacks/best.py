@@ -12,10 +12,10 @@ import pytorch_lightning as pl
 
 from cyclegan.callbacks.position import images_seen
 from cyclegan.callbacks.validation import figures_of, given_up_by, validation_of
-from cyclegan.checkpoint import CheckpointError, read
-from cyclegan.errors import UserError
-from cyclegan.evaluation.figures import JUDGED_BY, higher_is_better, judges_a_run
-from cyclegan.saving import same_file
+from cyclegan.checkpoint.reading import read
+from cyclegan.checkpoint.writing import same_file
+from cyclegan.errors import CheckpointError, UserError
+from cyclegan.validation.catalogue import JUDGED_BY, higher_is_better, judges_a_run
 
 log = logging.getLogger(__name__)
 

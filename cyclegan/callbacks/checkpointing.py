@@ -14,10 +14,10 @@ from cyclegan.callbacks.best import BEST, Best, FigureWatch, settle
 from cyclegan.callbacks.position import data_of
 from cyclegan.callbacks.stop_signals import SavingError, StopRequestedError, StopSignals
 from cyclegan.callbacks.validation import validation_of
-from cyclegan.checkpoint import CheckpointError, rolling
-from cyclegan.errors import UserError
-from cyclegan.integrity import damage
-from cyclegan.saving import same_file
+from cyclegan.checkpoint.reading import rolling
+from cyclegan.checkpoint.writing import same_file
+from cyclegan.errors import CheckpointError, UserError
+from cyclegan.files import damage
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytorch_lightning as pl
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
-from cyclegan.callbacks.startup import device_name
+from cyclegan.callbacks.run_summary import device_name
 from cyclegan.callbacks.validation import figures_of
 from cyclegan.report.environment import write_environment
 from cyclegan.report.page import write_report

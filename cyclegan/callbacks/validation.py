@@ -18,12 +18,12 @@ from cyclegan.callbacks.eval_mode import evaluating
 from cyclegan.callbacks.position import data_of, discard_later
 from cyclegan.data.held_out import HeldOut
 from cyclegan.errors import UserError
-from cyclegan.evaluation.evaluate import Evaluation, evaluate
-from cyclegan.evaluation.references import References
+from cyclegan.files import write_text
 from cyclegan.methods.translator import Translator
 from cyclegan.metrics.feature_network import AnyNetwork, FeatureNetwork, WeightsError
 from cyclegan.metrics.perceptual import Lpips
-from cyclegan.report.atomic import write_whole
+from cyclegan.validation.evaluate import Evaluation, evaluate
+from cyclegan.validation.feature_cache import References
 
 log = logging.getLogger(__name__)
 
@@ -197,8 +197,8 @@ class Validation(pl.Callback):
         record = {**found.protocol, **selection, "weights": weights, "epoch": epoch}
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            write_whole(self.folder / "protocol.json", json.dumps(record, indent=2, ensure_ascii=False) + "\n")
-            write_whole(self.folder / f"epoch={epoch:04d}.csv", table(found))
+            write_text(self.folder / "protocol.json", json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+            write_text(self.folder / f"epoch={epoch:04d}.csv", table(found))
         except OSError as error:
             log.warning("val       %s was not written, training goes on: %s", self.folder, error)
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cyclegan.data.errors import DataError
+from cyclegan.errors import DataError
 
 
 def _require_share(name: str, value: float) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from cyclegan.data.held_out import HeldOut
-from cyclegan.data.prepared import Prepared
+from cyclegan.data.reader import Prepared
 
 
 def describe(

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cyclegan.data.errors import DataError
+from cyclegan.errors import DataError
 from cyclegan.images import PixelFormat
 from cyclegan.images.pixel_format import FULL_RANGE
 

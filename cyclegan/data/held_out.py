@@ -10,13 +10,13 @@ import numpy as np
 from torch import Tensor
 
 from cyclegan.data.domain import HALVES, Domain
-from cyclegan.data.errors import DataError
-from cyclegan.data.prepared import Prepared
+from cyclegan.data.domains import find_split
+from cyclegan.data.reader import Prepared
 from cyclegan.data.sizes import Scale
+from cyclegan.data.source import Divisible
 from cyclegan.data.sources.pairing import PAIRINGS, paired_names
-from cyclegan.data.sources.pictures import Divisible
-from cyclegan.data.splits import find_split
 from cyclegan.data.transforms import Planes, TrainingView
+from cyclegan.errors import DataError
 from cyclegan.images import MAX_PIXELS, DiskError, ImageError, PixelFormat
 
 SPLITS = ("val", "test")

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from cyclegan.data.sampler import PositionSampler
-from cyclegan.data.workers import Answers, Notes, Skipped, Workers, collate, shortage_told
+from cyclegan.data.worker import Answers, Notes, Skipped, Workers, collate, shortage_told
 
 log = logging.getLogger(__name__)
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 import numpy as np
 from tqdm import tqdm
 
-from cyclegan.data.errors import DataError
-from cyclegan.data.prepared import Prepared
-from cyclegan.data.sources.threads import in_threads
+from cyclegan.data.reader import Prepared
+from cyclegan.data.threads import in_threads
+from cyclegan.errors import DataError
 from cyclegan.images import ImageError, require_suitable
 
 SHOWN = 5

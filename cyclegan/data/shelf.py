@@ -12,11 +12,11 @@ import pytorch_lightning as pl
 from tqdm import tqdm
 
 from cyclegan.data.cache import Cache, Plan, describe, in_ram, on_disk
-from cyclegan.data.errors import DataError
 from cyclegan.data.preflight import stored_type
-from cyclegan.data.prepared import Prepared
-from cyclegan.data.sources.threads import in_threads
+from cyclegan.data.reader import Prepared
+from cyclegan.data.threads import in_threads
 from cyclegan.data.transforms import Planes
+from cyclegan.errors import DataError
 from cyclegan.images import ImageError, require_suitable
 
 log = logging.getLogger(__name__)

@@ -5,7 +5,7 @@ from itertools import islice
 import torch
 from torch import Tensor
 
-from cyclegan.data.prepared import Prepared
+from cyclegan.data.reader import Prepared
 from cyclegan.images import ImageError
 
 

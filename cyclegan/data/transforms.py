@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cyclegan.data.augment import Affine
-from cyclegan.data.errors import DataError
 from cyclegan.data.sizes import RESIZES, target_size
+from cyclegan.errors import DataError
 from cyclegan.images import PixelFormat, Pixels
 from cyclegan.images.tensors import normalise
 

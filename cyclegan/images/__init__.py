@@ -1,8 +1,8 @@
 """Picture files and their pixels: the only place that decodes or encodes them. What needs torch is in `tensors`."""
 
-from cyclegan.images.errors import DiskError, ImageError
+from cyclegan.errors import DiskError, ImageError
 from cyclegan.images.files import content
-from cyclegan.images.picture import MAX_PIXELS, Header
+from cyclegan.images.header import MAX_PIXELS, Header
 from cyclegan.images.pixel_format import CONVERSIONS, RGB, PixelFormat, Pixels
 from cyclegan.images.reading import IMAGE_SUFFIXES, decode, header, header_in, header_of, read
 from cyclegan.images.suitable import require_suitable

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from cyclegan.images.errors import ImageError
-from cyclegan.images.picture import Header, Stored, Wanted, mode_name, native
+from cyclegan.errors import ImageError
+from cyclegan.images.header import Header, Stored, Wanted, mode_name, native
 from cyclegan.images.suitable import require_decodable
 
 _FEW = 16

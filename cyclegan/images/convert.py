@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cyclegan.errors import ImageError
 from cyclegan.images.colour_profile import to_srgb
-from cyclegan.images.errors import ImageError
-from cyclegan.images.picture import Stored, Wanted
+from cyclegan.images.header import Stored, Wanted
 from cyclegan.images.pixel_format import FULL_RANGE, PixelFormat, Pixels
 
 _READY = {np.dtype(name) for name in FULL_RANGE}

@@ -6,7 +6,7 @@ import stat
 from io import FileIO
 from pathlib import Path
 
-from cyclegan.images.errors import DiskError, ImageError
+from cyclegan.errors import DiskError, ImageError
 
 _FLAGS = (
     os.O_RDONLY

@@ -4,8 +4,8 @@ import re
 from io import BytesIO
 from typing import Any
 
-from cyclegan.images.errors import ImageError
-from cyclegan.images.picture import Header, Stored, Wanted
+from cyclegan.errors import ImageError
+from cyclegan.images.header import Header, Stored, Wanted
 from cyclegan.images.raster import header_of_image, open_image, orientation, stored
 from cyclegan.images.suitable import require_decodable
 

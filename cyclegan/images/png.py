@@ -12,8 +12,8 @@ from typing import IO, NamedTuple
 import numpy as np
 from PIL import Image
 
-from cyclegan.images.errors import ImageError
-from cyclegan.images.picture import COLOURS, Header, Stored, Wanted, mode_name, upright, upright_size
+from cyclegan.errors import ImageError
+from cyclegan.images.header import COLOURS, Header, Stored, Wanted, mode_name, upright, upright_size
 from cyclegan.images.raster import orientation
 from cyclegan.images.suitable import require_decodable
 

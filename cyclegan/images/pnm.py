@@ -6,7 +6,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cyclegan.images.picture import Header, Stored, Wanted, bits_scaled, mode_name
+from cyclegan.images.header import Header, Stored, Wanted, bits_scaled, mode_name
 from cyclegan.images.suitable import require_decodable
 
 # Comments may stand wherever blanks may; a single blank ends the header.

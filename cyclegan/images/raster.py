@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
-from cyclegan.images.picture import COLOURS, Header, Stored, Wanted, mode_name, native, upright_size
+from cyclegan.images.header import COLOURS, Header, Stored, Wanted, mode_name, native, upright_size
 from cyclegan.images.suitable import require_decodable
 
 _PLUGINS = {

@@ -4,13 +4,13 @@ from io import BufferedReader, BytesIO
 from pathlib import Path
 from typing import IO
 
+from cyclegan.errors import ImageError
 from cyclegan.images import arrays, jpeg, png, pnm, raster, tiff
-from cyclegan.images.content_kind import kind, stranger
 from cyclegan.images.convert import convert
-from cyclegan.images.errors import ImageError
 from cyclegan.images.files import content, open_file
-from cyclegan.images.picture import MAX_PIXELS, Header, Stored, Wanted
+from cyclegan.images.header import MAX_PIXELS, Header, Stored, Wanted
 from cyclegan.images.pixel_format import RGB, PixelFormat, Pixels
+from cyclegan.images.sniff import kind, stranger
 
 IMAGE_SUFFIXES = frozenset(
     f".{name}"

@@ -1,7 +1,7 @@
 """Whether a picture can become what is wanted, as far as its header tells."""
 
-from cyclegan.images.errors import ImageError
-from cyclegan.images.picture import MAX_PIXELS, Header, Wanted
+from cyclegan.errors import ImageError
+from cyclegan.images.header import MAX_PIXELS, Header, Wanted
 from cyclegan.images.pixel_format import FULL_RANGE, PixelFormat
 
 

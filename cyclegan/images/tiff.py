@@ -8,9 +8,9 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cyclegan.images.errors import ImageError
+from cyclegan.errors import ImageError
+from cyclegan.images.header import Header, Stored, Wanted, bits_scaled, mode_name, native, upright, upright_size
 from cyclegan.images.jpeg import require_whole
-from cyclegan.images.picture import Header, Stored, Wanted, bits_scaled, mode_name, native, upright, upright_size
 from cyclegan.images.suitable import require_decodable, require_room
 
 if TYPE_CHECKING:  # tifffile takes a moment

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from cyclegan.images.errors import ImageError
+from cyclegan.errors import ImageError
 from cyclegan.images.pixel_format import PixelFormat, Pixels
 
 _LARGEST_JPEG = 65500

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cyclegan.errors import UserError
-from cyclegan.metrics.measuring_network import MeasuringNetwork, WeightsError
+from cyclegan.errors import UserError, WeightsError
+from cyclegan.metrics.measuring_network import MeasuringNetwork
 
 __all__ = ["AnyNetwork", "FeatureNetwork", "WeightsError", "check_sets", "signed", "versioned"]
 

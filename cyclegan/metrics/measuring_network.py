@@ -6,12 +6,6 @@ from typing import Any, Self
 import torch
 from torch import nn
 
-from cyclegan.errors import UserError
-
-
-class WeightsError(UserError, OSError):
-    """Weights that are needed are not to be had; the text says where they belong and how to do without."""
-
 
 class MeasuringNetwork(ABC):
     """A network that is built when it is first needed, and says what it is.

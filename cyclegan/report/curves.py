@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import plotly.graph_objects as go
 
-from cyclegan.evaluation.figures import higher_is_better
 from cyclegan.report.names import GROUPS, SYMPTOMS, Group, arrow, split, title
 from cyclegan.report.run_files import Row
+from cyclegan.validation.catalogue import higher_is_better
 
 MAX_POINTS = 600
 """Of a curve; a screen shows no more. Where more rows were logged, a point is the mean of neighbouring rows."""

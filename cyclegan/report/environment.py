@@ -6,7 +6,7 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from cyclegan.report.atomic import write_whole
+from cyclegan.files import write_text
 
 ENVIRONMENT_FILE = "environment.json"
 
@@ -38,7 +38,7 @@ def write_environment(run_dir: Path, device: str) -> Path:
     Raises:
         OSError: it could not be written.
     """
-    return write_whole(run_dir / ENVIRONMENT_FILE, json.dumps(environment(device), indent=2) + "\n")
+    return write_text(run_dir / ENVIRONMENT_FILE, json.dumps(environment(device), indent=2) + "\n")
 
 
 def installed(package: str) -> str:

@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from cyclegan.report.atomic import write_whole
+from cyclegan.files import write_text
 from cyclegan.report.curves import ChartGroup, training_curves, validation_curves
 from cyclegan.report.run_files import Alarm, Row, RunFiles, read_run
 from cyclegan.report.samples import embed
@@ -32,7 +32,7 @@ def write_report(run_dir: Path) -> Path:
     Raises:
         OSError: it could not be written; an earlier report stays as it was.
     """
-    return write_whole(run_dir / REPORT_FILE, report_page(read_run(run_dir)))
+    return write_text(run_dir / REPORT_FILE, report_page(read_run(run_dir)))
 
 
 def write_curve(rows: Sequence[Mapping[str, float]], file: Path, title: str = "Checkpoints over training") -> Path:
@@ -58,7 +58,7 @@ def write_curve(rows: Sequence[Mapping[str, float]], file: Path, title: str = "C
         for row in sorted(rows, key=lambda row: row["images"])
     ]
     groups = validation_curves(history)
-    return write_whole(
+    return write_text(
         file,
         render("checkpoints.html", title=title, groups=groups, charts=traces(groups), summaries=summarise(history)),
     )

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from cyclegan.evaluation.figures import higher_is_better
 from cyclegan.report.names import MAIN, SYMPTOMS, full, split
 from cyclegan.report.run_files import Row
+from cyclegan.validation.catalogue import higher_is_better
 
 
 class Measured(NamedTuple):

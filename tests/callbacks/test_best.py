@@ -7,13 +7,14 @@ from types import SimpleNamespace
 import pytest
 import pytorch_lightning as pl
 
-from cyclegan import saving
 from cyclegan.callbacks import best as best_module
 from cyclegan.callbacks import checkpointing
 from cyclegan.callbacks.checkpointing import Checkpointing
-from cyclegan.checkpoint import by_age, load_translator, newest_intact, read
-from cyclegan.train import train
-from tests.callbacks.given_figures import GivenFigures, psnrs
+from cyclegan.checkpoint import writing
+from cyclegan.checkpoint.loading import load_translator
+from cyclegan.checkpoint.reading import by_age, newest_intact, read
+from cyclegan.train.command import train
+from tests.callbacks.given_metrics import GivenFigures, psnrs
 from tests.small import small_cyclegan
 from tests.tiny_run import StopAt, StoppedError, composed, differences
 from tests.toy_runs import fit_toy, toy_data
@@ -226,7 +227,7 @@ def test_a_resumed_run_ends_with_the_same(whole: Path, tmp_path: Path, step: int
 
 
 def test_a_kill_between_the_save_and_the_naming_is_mended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    original = saving.same_file
+    original = writing.same_file
 
     def killed(source: Path, target: Path) -> None:
         if target.name == "best.ckpt" and source.name == "images=000000012.ckpt":

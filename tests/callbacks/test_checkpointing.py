@@ -16,7 +16,8 @@ import torch
 from cyclegan.callbacks import checkpointing
 from cyclegan.callbacks.checkpointing import Checkpointing
 from cyclegan.callbacks.stop_signals import SavingError, StopRequestedError
-from cyclegan.checkpoint import CheckpointError, read
+from cyclegan.checkpoint.reading import read
+from cyclegan.errors import CheckpointError
 from cyclegan.loggers.metrics_csv import MetricsCsv
 from tests.small import small_cyclegan
 from tests.toy_runs import fit_toy, toy_data

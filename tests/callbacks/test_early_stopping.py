@@ -10,8 +10,8 @@ import pytorch_lightning as pl
 from cyclegan.callbacks import early_stopping
 from cyclegan.callbacks.checkpointing import Checkpointing
 from cyclegan.callbacks.early_stopping import EarlyStopping
-from cyclegan.checkpoint import newest_intact, read
-from tests.callbacks.given_figures import GivenFigures, psnrs
+from cyclegan.checkpoint.reading import newest_intact, read
+from tests.callbacks.given_metrics import GivenFigures, psnrs
 from tests.small import small_cyclegan
 from tests.tiny_run import StopAt, StoppedError, differences
 from tests.toy_runs import fit_toy, toy_data

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from cyclegan.callbacks.ema import Ema, averaged
-from cyclegan.checkpoint import read
+from cyclegan.checkpoint.reading import read
 from cyclegan.methods.cyclegan import CycleGAN
 from cyclegan.optim import Constant
 from tests.small import fit, random_batches, small_cyclegan

@@ -8,9 +8,9 @@ from PIL import Image
 
 import cyclegan
 from cyclegan.callbacks.embed_pictures import EmbedPictures
-from cyclegan.checkpoint import CheckpointError
+from cyclegan.data.datamodule import UnpairedData
 from cyclegan.data.domain import Domain
-from cyclegan.data.unpaired import UnpairedData
+from cyclegan.errors import CheckpointError
 from cyclegan.images import PixelFormat, header, read
 from cyclegan.images.tensors import to_tensor
 from cyclegan.methods.cyclegan import LossWeights

@@ -10,7 +10,7 @@ import torch
 from cyclegan.callbacks.checkpointing import Checkpointing
 from cyclegan.callbacks.nonfinite import NonFiniteError, NonFiniteGuard
 from cyclegan.callbacks.rank_state import RankState
-from cyclegan.checkpoint import read
+from cyclegan.checkpoint.reading import read
 from cyclegan.networks.norm import Norm
 from tests.small import discriminator, generator, small_cyclegan
 from tests.tiny_run import differences

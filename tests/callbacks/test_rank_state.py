@@ -11,7 +11,7 @@ import torch
 
 from cyclegan.callbacks.checkpointing import Checkpointing
 from cyclegan.callbacks.rank_state import RankState, random_state, restore_random_state
-from cyclegan.checkpoint import read
+from cyclegan.checkpoint.reading import read
 from tests.small import small_cyclegan
 from tests.tiny_run import differences
 from tests.toy_runs import fit_toy, toy_data

@@ -15,17 +15,17 @@ import cyclegan
 from cyclegan.callbacks.checkpointing import Checkpointing
 from cyclegan.callbacks.image_grid import ImageGrid
 from cyclegan.callbacks.validation import Validation, figures_of
-from cyclegan.data.unpaired import UnpairedData
-from cyclegan.evaluation.evaluate import evaluate
+from cyclegan.data.datamodule import UnpairedData
+from cyclegan.errors import RunError
 from cyclegan.loggers.metrics_csv import MetricsCsv
 from cyclegan.methods.cyclegan import CycleGAN
 from cyclegan.metrics.feature_network import AnyNetwork
-from cyclegan.run_folder import RunError
-from cyclegan.train import train
-from tests.evaluation.networks import Projection, Unobtainable
+from cyclegan.train.command import train
+from cyclegan.validation.evaluate import evaluate
 from tests.small import small_cyclegan
 from tests.tiny_run import composed, differences, metrics, read_checkpoint
 from tests.toy_runs import fit_toy, toy_data
+from tests.validation.networks import Projection, Unobtainable
 
 
 def rows(run_dir: Path) -> list[dict[str, str]]:

@@ -7,7 +7,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as torchvision_colours
 
 from cyclegan.data.augment import Affine, ColourJitter
-from cyclegan.data.errors import DataError
+from cyclegan.errors import DataError
 
 
 class Fixed(np.random.Generator):

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from cyclegan.data.domain import Domain
-from cyclegan.data.errors import DataError
-from cyclegan.data.splits import find_splits
+from cyclegan.data.domains import find_splits
+from cyclegan.errors import DataError
 from cyclegan.images import PixelFormat
 
 

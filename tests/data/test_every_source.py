@@ -13,9 +13,9 @@ from PIL import Image
 from torch import Tensor
 
 from cyclegan.data.augment import Affine, ColourJitter
+from cyclegan.data.datamodule import UnpairedData
 from cyclegan.data.domain import Domain
-from cyclegan.data.errors import DataError
-from cyclegan.data.unpaired import UnpairedData
+from cyclegan.errors import DataError
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:This process.*is multi-threaded:DeprecationWarning"),

@@ -8,9 +8,9 @@ import torch
 from PIL import Image
 
 from cyclegan.data.domain import Domain
-from cyclegan.data.errors import DataError
 from cyclegan.data.held_out import HeldOut, find_held_out, spaced
 from cyclegan.data.transforms import TrainingView
+from cyclegan.errors import DataError
 from cyclegan.images import RGB, ImageError
 from tests.toy_runs import toy_data
 

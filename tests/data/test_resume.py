@@ -7,10 +7,10 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from cyclegan.data.errors import DataError
+from cyclegan.data.datamodule import UnpairedData
 from cyclegan.data.loader import Batch
-from cyclegan.data.toy import draw
-from cyclegan.data.unpaired import UnpairedData
+from cyclegan.datasets.toy import draw
+from cyclegan.errors import DataError
 
 EPOCHS, STEPS = 5, 3  # five images in batches of two
 

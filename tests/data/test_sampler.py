@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cyclegan.data.file_list import Files
 from cyclegan.data.sampler import Order, PositionSampler, augmentation_rng
-from cyclegan.data.sources.files import Files
 
 seeds = st.integers(0, 2**32 - 1)
 counts = st.integers(1, 40)

@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from cyclegan.data.unpaired import UnpairedData
-from cyclegan.evaluation.subjects import pictures_of, sight_of
+from cyclegan.data.datamodule import UnpairedData
+from cyclegan.evaluate.checkpoints import pictures_of, sight_of
 
 
 def striped(file: Path) -> None:

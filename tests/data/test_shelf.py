@@ -12,11 +12,11 @@ from PIL import Image
 from torch import Tensor
 
 from cyclegan import images
-from cyclegan.data import prepared, shelf
+from cyclegan.data import reader, shelf
 from cyclegan.data.cache import room
+from cyclegan.data.datamodule import UnpairedData
 from cyclegan.data.domain import Domain
-from cyclegan.data.errors import DataError
-from cyclegan.data.unpaired import UnpairedData
+from cyclegan.errors import DataError
 
 fork_warning = pytest.mark.filterwarnings("ignore:This process.*is multi-threaded:DeprecationWarning")
 
@@ -70,14 +70,14 @@ def test_each_picture_is_decoded_once(root: Path, monkeypatch: pytest.MonkeyPatc
         decoded.append(path)
         return decode(data, path, *arguments)
 
-    monkeypatch.setattr(prepared, "decode", counting)
+    monkeypatch.setattr(reader, "decode", counting)
     epochs(data_of(root, cache="ram"), count=4)
     assert len(decoded) == len(set(decoded)) == 8
 
 
 def test_the_next_run_takes_them_from_the_disk(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = epochs(data_of(root, cache="disk"))
-    monkeypatch.setattr(prepared, "decode", lambda *_: pytest.fail("it was decoded once more"))
+    monkeypatch.setattr(reader, "decode", lambda *_: pytest.fail("it was decoded once more"))
     again = epochs(data_of(root, cache="disk"))
     assert all(again[domain].equal(first[domain]) for domain in "AB")
 
@@ -88,7 +88,7 @@ def test_a_data_set_keeps_its_cache_wherever_it_lies_and_however_it_is_called(
     given: dict[str, Any] = {"cache": "disk", "resize": "short_side"}
     first = epochs(data_of(root / "trainA" / "..", cache_dir=root / "kept", **given))
     moved = root.rename(root.with_name("moved"))
-    monkeypatch.setattr(prepared, "decode", lambda *_: pytest.fail("it was decoded once more"))
+    monkeypatch.setattr(reader, "decode", lambda *_: pytest.fail("it was decoded once more"))
     monkeypatch.chdir(moved)
     for path in (moved, Path()):
         again = epochs(data_of(path, **given))

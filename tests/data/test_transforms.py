@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cyclegan.data.augment import Affine
-from cyclegan.data.errors import DataError
 from cyclegan.data.transforms import TrainingView, half_of, resized
+from cyclegan.errors import DataError
 from cyclegan.images import RGB, PixelFormat
 from cyclegan.images.tensors import to_tensor
 

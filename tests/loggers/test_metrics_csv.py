@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cyclegan.callbacks.meter import RunMeter
+from cyclegan.callbacks.metrics_logger import RunMeter
 from cyclegan.loggers.metrics_csv import MetricsCsv
 from tests.faults import largest_file
 from tests.small import small_cyclegan

@@ -10,7 +10,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from cyclegan.images import read
-from cyclegan.train import train
+from cyclegan.train.command import train
 from tests.tiny_run import STEPS_PER_EPOCH, composed
 
 

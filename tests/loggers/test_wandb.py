@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 
 from cyclegan.images import read
 from cyclegan.loggers.wandb import Wandb, logged_in
-from cyclegan.train import train
+from cyclegan.train.command import train
 from tests.loggers.offline_runs import stored
 from tests.tiny_run import composed
 

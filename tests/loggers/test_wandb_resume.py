@@ -14,7 +14,7 @@ import wandb
 from cyclegan.loggers import new_run_id
 from cyclegan.loggers.wandb import Wandb
 from cyclegan.loggers.wandb_files import whole_records
-from cyclegan.train import train
+from cyclegan.train.command import train
 from tests.loggers.offline_runs import Stored, stored, stored_runs
 from tests.tiny_run import StoppedError, composed, stop_at
 

@@ -9,7 +9,7 @@ import pytest
 import wandb
 
 from cyclegan.loggers.wandb import Wandb
-from cyclegan.train import train
+from cyclegan.train.command import train
 from tests.loggers.offline_runs import stored
 from tests.tiny_run import composed, training_rows
 

@@ -10,8 +10,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from cyclegan.errors import UserError
 from cyclegan.loggers.wandb import Wandb
-from cyclegan.resume import name_wandb_run
-from cyclegan.train import train
+from cyclegan.train.command import train
+from cyclegan.train.resume import name_wandb_run
 from tests.loggers.offline_runs import Stored, stored_runs
 from tests.tiny_run import composed, read_checkpoint
 

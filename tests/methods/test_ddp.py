@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from cyclegan.train import train
+from cyclegan.train.command import train
 from tests.faults import largest_file
 from tests.small import small_cyclegan
 from tests.tiny_run import SMALL_NETWORKS, STEPS_PER_EPOCH, TINY, composed, metrics, read_checkpoint, training_rows
-from tests.torture import CLUSTER, Case, images_seen, training, wait_for
+from tests.train.torture import CLUSTER, Case, images_seen, training, wait_for
 
 TIMEOUT = 150  # seconds; two processes that both import torch take about fifteen
 # Pools larger than the six images a domain that two epochs bring: while pools fill, they hand on what they get.

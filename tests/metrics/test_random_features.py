@@ -4,8 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cyclegan.data.toy_scenes import draw_scene
-from cyclegan.metrics.kernel import kernel_distance
+from cyclegan.datasets.toy_scenes import draw_scene
+from cyclegan.metrics.kid import kernel_distance
 from cyclegan.metrics.random_features import RandomFeatures
 
 

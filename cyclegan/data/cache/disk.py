@@ -17,7 +17,7 @@ from cyclegan.data.cache.base import Cache
 from cyclegan.data.cache.files import exclusive, lay_out, write_all
 from cyclegan.data.cache.plan import HEADER_BYTES, Plan, distinct, mark_of
 from cyclegan.data.cache.room import refused, require_room
-from cyclegan.data.errors import DataError
+from cyclegan.errors import DataError
 
 
 class DiskCache(Cache):

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from cyclegan.data.cache.plan import Plan
-from cyclegan.data.errors import DataError
+from cyclegan.errors import DataError
 
 try:
     import fcntl

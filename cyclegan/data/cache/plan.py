@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from cyclegan.data.errors import DataError
+from cyclegan.errors import DataError
 
 HEADER_BYTES = 512
 ALIGNMENT = 64  # a line of the processor's cache: two processes that fill neighbours do not slow each other down

@@ -25,7 +25,7 @@ from cyclegan.data.cache.base import Cache
 from cyclegan.data.cache.files import exclusive, lay_out, write_all
 from cyclegan.data.cache.plan import HEADER_BYTES, Plan, distinct, mark_of
 from cyclegan.data.cache.room import refused, require_room
-from cyclegan.data.errors import DataError
+from cyclegan.errors import DataError
 
 DESCRIPTORS = Path("/proc/self/fd")
 SHARED = Path("/dev/shm")  # noqa: S108 - files there are checked to be ours

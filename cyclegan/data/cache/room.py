@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from cyclegan.data.errors import DataError
+from cyclegan.errors import DataError
 
 SHARE = {"ram": 0.8, "disk": 0.95}
 """How much of what is free a cache may take: training needs memory and checkpoints as well."""

@@ -3,12 +3,12 @@
 from collections import Counter
 from pathlib import Path
 
-from cyclegan.data.errors import DataError
-from cyclegan.data.sources.files import Files
+from cyclegan.data.file_list import Files
 from cyclegan.data.sources.glob_pattern import split_pattern
 from cyclegan.data.sources.list_file import read_list
 from cyclegan.data.sources.nearby import around_path, around_split
 from cyclegan.data.sources.walk import walk
+from cyclegan.errors import DataError
 from cyclegan.images import IMAGE_SUFFIXES
 
 LIST_SUFFIX = ".txt"

@@ -8,9 +8,9 @@ from typing import TextIO
 
 import numpy as np
 
-from cyclegan.data.errors import DataError
-from cyclegan.data.sources.files import Files
-from cyclegan.data.sources.pictures import in_chunks
+from cyclegan.data.file_list import Files
+from cyclegan.data.source import in_chunks
+from cyclegan.errors import DataError
 
 _LOOKED_FOR = 8
 

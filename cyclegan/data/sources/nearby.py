@@ -4,7 +4,7 @@ import difflib
 import os
 from pathlib import Path
 
-from cyclegan.data.published.catalog import CATALOG
+from cyclegan.datasets.catalog import CATALOG
 
 REMEDY = "pass the folder that holds trainA and trainB as data.root"
 

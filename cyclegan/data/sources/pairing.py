@@ -2,7 +2,7 @@
 
 from posixpath import splitext
 
-from cyclegan.data.sources.pictures import Pictures
+from cyclegan.data.source import Pictures
 
 PAIRINGS = ("auto", "by_name", "none")
 """Which images of the same name are paired: the halves of one file, all, none."""

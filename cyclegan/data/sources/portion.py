@@ -6,8 +6,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from cyclegan.data.errors import DataError
-from cyclegan.data.sources.pictures import Divisible, Pictures, in_chunks
+from cyclegan.data.source import Divisible, Pictures, in_chunks
+from cyclegan.errors import DataError
 
 _DIGEST_BYTES = 8
 

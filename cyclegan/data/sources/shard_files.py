@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from cyclegan.data.errors import DataError
 from cyclegan.data.sources.tar_index import INDEX
+from cyclegan.errors import DataError
 from cyclegan.images import IMAGE_SUFFIXES
 
 SUFFIX = ".tar"

@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cyclegan.data.errors import DataError
 from cyclegan.data.sources.tar_members import UnfitError, members
+from cyclegan.errors import DataError
 from cyclegan.images import IMAGE_SUFFIXES
 
 INDEX = ".index"

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from cyclegan.data.errors import DataError
 from cyclegan.data.sources.glob_pattern import EVERYTHING, GlobPattern
+from cyclegan.errors import DataError
 from cyclegan.images import IMAGE_SUFFIXES
 
 _FILE, _FOLDER, _DANGLING, _SPECIAL = "file", "folder", "dangling link", "device or pipe"

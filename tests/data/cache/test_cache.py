@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from cyclegan.data.cache import Cache, Plan, describe, in_ram, on_disk
 from cyclegan.data.cache.plan import mark_of
-from cyclegan.data.errors import DataError
+from cyclegan.errors import DataError
 from tests.data.cache.conftest import Opener
 
 # Python 3.12 warns of fork in a process with threads, which every process that imported torch has.

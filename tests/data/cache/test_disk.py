@@ -15,7 +15,7 @@ import pytest
 
 from cyclegan.data.cache import DiskCache, Plan, files, on_disk
 from cyclegan.data.cache.files import exclusive
-from cyclegan.data.errors import DataError
+from cyclegan.errors import DataError
 from tests.data.cache.test_cache import FIVE, picture, same
 from tests.faults import in_a_child, largest_file
 

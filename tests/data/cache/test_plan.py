@@ -5,7 +5,7 @@ import pytest
 
 from cyclegan.data.cache import Plan
 from cyclegan.data.cache.plan import distinct
-from cyclegan.data.errors import DataError
+from cyclegan.errors import DataError
 
 
 def test_pictures_of_one_shape_follow_each_other_in_equal_steps() -> None:

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from cyclegan.data.cache import Plan, files, in_ram, ram
-from cyclegan.data.errors import DataError
+from cyclegan.errors import DataError
 from tests.data.cache.test_cache import FIVE, exchange, picture, same
 from tests.faults import in_a_child, largest_file
 

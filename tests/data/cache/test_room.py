@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from cyclegan.data.cache import Plan, in_ram, on_disk, ram, require_room, room
-from cyclegan.data.errors import DataError
+from cyclegan.errors import DataError
 
 GB = 10**9
 Machine = Callable[..., None]

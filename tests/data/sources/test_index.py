@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from cyclegan.data.errors import DataError
-from cyclegan.data.sources.files import Files
+from cyclegan.data.file_list import Files
 from cyclegan.data.sources.index import find, locate, require_folder
+from cyclegan.errors import DataError
 
 
 def touch(root: Path, *names: str) -> None:

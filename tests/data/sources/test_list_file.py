@@ -5,9 +5,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cyclegan.data.errors import DataError
-from cyclegan.data.sources.fingerprint import fingerprint
+from cyclegan.data.selection import fingerprint
 from cyclegan.data.sources.list_file import read_list
+from cyclegan.errors import DataError
 
 
 def write_list(folder: Path, text: str | bytes, *there: str) -> Path:

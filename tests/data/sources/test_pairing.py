@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cyclegan.data.sources.files import Files
+from cyclegan.data.file_list import Files
 from cyclegan.data.sources.pairing import paired_names
 
 

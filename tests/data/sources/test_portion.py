@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cyclegan.data.errors import DataError
-from cyclegan.data.sources.files import Files
+from cyclegan.data.file_list import Files
 from cyclegan.data.sources.portion import limit, portion, split_off
+from cyclegan.errors import DataError
 
 names = st.lists(st.text("abc/é\udce9", min_size=1, max_size=12), min_size=2, max_size=60, unique=True)
 

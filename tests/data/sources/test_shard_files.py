@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from cyclegan.data.errors import DataError
 from cyclegan.data.sources.shard_files import are_shards, shard_files
+from cyclegan.errors import DataError
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cyclegan.data.errors import DataError
 from cyclegan.data.sources import tar_index
 from cyclegan.data.sources.tar_index import TarIndex, index_file, keep, recall, walk
+from cyclegan.errors import DataError
 from tests.data.sources.tars import add, write_tar
 from tests.faults import largest_file
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from cyclegan.data.errors import DataError
 from cyclegan.data.sources.glob_pattern import GlobPattern
 from cyclegan.data.sources.walk import walk
+from cyclegan.errors import DataError
 from cyclegan.images import IMAGE_SUFFIXES
 
 

@@ -1,0 +1,1 @@
+"""Checkpoints: plain files that carry their own configuration."""

@@ -1,0 +1,128 @@
+"""Find checkpoints and read them without running code."""
+
+import logging
+import os
+import pickle
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cyclegan.errors import CheckpointError
+from cyclegan.files import damage
+from cyclegan.metrics.pretrained import UNREADABLE
+
+log = logging.getLogger(__name__)
+
+FOLDER = "checkpoints"
+"""Where a run's folder has them."""
+
+LEGACY = pickle.dumps(0x1950A86A20F9469CFC6C, protocol=2)
+"""The first bytes of what torch.save wrote before torch 1.6, such as the authors' published generators."""
+
+
+def checkpoint_file(path: str | os.PathLike[str]) -> Path:
+    """The checkpoint that a path names: the file itself; of a run's folder `best.ckpt`, else the newest."""
+    file = Path(path).expanduser()
+    if not file.is_dir():
+        return file
+    folder = file / FOLDER if (file / FOLDER).is_dir() else file
+    best = folder / "best.ckpt"
+    return best if best.is_file() else next(iter(by_age(folder)), file)
+
+
+def read(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Reads a checkpoint onto the CPU, tensors and plain Python values only.
+
+    Raises:
+        CheckpointError: there is no such file, it is damaged, or it asks for code to be run.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise CheckpointError(f"no checkpoint at {file}{_others_nearby(file)}")
+    broken = None if _is_legacy(file) else damage(file)
+    if broken:
+        raise CheckpointError(
+            f"{file} is damaged or is no checkpoint: {broken}. Take an earlier one from the same folder."
+        )
+    try:
+        checkpoint = torch.load(file, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"{file} was not read: it holds {_refused(error)}, and reading more than tensors and plain values could "
+            "run code of whoever made the file"
+        ) from None  # torch's own text advises to read it without care
+    except (*UNREADABLE, OSError) as error:
+        raise CheckpointError(
+            f"{file} ({file.stat().st_size} bytes) is damaged or is no checkpoint: torch cannot read it. "
+            "Take an earlier one from the same folder."
+        ) from error
+    if not isinstance(checkpoint, dict):
+        raise CheckpointError(f"{file} holds a {type(checkpoint).__name__}, not a checkpoint of cyclegan-train")
+    return checkpoint
+
+
+def _is_legacy(file: Path) -> bool:
+    try:
+        with file.open("rb") as opened:
+            return opened.read(len(LEGACY)) == LEGACY
+    except OSError:
+        return False  # damage() says why it cannot be opened
+
+
+def _refused(error: pickle.UnpicklingError) -> str:
+    """What torch's safe reader stopped at, by the name in its text."""
+    name = re.search(r"GLOBAL (\S+)", str(error))
+    return name[1] if name else "something else"
+
+
+def newest_intact(folder: Path) -> tuple[Path, dict[str, Any]] | None:
+    """Finds where a run can go on: its newest checkpoint that can be read. Says which it passed over, and why.
+
+    Returns:
+        the file and what is in it; None if there is no checkpoint at all.
+
+    Raises:
+        CheckpointError: there are checkpoints, but none can be read.
+    """
+    reasons = []
+    for path in by_age(folder):
+        try:
+            found = read(path)
+        except CheckpointError as error:
+            reasons.append(str(error))
+            log.info("resume    passed over: %s", error)
+        else:
+            return path, found
+    if reasons:
+        listed = "".join(f"\n  {reason}" for reason in reasons)
+        raise CheckpointError(
+            f"none of the {len(reasons)} checkpoints in {folder} can be read, so nothing was begun and nothing was "
+            f"changed. Bring one back from a copy, or start again from nothing (overwrite=true).{listed}"
+        )
+    return None
+
+
+def by_age(folder: Path) -> list[Path]:
+    """The checkpoints of a run, newest first: `last`, those named by images, those named by epochs.
+
+    A file with several names stands there once.
+    """
+    names = [folder / "last.ckpt", *rolling(folder), *sorted(folder.glob("epoch=*.ckpt"), reverse=True)]
+    found: dict[tuple[int, int], Path] = {}
+    for path in names:
+        if path.is_file():
+            status = path.stat()
+            found.setdefault((status.st_dev, status.st_ino), path)
+    return list(found.values())
+
+
+def rolling(folder: Path) -> list[Path]:
+    """The checkpoints that are named by images seen, newest first."""
+    return sorted(folder.glob("images=*.ckpt"), reverse=True)
+
+
+def _others_nearby(file: Path) -> str:
+    found = sorted(p for p in file.parent.glob("*.ckpt")) or sorted(file.glob("**/*.ckpt"))
+    return f"; there are {', '.join(str(p) for p in found[-5:])}" if found else ""

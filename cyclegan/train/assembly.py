@@ -1,0 +1,115 @@
+"""From a configuration to the objects of a run."""
+
+from pathlib import Path
+from typing import Any
+
+import hydra.utils
+import pytorch_lightning as pl
+import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import InstantiationException
+from hydra.types import RunMode
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from omegaconf import DictConfig
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
+
+from cyclegan.callbacks.embed_config import EmbedConfig
+from cyclegan.callbacks.embed_pictures import EmbedPictures
+from cyclegan.callbacks.image_progress import ImageProgress
+from cyclegan.callbacks.rank_state import RankState
+from cyclegan.checkpoint.writing import AtomicCheckpointIO
+from cyclegan.data.training_data import missing_members
+from cyclegan.errors import RunError
+from cyclegan.networks.checks import nearest_size
+from cyclegan.train.run_folder import is_alone
+
+HELD_OUT = "callbacks.validation.every_n_epochs says how often held-out images are measured"
+HOW_MANY = "callbacks.validation.max_images says how many held-out images of each domain are measured"
+UNUSED = {
+    "check_val_every_n_epoch": ("1", HELD_OUT),
+    "val_check_interval": ("1.0", HELD_OUT),
+    "num_sanity_val_steps": ("0 2", "the images are measured before the first batch of a new run"),
+    "limit_val_batches": ("1.0", HOW_MANY),
+    "limit_test_batches": ("1.0", HOW_MANY),
+    "overfit_batches": ("0 0.0", "data.max_images says how many training images of each domain are used"),
+}
+"""Arguments of Lightning's trainer that do not do here what they say: harmless values, and what to use instead."""
+
+
+def assemble_trainer(config: DictConfig, plain: dict[str, Any]) -> pl.Trainer:
+    """Lightning's trainer with the configured loggers and callbacks, and this project's checkpoints.
+
+    Args:
+        config: of the run.
+        plain: the same, resolved, for the checkpoints.
+
+    Raises:
+        RunError: the trainer has an argument of Lightning's own validation, or one that Lightning refuses.
+    """
+    for name, (harmless, instead) in UNUSED.items():
+        value = plain["trainer"].get(name)
+        if str(value) not in ("None", *harmless.split()):  # as text: 1 is one batch, 1.0 are all
+            raise RunError(f"trainer.{name} is {value}, which is not used here: {instead}. Leave trainer.{name} out")
+    loggers = [hydra.utils.instantiate(entry, _convert_="all") for entry in (config.logger or {}).values()]
+    with torch.random.fork_rng(devices=[]):  # a network that measures draws weights, and training shall not notice
+        callbacks = [hydra.utils.instantiate(entry, _convert_="all") for entry in (config.callbacks or {}).values()]
+    # Of a run in one process, SLURM's or torchrun's plan for the job says nothing.
+    environment = [LightningEnvironment()] if is_alone(config.trainer) else []
+    benchmark = config.trainer.get("benchmark")
+    try:
+        trainer: pl.Trainer = hydra.utils.instantiate(
+            config.trainer,
+            benchmark=not config.trainer.get("deterministic") if benchmark is None else benchmark,
+            logger=loggers,
+            callbacks=[*callbacks, EmbedConfig(plain), EmbedPictures(), ImageProgress(), RankState()],
+            plugins=[AtomicCheckpointIO(), *environment],
+            default_root_dir=config.run_dir,
+            _convert_="all",  # max_time may be a mapping, which Lightning wants plain
+        )
+    except InstantiationException as error:
+        if isinstance(error.__cause__, ValueError | MisconfigurationException):  # an argument that Lightning refuses
+            raise RunError(f"trainer: {error.__cause__}") from error
+        raise
+    return trainer
+
+
+def refuse_unsuitable(data: Any, model: Any, trainer: pl.Trainer, resume: Path | None) -> None:
+    """Says before the first batch, in terms of the configuration, what would fail in it.
+
+    Raises:
+        RunError: the data module lacks something, the crop does not suit the networks, a sweep asks for several
+            devices, or a resumed run for steps.
+    """
+    if missing := missing_members(data):
+        raise RunError(
+            f"data._target_ is {type(data).__name__}, which lacks {', '.join(missing)}: training needs what "
+            "cyclegan.data.training_data.TrainingData lists"
+        )
+    if data.channels != model.channels:
+        raise RunError(
+            f"data.domains gives pictures {data.channels} channels, and model.channels is {model.channels}: leave "
+            "model.channels out, it follows data.domains.NAME.channels"
+        )
+    multiple, minimum, crop = model.size_multiple, model.minimum_crop, data.crop_size
+    if crop is None:
+        if data.size_multiple % multiple:
+            raise RunError(
+                f"with data.crop_size=null, whole pictures are cut to multiples of {data.size_multiple}, but these "
+                f"networks take multiples of {multiple}: set data.size_multiple={multiple}"
+            )
+    elif crop % multiple or crop < minimum:
+        nearest = nearest_size(crop, minimum=minimum, multiple=multiple)
+        raise RunError(
+            f"data.crop_size is {crop}, but these networks take multiples of {multiple} from {minimum} on; the nearest "
+            f"is data.crop_size={nearest}, with data.load_size={nearest} or more"
+        )
+    if trainer.world_size > 1 and HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
+        raise RunError(
+            f"a sweep (-m) trains on one device: on {trainer.world_size}, the processes that Lightning adds would each "
+            "run the whole sweep again. Take trainer.devices=1, or start the jobs one by one without -m"
+        )
+    if resume and trainer.max_steps != -1:
+        raise RunError(
+            f"trainer.max_steps is {trainer.max_steps}: with it, Lightning ends the epoch that a resumed run is in "
+            "after one batch. Bound the run by trainer.max_epochs or trainer.max_time"
+        )

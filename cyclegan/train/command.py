@@ -1,0 +1,253 @@
+"""cyclegan-train: trains what the configuration describes."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shlex
+import sys
+import traceback
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException, InstantiationException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from cyclegan.callbacks.stop_signals import EXIT_NOT_SAVED, EXIT_RESUME, SavingError, StopRequestedError
+from cyclegan.cli import VERSION, open_screen
+from cyclegan.errors import RunError, UserError
+from cyclegan.train.configuration import conf_dir, explain, hydra_words, resolved, root_cause
+from cyclegan.train.out_of_memory import is_out_of_memory, remedies
+from cyclegan.train.run_folder import added_by_lightning, claim, clear, is_first_process, save_config, settle_rank
+from cyclegan.train.run_lock import held
+from cyclegan.train.signatures import check_values
+
+# torch and Lightning are imported where they are used: --help and --cfg job answer without them.
+if TYPE_CHECKING:
+    import pytorch_lightning as pl
+
+    from cyclegan.train.resume import StartingPoint
+
+log = logging.getLogger("cyclegan.train")  # also as python -m, in which __name__ is not below the package
+
+PROGRAM = "cyclegan-train"
+EXIT_INTERRUPTED = 130  # 128 + SIGINT
+REPEATED = (
+    *("GPU available", "TPU available", "LOCAL_RANK: ", "You are using a CUDA device", "Using bfloat16", "Using 16bit"),
+    *("Initializing distributed", "-" * 100, "Seed set to", "Restoring states", "Restored all", "`weights_only`"),
+    *("`Trainer(", "`Trainer.fit` stopped", "Time limit reached", "\nDetected KeyboardInterrupt", "💡 Tip"),
+    *("SLURM auto-requeueing", "Received SIGTERM", "Bypassing SIGTERM"),
+)
+"""How the messages of Lightning begin that are kept from the screen."""
+INTERRUPTED = "stopped by hand, without saving"
+
+
+# ---------------------------------------------------------------------------------------------- the run
+
+
+def train(config: DictConfig) -> pl.Trainer:
+    """Runs one training from a composed configuration to its end, in `config.run_dir`.
+
+    Nothing in the folder changes before everything that the configuration names is built and found.
+
+    Raises:
+        RunError: the folder holds a run already or is in use, there is nothing to resume, what changed since may not
+            change, or the parts do not fit together.
+        StopRequestedError: the run was asked to stop, saved, and can be resumed.
+        SavingError: no checkpoint could be written several times in a row, or at the end.
+    """
+    settle_rank(config.trainer)
+    with held(Path(config.run_dir)):
+        return run(config)
+
+
+def run(config: DictConfig) -> pl.Trainer:
+    """What `train` does once the folder is this process's own."""
+    import pytorch_lightning as pl
+    from pytorch_lightning.utilities.exceptions import MisconfigurationException
+
+    from cyclegan.checkpoint.writing import remove_unfinished
+    from cyclegan.train.assembly import assemble_trainer, refuse_unsuitable
+    from cyclegan.train.init_from import initialise
+    from cyclegan.train.resume import name_wandb_run, require_same_run, starting_point
+
+    for group in ("features", "perceptual"):
+        if group in config:
+            raise RunError(
+                f"the file of {group}=... puts its keys at the top: its first line has to be "
+                "# @package callbacks.validation"
+            )
+    check_values(config)
+    run_dir = Path(config.run_dir)
+    claim(run_dir, config.resume, config.overwrite)
+    start = starting_point(run_dir, config.resume)
+    name_wandb_run(config, start)
+    plain = resolved(config)
+
+    pl.seed_everything(config.seed, verbose=False)
+    data = hydra.utils.instantiate(config.data, _convert_="all")
+    model = hydra.utils.instantiate(config.model, _convert_="all")  # containers of OmegaConf end in checkpoints
+    trainer = assemble_trainer(config, plain)
+    refuse_unsuitable(data, model, trainer, start.path if start else None)
+    notes = []
+    if start:
+        notes = require_same_run(start, plain, model)
+    elif config.init_from:
+        notes = initialise(model, plain["init_from"])
+    if trainer.is_global_zero:
+        data.prepare_data()
+        data.setup("fit")
+        if config.overwrite and start is None:
+            clear(run_dir)
+        remove_unfinished(run_dir / "checkpoints")
+        save_config(config, run_dir)
+    for logger in trainer.loggers:
+        logger.log_hyperparams(plain)
+    announce(config, start, notes)
+    steps_before = start.steps if start else 0
+    path, start = start.path if start else None, None  # the weights are read again by fit: once in memory is enough
+    try:
+        trainer.fit(model, datamodule=data, ckpt_path=path, weights_only=True)
+    except MisconfigurationException as error:
+        raise RunError(str(error)) from error
+    if path and trainer.global_step == steps_before and not trainer.should_stop:
+        log.info("nothing left to do; to go on, give more epochs than trainer.max_epochs=%s", trainer.max_epochs)
+    return trainer
+
+
+def announce(config: DictConfig, start: StartingPoint | None, notes: list[str]) -> None:
+    """Log the recipe, and where the run begins unless it is simply a new one."""
+    if HydraConfig.initialized():
+        chosen = HydraConfig.get().runtime.choices.get("experiment")
+        log.info("recipe    %s", f"experiment={chosen}" if chosen else "the paper's (no experiment=...)")
+    if start:
+        log.info("resume    from %s: %s images, %d epochs", start.path, f"{start.images:,}", start.epochs)
+    elif config.init_from:
+        log.info("weights   from %s", config.init_from)
+    for note in notes:
+        log.info("%s", note)
+    planned, epochs = OmegaConf.select(config, "model.schedule.total_epochs"), config.trainer.max_epochs
+    if planned not in (None, epochs):
+        log.info(
+            "schedule  over model.schedule.total_epochs=%s, but the run has trainer.max_epochs=%s", planned, epochs
+        )
+
+
+# ---------------------------------------------------------------------------------------------- the command
+
+
+class JobFailedError(Exception):
+    """A job of a sweep failed, and its error was reported. Hydra continues with the other jobs and fails in the end."""
+
+
+@hydra.main(version_base="1.3", config_path=conf_dir(), config_name="train")
+def job(config: DictConfig) -> None:
+    """One job of the command line: the only one, or one of a sweep."""
+    quieten()
+    sweeps = HydraConfig.get().mode == RunMode.MULTIRUN
+    if sweeps:
+        number_in_sweep(config)
+    try:
+        train(config)
+    except StopRequestedError as stop:
+        leave(f"{stop}; resume=auto goes on from {stop.newest}", 0 if stop.finished else EXIT_RESUME)
+    except SavingError as error:
+        leave(str(error), EXIT_NOT_SAVED)
+    except Exception as error:
+        report(config, error)
+        if sweeps:
+            raise JobFailedError from error
+        sys.exit(1)
+    except SystemExit as end:
+        if isinstance(end.__context__, KeyboardInterrupt):  # Lightning's answer to one before the first batch
+            leave(INTERRUPTED, EXIT_INTERRUPTED)
+        raise
+    folder = Path(config.run_dir) / "checkpoints"
+    made = next((path for name in ("best.ckpt", "last.ckpt") if (path := folder / name).exists()), None)
+    if made:
+        log.info("done      cyclegan-translate --checkpoint %s --input FOLDER --output FOLDER", shlex.quote(str(made)))
+
+
+def report(config: DictConfig, error: Exception) -> None:
+    """Print an error that the user can fix in one line, and any other with its traceback; train.log has both."""
+    run_dir = Path(config.run_dir)
+    cause = root_cause(error) if isinstance(error, InstantiationException) else error
+    trace = "".join(traceback.format_exception(error))
+    line = None
+    if is_out_of_memory(error):
+        line = f"{remedies(config, error)} (traceback in {run_dir / 'train.log'})"
+    elif isinstance(cause, UserError):
+        line = str(cause)
+    # A run that was refused leaves no trace in a folder, which may be that of another run.
+    has_begun = (run_dir / "config.yaml").exists() and not isinstance(cause, RunError)
+    if is_first_process() and (has_begun or line is None):
+        run_dir.mkdir(parents=True, exist_ok=True)
+        logging.getLogger("cyclegan.file").error("%s", trace)
+    print(trace if line is None else f"{PROGRAM}: {line}", file=sys.stderr)
+
+
+def leave(text: str, code: int) -> None:
+    """Ends the process of a run that ends in the same way on all devices, a whole sweep with it."""
+    if is_first_process():
+        with suppress(OSError):  # a terminal that hung up
+            print(f"{PROGRAM}: {text}", file=sys.stderr)
+    # Lightning would end all processes at once if one that it added ended with an error.
+    sys.exit(0 if added_by_lightning() else code)
+
+
+def number_in_sweep(config: DictConfig) -> None:
+    """Gives each job of a sweep a folder below the sweep's and a name to match, and groups them in wandb."""
+    hydra_config = HydraConfig.get()
+    config.group = config.group or config.name
+    config.name = f"{config.name}/{hydra_config.job.num}"
+    config.run_dir = hydra_config.runtime.output_dir
+
+
+def is_news(record: logging.LogRecord) -> bool:
+    """Whether a message of Lightning's is none of those that repeat what the start-up lines say."""
+    return not record.getMessage().startswith(REPEATED)
+
+
+def quieten() -> None:
+    """Keeps Lightning from repeating what the start-up lines say."""
+    import warnings
+
+    from pytorch_lightning.utilities.warnings import PossibleUserWarning
+
+    for name in list(logging.root.manager.loggerDict):
+        if name.startswith(("pytorch_lightning", "lightning_fabric")):
+            logging.getLogger(name).addFilter(is_news)
+    logging.getLogger("cyclegan").setLevel(logging.INFO)
+    warnings.filterwarnings("ignore", category=PossibleUserWarning)
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)  # Lightning on newer torch
+    # What may come and go when a run is resumed is settled by require_continuable, in the configuration's terms.
+    warnings.filterwarnings("ignore", message=".*callbacks used to create the checkpoint.*")
+
+
+def main() -> None:
+    """The console script."""
+    open_screen()
+    if "--version" in sys.argv[1:]:  # Hydra would answer with its own
+        print(VERSION)
+        return
+    # Hydra then raises instead of printing, and the error can be put into the user's terms here.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    sys.argv[1:] = hydra_words(sys.argv[1:])
+    try:
+        job()
+    except JobFailedError:
+        sys.exit(1)
+    except (HydraException, OmegaConfBaseException, OSError) as error:  # of the composition, or of making a folder
+        sys.exit(f"{PROGRAM}: {explain(error)}")
+    except KeyboardInterrupt:
+        print(f"{PROGRAM}: {INTERRUPTED}", file=sys.stderr)
+        sys.exit(EXIT_INTERRUPTED)
+
+
+if __name__ == "__main__":
+    main()

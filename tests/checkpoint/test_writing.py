@@ -1,0 +1,185 @@
+"""A file with a checkpoint's name is whole, whenever the process dies and whatever the disk says."""
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from omegaconf import ListConfig
+
+from cyclegan.checkpoint import writing
+from cyclegan.checkpoint.reading import read
+from cyclegan.checkpoint.writing import (
+    AtomicCheckpointIO,
+    RememberingFile,
+    remove_unfinished,
+    require_finite,
+    same_file,
+)
+from cyclegan.errors import CheckpointError
+from tests.faults import in_a_child, largest_file
+from tests.tiny_run import differences
+
+OLD = {"state_dict": {"w": torch.arange(12.0).reshape(3, 4)}, "step": 1}
+NEW = {"state_dict": {"w": torch.arange(12.0).reshape(3, 4) + 0.5}, "step": 2}
+
+
+def dies_at(call: int) -> None:
+    """Lets this process be killed at the n-th of the calls by which a checkpoint reaches the disk."""
+    done = 0
+
+    def counted(original: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapper(*arguments: Any, **named: Any) -> Any:
+            nonlocal done
+            done += 1
+            if done == call:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return original(*arguments, **named)
+
+        return wrapper
+
+    for owner, name in ((RememberingFile, "write"), (os, "fsync"), (Path, "replace"), (os, "link"), (Path, "unlink")):
+        setattr(owner, name, counted(getattr(owner, name)))
+
+
+def test_a_kill_at_any_call_leaves_the_earlier_or_the_new_checkpoint(tmp_path: Path) -> None:
+    last, io = tmp_path / "last.ckpt", AtomicCheckpointIO()
+
+    def save(checkpoint: dict[str, Any], name: str) -> None:
+        io.save_checkpoint(checkpoint, tmp_path / name)
+        same_file(tmp_path / name, last)
+
+    outcomes = []
+    for call in range(1, 200):
+        save(OLD, "images=1.ckpt")
+        (tmp_path / "images=2.ckpt").unlink(missing_ok=True)
+
+        def killed_while_saving(call: int = call) -> None:
+            dies_at(call)
+            save(NEW, "images=2.ckpt")
+
+        ended = in_a_child(killed_while_saving)
+        assert ended in (0, -signal.SIGKILL)
+        for path in tmp_path.glob("*.ckpt"):
+            assert differences(read(path), NEW if path.name == "images=2.ckpt" else read(path)) == []
+        found = read(last)
+        assert any(differences(found, whole) == [] for whole in (OLD, NEW))
+        outcomes.append(found["step"])
+        remove_unfinished(tmp_path)
+        assert not list(tmp_path.glob(".*")), "what was begun is cleared away"
+        if ended == 0:
+            break
+    assert ended == 0
+    # torch writes a header, its padding and the bytes of each record; then two syncs, a rename, a link and another.
+    assert len(outcomes) > 20
+    assert outcomes == sorted(outcomes), "once the new one is there, it stays"
+    assert outcomes[0] == 1
+    assert outcomes[-1] == 2
+
+
+@pytest.mark.parametrize("room", [0, 100, 700, 3000, 40000])
+def test_without_room_the_earlier_checkpoint_stays_and_the_system_s_reason_is_told(tmp_path: Path, room: int) -> None:
+    path, io = tmp_path / "last.ckpt", AtomicCheckpointIO()
+    io.save_checkpoint(OLD, path)
+    with largest_file(room), pytest.raises(OSError, match="File too large"):
+        io.save_checkpoint({"state_dict": {"w": torch.zeros(10000)}}, path)
+    assert differences(read(path), OLD) == []
+    assert [p.name for p in tmp_path.iterdir()] == ["last.ckpt"]
+    io.save_checkpoint(NEW, path)
+    assert differences(read(path), NEW) == []
+
+
+def test_any_flipped_bit_is_noticed_or_does_not_matter(tmp_path: Path) -> None:
+    """torch.load alone would take most of these files, with other weights."""
+    torch.save(OLD, tmp_path / "whole.ckpt")
+    whole, damaged = (tmp_path / "whole.ckpt").read_bytes(), tmp_path / "damaged.ckpt"
+    noticed, unnoticed_by_torch = 0, 0
+    for place in range(len(whole)):
+        flipped = bytearray(whole)
+        flipped[place] ^= 1 << place % 8
+        damaged.write_bytes(flipped)
+        try:
+            assert differences(read(damaged), OLD) == [], f"byte {place}"
+        except CheckpointError:
+            noticed += 1
+            try:
+                unnoticed_by_torch += bool(differences(torch.load(damaged, weights_only=True), OLD))
+            except Exception:
+                continue
+    assert noticed > 500
+    assert unnoticed_by_torch > 40, "of the weights' 48 bytes, most"
+
+
+def test_any_file_that_was_cut_short_is_noticed(tmp_path: Path) -> None:
+    torch.save(OLD, tmp_path / "whole.ckpt")
+    whole, cut = (tmp_path / "whole.ckpt").read_bytes(), tmp_path / "cut.ckpt"
+    for length in range(len(whole)):
+        cut.write_bytes(whole[:length])
+        with pytest.raises(CheckpointError, match=r"cut\.ckpt is damaged"):
+            read(cut)
+
+
+def test_a_second_name_is_a_copy_where_there_are_no_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    AtomicCheckpointIO().save_checkpoint(NEW, tmp_path / "a.ckpt")
+    same_file(tmp_path / "a.ckpt", tmp_path / "linked.ckpt")
+    assert (tmp_path / "linked.ckpt").samefile(tmp_path / "a.ckpt")
+
+    def no_links(*_: Any, **__: Any) -> None:
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(os, "link", no_links)
+    same_file(tmp_path / "a.ckpt", tmp_path / "linked.ckpt")
+    assert not (tmp_path / "linked.ckpt").samefile(tmp_path / "a.ckpt")
+    assert differences(read(tmp_path / "linked.ckpt"), NEW) == []
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+@pytest.mark.parametrize("entry", ["state_dict", "optimizer_states", "ema", "ranks"])
+def test_what_is_not_finite_is_not_saved(tmp_path: Path, entry: str, bad: float) -> None:
+    path, io = tmp_path / "last.ckpt", AtomicCheckpointIO()
+    io.save_checkpoint(OLD, path)
+    worse = {**NEW, entry: [{"deep": {"inside": torch.tensor([0.0, bad])}}]}
+    with pytest.raises(CheckpointError, match=rf"{entry}\.0\.deep\.inside hold numbers that are not finite"):
+        io.save_checkpoint(worse, path)
+    assert differences(read(path), OLD) == []
+
+
+def test_numbers_that_nobody_learns_from_may_be_infinite() -> None:
+    require_finite({"callbacks": {"EarlyStopping": {"best_score": torch.tensor(float("inf"))}}})
+    with pytest.raises(CheckpointError, match=r"a, state_dict.b, state_dict.c and 1 more"):
+        require_finite({"state_dict": dict.fromkeys("abcd", torch.tensor(float("nan")))})
+
+
+class Stamp:
+    """A class of the user's, which is pickled by name."""
+
+
+@pytest.mark.parametrize(
+    ("entry", "told"),
+    [
+        ({"mine": {"when": [1, Stamp()]}}, r"not saved: mine\.when\.1 is a tests\.test_saving\.Stamp\. A checkpoint"),
+        ({"betas": ListConfig([0.5, 0.999])}, r"not saved: betas is a omegaconf\.listconfig\.ListConfig\. "),
+        ({"loss": np.float64(0.5)}, r"not saved: loss is a numpy\.float64\. "),
+        ({"names": dict.fromkeys(range(5), Stamp())}, r"names\.0 .*, names\.1 .*, names\.2 is a .* and 2 more\. "),
+    ],
+    ids=["in a list", "OmegaConf", "numpy", "several"],
+)
+def test_the_first_checkpoint_is_read_back_and_what_could_not_be_read_is_named(
+    tmp_path: Path, entry: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(CheckpointError, match=told):
+        AtomicCheckpointIO().save_checkpoint(NEW | entry, tmp_path / "last.ckpt")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_only_the_first_checkpoint_is_read_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    io = AtomicCheckpointIO()
+    looked_at: list[Path] = []
+    monkeypatch.setattr(writing, "read", looked_at.append)
+    for name in ("images=1.ckpt", "images=2.ckpt"):
+        io.save_checkpoint(NEW, tmp_path / name)
+    assert [path.name.split(".ckpt")[0] for path in looked_at] == [".images=1"]

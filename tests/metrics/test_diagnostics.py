@@ -1,0 +1,211 @@
+"""Figures of symptoms: against numbers worked out by hand, and on pictures that are odd."""
+
+import math
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from cyclegan.metrics import diagnostics
+from cyclegan.metrics.diagnostics import change, checkerboard, luminance_correlation, thumbnails, variety
+
+BOTH = (change, luminance_correlation)
+
+
+def noise(*shape: int, seed: int = 0) -> Tensor:
+    return torch.rand(shape, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+
+
+def smooth(count: int, channels: int = 3, height: int = 64, width: int = 64) -> Tensor:
+    """Pictures with a falling spectrum, as photographs have: noise, blurred."""
+    pictures = noise(count, channels, height + 8, width + 8, seed=5)
+    for _ in range(4):
+        pictures = nn.functional.avg_pool2d(pictures, 3, stride=1)
+    return 2 * pictures
+
+
+# ------------------------------------------------------------------------------------------ of pairs
+
+
+def test_change_by_hand() -> None:
+    originals = torch.zeros(2, 3, 2, 2)
+    images = originals.clone()
+    images[1, 0, 0, 0], images[1, 2, 1, 1] = 0.6, -0.6
+    torch.testing.assert_close(change(images, originals), torch.tensor([0.0, 1.2 / 12]))
+
+
+def test_correlation_is_pearsons_of_bt601_luminance() -> None:
+    images, originals = noise(4, 3, 9, 7, seed=1), noise(4, 3, 9, 7, seed=2)
+    images = images + originals
+    weights = np.array([0.299, 0.587, 0.114]).reshape(3, 1, 1)
+    expected = [
+        np.corrcoef((image * weights).sum(0).ravel(), (original * weights).sum(0).ravel())[0, 1]
+        for image, original in zip(images.double().numpy(), originals.double().numpy(), strict=True)
+    ]
+    np.testing.assert_allclose(luminance_correlation(images, originals).numpy(), expected, rtol=1e-4)
+
+
+def test_correlation_is_that_of_light_and_dark_whatever_the_scale_and_colour() -> None:
+    originals = noise(2, 3, 8, 8)
+    torch.testing.assert_close(luminance_correlation(0.2 * originals + 0.5, originals), torch.ones(2))
+    torch.testing.assert_close(luminance_correlation(-originals, originals), -torch.ones(2))
+
+
+def test_flat_pictures_follow_nothing_and_spoil_no_mean() -> None:
+    flat = torch.full((3, 3, 8, 8), 0.1) + torch.tensor([0.0, 1e-7, 1e-3]).view(3, 1, 1, 1) * noise(3, 3, 8, 8)
+    assert luminance_correlation(flat, noise(3, 3, 8, 8, seed=3)).tolist() == [0, 0, 0]
+    assert luminance_correlation(noise(3, 3, 8, 8, seed=3), flat).tolist() == [0, 0, 0]
+    assert luminance_correlation(flat, flat).tolist() == [0, 0, 0]
+    # What 8 bits can show counts: one step up and down.
+    faint = (2 / 255) * noise(1, 1, 8, 8).sign()
+    torch.testing.assert_close(luminance_correlation(faint, faint), torch.ones(1))
+
+
+@pytest.mark.parametrize("figure", BOTH)
+def test_pictures_whose_channels_differ_are_compared_in_luminance(figure: object) -> None:
+    assert callable(figure)
+    colour, grey = noise(2, 3, 8, 8, seed=1), noise(2, 1, 8, 8, seed=2)
+    luma = 0.299 * colour[:, :1] + 0.587 * colour[:, 1:2] + 0.114 * colour[:, 2:]
+    torch.testing.assert_close(figure(colour, grey), figure(luma, grey))
+    five = noise(2, 5, 8, 8, seed=3)
+    torch.testing.assert_close(figure(five, grey), figure(five.mean(1, keepdim=True), grey))
+
+
+@pytest.mark.parametrize("figure", BOTH)
+def test_pictures_that_do_not_belong_together_are_refused(figure: object) -> None:
+    assert callable(figure)
+    for other in (noise(2, 3, 8, 9), noise(3, 3, 8, 8), noise(1, 3, 8, 8)):
+        with pytest.raises(ValueError, match=r"images \(2, 3, 8, 8\) and originals"):
+            figure(noise(2, 3, 8, 8), other)
+
+
+# ------------------------------------------------------------------------------------------ variety
+
+
+def test_thumbnails_are_area_averages_whatever_the_size() -> None:
+    images = noise(2, 3, 16, 24)
+    by_hand = images.reshape(2, 3, 8, 2, 8, 3).mean(dim=(3, 5)).flatten(1)
+    torch.testing.assert_close(thumbnails(images), by_hand)
+    for height, width in ((16, 16), (8, 8), (250, 130), (5, 7)):
+        assert thumbnails(noise(1, 1, height, width)).shape == (1, 64)
+
+
+def test_variety_by_hand() -> None:
+    reals = torch.tensor([[0.0, 0.0], [3.0, 4.0], [6.0, 8.0]])  # distances 5, 5 and 10
+    fakes = torch.tensor([[1.0, 0.0], [1.0, 2.0]])
+    assert variety(fakes, reals) == pytest.approx(2 / (20 / 3))
+    assert variety(reals + 7, reals) == pytest.approx(1)
+    assert variety(fakes[:1].expand(9, 2), reals) == 0
+
+
+def test_pictures_that_come_twice_among_the_real_ones_count_once() -> None:
+    """A target that holds one picture a hundred times would make any outputs look various."""
+    reals = noise(10, 64)
+    crowded = torch.cat([reals, reals[:1].expand(100, 64)])
+    fakes = 0.3 * noise(10, 64, seed=1)
+    assert variety(fakes, crowded) == pytest.approx(variety(fakes, reals))
+
+
+def test_a_few_pictures_over_and_over_have_little_variety() -> None:
+    reals, modes = noise(60, 64), noise(3, 64, seed=1)
+    outputs = modes.repeat(40, 1)
+    # Two rows differ in two of three cases, but for the pairs of a row with itself that are not counted.
+    assert variety(outputs, reals) == pytest.approx(variety(modes, reals) * (2 / 3) * 120 / 119)
+    mostly_one = torch.cat([modes[:1].expand(95, 64), noise(5, 64, seed=2)])
+    assert variety(mostly_one, reals) < 0.12
+
+
+def test_many_pictures_are_compared_at_even_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(diagnostics, "MOST_COMPARED", 4)
+    rows = torch.arange(10.0).unsqueeze(1)  # 0, 2, 5, 7 are taken: distances 2, 5, 7, 3, 5, 2
+    assert variety(rows, torch.tensor([[0.0], [1.0]])) == pytest.approx(24 / 6)
+
+
+@pytest.mark.parametrize(("fakes", "reals"), [(1, 5), (0, 5), (5, 1), (5, 0)])
+def test_one_picture_has_no_variety_to_speak_of(fakes: int, reals: int) -> None:
+    assert math.isnan(variety(noise(fakes, 64), noise(reals, 64)))
+
+
+def test_real_pictures_that_are_all_one_are_nothing_to_compare_with() -> None:
+    assert math.isnan(variety(noise(5, 64), noise(1, 64).expand(5, 64)))
+
+
+# ------------------------------------------------------------------------------------------ checkerboard
+
+
+def pattern(period: int, height: int, width: int) -> Tensor:
+    """±1 in rows and columns: + − of period 2, + + − − of period 4."""
+    signs = torch.tensor([1.0, -1.0]) if period == 2 else torch.tensor([1.0, 1.0, -1.0, -1.0])
+    return signs.repeat(height)[:height, None] * signs.repeat(width)[:width]
+
+
+@pytest.mark.parametrize("period", [2, 4])
+@pytest.mark.parametrize("size", [(16, 16), (17, 19), (64, 64), (66, 90), (255, 130)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_pattern_stands_out_at_every_size(period: int, size: tuple[int, int], channels: int) -> None:
+    plain = smooth(2, channels, *size)
+    found = checkerboard(plain + 0.1 * pattern(period, *size)) - checkerboard(plain)
+    assert (checkerboard(plain).abs() < 6).all()
+    assert (found > 10).all()
+
+
+@pytest.mark.parametrize("period", [3, 5, 6, 8, 16])
+def test_other_patterns_do_not(period: int) -> None:
+    wave = torch.sin(2 * math.pi * torch.arange(64) / period + 0.4)
+    plain = smooth(2)
+    assert (checkerboard(plain + 0.1 * (wave + wave[:, None])) - checkerboard(plain) < 3).all()
+
+
+def test_by_the_formula() -> None:
+    """Of a grey picture of 8 bits, without windows or crops: 17 pixels have 16 differences."""
+    picture = (smooth(1, 1, 17, 17) * 127.5 + 127.5).clamp(0, 255).round() / 127.5 - 1
+    found = []
+    for values in (picture[0, 0].double().numpy(), picture[0, 0].double().numpy().T):
+        power = (np.abs(np.fft.rfft(np.diff(values, axis=1), axis=1)) ** 2 / 16).mean(0)
+        decibels = 10 * np.log10(power + (2 / 255) ** 2 / 12)
+        found.append([decibels[4] - decibels[[2, 3, 5, 6]].mean(), decibels[8] - decibels[[6, 7]].mean()])
+    assert checkerboard(picture).item() == pytest.approx(np.mean(found, axis=0).max(), abs=1e-3)
+
+
+def test_flat_tiny_and_invisible_patterns_have_none() -> None:
+    flat = torch.full((2, 3, 32, 32), 0.3)
+    assert checkerboard(flat).tolist() == pytest.approx([0, 0], abs=1e-4)
+    faint = flat + 0.1 * (2 / 255) * pattern(2, 32, 32)
+    assert checkerboard(faint).tolist() == pytest.approx([0, 0], abs=1e-4), "a tenth of a step of 8 bits"
+    assert (checkerboard(flat + 2 * (2 / 255) * pattern(2, 32, 32)) > 20).all()
+    assert checkerboard(pattern(2, 8, 40).expand(2, 3, 8, 40)).tolist() == [0, 0]
+    assert checkerboard(noise(2, 3, 9, 9)).isfinite().all()
+
+
+def test_brightness_and_contrast_do_not_matter_much() -> None:
+    marked = smooth(2) + 0.1 * pattern(2, 64, 64)
+    torch.testing.assert_close(checkerboard(0.5 * marked + 0.3), checkerboard(marked), atol=3, rtol=0)
+
+
+def test_transposed_convolutions_leave_it_and_resizing_does_not() -> None:
+    torch.manual_seed(0)
+    features = smooth(2, 3, 16, 16)
+    up = partial(nn.ConvTranspose2d, kernel_size=3, stride=2, padding=1, output_padding=1)
+    transposed = nn.Sequential(up(3, 16), nn.ReLU(), up(16, 3))
+    resized = nn.Sequential(
+        *(nn.Upsample(scale_factor=2), nn.Conv2d(3, 16, 3, padding=1, padding_mode="reflect"), nn.ReLU()),
+        *(nn.Upsample(scale_factor=2), nn.Conv2d(16, 3, 3, padding=1, padding_mode="reflect")),
+    )
+    with torch.no_grad():
+        assert (checkerboard(transposed(features)) > 12).all()
+        assert (checkerboard(resized(features)) < 6).all()
+
+
+@pytest.mark.parametrize("half", [torch.float16, torch.bfloat16])
+def test_half_precision_is_widened(half: torch.dtype) -> None:
+    images, originals = smooth(2).to(half), (smooth(2) + 0.1 * noise(2, 3, 64, 64)).to(half)
+    for one, other in (
+        (change(images, originals), change(images.float(), originals.float())),
+        (luminance_correlation(images, originals), luminance_correlation(images.float(), originals.float())),
+        (checkerboard(images), checkerboard(images.float())),
+        (thumbnails(images), thumbnails(images.float())),
+    ):
+        assert one.dtype == torch.float32
+        assert one.equal(other)

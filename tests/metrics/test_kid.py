@@ -1,0 +1,111 @@
+import itertools
+import math
+from unittest import mock
+
+import pytest
+import torch
+from torch import Tensor
+from torchmetrics.image.kid import poly_mmd
+
+from cyclegan.metrics import kid
+from cyclegan.metrics.kid import kernel_distance
+
+
+def features(count: int, seed: int, shift: float = 0.0, size: int = 6) -> Tensor:
+    rng = torch.Generator().manual_seed(seed)
+    return torch.randn(count, size, generator=rng, dtype=torch.float64) + shift
+
+
+def by_loops(x: Tensor, y: Tensor) -> float:
+    def k(a: list[float], b: list[float]) -> float:
+        return float((sum(p * q for p, q in zip(a, b, strict=True)) / len(a) + 1) ** 3)
+
+    xs, ys = x.tolist(), y.tolist()
+    within = [
+        sum(k(z[i], z[j]) for i, j in itertools.permutations(range(len(z)), 2)) / (len(z) * (len(z) - 1))
+        for z in (xs, ys)
+    ]
+    between = sum(k(a, b) for a in xs for b in ys) / (len(xs) * len(ys))
+    return sum(within) - 2 * between
+
+
+def test_of_hand_computed_numbers() -> None:
+    x, y = torch.tensor([[0.0], [1.0]]), torch.tensor([[1.0], [2.0]])
+    # k(0,1) = 1; k(1,2) = 27; across: k(0,1) + k(0,2) + k(1,1) + k(1,2) = 1 + 1 + 8 + 27
+    assert kernel_distance(x, y).value == pytest.approx(1 + 27 - 2 * 37 / 4)
+
+
+@pytest.mark.parametrize(("n", "m"), [(2, 2), (3, 7), (20, 11)])
+def test_it_is_the_formula_written_in_loops(n: int, m: int) -> None:
+    x, y = features(n, seed=0), features(m, seed=1, shift=0.5)
+    assert kernel_distance(x, y).value == pytest.approx(by_loops(x, y), rel=1e-6)
+
+
+def test_it_is_that_of_torchmetrics() -> None:
+    x, y = features(30, seed=2), features(30, seed=3, shift=0.5)
+    assert kernel_distance(x, y).value == pytest.approx(poly_mmd(x, y).item(), rel=1e-6)
+
+
+def test_bands_of_the_matrix_add_up() -> None:
+    x, y = features(30, seed=2), features(17, seed=3, shift=0.5)
+    whole = kernel_distance(x, y)
+    with mock.patch.object(kid, "_ROWS", 7):
+        assert kernel_distance(x, y) == pytest.approx(whole, rel=1e-9)
+
+
+def test_float32_features_are_taken_in_float64() -> None:
+    x, y = features(30, seed=2).float() + 10, features(30, seed=3).float() + 10
+    assert kernel_distance(x, y) == pytest.approx(kernel_distance(x.double(), y.double()), rel=1e-12)
+
+
+def test_the_spread_is_that_of_halves_drawn_without_replacement() -> None:
+    """Of 5 and 4 pictures there are 10 and 6 halves: a large sample has the spread of all 60 pairs."""
+    x, y = features(5, seed=4), features(4, seed=5, shift=1)
+    value, spread = kernel_distance(x, y, subsets=20_000)
+    pairs = itertools.product(itertools.combinations(range(5), 2), itertools.combinations(range(4), 2))
+    distances = torch.tensor([by_loops(x[list(some)], y[list(others)]) for some, others in pairs])
+    assert distances.mean().item() == pytest.approx(value, rel=1e-5)  # the halves' mean is the whole
+    assert spread == pytest.approx(distances.std(correction=0).item(), rel=0.03)
+
+
+@pytest.mark.parametrize(("shift", "low", "high"), [(1.0, 0.85, 1.25), (0.0, 1.5, 2.0)])
+def test_the_spread_is_the_standard_error_and_up_to_a_root_of_three_more_where_sets_are_alike(
+    shift: float, low: float, high: float
+) -> None:
+    drawn = [
+        kernel_distance(features(40, seed=2 * i, shift=shift), features(40, seed=2 * i + 1), subsets=50)
+        for i in range(200)
+    ]
+    values, spreads = torch.tensor(drawn).T
+    assert low < (spreads.square().mean().sqrt() / values.std()).item() < high
+    assert abs(values.mean().item() - kernel_expected(shift)) < 4 * values.std().item() / 200**0.5
+
+
+def kernel_expected(shift: float) -> float:
+    """The squared MMD of two normal distributions in 6 dimensions, one of them shifted, from many pictures."""
+    x, y = features(3000, seed=1000, shift=shift), features(3000, seed=1001)
+    return kernel_distance(x, y, subsets=0).value
+
+
+def test_the_seed_moves_the_spread_alone() -> None:
+    x, y = features(30, seed=6), features(30, seed=7)
+    before = torch.get_rng_state()
+    first, again, other = (kernel_distance(x, y, seed=seed) for seed in (0, 0, 1))
+    assert first == again
+    assert first.value == other.value
+    assert first.spread != other.spread
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize(("n", "m", "subsets"), [(3, 40, 100), (40, 3, 100), (40, 40, 0)])
+def test_without_halves_there_is_no_spread(n: int, m: int, subsets: int) -> None:
+    for seed in range(20):
+        x, y = features(n, seed), features(m, seed=seed + 100)
+        value, spread = kernel_distance(x, y, subsets=subsets)
+        assert value == pytest.approx(by_loops(x, y))
+        assert math.isnan(spread)
+
+
+def test_one_picture_has_no_distance() -> None:
+    with pytest.raises(ValueError, match="2 pictures or more on either side; here are 1 and 3"):
+        kernel_distance(torch.zeros(1, 4), torch.zeros(3, 4))

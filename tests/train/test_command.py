@@ -1,0 +1,571 @@
+"""The command line of cyclegan-train: what stands in a run folder, who may write there, and what mistakes are told."""
+
+import hashlib
+import locale
+import logging
+import os
+import re
+import runpy
+import signal
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import torch
+import yaml
+from hydra.core.global_hydra import GlobalHydra
+from lightning_fabric.utilities.rank_zero import rank_zero_only
+
+from cyclegan.train import command as train_command
+from tests.faults import largest_file
+from tests.tiny_run import (
+    SMALL_NETWORKS,
+    STEPS_PER_EPOCH,
+    TINY,
+    StopAt,
+    differences,
+    read_checkpoint,
+    stop_at,
+    training_rows,
+)
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+class Finished(NamedTuple):
+    """What a user sees of a command that has ended."""
+
+    code: int
+    screen: str
+
+
+Command = Callable[..., Finished]
+
+
+@pytest.fixture
+def command(
+    unlogged: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Command:
+    """cyclegan-train in this process, in an empty folder: as the console script, but without seconds of imports."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")  # which the command sets
+    monkeypatch.delenv("PL_GLOBAL_SEED", raising=False)  # which a run sets
+
+    def call(*words: str) -> Finished:
+        monkeypatch.setattr(sys, "argv", ["cyclegan-train", *words])
+        GlobalHydra.instance().clear()
+        code, message = 0, ""
+        try:
+            train_command.main()
+        except SystemExit as end:
+            # As the interpreter does it: a text goes to the screen, and the code is 1.
+            code, message = (1, end.code) if isinstance(end.code, str) else (end.code or 0, "")
+        captured = capsys.readouterr()
+        return Finished(code, (captured.out + captured.err + message).rstrip("\n"))
+
+    return call
+
+
+def tiny(name: str, *words: str) -> list[str]:
+    return [f"name={name}", "data.root=toy", *TINY, *SMALL_NETWORKS, *words]
+
+
+def contents(folder: Path) -> dict[str, str]:
+    """The hash of every file below the folder, by its name there."""
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+# ------------------------------------------------------------------------------------------ the run folder
+
+
+def test_the_run_folder_holds_what_is_promised(command: Command, tmp_path: Path) -> None:
+    # Two held-out images and hardly trained networks may raise an alarm, which has a file of its own.
+    words = tiny("mine", "callbacks.checkpointing.keep_every_n_epochs=1", "~callbacks.alarms")
+    brackets = "model.channels={A: 3, B: 3}"
+    done = command(*words, brackets)
+    run = tmp_path / "runs" / "mine"
+    assert done.code == 0
+    assert done.screen.splitlines()[-1] == (
+        "done      cyclegan-translate --checkpoint runs/mine/checkpoints/best.ckpt --input FOLDER --output FOLDER"
+    )
+    assert list(contents(run)) == [
+        ".lock",
+        "checkpoints/best.ckpt",
+        "checkpoints/epoch=0001.ckpt",
+        "checkpoints/epoch=0002.ckpt",
+        "checkpoints/images=000000006.ckpt",
+        "checkpoints/images=000000012.ckpt",
+        "checkpoints/last.ckpt",
+        "config.yaml",
+        "metrics.csv",
+        "samples/epoch=0000.jpg",
+        "samples/epoch=0001.jpg",
+        "samples/epoch=0002.jpg",
+        "train.log",
+        "validation/epoch=0000.csv",
+        "validation/epoch=0001.csv",
+        "validation/epoch=0002.csv",
+        "validation/protocol.json",
+    ]
+    assert len(training_rows(run)) == 2 * STEPS_PER_EPOCH
+    assert "epoch 2 of 2" in (run / "train.log").read_text()
+
+    header, text = (run / "config.yaml").read_text().split("\n", 1)
+    quoted = [
+        f"'{word}'" if word.startswith(("~", "model.channels", "callbacks.alarms")) else word
+        for word in (*words, brackets)
+    ]
+    assert header == " ".join(["# cyclegan-train", *quoted]), "ready to be pasted into a shell"
+    config = yaml.safe_load(text)
+    assert "${" not in text, "resolved"
+    assert config["model"]["schedule"]["total_epochs"] == 2
+    for name in ("last.ckpt", "epoch=0001.ckpt"):
+        assert read_checkpoint(run, name)["config"] == config
+
+
+def test_the_log_is_utf_8_whatever_the_locale(command: Command, tmp_path: Path) -> None:
+    before = locale.setlocale(locale.LC_CTYPE)
+    locale.setlocale(locale.LC_CTYPE, "C")
+    try:
+        command(*tiny("mine", "trainer.max_epochs=1"))
+        logging.getLogger("cyclegan").warning("猫 → \udce9")  # half of a pair, as a file name that is no UTF-8 has it
+    finally:
+        locale.setlocale(locale.LC_CTYPE, before)
+    assert (tmp_path / "runs/mine/train.log").read_text(encoding="utf-8").endswith("猫 → \\udce9\n")
+
+
+def test_lightnings_reports_that_were_asked_for_are_shown_and_its_chatter_is_not(command: Command) -> None:
+    words = tiny("mine", "trainer.max_epochs=1", "+trainer.profiler=simple", "trainer.enable_model_summary=true")
+    screen = command(*words).screen
+    assert "Profiler Report" in screen
+    assert "run_training_batch" in screen
+    assert re.search(r"gen_ab +[│|] +ResnetGenerator", screen)
+    for chatter in ("GPU available", "TPU available", "`Trainer", "Seed set", "`weights_only`", "💡"):
+        assert chatter not in screen
+    plain = command(*tiny("plain", "trainer.max_epochs=1")).screen
+    ours = "recipe run device batch images domain pairing networks val epoch best done"
+    assert {line.split()[0] for line in plain.splitlines()} == set(ours.split())
+
+
+def test_a_second_run_in_the_same_folder_is_refused_and_changes_nothing(command: Command, tmp_path: Path) -> None:
+    command(*tiny("mine"))
+    command(*tiny("other", "seed=1"))
+    run = tmp_path / "runs" / "mine"
+    before, minute = contents(run), {".lock": "which says when it was held last"}
+    elsewhere = "resume=runs/other/checkpoints/last.ckpt"
+    for words in ([], ["seed=5"], ["init_from=runs/other/checkpoints/last.ckpt"], [elsewhere]):
+        refused = command(*tiny("mine", *words))
+        assert refused == (1, refused.screen)
+        assert refused.screen == (
+            "cyclegan-train: runs/mine already holds a run. Go on with it (resume=auto), start it again from nothing "
+            "(overwrite=true), or give this one another name (name=...)"
+        )
+        assert contents(run) | minute == before | minute
+
+    # A checkpoint is enough to make it a run, and so is a table of figures.
+    (run / "metrics.csv").unlink()
+    assert "already holds a run" in command(*tiny("mine")).screen
+
+
+def test_overwrite_starts_again_but_keeps_the_old_run_until_the_new_one_can_begin(
+    command: Command, tmp_path: Path
+) -> None:
+    command(*tiny("mine", "callbacks.checkpointing.keep_every_n_epochs=1"))
+    run = tmp_path / "runs" / "mine"
+    before = contents(run)
+    for mistake in (["data.source=null", "data.root=nowhere"], ["data.crop_size=18"], ["model.generator.norm=layer"]):
+        assert command(*tiny("mine", "overwrite=true", *mistake)).code == 1, mistake
+    old = contents(run)
+    del old[".lock"], before[".lock"]  # which says who was there last
+    assert old.pop("train.log") != before.pop("train.log"), "which says what went wrong"
+    assert old == before
+
+    assert command(*tiny("mine", "overwrite=true", "seed=3", "trainer.max_epochs=1")).code == 0
+    after = contents(run)
+    assert [name for name in after if name.startswith(("checkpoints", "samples"))] == [
+        "checkpoints/best.ckpt",
+        "checkpoints/epoch=0001.ckpt",
+        "checkpoints/images=000000006.ckpt",
+        "checkpoints/last.ckpt",
+        "samples/epoch=0000.jpg",
+        "samples/epoch=0001.jpg",
+    ]
+    assert before["checkpoints/epoch=0001.ckpt"] != after["checkpoints/epoch=0001.ckpt"]
+    assert len(training_rows(run)) == STEPS_PER_EPOCH
+    assert "epoch 2 of 2" not in (run / "train.log").read_text()
+
+
+@pytest.mark.parametrize(
+    "mistake",
+    [
+        ["experiment=folders", "data.root=nowhere"],
+        ["data.crop_size=18"],
+        ["model.generator.blocks=-1"],
+        ["resume=gone.ckpt"],
+        ["init_from=gone.ckpt"],
+    ],
+    ids=lambda words: words[-1],
+)
+def test_a_run_that_cannot_begin_is_not_in_the_way_of_the_next(
+    command: Command, tmp_path: Path, mistake: list[str]
+) -> None:
+    words = [word for word in tiny("mine") if not (mistake[0] == "experiment=folders" and word.startswith("data."))]
+    failed = command(*words, *mistake)
+    assert failed.code == 1
+    assert len(failed.screen.splitlines()) == 1, "one line, and no traceback"
+    assert contents(tmp_path / "runs" / "mine") == {}
+    assert not (tmp_path / "toy").exists(), "nothing is drawn for a run that is refused"
+    assert command(*tiny("mine", "trainer.max_epochs=1")).code == 0
+
+
+def test_a_run_that_fails_on_its_way_says_so_in_a_line_and_why_in_its_log(command: Command, tmp_path: Path) -> None:
+    command(*tiny("first", "trainer.max_epochs=1"))
+    broken = tmp_path / "toy" / "trainB" / "0003.png"
+    broken.write_bytes(b"no picture")
+    failed = command(*tiny("mine", "trainer.max_epochs=1"))
+    assert failed.code == 1
+    assert "Traceback" not in failed.screen
+    assert "Error executing job" not in failed.screen
+    assert not (tmp_path / "runs" / "mine" / "train.log").exists(), "headers are read before there is a run"
+    failed = command(*tiny("mine", "trainer.max_epochs=1", "data.header_checks=0"))
+    assert failed.code == 1
+    last = failed.screen.splitlines()[-1]
+    assert last.startswith("cyclegan-train: ")
+    assert "toy/trainB/0003.png" in last
+    written = (tmp_path / "runs" / "mine" / "train.log").read_text()
+    assert "Traceback (most recent call last)" in written
+    assert "ImageError" in written
+
+
+BUGGY = """
+from torch import nn
+class Generator(nn.Module):
+    size_multiple, minimum_size = 1, 1
+    def __init__(self, in_channels, out_channels, bug):
+        super().__init__()
+        self.layer = nn.Conv2d(in_channels, out_channels, 1)
+        self.bug = bug
+        if bug == "init":
+            a, b = (1, 2, 3)
+    def forward(self, images):
+        if self.bug == "forward":
+            raise OSError("no such style")
+        return self.layer(images)
+"""
+
+
+@pytest.mark.parametrize(
+    ("bug", "line"), {"init": "a, b = (1, 2, 3)", "forward": 'raise OSError("no such style")'}.items()
+)
+def test_a_bug_in_a_users_network_keeps_its_traceback_on_the_screen_and_in_the_log(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bug: str, line: str
+) -> None:
+    (tmp_path / "their_network.py").write_text(BUGGY)
+    monkeypatch.syspath_prepend(tmp_path)
+    sys.modules.pop("their_network", None)
+    words = [word for word in tiny("mine") if not word.startswith("model.generator.")]
+    generator = f"+model.generator={{_target_: their_network.Generator, _partial_: true, bug: {bug}}}"
+    failed = command(*words, "~model.generator", generator)
+    assert failed.code == 1
+    for text in (failed.screen, (tmp_path / "runs" / "mine" / "train.log").read_text()):
+        assert "Traceback (most recent call last)" in text
+        assert f'{tmp_path / "their_network.py"}", line' in text
+        assert line in text
+
+
+def test_ctrl_c_outside_of_a_batch_ends_as_a_shell_expects(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(StopAt, "stop", interrupt)
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        stopped = command(*tiny("mine", *stop_at("on_fit_start", 0)))
+    finally:
+        signal.signal(signal.SIGINT, handler)  # Lightning turns a second Ctrl-C off
+    assert stopped.code == 130
+    assert stopped.screen.splitlines()[-1] == "cyclegan-train: stopped by hand, without saving"
+
+
+# ------------------------------------------------------------------------------------------ packed into one job
+
+SECOND_TASK = {
+    "slurm": {"SLURM_JOB_ID": "7", "SLURM_JOB_NAME": "train", "SLURM_NTASKS": "2", "SLURM_NODEID": "0"}
+    | {"SLURM_PROCID": "1", "SLURM_LOCALID": "1"},
+    "launcher": {"RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2"},
+}
+
+
+@pytest.mark.parametrize("job", SECOND_TASK.values(), ids=SECOND_TASK.keys())
+def test_a_run_on_one_device_is_a_whole_run_whatever_number_its_process_has(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, job: dict[str, str]
+) -> None:
+    for name, value in job.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(rank_zero_only, "rank", 1)  # as Lightning, imported in such a process, takes it from there
+    done = command(*tiny("mine", "trainer.max_epochs=1"))
+    assert done.code == 0
+    assert "epoch 1 of 1" in done.screen
+    assert done.screen.splitlines()[-1].startswith("done  ")
+    run = tmp_path / "runs" / "mine"
+    written = {".lock", "config.yaml", "metrics.csv", "samples/epoch=0001.jpg", "train.log", "validation/protocol.json"}
+    assert written <= contents(run).keys()
+    assert len(training_rows(run)) == STEPS_PER_EPOCH
+
+    monkeypatch.setattr(rank_zero_only, "rank", 1)
+    assert "already holds a run" in command(*tiny("mine")).screen
+    # The first task may not train there at the same time.
+    first = {key: value for key, value in os.environ.items() if key not in job}
+    lock = "import sys, time; from pathlib import Path; from cyclegan.train.run_lock import held\n"
+    lock += "with held(Path('runs/other')): print(flush=True); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", lock], stdout=subprocess.PIPE, cwd=tmp_path, env=first) as other:
+        try:
+            assert other.stdout is not None
+            other.stdout.readline()
+            assert f"runs/other is in use: process {other.pid} on " in command(*tiny("other")).screen
+        finally:
+            other.kill()
+
+
+# ------------------------------------------------------------------------------------------ stopped and resumed
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT, signal.SIGHUP])
+def test_a_run_that_is_asked_to_stop_says_where_it_stands_and_its_exit_code_means_resume_me(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    monkeypatch.setattr(StopAt, "stop", lambda _: os.kill(os.getpid(), number))
+    stopped = command(*tiny("mine", *stop_at("on_train_batch_start", STEPS_PER_EPOCH + 1)))
+    assert stopped.code == 75
+    last = "runs/mine/checkpoints/images=000000010.ckpt"
+    assert stopped.screen.splitlines()[-1] == (
+        f"cyclegan-train: stopped by {number.name} at 10 images; resume=auto goes on from {last}"
+    )
+    resumed = command(*tiny("mine", "resume=auto"))
+    assert resumed.code == 0
+    assert "resume    from runs/mine/checkpoints/last.ckpt: 10 images, 1 epochs" in resumed.screen
+    assert len(training_rows(tmp_path / "runs" / "mine")) == 2 * STEPS_PER_EPOCH
+    # A path of a checkpoint has an equals sign, which Hydra would want quoted.
+    assert command(*tiny("branch", "resume=runs/mine/checkpoints/epoch=0002.ckpt", "trainer.max_epochs=3")).code == 0
+    assert [row["images_seen"] for row in training_rows(tmp_path / "runs" / "branch")] == [14, 16, 18]
+
+
+@pytest.mark.parametrize("asked_to_stop", [[], stop_at("on_train_batch_start", 4)], ids=["at the end", "by SIGTERM"])
+def test_a_run_that_could_not_save_its_end_is_neither_done_nor_stopped(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked_to_stop: list[str]
+) -> None:
+    monkeypatch.setattr(StopAt, "stop", lambda _: os.kill(os.getpid(), signal.SIGTERM))
+    with largest_file(30_000):  # enough for all but a checkpoint
+        ended = command(*tiny("mine", *asked_to_stop, "callbacks.checkpointing.retry_minutes=null"))
+    assert ended.code == 74
+    assert ended.screen.splitlines()[-1] == (
+        "cyclegan-train: the run ends, but its last state could not be saved in runs/mine/checkpoints: [Errno 27] "
+        "File too large; there is none yet. Make room there, then go on with resume=auto"
+    )
+    assert "stopped by" not in ended.screen
+    assert "done  " not in ended.screen
+
+
+def test_a_sweep_that_is_asked_to_stop_begins_no_further_job(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(StopAt, "stop", lambda _: os.kill(os.getpid(), signal.SIGTERM))
+    stopped = command("-m", *tiny("sweep", *stop_at("on_train_batch_start", 1)), "seed=0,1")
+    assert stopped.code == 75
+    assert (tmp_path / "runs" / "sweep" / "0" / "checkpoints" / "last.ckpt").exists()
+    assert not (tmp_path / "runs" / "sweep" / "1" / "metrics.csv").exists()
+
+
+def test_out_of_memory_is_answered_with_what_to_do(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def allocate(_: object) -> None:
+        torch.empty(2**60)
+
+    monkeypatch.setattr(StopAt, "stop", allocate)
+    failed = command(*tiny("mine", *stop_at("on_after_backward", 1)))
+    assert failed.code == 1
+    assert "Traceback" not in failed.screen
+    assert "memory ran out" in failed.screen
+    assert "data.batch_size=2 (lower)" in failed.screen
+    assert "DefaultCPUAllocator" in (tmp_path / "runs" / "mine" / "train.log").read_text()
+
+
+# ------------------------------------------------------------------------------------------ mistakes
+
+
+MISTAKES = {
+    "trainer.max_epoch=3": "'trainer.max_epoch'. Did you mean trainer.max_epochs? See all: cyclegan-train --cfg job",
+    "+trainer.max_epochs=3": "a key 'trainer.max_epochs' already: set it without the plus, trainer.max_epochs=...",
+    "modle=cyclegan": "no key 'modle'. Did you mean model?",
+    "model.loss_weights.idt=1": "no key 'model.loss_weights.idt'",
+    "generator=unet128 model.generator.blocks=3": "'model.generator.blocks'. Did you mean model.generator.downs?",
+    "generator=resnet7": "no generator=resnet7. Did you mean generator=resnet9? There are: encoder_decoder, ",
+    "experiment=folders": "nothing says where the pictures of domain A are: pass data.root, the folder",
+    "experiment=folders data.root=nowhere": "no folder nowhere/trainA: nowhere does not exist; pass the folder that",
+    "data.crop_size=63 discriminator=pixel": "data.crop_size is 63, but these networks take multiples of 4 from 8 on; "
+    "the nearest is data.crop_size=64, with data.load_size=64 or more",
+    # Here it is the discriminator that needs more than the generator.
+    "data.crop_size=16 discriminator=strided": "is 16, but these networks take multiples of 4 from 32 on; the nearest "
+    "is data.crop_size=32, with data.load_size=32 or more",
+    "data.source.train=1 data.load_size=64 data.crop_size=72": "crop_size 72 does not fit into load_size 64: "
+    "set data.load_size=72 or more",
+    "model.generator.norm=layer": "model.generator.norm is 'layer'; it takes instance, batch or none",
+    "data.batch_size=two": "data.batch_size is 'two'; it takes a whole number",
+    "lr=1e-4": "there is no key 'lr'. Did you mean model.optimizer.lr?",
+    "seed=0,1": "seed=0,1 is a sweep: add -m",
+    "data=toy,folders": "data=toy,folders is a sweep: add -m",
+    "data=horse2zebra": "data/horse2zebra does not exist; fetch it: cyclegan-data download horse2zebra",
+    "model.generator.blocks=-1": "blocks is -1; it must be 0 or more",
+    "model.pool_size=-2": "pool_size is -2; it counts images, so it is 0 (no pool) or more",
+    "schedule=linear trainer.max_epochs=-1": "no end to fall to: set trainer.max_epochs, or choose schedule=constant",
+    "trainer.accelerator=quantum": "quantum",
+    "name": "cannot read 'name' as key=value",
+}
+
+
+@pytest.mark.parametrize(("words", "told"), MISTAKES.items(), ids=MISTAKES.keys())
+def test_a_mistake_is_told_in_a_line_with_what_was_found_and_the_remedy(
+    command: Command, tmp_path: Path, words: str, told: str
+) -> None:
+    toy = [] if "experiment=" in words or "data=" in words else ["experiment=toy"]
+    answer = command("logger=csv", "name=mine", *toy, *words.split())
+    assert answer.code == 1
+    (line,) = answer.screen.splitlines()
+    assert line.startswith("cyclegan-train: ")
+    assert told in line
+    assert contents(tmp_path / "runs") == {}
+
+
+# ------------------------------------------------------------------------------------------ sweeps
+
+
+def test_every_job_of_a_sweep_has_a_folder_a_name_and_a_seed(command: Command, tmp_path: Path) -> None:
+    # Even if all are told to share one.
+    assert command("-m", *tiny("pair", "seed=1,2", "trainer.max_epochs=1", "run_dir=shared")).code == 0
+    sweep = tmp_path / "runs" / "pair"
+    assert sorted(path.name for path in sweep.iterdir()) == ["0", "1", "multirun.yaml"]
+    weights = []
+    for number, seed in {"0": 1, "1": 2}.items():
+        config = yaml.safe_load((sweep / number / "config.yaml").read_text())
+        assert (config["seed"], config["data"]["seed"], config["model"]["seed"]) == (seed, seed, seed)
+        assert (config["name"], config["group"]) == (f"pair/{number}", "pair")
+        assert len(training_rows(sweep / number)) == STEPS_PER_EPOCH
+        assert (sweep / number / "train.log").read_text().count("epoch 1 of 1") == 1
+        weights.append(read_checkpoint(sweep / number)["state_dict"])
+    assert differences(*weights) != []
+
+    # A second sweep is refused job by job, each with its reason.
+    before = contents(sweep)
+    refused = command("-m", *tiny("pair", "seed=1,2", "trainer.max_epochs=1"))
+    assert refused.code == 1
+    for number in "01":
+        assert f"runs/pair/{number} already holds a run" in refused.screen
+    # Hydra writes multirun.yaml before any job; a lock tells the minute of who held it last.
+    changing = {"multirun.yaml", "0/.lock", "1/.lock"}
+    after = contents(sweep)
+    assert after.keys() == before.keys()
+    assert [k for k in after if after[k] != before[k] and k not in changing] == []
+
+
+def test_a_sweep_trains_what_it_was_started_with(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = tmp_path / "recipes" / "experiment" / "mine.yaml"
+    recipe.parent.mkdir(parents=True)
+    text = "# @package _global_\ndefaults: [toy, _self_]\nmodel: {{pool_size: {}}}\n"
+    recipe.write_text(text.format(11))
+    monkeypatch.setattr(StopAt, "stop", lambda _: recipe.write_text(text.format(22)))
+    words = [word for word in tiny("mine", "trainer.max_epochs=1") if word != "experiment=toy"]
+    edit = stop_at("on_train_batch_start", 1)
+    done = command("-m", "--config-dir", "recipes", "experiment=mine", *words, *edit, "seed=0,1")
+    assert done.code == 0, done.screen
+    assert recipe.read_text() == text.format(22), "edited while the first job was training"
+    for number in "01":
+        run = yaml.safe_load((tmp_path / "runs" / "mine" / number / "config.yaml").read_text())
+        assert (run["model"]["pool_size"], run["seed"]) == (11, int(number))
+
+
+def test_a_mistake_in_the_last_job_of_a_sweep_is_found_before_the_first_begins(
+    command: Command, tmp_path: Path
+) -> None:
+    refused = command(*tiny("mine"), "-m", "seed=0,1,two")
+    assert refused == (1, "cyclegan-train: seed is 'two'; it takes a whole number")
+    assert not list((tmp_path / "runs" / "mine").glob("*/*"))
+
+
+def test_a_sweep_on_several_devices_is_refused(command: Command, tmp_path: Path) -> None:
+    refused = command("-m", *tiny("pair", "seed=1,2", "trainer.devices=2", "trainer.strategy=ddp"))
+    assert refused.code == 1
+    assert "a sweep (-m) trains on one device: on 2, the processes that Lightning adds" in refused.screen
+    assert "Take trainer.devices=1, or start the jobs one by one without -m" in refused.screen
+    assert list(contents(tmp_path / "runs")) == ["pair/multirun.yaml"]
+
+
+# ------------------------------------------------------------------------------------------ the doors
+
+
+def python(*words: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *words],
+        cwd=folder,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--cfg", "job"], ["trainer.max_epoch=3"]], ids=" ".join)
+def test_what_trains_nothing_does_not_wait_for_torch(tmp_path: Path, words: list[str]) -> None:
+    program = (
+        "import sys\n"
+        "sys.modules['torch'] = None  # an import of it now raises\n"
+        f"sys.argv = ['cyclegan-train', *{words}]\n"
+        "from cyclegan.train.command import main\n"
+        "main()\n"
+    )
+    answer = python("-c", program, folder=tmp_path)
+    expected = {"--help": "generator: encoder_decoder", "--cfg": "max_epochs: ", "trainer.max_epoch=3": "max_epochs?"}
+    assert expected[words[0]] in answer.stdout + answer.stderr
+    assert answer.returncode == (words[0].startswith("trainer")), answer.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_module_is_the_console_script(tmp_path: Path) -> None:
+    words = ("--cfg", "job", "experiment=horse2zebra", "seed=7")
+    module = python("-m", "cyclegan.train", *words, folder=tmp_path)
+    script = python(str(Path(sys.executable).with_name("cyclegan-train")), *words, folder=tmp_path)
+    assert module.returncode == script.returncode == 0
+    assert yaml.safe_load(module.stdout)["seed"] == 7
+    assert module.stdout == script.stdout
+    # Else the processes of further devices, in which the package's loggers are quiet, would say that they are done.
+    assert runpy.run_path(train_command.__file__)["log"] is train_command.log
+
+
+@pytest.mark.slow
+def test_the_wheel_brings_its_configuration_along(tmp_path: Path) -> None:
+    pytest.importorskip("hatchling")
+    program = "import sys\nfrom hatchling.build import build_wheel\nprint(build_wheel(sys.argv[1]))"
+    built = python("-c", program, str(tmp_path), folder=REPOSITORY)
+    assert built.returncode == 0, built.stderr
+    with zipfile.ZipFile(tmp_path / built.stdout.split()[-1]) as wheel:
+        names = set(wheel.namelist())
+        wheel.extractall(tmp_path / "installed")
+    files = {str(path.relative_to(REPOSITORY)) for path in (REPOSITORY / "conf").rglob("*.yaml")}
+    assert {f"cyclegan/{name}" for name in files} <= names
+    assert not [name for name in names if name.startswith(("tests/", "conf/")) or "/runs/" in name]
+
+    show = "import sys, cyclegan.train.command as t\nprint(t.conf_dir())\nsys.argv[1:] = ['--cfg', 'job']\nt.main()"
+    answer = python("-c", show, folder=tmp_path, PYTHONPATH=str(tmp_path / "installed"))
+    conf, text = answer.stdout.split("\n", 1)
+    assert conf == str(tmp_path / "installed" / "cyclegan" / "conf")
+    assert yaml.safe_load(text)["name"] == "toy"

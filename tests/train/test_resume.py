@@ -1,0 +1,258 @@
+"""A run that is cut off anywhere, and resumed, ends bit for bit where the undisturbed run ends."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from cyclegan.callbacks.stop_signals import StopRequestedError
+from cyclegan.errors import CheckpointError, DataError, RunError
+from cyclegan.train.command import train
+from tests.tiny_run import (
+    STEPS_PER_EPOCH,
+    StoppedError,
+    composed,
+    differences,
+    metrics,
+    read_checkpoint,
+    stop_at,
+)
+
+pytestmark = pytest.mark.usefixtures("quiet")
+
+EPOCHS = 3
+# A checkpoint after every batch. Pools of three are full in the second batch, and from then on random.
+OFTEN = (
+    f"trainer.max_epochs={EPOCHS}",
+    "model.pool_size=3",
+    "callbacks.checkpointing.every_n_images=2",
+    "callbacks.checkpointing.keep_every_n_epochs=2",
+)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Path:
+    """The folder of a run that nothing disturbed."""
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    train(composed(folder, root, *OFTEN))
+    return folder
+
+
+def assert_same_end(one: Path, other: Path) -> None:
+    """The last checkpoints hold the same, bit for bit, and so do metrics.csv and the kept checkpoints."""
+    assert sorted(p.name for p in (one / "checkpoints").iterdir()) == sorted(
+        p.name for p in (other / "checkpoints").iterdir()
+    )
+    for path in (one / "checkpoints").iterdir():
+        first, second = read_checkpoint(one, path.name), read_checkpoint(other, path.name)
+        entries = ("state_dict", "optimizer_states", "lr_schedulers", "ranks", "data", "loops", "callbacks")
+        assert [entry for entry in entries if not first[entry]] == [], "they are what this is about"
+        del first["config"], second["config"]  # which say how each was started
+        assert differences(first, second) == []
+    assert (one / "checkpoints" / "best.ckpt").exists()
+    assert metrics(one) == metrics(other)
+    grids = [sorted((p.name, p.read_bytes()) for p in (folder / "samples").iterdir()) for folder in (one, other)]
+    assert grids[0] == grids[1]
+
+
+# Each moment of a batch at one step or another; at the edges of epochs, every one. A step counts what is done before.
+CUTS = [
+    *(("on_train_batch_start", step) for step in (0, 2, 3, 4, 7)),
+    *(("on_after_backward", step) for step in (1, 5, 6)),
+    *(("on_before_zero_grad", step) for step in (3, 8)),
+    *(("on_train_batch_end", step) for step in (1, 3, 4, 6, 9)),  # before the checkpoint of that batch
+    *(("on_train_epoch_start", step) for step in (3, 6)),
+    *(("on_train_epoch_end", step) for step in (3, 6, 9)),  # before the epoch's checkpoint
+]
+
+
+@pytest.mark.parametrize(("hook", "step"), CUTS)
+def test_cut_off_at_any_moment(whole: Path, root: Path, tmp_path: Path, hook: str, step: int) -> None:
+    with pytest.raises(StoppedError):
+        train(composed(tmp_path, root, *OFTEN, *stop_at(hook, step)))
+    train(composed(tmp_path, root, *OFTEN, "resume=auto"))
+    assert_same_end(tmp_path, whole)
+
+
+def test_cut_off_again_and_again(whole: Path, root: Path, tmp_path: Path) -> None:
+    trained = [row["images_seen"] for row in metrics(whole) if "train/cycle_a" in row]
+    assert trained == [2.0 * n for n in range(1, EPOCHS * STEPS_PER_EPOCH + 1)]
+    for step in range(1, EPOCHS * STEPS_PER_EPOCH):
+        with pytest.raises(StoppedError):
+            train(composed(tmp_path, root, *OFTEN, *stop_at("on_train_batch_start", step), "resume=auto"))
+    train(composed(tmp_path, root, *OFTEN, "resume=auto"))
+    assert_same_end(tmp_path, whole)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("generator=unet128", "adversarial=wasserstein"),  # dropout and the penalty draw from torch's random numbers
+        ("callbacks=ema", "callbacks.ema.decay=0.5"),
+        ("generator=encoder_decoder", "model.discriminator.norm=batch"),  # statistics that are no parameters
+        ("trainer.accumulate_grad_batches=2", "trainer.gradient_clip_val=0.5", "data.num_workers=2"),
+        ("schedule=cosine", "optimizer=adamw", "trainer.precision=bf16-mixed"),
+        ("trainer.limit_train_batches=2",),
+    ],
+    ids=lambda words: words[0],
+)
+def test_whatever_the_run_consists_of(root: Path, tmp_path: Path, overrides: tuple[str, ...]) -> None:
+    words = [*OFTEN, *overrides]
+    train(composed(tmp_path / "whole", root, *words))
+    for hook, step in (("on_train_batch_start", 1), ("on_train_epoch_start", 2), ("on_after_backward", 3)):
+        try:
+            train(composed(tmp_path / "cut", root, *words, *stop_at(hook, step), "resume=auto"))
+        except StoppedError:
+            continue
+    train(composed(tmp_path / "cut", root, *words, "resume=auto"))
+    assert_same_end(tmp_path / "cut", tmp_path / "whole")
+
+
+# ---------------------------------------------------------------------------------------------- damage
+
+
+def spoil(path: Path) -> None:
+    """Turns one bit of a file, under all of its names."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 4
+    path.write_bytes(content)
+
+
+def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(
+    whole: Path, root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(StoppedError):
+        train(composed(tmp_path, root, *OFTEN, *stop_at("on_train_batch_start", 5)))
+    checkpoints = tmp_path / "checkpoints"
+    assert sorted(p.name for p in checkpoints.iterdir()) == [
+        "best.ckpt", "images=000000008.ckpt", "images=000000010.ckpt", "last.ckpt",
+    ]  # fmt: skip
+    spoil(checkpoints / "last.ckpt")
+    with caplog.at_level("INFO", "cyclegan"):
+        train(composed(tmp_path, root, *OFTEN, "resume=auto"))
+    said = [message for message in caplog.messages if message.startswith("resume")]
+    assert len(said) == 2, "one for both names of the damaged file"
+    assert f"passed over: {checkpoints / 'last.ckpt'} is damaged" in said[0]
+    assert "checksum" in said[0]
+    assert f"from {checkpoints / 'images=000000008.ckpt'}: 8 images, 1 epochs" in said[1]
+    assert_same_end(tmp_path, whole)
+
+
+def test_where_all_are_damaged_nothing_begins_and_nothing_is_overwritten(root: Path, tmp_path: Path) -> None:
+    train(composed(tmp_path, root, *OFTEN))
+    for path in {path.stat().st_ino: path for path in tmp_path.glob("checkpoints/*.ckpt")}.values():
+        spoil(path)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file() and path.name != ".lock"}
+    with pytest.raises(
+        CheckpointError, match=r"none of the 3 checkpoints in .* can be read.*nothing was changed"
+    ) as error:
+        train(composed(tmp_path, root, *OFTEN, "resume=auto", "trainer.max_epochs=9"))
+    assert str(error.value).count("does not agree with its checksum") == 3
+    after = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file() and path.name != ".lock"}
+    assert after == before
+
+
+def test_a_checkpoint_from_a_stranger_is_not_resumed(whole: Path, root: Path, tmp_path: Path) -> None:
+    stranger = read_checkpoint(whole)
+    stranger["config"]["model"]["schedule"] = {"_target_": "os.system", "command": f"touch {tmp_path / 'proof'}"}
+    torch.save(stranger, tmp_path / "evil.ckpt")
+    with pytest.raises(CheckpointError, match=r"os\.system"):
+        train(composed(tmp_path / "run", root, *OFTEN, f"resume={tmp_path / 'evil.ckpt'}"))
+    assert not (tmp_path / "proof").exists()
+
+
+def test_weights_alone_cannot_be_resumed(whole: Path, root: Path, tmp_path: Path) -> None:
+    torch.save({"state_dict": read_checkpoint(whole)["state_dict"]}, tmp_path / "weights.ckpt")
+    with pytest.raises(RunError, match=r"it has no config, loops, data.*init_from="):
+        train(composed(tmp_path / "run", root, *OFTEN, f"resume={tmp_path / 'weights.ckpt'}"))
+
+
+# ---------------------------------------------------------------------------------------------- what may change
+
+
+def test_what_is_not_the_same_run_is_refused_and_nothing_changes(whole: Path, root: Path) -> None:
+    before = {path: path.read_bytes() for path in whole.rglob("*") if path.is_file() and path.name != ".lock"}
+    changes = ("seed=1", "data.batch_size=1", "model.generator.width=8", "model.loss_weights.cycle_a=5")
+    with pytest.raises(RunError) as error:
+        train(composed(whole, root, *OFTEN, *changes, "resume=auto"))
+    for line in ("seed: 0 → 1", "data.batch_size: 2 → 1", "model.loss_weights.cycle_a: 10.0 → 5"):
+        assert f"\n  {line}" in str(error.value)
+    after = {path: path.read_bytes() for path in whole.rglob("*") if path.is_file() and path.name != ".lock"}
+    assert after == before
+
+
+def test_a_run_is_not_resumed_with_other_pictures(whole: Path, root: Path, tmp_path: Path) -> None:
+    shutil.copytree(root, tmp_path / "pictures")
+    last = f"resume={whole / 'checkpoints' / 'last.ckpt'}"
+    moved = (*OFTEN, "data.source=null", last, f"trainer.max_epochs={EPOCHS + 1}")
+    train(composed(tmp_path / "moved", tmp_path / "pictures", *moved))
+    (tmp_path / "pictures" / "trainA" / "0000.png").rename(tmp_path / "pictures" / "trainA" / "new.png")
+    with pytest.raises(DataError, match=r"pictures of domain A"):
+        train(composed(tmp_path / "other", tmp_path / "pictures", *moved))
+
+
+def test_an_extended_run_prints_both_plans(
+    whole: Path, root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    last = whole / "checkpoints" / "last.ckpt"
+    with caplog.at_level("INFO", "cyclegan"):
+        train(composed(tmp_path, root, *OFTEN, f"resume={last}", "trainer.max_epochs=5", "data.num_workers=1"))
+    (plan,) = [message for message in caplog.messages if message.startswith("schedule")]
+    assert "as planned (3 epochs) and from here on (5 epochs), 3 done" in plan
+    assert not [message for message in caplog.messages if "no longer" in message]
+
+
+def test_another_precision_is_taken_and_said_to_be_another_run(
+    whole: Path, root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    kept = whole / "checkpoints" / "epoch=0002.ckpt"
+    with caplog.at_level("INFO", "cyclegan"):
+        words = (*OFTEN, f"resume={kept}".replace("epoch=", "epoch\\="), "trainer.precision=bf16-mixed")
+        train(composed(tmp_path, root, *words))
+    assert "trainer.precision: 32-true → bf16-mixed (no longer bit for bit the same run)" in "\n".join(caplog.messages)
+
+
+def test_steps_do_not_bound_a_resumed_run(whole: Path, root: Path) -> None:
+    with pytest.raises(RunError, match=r"trainer.max_steps is 20.*Bound the run by trainer.max_epochs"):
+        train(composed(whole, root, *OFTEN, "resume=auto", "trainer.max_epochs=9", "+trainer.max_steps=20"))
+
+
+@pytest.mark.filterwarnings("ignore:.*callbacks used to create the checkpoint.*")  # as the command does
+def test_a_time_limit_is_no_epoch(whole: Path, root: Path, tmp_path: Path) -> None:
+    with pytest.raises(StopRequestedError, match="max_time"):
+        train(composed(tmp_path, root, *OFTEN, "trainer.max_time={microseconds: 1}"))
+    assert read_checkpoint(tmp_path)["global_step"] == 1
+    train(composed(tmp_path, root, *OFTEN, "resume=auto"))
+    # Lightning's timer keeps its state under its own name, in the checkpoints of the first part.
+    assert differences(read_checkpoint(tmp_path)["state_dict"], read_checkpoint(whole)["state_dict"]) == []
+    assert metrics(tmp_path) == metrics(whole)
+
+
+# ---------------------------------------------------------------------------------------------- the run in wandb
+
+
+def test_the_wandb_run_is_settled_before_it_begins_and_stays_the_same(root: Path, tmp_path: Path) -> None:
+    def ids(folder: Path) -> tuple[str, str]:
+        stored = yaml.safe_load((folder / "config.yaml").read_text())["logger"]["wandb"]["id"]
+        return stored, read_checkpoint(folder)["config"]["logger"]["wandb"]["id"]
+
+    words = (*OFTEN, "logger=default")
+    with pytest.raises(StoppedError):  # before there is any checkpoint
+        train(composed(tmp_path / "run", root, *words, *stop_at("on_train_batch_start", 0)))
+    first = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["logger"]["wandb"]["id"]
+    assert len(first) == 8
+    with pytest.raises(StoppedError):
+        train(composed(tmp_path / "run", root, *words, "resume=auto", *stop_at("on_train_batch_start", 4)))
+    assert ids(tmp_path / "run") == (first, first)
+    (tmp_path / "run" / "config.yaml").unlink()  # the checkpoint knows it, too
+    train(composed(tmp_path / "run", root, *words, "resume=auto"))
+    assert ids(tmp_path / "run") == (first, first)
+
+    last = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    train(composed(tmp_path / "branch", root, *words, f"resume={last}", "trainer.max_epochs=4"))
+    branch, in_checkpoint = ids(tmp_path / "branch")
+    assert branch == in_checkpoint != first, "another folder is another run"
+    train(composed(tmp_path / "run", root, *words, "overwrite=true", "trainer.max_epochs=1"))
+    assert first not in ids(tmp_path / "run"), "and so is one that starts again"

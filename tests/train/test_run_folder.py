@@ -1,0 +1,74 @@
+"""What overwrite=true clears away, and which process of a job may write into a run's folder."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+from cyclegan.errors import RunError
+from cyclegan.train.run_folder import claim, clear, is_alone
+
+WRITTEN = (
+    *("config.yaml", "environment.json", "metrics.csv", "train.log", "alarms.jsonl", "report.html"),
+    *("checkpoints/last.ckpt", "checkpoints/best.ckpt", "samples/epoch=0001.jpg", "wandb/latest-run/run-1.wandb"),
+    *("tensorboard/events", "validation/protocol.json", "validation/epoch=0001.csv"),
+)
+
+
+def test_all_that_a_run_writes_goes_and_what_the_user_put_there_stays(tmp_path: Path) -> None:
+    for name in (*WRITTEN, "notes.txt", "mine/picture.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "config.yaml").write_text("# cyclegan-train name=mine\nname: mine\n")
+    clear(tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["mine", "notes.txt"]
+    assert (tmp_path / "mine" / "picture.png").exists()
+    clear(tmp_path)  # and where there is nothing
+
+
+@pytest.mark.parametrize("config", [None, "name: somebody else's\n"])
+@pytest.mark.parametrize("theirs", ["wandb/run-1/files.txt", "samples/1.png", "metrics.csv", "report.html"])
+def test_a_folder_that_no_run_wrote_is_refused_and_not_cleared(tmp_path: Path, theirs: str, config: str | None) -> None:
+    for name, text in ((theirs, "theirs"), ("train.log", "theirs"), ("config.yaml", config)):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        if text is not None:
+            (tmp_path / name).write_text(text)
+    for overwrite in (True, False):
+        with pytest.raises(RunError, match=rf"holds .*{theirs.split('/')[0]}.*, but no config\.yaml that begins"):
+            claim(tmp_path, None, overwrite)
+    clear(tmp_path)
+    assert (tmp_path / theirs).read_text() == (tmp_path / "train.log").read_text() == "theirs"
+
+
+def test_a_start_that_failed_before_it_wrote_anything_but_its_log_is_not_in_the_way(tmp_path: Path) -> None:
+    (tmp_path / "train.log").write_text("resume    nothing there yet, so this is a new run\n")
+    claim(tmp_path, None, overwrite=True)
+    clear(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("trainer", "gpus", "alone"),
+    [
+        ({"devices": 1}, 8, True),
+        ({"devices": "1"}, 8, True),
+        ({"devices": [3]}, 8, True),
+        ({"devices": "3,"}, 8, True),
+        ({"devices": "auto"}, 1, True),
+        ({"devices": -1}, 0, True),
+        ({"devices": "auto", "accelerator": "cpu"}, 8, True),
+        ({"devices": "auto"}, 8, False),
+        ({"devices": 2}, 8, False),
+        ({"devices": [0, 3]}, 8, False),
+        ({"devices": 1, "num_nodes": 2}, 1, False),
+        ({"devices": 1, "strategy": "ddp"}, 1, False),
+    ],
+    ids=str,
+)
+def test_a_run_is_alone_on_one_device(
+    monkeypatch: pytest.MonkeyPatch, trainer: dict[str, Any], gpus: int, alone: bool
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    default = {"accelerator": "auto", "devices": 1, "num_nodes": 1, "strategy": "auto"}
+    assert is_alone(OmegaConf.create(default | trainer)) == alone

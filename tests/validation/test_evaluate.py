@@ -1,0 +1,371 @@
+"""Every figure against its formula, written out over single pictures; every picture once; nothing left changed."""
+
+import threading
+from collections import Counter
+from functools import partial
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.linalg
+import torch
+
+from cyclegan.data.datamodule import UnpairedData
+from cyclegan.data.domain import Domain
+from cyclegan.data.held_out import HeldOut
+from cyclegan.images import ImageError, decode
+from cyclegan.methods.cyclegan import CycleGAN
+from cyclegan.networks.patchgan import PatchDiscriminator
+from cyclegan.validation.evaluate import evaluate
+from cyclegan.validation.feature_cache import References
+from cyclegan.validation.one_pass import note
+from cyclegan.validation.per_image import Examiner
+from cyclegan.validation.summary import distances, overall
+from tests.small import small_cyclegan
+from tests.toy_runs import toy_data
+from tests.validation.networks import Projection
+
+COUNT = 7  # which neither two processes nor batches of 4 divide
+
+
+def held_out_of(root: Path, count: int = COUNT, at_most: int | None = None) -> HeldOut:
+    data = toy_data(root, test=count)
+    data.prepare_data()
+    data.setup()
+    found = data.held_out(at_most)
+    assert found is not None
+    return found
+
+
+@pytest.fixture
+def translator() -> CycleGAN:
+    return small_cyclegan().eval()
+
+
+@pytest.fixture
+def held_out(tmp_path: Path) -> HeldOut:
+    return held_out_of(tmp_path / "toy")
+
+
+def bytes_of(image: torch.Tensor) -> np.ndarray:
+    """As a file of 8 bits would hold it: (H, W, C) of 0 to 255."""
+    rounded: np.ndarray = np.clip(np.rint((image.double().numpy() + 1) * 127.5), 0, 255).transpose(1, 2, 0)
+    return rounded
+
+
+@torch.no_grad()
+def test_known_answers_cycle_and_identity_are_the_formulas_over_single_pictures(
+    translator: CycleGAN, held_out: HeldOut
+) -> None:
+    found = evaluate(translator, held_out, batch_size=3).figures
+    expected: dict[str, list[float]] = {}
+    for source, target, gen, back in (("A", "B", translator.gen_ab, translator.gen_ba),
+                                      ("B", "A", translator.gen_ba, translator.gen_ab)):  # fmt: skip
+        of, here = f"{source}{target}".lower(), source.lower()
+        for index in range(COUNT):
+            image, answer = held_out.image(source, index), held_out.image(target, index)
+            assert image is not None
+            assert answer is not None
+            fake = gen(image[None])
+            squared = ((bytes_of(fake[0]) - bytes_of(answer)) ** 2).mean()
+            values = {
+                f"psnr_{of}": 10 * np.log10(255**2 / squared),
+                f"l1_{of}": np.abs(bytes_of(fake[0]) - bytes_of(answer)).mean() / 127.5,
+                f"psnr_copied_{of}": 10 * np.log10(255**2 / ((bytes_of(image) - bytes_of(answer)) ** 2).mean()),
+                f"cycle_{here}": float((back(fake)[0] - image).abs().mean()),
+                f"identity_{here}": float((back(image[None])[0] - image).abs().mean()),
+                f"change_{of}": float((fake[0] - image).abs().mean()),
+            }
+            for name, value in values.items():
+                expected.setdefault(name, []).append(float(value))
+    for name, each in expected.items():
+        assert found[name] == pytest.approx(np.mean(each), rel=1e-5), name
+    for name in ("psnr", "l1"):
+        assert found[name] == pytest.approx((found[f"{name}_ab"] + found[f"{name}_ba"]) / 2)
+    assert found["cycle"] == pytest.approx((found["cycle_a"] + found["cycle_b"]) / 2)
+    assert "psnr_copied" not in found
+
+
+@torch.no_grad()
+def test_distances_are_those_of_rounded_translations_to_real_pictures_of_the_target(
+    translator: CycleGAN, held_out: HeldOut
+) -> None:
+    network = Projection()
+    found = evaluate(translator, held_out, References(network, None)).figures
+
+    def features(images: list[torch.Tensor]) -> np.ndarray:
+        rounded = torch.from_numpy(np.stack([bytes_of(image) for image in images])).permute(0, 3, 1, 2)
+        return network.features(rounded.to(torch.uint8)).double().numpy()
+
+    real = {d: [image for i in range(COUNT) if (image := held_out.image(d, i)) is not None] for d in "AB"}
+    fake_b = features([translator.gen_ab(image[None])[0] for image in real["A"]])
+    for name, one in (("fid_ab", fake_b), ("fid_copied_ab", features(real["A"]))):
+        other = features(real["B"])
+        root = scipy.linalg.sqrtm(np.cov(one.T) @ np.cov(other.T))
+        distance = ((one.mean(0) - other.mean(0)) ** 2).sum() + np.trace(
+            np.cov(one.T) + np.cov(other.T) - 2 * root.real
+        )
+        assert found[name] == pytest.approx(distance, rel=1e-6), name
+
+
+def test_each_picture_has_its_row(translator: CycleGAN, held_out: HeldOut) -> None:
+    found = evaluate(translator, held_out)
+    assert len(found.pictures) == 2 * COUNT
+    for row in found.pictures:
+        source, target = row["direction"].split("2")
+        assert row["picture"].endswith(Path(row["answer"]).name)
+        assert f"test{source}" in row["picture"]
+        assert f"test{target}" in row["answer"]
+    for direction in ("A2B", "B2A"):
+        mean = np.mean([row["psnr"] for row in found.pictures if row["direction"] == direction])
+        assert found.figures[f"psnr_{direction.replace('2', '').lower()}"] == pytest.approx(mean)
+
+
+def test_an_equal_picture_does_not_make_the_mean_infinite(held_out: HeldOut) -> None:
+    """A generator that hits one answer exactly has an infinite PSNR there; the others still count."""
+    translator = small_cyclegan().eval()
+    answers = {index: held_out.image("B", index) for index in range(COUNT)}
+    calls = iter(range(10**6))
+
+    def hits_the_first(images: torch.Tensor) -> torch.Tensor:
+        answer = answers[0] if next(calls) == 0 else answers[1]
+        assert answer is not None
+        return answer[None].expand_as(images)
+
+    translator.gen_ab.forward = hits_the_first
+    found = evaluate(translator, held_out, batch_size=1)
+    values = [row["psnr"] for row in found.pictures if row["direction"] == "A2B"]
+    assert values[0] == float("inf")
+    assert found.figures["psnr_ab"] == pytest.approx(np.mean([value for value in values if value != float("inf")]))
+
+
+def test_nothing_is_drawn_or_changed(translator: CycleGAN, held_out: HeldOut) -> None:
+    before = {name: value.clone() for name, value in translator.state_dict().items()}
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    evaluate(translator, held_out, References(Projection(), None))
+    assert torch.equal(torch.rand(3), expected)
+    assert all(torch.equal(value, before[name]) for name, value in translator.state_dict().items())
+    assert all(parameter.grad is None and parameter.requires_grad for parameter in translator.parameters())
+
+
+def test_batch_size_does_not_matter(translator: CycleGAN, held_out: HeldOut) -> None:
+    one, four = (evaluate(translator, held_out, References(Projection(), None), batch_size=n).figures for n in (1, 4))
+    assert one == pytest.approx(four, rel=1e-5, abs=1e-7)
+
+
+class TestReferences:
+    def test_real_pictures_go_through_the_network_once(
+        self, translator: CycleGAN, held_out: HeldOut, tmp_path: Path
+    ) -> None:
+        first = Projection()
+        figures = evaluate(translator, held_out, References(first, tmp_path / "kept")).figures
+        assert first.shown == 4 * COUNT
+        again = Projection()
+        references = References(again, tmp_path / "kept")
+        assert evaluate(translator, held_out, references).figures == figures
+        assert again.shown == 2 * COUNT
+        evaluate(translator, held_out, references)
+        assert again.shown == 4 * COUNT
+
+    def test_other_files_sizes_and_networks_are_computed_anew(self, translator: CycleGAN, tmp_path: Path) -> None:
+        kept, root = tmp_path / "kept", tmp_path / "toy"
+
+        def computed(held_out: HeldOut, network: Projection) -> int:
+            """How many real pictures went through the network."""
+            evaluate(translator, held_out, References(network, kept))
+            return network.shown - sum(len(indices) for indices in held_out.indices.values())
+
+        assert computed(held_out_of(root), Projection()) == 2 * COUNT
+        assert computed(held_out_of(root), Projection()) == 0
+        assert computed(held_out_of(root), Projection(seed=1)) == 2 * COUNT
+        assert computed(held_out_of(root, at_most=5), Projection()) == 2 * 5
+        larger = UnpairedData(root, load_size=20, crop_size=20, num_workers=0)
+        larger.setup()
+        found = larger.held_out()
+        assert found is not None
+        assert computed(found, Projection()) == 2 * COUNT
+        a_file = next((root / "testA").iterdir())
+        a_file.write_bytes(next((root / "testB").glob(a_file.name)).read_bytes())
+        assert computed(held_out_of(root), Projection()) == COUNT  # of A; B is as it was
+
+    @pytest.mark.parametrize("damage", [b"", b"\x93NUMPY\x01\x00garbage", b"no array"])
+    def test_a_damaged_file_is_computed_anew(
+        self, translator: CycleGAN, held_out: HeldOut, tmp_path: Path, damage: bytes
+    ) -> None:
+        figures = evaluate(translator, held_out, References(Projection(), tmp_path)).figures
+        files = list(tmp_path.glob("*.npy"))
+        assert len(files) == 2
+        for file in files:
+            file.write_bytes(damage)
+        network = Projection()
+        assert evaluate(translator, held_out, References(network, tmp_path)).figures == figures
+        assert network.shown == 4 * COUNT
+
+    def test_a_folder_that_cannot_be_made_is_no_error(
+        self, translator: CycleGAN, held_out: HeldOut, tmp_path: Path
+    ) -> None:
+        (tmp_path / "file").write_text("in the way")
+        found = evaluate(translator, held_out, References(Projection(), tmp_path / "file" / "below"))
+        assert "fid_ab" in found.figures
+
+
+class TestWhatIsMissing:
+    def test_numbered_images_are_not_paired_by_that(self, translator: CycleGAN, tmp_path: Path) -> None:
+        toy_data(tmp_path / "toy").prepare_data()
+        data = UnpairedData(tmp_path / "toy", load_size=16, crop_size=16, num_workers=0)
+        data.setup()
+        held_out = data.held_out()
+        assert held_out is not None
+        found = evaluate(translator, held_out)
+        figures = found.figures
+        assert found.protocol["pairing"] == "none"
+        assert not any(name.startswith(("psnr", "ssim", "l1")) for name in figures)
+        assert {"cycle_a", "cycle_b", "identity_a", "identity_b", "cycle", "identity"} <= figures.keys()
+
+    def test_one_picture_has_no_distance(self, translator: CycleGAN, tmp_path: Path) -> None:
+        figures = evaluate(translator, held_out_of(tmp_path / "toy", 1), References(Projection(), None)).figures
+        assert not any(name.startswith(("fid", "kid")) for name in figures)
+        assert "psnr_ab" in figures
+
+    def test_an_unreadable_picture_is_named_or_left_out(self, translator: CycleGAN, tmp_path: Path) -> None:
+        held_out = held_out_of(tmp_path / "toy")
+        broken = Path(held_out.path("A", 2))
+        broken.write_bytes(broken.read_bytes()[:60])
+        with pytest.raises(ImageError, match=broken.name):
+            evaluate(translator, held_out)
+        held_out.on_error = "skip"
+        found = evaluate(translator, held_out)
+        rows = [Path(row["picture"]).name for row in found.pictures if row["direction"] == "A2B"]
+        assert len(rows) == COUNT - 1
+        assert broken.name not in rows
+        assert found.protocol["pictures"]["unreadable"] == {"A": 1, "B": 0}
+        # Of B all are translated, but the answer of one of them is not known now.
+        assert sum("psnr" in row for row in found.pictures) == 2 * (COUNT - 1)
+
+
+@pytest.mark.parametrize(("kept_bytes", "times"), [(2**28, 1), (0, 2)])
+def test_paired_images_are_decoded_once_if_they_fit_and_never_by_the_thread_of_the_networks(
+    translator: CycleGAN, held_out: HeldOut, monkeypatch: pytest.MonkeyPatch, kept_bytes: int, times: int
+) -> None:
+    decoded: list[str] = []
+
+    def counted(data: bytes, name: str, *more: Any) -> Any:
+        assert threading.current_thread() is not threading.main_thread()
+        decoded.append(name)
+        return decode(data, name, *more)
+
+    expected = evaluate(translator, held_out).figures
+    monkeypatch.setattr("cyclegan.data.reader.decode", counted)
+    monkeypatch.setattr("cyclegan.validation.one_pass.KEPT_BYTES", kept_bytes)
+    assert evaluate(translator, held_out).figures == expected
+    assert Counter(decoded) == {held_out.path(domain, i): times for domain in "AB" for i in range(COUNT)}
+
+
+def test_the_protocol_says_with_what(translator: CycleGAN, held_out: HeldOut) -> None:
+    record = evaluate(translator, held_out, References(Projection(), None)).protocol
+    assert record["pictures"]["split"] == "test"
+    assert record["pictures"]["A"] == f"{COUNT} of testA"
+    assert record["pictures"]["size"] == "16×16, the middle of images stretched to 16"
+    sizing = {"load_size": 16, "resize": "stretch", "crop_size": 16}
+    assert sizing.items() <= record["pictures"].items()
+    assert record["pairing"] == "by name"
+    assert record["known answers"] == {"A2B": f"{COUNT} pictures", "B2A": f"{COUNT} pictures"}
+    features = record["distances"]["features"]
+    assert {"network": "projection", "seed": 0}.items() <= features.items()
+    assert features["digest"] == Projection().digest()[:16]
+    assert record["distances"]["A2B"] == f"{COUNT} translations of testA against {COUNT} real pictures of testB"
+    assert torch.__version__.startswith(record["versions"]["torch"])
+
+
+class Moves:
+    """Stands in for LPIPS, and notes where it is sent."""
+
+    def __init__(self) -> None:
+        self.devices: list[str] = []
+
+    def to(self, device: torch.device | str) -> "Moves":
+        self.devices.append(str(device))
+        return self
+
+
+def test_the_perceptual_network_follows_the_translator(translator: CycleGAN) -> None:
+    network: Any = Moves()
+    Examiner(translator.to("meta"), network)
+    assert network.devices == ["meta"]
+
+
+def test_unreadable_pictures_may_leave_too_few_for_a_distance(translator: CycleGAN, tmp_path: Path) -> None:
+    held_out = held_out_of(tmp_path / "toy", count=3)
+    held_out.on_error = "skip"
+    for index in (0, 2):
+        broken = Path(held_out.path("B", index))
+        broken.write_bytes(broken.read_bytes()[:60])
+    figures = evaluate(translator, held_out, References(Projection(), None)).figures
+    assert not any(name.startswith(("fid", "kid")) for name in figures)
+    assert "cycle" in figures
+
+
+def test_whole_pictures_too_small_for_the_judge_have_no_verdict(tmp_path: Path) -> None:
+    """The generators take 8 pixels; a discriminator of three layers wants 24."""
+    judge = partial(PatchDiscriminator, width=4, layers=3)
+    translator = small_cyclegan(discriminator=judge).eval()
+    assert translator.minimum_size <= 16 < translator.minimum_crop
+    figures = evaluate(translator, held_out_of(tmp_path / "toy")).figures
+    assert "psnr_ab" in figures
+    assert not any(name.startswith("realness") for name in figures)
+
+
+def test_a_mean_is_of_all_directions_or_there_is_none() -> None:
+    both = {
+        "psnr_ab": 20.0,
+        "psnr_ba": 24.0,
+        "cycle_a": 0.1,
+        "cycle_b": 0.3,
+        "kid_spread_ab": 9.0,
+        "psnr_copied_ab": 1.0,
+    }
+    assert overall(both, directions=2) == {"psnr": 22.0, "cycle": 0.2}
+    del both["psnr_ba"]  # all answers were hit exactly
+    assert overall(both, directions=2) == {"cycle": 0.2}
+    assert overall(both, directions=1)["psnr"] == 20.0
+
+
+@pytest.mark.parametrize(("fakes", "reals", "measured"), [(50, 50, True), (49, 50, False), (50, 49, False)])
+def test_precision_and_recall_of_few_images_are_left_out(fakes: int, reals: int, measured: bool) -> None:
+    rng = torch.Generator().manual_seed(0)
+    fake, real = (torch.randn(count, 4, generator=rng) for count in (fakes, reals))
+    found = distances(fake, fake, real, "ab")
+    assert isfinite(found["kid_ab"])
+    assert [isfinite(found[name]) for name in ("precision_ab", "recall_ab")] == [measured] * 2
+
+
+def test_domains_may_be_called_real_and_synthetic(tmp_path: Path) -> None:
+    """As in learning from simulations; figures of real pictures have that word in their names too."""
+    drawn = toy_data(tmp_path / "toy", test=COUNT)
+    drawn.prepare_data()
+    domains = {
+        name: Domain(train=f"train{letter}", test=f"test{letter}")
+        for name, letter in (("real", "A"), ("synthetic", "B"))
+    }
+    sizing: dict[str, Any] = {"load_size": 16, "crop_size": 16}
+    data = UnpairedData(tmp_path / "toy", **sizing, num_workers=0, domains=domains, pairing="by_name")
+    data.setup()
+    held_out = data.held_out()
+    assert held_out is not None
+    figures = evaluate(small_cyclegan(channels={"real": 3, "synthetic": 3}).eval(), held_out).figures
+    plain = evaluate(small_cyclegan().eval(), held_out_of(tmp_path / "toy")).figures
+    for name in ("checkerboard", "psnr", "variety"):
+        assert figures[f"{name}_real_synthetic"] == pytest.approx(plain[f"{name}_ab"])
+        assert figures[f"{name}_synthetic_real"] == pytest.approx(plain[f"{name}_ba"])
+
+
+def test_a_picture_s_vector_does_not_carry_its_batch_along() -> None:
+    """Each is sent to other processes by itself."""
+    sets: dict[tuple[str, ...], dict[int, torch.Tensor]] = {}
+    note(sets, ("A",), [3, 5], torch.arange(8.0).view(2, 4))
+    assert sets["A",][5].tolist() == [4, 5, 6, 7]
+    assert sets["A",][5].untyped_storage().nbytes() == 4 * 4
