@@ -13,7 +13,7 @@ from tests.situations import history
 from tests.test_alarms import BAD
 from tests.tiny_run import composed
 
-PAGE = (Path(__file__).parents[2] / "docs" / "reading-the-curves.md").read_text()
+PAGE = (Path(__file__).parents[1] / "docs" / "reading-the-curves.md").read_text()
 SECTIONS = dict(re.findall(r"^### `(\w+)`\n(.*?)(?=^##|\Z)", PAGE, re.M | re.S))
 
 
@@ -46,7 +46,7 @@ def test_keys_that_are_recommended_exist(tmp_path: Path) -> None:
 
 
 def test_options_that_are_recommended_exist() -> None:
-    conf = Path(__file__).parents[2] / "conf"
+    conf = Path(__file__).parents[1] / "conf"
     options = set(re.findall(r"`(discriminator|generator|augmentation|adversarial)=(\w+)`", PAGE))
     assert len(options) == 4
     assert [option for option in options if not (conf / option[0] / f"{option[1]}.yaml").exists()] == []

@@ -20,8 +20,8 @@ from cyclegan.errors import UserError
 
 def conf_dir() -> str:
     """The folder of YAML files: inside the installed package, or beside it in a checkout."""
-    inside = Path(__file__).parent / "conf"
-    return str(inside if inside.is_dir() else Path(__file__).parents[1] / "conf")
+    inside = Path(__file__).parents[1] / "conf"
+    return str(inside if inside.is_dir() else Path(__file__).parents[2] / "conf")
 
 
 def root_cause(error: BaseException) -> BaseException:

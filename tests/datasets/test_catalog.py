@@ -6,7 +6,7 @@ import pytest
 
 from cyclegan.datasets.catalog import CATALOG, UnknownDatasetError, find
 
-CONF = Path(__file__).parents[3] / "conf" / "data"
+CONF = Path(__file__).parents[2] / "conf" / "data"
 
 
 @pytest.mark.parametrize("name", sorted(CATALOG))

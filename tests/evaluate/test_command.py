@@ -38,7 +38,7 @@ from tests.small import small_cyclegan
 from tests.tiny_run import composed, metrics, read_checkpoint
 from tests.validation.networks import Projection
 
-DOC = Path(__file__).parents[1] / "docs" / "measuring.md"
+DOC = Path(__file__).parents[2] / "docs" / "measuring.md"
 COUNT = 4
 FILES = {"metrics.json", "pictures.csv"} | {f"{kind}_{way}.jpg" for kind in ("worst", "best") for way in ("A2B", "B2A")}
 

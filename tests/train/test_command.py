@@ -33,7 +33,7 @@ from tests.tiny_run import (
     training_rows,
 )
 
-REPOSITORY = Path(__file__).parents[1]
+REPOSITORY = Path(__file__).parents[2]
 
 
 class Finished(NamedTuple):

@@ -116,7 +116,7 @@ sys.exit("16 GB came")
 def test_shortages_of_real_processes_are_recognised(num_workers: int, room: int) -> None:
     """In the main process, in a worker, while a batch of its is mapped, and where no process can be started."""
     words = [sys.executable, "-c", WITH_LITTLE_MEMORY, str(num_workers), str(room)]
-    folder = Path(__file__).parents[1]
+    folder = Path(__file__).parents[2]
     ended = subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
     assert ended.returncode == 0, ended.stderr
 
