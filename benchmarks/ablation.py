@@ -37,11 +37,11 @@ SETTINGS = {
 WHOLE = ("no_identity", "no_pool", "all")
 """Settings of which a user would choose a checkpoint."""
 
-LAST = "epoch=0008.ckpt"
+LAST = "epoch0008.ckpt"
 
-Figures = dict[str, float]
-Curve = dict[int, Figures]
-"""Figures by epoch."""
+Metrics = dict[str, float]
+Curve = dict[int, Metrics]
+"""Metrics by epoch."""
 
 
 def train(folder: Path, data: Path, setting: str, seed: int) -> Path:
@@ -67,20 +67,20 @@ def as_trained(path: Path) -> Translator:
     return translator
 
 
-def curve(run_dir: Path, data: Path, load: Callable[[Path], Translator], names: str = "epoch=*.ckpt") -> Curve:
+def curve(run_dir: Path, data: Path, load: Callable[[Path], Translator], names: str = "epoch*.ckpt") -> Curve:
     """Measures the checkpoints of these names, unless that was done."""
-    file = run_dir / f"figures_{load.__name__}.json"
+    file = run_dir / f"metrics_{load.__name__}.json"
     known = json.loads(file.read_text()) if file.exists() else {}
     wanted = sorted((run_dir / "checkpoints").glob(names))
-    pictures = UnpairedData(data, load_size=64, crop_size=64, num_workers=0, pairing="by_name")
-    pictures.setup()
-    held_out = pictures.held_out()
+    images = UnpairedData(data, load_size=64, crop_size=64, num_workers=0, pairing="by_name")
+    images.setup()
+    held_out = images.held_out()
     assert held_out is not None
     references = References(RandomFeatures(), data / ".cache" / "features")
     for path in tqdm([path for path in wanted if path.stem not in known], run_dir.name):
-        known[path.stem] = evaluate(load(path), held_out, references, batch_size=8).figures
+        known[path.stem] = evaluate(load(path), held_out, references, batch_size=8).metrics
         file.write_text(json.dumps(known))
-    return {int(path.stem.removeprefix("epoch=")): known[path.stem] for path in wanted}
+    return {int(path.stem.removeprefix("epoch").removeprefix("=")): known[path.stem] for path in wanted}
 
 
 def spread(values: list[float], digits: int = 2) -> str:
@@ -89,7 +89,7 @@ def spread(values: list[float], digits: int = 2) -> str:
     return f"{statistics.mean(values):.{digits}f} ± {deviation:.{digits}f}"
 
 
-def last(found: Curve) -> Figures:
+def last(found: Curve) -> Metrics:
     """Of the last epoch."""
     return found[max(found)]
 
@@ -108,7 +108,7 @@ def print_terms(curves: Mapping[tuple[str, int], Curve], seeds: list[int]) -> No
 
 
 def ranks(found: Curve, name: str, sign: int = 1) -> dict[int, int]:
-    """The place of each epoch by a figure, 0 for the least."""
+    """The place of each epoch by a metric, 0 for the least."""
     return {epoch: place for place, epoch in enumerate(sorted(found, key=lambda e: sign * found[e][name]))}
 
 
@@ -133,7 +133,7 @@ def print_rules(curves: Mapping[tuple[str, int], Curve]) -> None:
     for rule, choose in RULES.items():
         lost: dict[str, list[float]] = {setting: [] for setting in settings}
         for (setting, _), found in curves.items():
-            best = max(figures["psnr"] for figures in found.values())
+            best = max(metrics["psnr"] for metrics in found.values())
             lost[setting].append(best - found[choose(found)]["psnr"])
         cells = ["/".join(f"{loss:.2f}" for loss in losses) for losses in lost.values()]
         print(f"| {rule} | " + " | ".join(cells) + " |")

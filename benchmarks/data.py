@@ -1,8 +1,8 @@
-"""Pictures per second and core, beside the plain pipeline; and what a list of a million pictures costs.
+"""Images per second and core, beside the plain pipeline; and what a list of a million images costs.
 
 The plain pipeline is the one of the authors' code and of most that came after it: Pillow decodes and converts,
 torchvision's transforms resize to 286, crop 256, flip, make a float tensor and normalise it. Both read the same JPEG
-files through a loader in one process with one thread, taking turns; batches of one, a picture of each domain.
+files through a loader in one process with one thread, taking turns; batches of one, an image of each domain.
 
 python benchmarks/data.py speed --photos data/horse2zebra
 python benchmarks/data.py million
@@ -42,7 +42,7 @@ PLAIN = T.Compose(
 
 
 class Plain(Dataset[dict[str, torch.Tensor]]):
-    """Unpaired pictures by the plain pipeline."""
+    """Unpaired images by the plain pipeline."""
 
     def __init__(self, root: Path) -> None:
         self.files = {domain: sorted((root / f"train{domain}").iterdir()) for domain in "AB"}
@@ -83,13 +83,13 @@ def enlarge_photos(photos: Path, root: Path, count: int, size: int = 2000) -> No
             large.save(folder / f"{number:04d}.jpg", quality=92)
 
 
-def rate(loader: Any, pictures: int) -> float:
-    """Pictures per second, of both domains together, over so many batches of one each."""
+def rate(loader: Any, images: int) -> float:
+    """Images per second, of both domains together, over so many batches of one each."""
     batches = endless(loader)
     start = time.perf_counter()
-    for _ in range(pictures // 2):
+    for _ in range(images // 2):
         next(batches)
-    return pictures / (time.perf_counter() - start)
+    return images / (time.perf_counter() - start)
 
 
 def endless(loader: Any) -> Iterator[Any]:
@@ -114,7 +114,7 @@ def speed(args: argparse.Namespace) -> None:
         enlarge_photos(args.photos, large, args.count // 10)
         command = [sys.executable, "-m", "cyclegan.data_tool", "prepare", str(large), str(prepared)]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        print(f"{'files':<12}{'pipeline':<34}{'pictures/s':>11}{'over plain':>12}{'least to most':>16}")
+        print(f"{'files':<12}{'pipeline':<34}{'images/s':>11}{'over plain':>12}{'least to most':>16}")
         compare(
             "256² JPEG",
             args,
@@ -145,12 +145,12 @@ def speed(args: argparse.Namespace) -> None:
         )
 
 
-def compare(files: str, args: argparse.Namespace, pictures: int, **loaders: Any) -> None:
-    """Lets the loaders take turns, each over the same number of pictures, after one turn that warms up."""
+def compare(files: str, args: argparse.Namespace, images: int, **loaders: Any) -> None:
+    """Lets the loaders take turns, each over the same number of images, after one turn that warms up."""
     rates: dict[str, list[float]] = {name: [] for name in loaders}
     for turn in range(args.turns + 1):
         for name, loader in loaders.items():
-            found = rate(loader, pictures)
+            found = rate(loader, images)
             if turn:
                 rates[name].append(found)
     for name, all_found in rates.items():
@@ -180,7 +180,7 @@ def million(args: argparse.Namespace) -> None:
 
 
 def link_files(root: Path, count: int) -> None:
-    """List files of so many paths in all, half of them in each domain; hard links to a few pictures."""
+    """List files of so many paths in all, half of them in each domain; hard links to a few images."""
     rng = np.random.default_rng(0)
     for domain in "AB":
         listed = []
@@ -219,7 +219,7 @@ def ready(args: argparse.Namespace) -> None:
     print(
         json.dumps(
             {
-                "pictures": sum(data.counts.values()),
+                "images": sum(data.counts.values()),
                 "seconds until ready (lists read, 10,000 headers a domain)": round(seconds, 2),
                 "seconds until the first batch of two workers": round(first, 2),
                 "MB more in the main process, at most while setting up": round(peak),

@@ -1,11 +1,11 @@
-"""What measuring costs beside translating, on 120 + 140 pictures of 256².
+"""What measuring costs beside translating, on 120 + 140 images of 256².
 
-Three ways through the same pictures, one after the other, several times over; on a CPU in processor time, which other
+Three ways through the same samples, one after the other, several times over; on a CPU in processor time, which other
 work on the machine disturbs less:
 
-- *translate*: every picture is read, translated into the other domain, and its translation rounded to uint8;
-- *forward*: the three generator passes that cycle and identity figures need (there, back, and within the domain),
-  pictures read, nothing measured;
+- *translate*: every image is read, translated into the other domain, and its translation rounded to uint8;
+- *forward*: the three generator passes that cycle and identity metrics need (there, back, and within the domain),
+  images read, nothing measured;
 - *evaluate*: known answers (PSNR, SSIM, L1), cycle, identity and what alarms look at, as a validation runs it.
 
 python benchmarks/evaluation.py
@@ -30,7 +30,7 @@ from cyclegan.validation.evaluate import evaluate
 from cyclegan.validation.one_pass import Reader, batches
 
 
-def pictures(root: Path, count_a: int, count_b: int, size: int) -> HeldOut:
+def images(root: Path, count_a: int, count_b: int, size: int) -> HeldOut:
     draw(root, train=1, test=max(count_a, count_b), size=size, seed=0)
     for domain, count in (("A", count_a), ("B", count_b)):
         for file in sorted((root / f"test{domain}").iterdir())[count:]:
@@ -71,7 +71,7 @@ def measured(model: CycleGAN, held_out: HeldOut, batch_size: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pictures", type=int, nargs=2, default=(120, 140), metavar="N")
+    parser.add_argument("--images", type=int, nargs=2, default=(120, 140), metavar="N")
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--width", type=int, default=64, help="of the generators")
     parser.add_argument("--blocks", type=int, default=9)
@@ -81,7 +81,7 @@ def main() -> None:
     args = parser.parse_args()
 
     with tempfile.TemporaryDirectory() as folder:
-        held_out = pictures(Path(folder), args.pictures[0], args.pictures[1], args.size)
+        held_out = images(Path(folder), args.samples[0], args.samples[1], args.size)
         generator = partial(ResnetGenerator, width=args.width, blocks=args.blocks)
         model = CycleGAN(generator=generator).to(args.device).eval()
         clock = time.perf_counter if args.device.startswith("cuda") else time.process_time
@@ -93,12 +93,12 @@ def main() -> None:
                 way(model, held_out, args.batch_size)
                 seconds[name].append(clock() - start)
             print(f"turn {turn + 1}: " + ", ".join(f"{name} {each[-1]:.2f} s" for name, each in seconds.items()))
-    total = sum(args.pictures)
+    total = sum(args.samples)
     networks = f"generators of width {args.width} with {args.blocks} blocks"
-    print(f"\n{total} pictures of {args.size}², {networks}, {args.device}")
+    print(f"\n{total} images of {args.size}², {networks}, {args.device}")
     for name, each in seconds.items():
         middle = statistics.median(each)
-        print(f"{name:10} median {middle:7.2f} s, {1000 * middle / total:7.1f} ms a picture")
+        print(f"{name:10} median {middle:7.2f} s, {1000 * middle / total:7.1f} ms an image")
     ratios = [e / f for e, f in zip(seconds["evaluate"], seconds["forward"], strict=True)]
     once = [e / f for e, f in zip(seconds["evaluate"], seconds["translate"], strict=True)]
     print(f"evaluate / forward: median {statistics.median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})")

@@ -103,7 +103,7 @@ def synchronise(device: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, default=120, help="pictures of each domain, so batches of an epoch")
+    parser.add_argument("--images", type=int, default=120, help="images of each domain, so batches of an epoch")
     parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--turns", type=int, default=6)
     parser.add_argument(

@@ -1,6 +1,6 @@
 """What saving costs at 256²: how long a checkpoint holds training up, and the look for numbers that are not finite.
 
-The paper's recipe with averaged weights and full image pools, on drawn pictures: a few real steps, each followed by
+The paper's recipe with averaged weights and full image pools, on drawn images: a few real steps, each followed by
 a save. A save is everything between two batches: gathering, looking for numbers that are not finite, writing,
 syncing, naming, checking the file and removing an older one.
 

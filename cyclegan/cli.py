@@ -78,7 +78,7 @@ def conversions(text: str) -> tuple[str, ...]:
 
 
 def add_format(parser: argparse.ArgumentParser) -> None:
-    """What pictures are decoded to."""
+    """What images are decoded to."""
     parser.add_argument(
         "--channels", type=positive, default=3, metavar="N", help="that training will see (default: %(default)s)"
     )
@@ -100,25 +100,25 @@ def add_max_pixels(parser: argparse.ArgumentParser) -> None:
         type=positive,
         default=MAX_PIXELS,
         metavar="N",
-        help="width times height of the largest picture that is decoded (default: %(default)s)",
+        help="width times height of the largest image that is decoded (default: %(default)s)",
     )
 
 
 def add_sizing(parser: argparse.ArgumentParser) -> None:
-    """How training resizes pictures."""
+    """How training resizes images."""
     parser.add_argument(
         "--load-size",
         type=positive_or_none,
         default=286,
         metavar="N",
-        help="to which pictures are resized; none leaves them as they are (default: %(default)s)",
+        help="to which images are resized; none leaves them as they are (default: %(default)s)",
     )
     parser.add_argument("--resize", choices=RESIZES, default="stretch", help="what becomes that (default: %(default)s)")
-    parser.add_argument("--pairs", action="store_true", help="every picture is two side by side")
+    parser.add_argument("--pairs", action="store_true", help="every image is two side by side")
 
 
 def add_workers(parser: argparse.ArgumentParser) -> None:
-    """How many processes decode pictures."""
+    """How many processes decode images."""
     parser.add_argument(
         "--num-workers",
         type=positive,

@@ -49,9 +49,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=PROGRAM, description="Get data sets ready for training.")
     add_version(parser)
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    add_check(commands.add_parser("check", help="decode every picture and report what is wrong"))
+    add_check(commands.add_parser("check", help="decode every image and report what is wrong"))
     add_download(commands.add_parser("download", help="fetch a published data set, check it and unpack it"))
-    add_prepare(commands.add_parser("prepare", help="write a copy whose pictures are as small as training makes them"))
+    add_prepare(commands.add_parser("prepare", help="write a copy whose images are as small as training makes them"))
     return parser
 
 
@@ -59,14 +59,14 @@ def add_check(parser: argparse.ArgumentParser) -> None:
     """The arguments of `check`."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.description = (
-        "Decode every picture below ROOT, as training will, and report what is there and what is wrong.\n"
-        "ROOT holds trainA, trainB and, if there are any, valA, testA ...; or just pictures."
+        "Decode every image below ROOT, as training will, and report what is there and what is wrong.\n"
+        "ROOT holds trainA, trainB and, if there are any, valA, testA ...; or just images."
     )
     parser.epilog = (
-        "exit code 0: no problem. 1: problems, which are missing or empty folders, broken files, pictures that cannot\n"
-        "be read with these --channels and --convert, pictures smaller than the crop, and test or validation pictures\n"
-        "that are also in train. The rest is worth knowing: surplus copies (a folder's pictures, less the different\n"
-        "ones), pictures in several domains, mixed depths, files passed over. Two pictures are the same if all their\n"
+        "exit code 0: no problem. 1: problems, which are missing or empty folders, broken files, images that cannot\n"
+        "be read with these --channels and --convert, images smaller than the crop, and test or validation images\n"
+        "that are also in train. The rest is worth knowing: surplus copies (a folder's images, less the different\n"
+        "ones), images in several domains, mixed depths, files passed over. Two images are the same if all their\n"
         "decoded pixels are, however they are stored. 2: not checked. 130: interrupted.\n\n"
         f"example: {PROGRAM} check data/horse2zebra"
     )
@@ -77,7 +77,7 @@ def add_check(parser: argparse.ArgumentParser) -> None:
         type=float,
         nargs=2,
         metavar=("LOW", "HIGH"),
-        help="the values that training will take for black and white; floating-point pictures need it",
+        help="the values that training will take for black and white; floating-point images need it",
     )
     add_sizing(parser)
     parser.add_argument("--crop-size", type=positive, default=CROP_SIZE, metavar="N", help="default: %(default)s")
@@ -90,14 +90,14 @@ def add_prepare(parser: argparse.ArgumentParser) -> None:
     """The arguments of `prepare`."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.description = (
-        "Write the pictures below ROOT to OUT, in the same folders and under the same names, resized as training\n"
+        "Write the images below ROOT to OUT, in the same folders and under the same names, resized as training\n"
         "resizes them, so that it has less to read and to decode. Nothing in ROOT is changed.\n\n"
         "With --format png, training from OUT sees exactly what it sees from ROOT with data.reducing_gap=null.\n"
-        "Pictures of more than 8 bits or other than 1 or 3 channels keep their depth: they become png (up to 16 bits\n"
+        "Images of more than 8 bits or other than 1 or 3 channels keep their depth: they become png (up to 16 bits\n"
         "and 4 channels) or tif, whatever --format says. Of files with several pages, --page is taken."
     )
     parser.epilog = (
-        "A preparation that was cut off goes on with the same command; pictures whose files have changed since are\n"
+        "A preparation that was cut off goes on with the same command; images whose files have changed since are\n"
         "made anew. Exit code 0: all is done. 1: not all; says why. 2: usage. 130: interrupted.\n\n"
         f"example: {PROGRAM} prepare photos/originals data/photos --format jpg"
     )
@@ -111,7 +111,7 @@ def add_prepare(parser: argparse.ArgumentParser) -> None:
         "--on-error",
         choices=("raise", "skip"),
         default="raise",
-        help="of pictures that cannot be read: name them at the end and exit with 1 (default), or leave them out",
+        help="of images that cannot be read: name them at the end and exit with 1 (default), or leave them out",
     )
     add_workers(parser)
     parser.set_defaults(run=run_prepare)
@@ -165,9 +165,9 @@ def run_check(args: argparse.Namespace) -> int:
         else:
             Path(args.json).write_text(text + "\n", encoding="utf-8")
     if args.json != "-":
-        pictures = sum(len(one.folder.pictures) for one in found.folders)
+        images = sum(len(one.folder.images) for one in found.folders)
         took = f"in {time.monotonic() - began:,.1f} s by {counted(args.num_workers, 'process', 'processes')}"
-        print(f"{args.root}: {counted(pictures, 'picture', 'pictures')}, each decoded completely, {took}\n")
+        print(f"{args.root}: {counted(images, 'image', 'images')}, each decoded completely, {took}\n")
         print(as_text(found, told))
     return PROBLEMS if any(finding.kind.problem for finding in told) else 0
 
@@ -181,10 +181,10 @@ def run_prepare(args: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         print(f"\n{PROGRAM}: interrupted; what is done is kept, the same command goes on from there", file=sys.stderr)
         return INTERRUPTED
-    skipped = f"; left out {counted(len(outcome.errors), 'picture', 'pictures')}" if outcome.errors else ""
+    skipped = f"; left out {counted(len(outcome.errors), 'image', 'images')}" if outcome.errors else ""
     kept = f", of which {outcome.kept:,} were there" if outcome.kept else ""
     print(
-        f"{counted(outcome.pictures, 'picture', 'pictures')}{kept}: {outcome.source_bytes / 1e6:,.1f} MB below "
+        f"{counted(outcome.images, 'image', 'images')}{kept}: {outcome.source_bytes / 1e6:,.1f} MB below "
         f"{args.root}, {outcome.output_bytes / 1e6:,.1f} MB below {args.out}{skipped}"
     )
     for error in outcome.errors[:SHOWN]:
@@ -193,7 +193,7 @@ def run_prepare(args: argparse.Namespace) -> int:
         print(f"  and {len(outcome.errors) - SHOWN:,} more; {PROGRAM} check {args.root} names all", file=sys.stderr)
     if outcome.errors and args.on_error == "raise":
         print(
-            f"{PROGRAM}: {counted(len(outcome.errors), 'picture', 'pictures')} could not be read; mend them and give "
+            f"{PROGRAM}: {counted(len(outcome.errors), 'image', 'images')} could not be read; mend them and give "
             "the same command again, or leave them out with --on-error skip",
             file=sys.stderr,
         )
@@ -221,7 +221,7 @@ def training_command(args: argparse.Namespace) -> str:
 
 def bar(results: Iterator[Result], total: int) -> Iterator[Result]:
     """Shows on a terminal how many of the results have come."""
-    yield from tqdm(results, total=total, unit="picture", disable=None, leave=False)
+    yield from tqdm(results, total=total, unit="image", disable=None, leave=False)
 
 
 def run_download(args: argparse.Namespace) -> int:
@@ -242,7 +242,7 @@ def run_download(args: argparse.Namespace) -> int:
 
 def print_catalog() -> None:
     """Prints a table of the data sets: what they are called, how large they are, and where they are from."""
-    print(f"{'NAME':<24}{'MB':>6}  {'trainA / trainB / testA / testB':<33}PICTURES")
+    print(f"{'NAME':<24}{'MB':>6}  {'trainA / trainB / testA / testB':<33}IMAGES")
     for dataset in CATALOG.values():
         megabytes = f"{dataset.archive_bytes / 1e6:,.0f}"
         print(f"{dataset.name:<24}{megabytes:>6}  {counts_as_text(dataset.counts):<33}{dataset.origin}")

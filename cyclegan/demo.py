@@ -1,4 +1,4 @@
-"""cyclegan-demo: trains on the toy set, translates its test pictures and measures the distance to the known answers."""
+"""cyclegan-demo: trains on the toy set, translates its test images and measures the distance to the known answers."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ PROGRAM = "cyclegan-demo"
 CAPTIONS = ("input", "translation", "answer")
 SHOWN = 5
 SCALE = 2
-HEAD = 20  # pixels above the pictures, for captions
+HEAD = 20  # pixels above the images, for captions
 
 
 @dataclass(frozen=True)
 class Distance:
-    """How far a direction's pictures are from the known answers: mean PSNR in dB, higher is nearer."""
+    """How far a direction's images are from the known answers: mean PSNR in dB, higher is nearer."""
 
     direction: tuple[str, str]
     copied: float  # the input taken for the answer
@@ -83,7 +83,7 @@ def run(root: Path, output: Path, seed: int, epochs: int | None, overrides: Sequ
 
 
 def measure(root: Path, translated: Path, direction: tuple[str, str]) -> Distance:
-    """Compares every translated file with the test picture of the same name in the target domain."""
+    """Compares every translated file with the test image of the same name in the target domain."""
     from cyclegan.metrics.paired import psnr
 
     source, target = direction
@@ -97,7 +97,7 @@ def measure(root: Path, translated: Path, direction: tuple[str, str]) -> Distanc
 
 
 def stack(folder: Path, names: Sequence[str]) -> Tensor:
-    """Reads pictures of one size as (N, 3, H, W) in [-1, 1]."""
+    """Reads images of one size as (N, 3, H, W) in [-1, 1]."""
     import torch
 
     from cyclegan.images import read
@@ -124,11 +124,11 @@ def side_by_side(root: Path, output: Path, directions: Sequence[tuple[str, str]]
             f"{target}: {CAPTIONS[2]}",
         ]
     enlarged = [torch.nn.functional.interpolate(c, scale_factor=SCALE, mode="nearest") for c in columns]
-    picture = Image.fromarray(to_view(grid(enlarged)))
+    image = Image.fromarray(to_view(grid(enlarged)))
 
-    page = Image.new("RGB", (picture.width, picture.height + HEAD), "white")
-    page.paste(picture, (0, HEAD))
-    draw, step = ImageDraw.Draw(page), picture.width / len(captions)
+    page = Image.new("RGB", (image.width, image.height + HEAD), "white")
+    page.paste(image, (0, HEAD))
+    draw, step = ImageDraw.Draw(page), image.width / len(captions)
     for i, caption in enumerate(captions):
         draw.text(((i + 0.5) * step, HEAD / 2), caption, fill="black", anchor="mm", font=ImageFont.load_default(13))
     return page
@@ -148,7 +148,7 @@ def build_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(
         prog=PROGRAM,
-        description="Train on the toy set (a few minutes on a CPU), translate its test pictures both ways, and print "
+        description="Train on the toy set (a few minutes on a CPU), translate its test images both ways, and print "
         "the distance to the known answers.",
     )
     add_version(parser)

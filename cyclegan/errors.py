@@ -26,11 +26,11 @@ class DataError(UserError):
 
 
 class ImageError(UserError):
-    """A picture cannot be read or written; the message names the file and says what to do."""
+    """An image cannot be read or written; the message names the file and says what to do."""
 
 
 class DiskError(ImageError):
-    """A picture cannot be read now, for a reason that lies in the machine and not in the file."""
+    """An image cannot be read now, for a reason that lies in the machine and not in the file."""
 
 
 class WeightsError(UserError, OSError):

@@ -1,4 +1,4 @@
-"""cyclegan-translate: turns pictures of one domain into the other, with nothing but a checkpoint."""
+"""cyclegan-translate: turns images of one domain into the other, with nothing but a checkpoint."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def padded(length: int, multiple: int, minimum: int) -> int:
 def reflect_to(images: Tensor, height: int, width: int) -> Tensor:
     """Continues images (N, C, H, W) to `height` × `width` by reflecting them at the right and lower edges.
 
-    Unlike torch's padding it reflects again where the picture is smaller than what is missing.
+    Unlike torch's padding it reflects again where the image is smaller than what is missing.
     """
     import torch
 
@@ -99,12 +99,12 @@ def translate_files(
 
     Args:
         translator: in eval mode.
-        pairs: (picture, file for its translation).
+        pairs: (image, file for its translation).
         direction: (source, target) domain.
-        batch_size: pictures of one size that go through the network together.
+        batch_size: images of one size that go through the network together.
         device: where, as torch names it.
         quality: of JPEG files.
-        max_pixels: width × height of the largest picture that is read.
+        max_pixels: width × height of the largest image that is read.
         scale: at which images are translated.
         output_size: "resized", translations are written at the size at which they are made; "input", at the image's.
 
@@ -203,7 +203,7 @@ def build_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(
         prog=PROGRAM,
-        description="Translate pictures with a trained checkpoint. Any image size; names and sub-folders are kept.",
+        description="Translate images with a trained checkpoint. Any image size; names and sub-folders are kept.",
         epilog="example: cyclegan-translate --checkpoint runs/toy --input data/toy/testA --output translated",
     )
     add_version(parser)
@@ -231,7 +231,7 @@ def build_parser() -> argparse.ArgumentParser:
         default="resized",
         help="write translations at the size of the resized or of the input image (default: resized)",
     )
-    parser.add_argument("--batch-size", type=positive, default=1, metavar="N", help="pictures of one size (default: 1)")
+    parser.add_argument("--batch-size", type=positive, default=1, metavar="N", help="images of one size (default: 1)")
     parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, mps … (default: a GPU if there is one)")
     parser.add_argument(
         "--format",
@@ -336,7 +336,7 @@ def choose_scale(choice: str | int, trained: Scale | None) -> tuple[Scale, str]:
 
 
 def suffix_of(choice: str, pixel_format: PixelFormat) -> str:
-    """The ending of the files that pictures of this format go to.
+    """The ending of the files that images of this format go to.
 
     Raises:
         InputError: the chosen kind of file cannot hold them.

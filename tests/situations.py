@@ -1,4 +1,4 @@
-"""Translators that fail in known ways, and the figures that are measured of them."""
+"""Translators that fail in known ways, and the metrics that are measured of them."""
 
 from collections.abc import Callable
 from typing import Any
@@ -25,18 +25,18 @@ class Function(nn.Module):
 
 
 def scenes(brightness: float, seed: int, count: int = 8, size: int = 32) -> Tensor:
-    """Pictures (N, 3, size, size) with sky, dark ground and a body, each its own, and some noise."""
+    """Images (N, 3, size, size) with sky, dark ground and a body, each its own, and some noise."""
     rng = torch.Generator().manual_seed(seed)
-    pictures = torch.full((count, 3, size, size), -0.5)
+    images = torch.full((count, 3, size, size), -0.5)
     for i in range(count):
         horizon, left, top = torch.randint(size // 4, size // 2, (3,), generator=rng).tolist()
-        pictures[i, :, :horizon] = 0.5 * torch.rand(3, 1, 1, generator=rng)
-        pictures[i, :, top : top + size // 3, left : left + size // 2] = brightness
-    return (pictures + 0.02 * torch.randn(pictures.shape, generator=rng)).clamp(-1, 1)
+        images[i, :, :horizon] = 0.5 * torch.rand(3, 1, 1, generator=rng)
+        images[i, :, top : top + size // 3, left : left + size // 2] = brightness
+    return (images + 0.02 * torch.randn(images.shape, generator=rng)).clamp(-1, 1)
 
 
 REAL = {"A": scenes(0.1, seed=1), "B": scenes(0.9, seed=2)}
-"""Held-out pictures of both domains."""
+"""Held-out images of both domains."""
 
 
 def cyclegan(ab: nn.Module, ba: nn.Module | None = None, **arguments: Any) -> CycleGAN:
@@ -58,13 +58,13 @@ def darkened(images: Tensor) -> Tensor:
 
 @torch.no_grad()
 def measured(model: CycleGAN) -> dict[str, float]:
-    """The figures of a translator that rules look at, as a validation would measure them on `REAL`."""
-    figures: dict[str, float] = {}
+    """The metrics of a translator that rules look at, as a validation would measure them on `REAL`."""
+    metrics: dict[str, float] = {}
     for source, target in model.directions:
         originals, reals = REAL[source], REAL[target]
         fakes = model.translate(originals, source, target)
         place, domain = (source + target).lower(), target.lower()
-        figures |= {
+        metrics |= {
             f"change_{place}": float(diagnostics.change(fakes, originals).mean()),
             f"luminance_{place}": float(diagnostics.luminance_correlation(fakes, originals).mean()),
             f"variety_{place}": diagnostics.variety(diagnostics.thumbnails(fakes), diagnostics.thumbnails(reals)),
@@ -76,10 +76,10 @@ def measured(model: CycleGAN) -> dict[str, float]:
         for name, images in (("real", reals), ("fake", fakes)):
             verdicts = model.realness(images, target)
             if verdicts is not None:
-                figures[f"realness_{name}_{domain}"] = float(verdicts.mean())
-    return figures
+                metrics[f"realness_{name}_{domain}"] = float(verdicts.mean())
+    return metrics
 
 
-def history(*figures: dict[str, float]) -> list[dict[str, float]]:
+def history(*metrics: dict[str, float]) -> list[dict[str, float]]:
     """Validations of epochs 0, 1, 2 and so on."""
-    return [{**row, "epoch": float(epoch), "images": 100.0 * epoch} for epoch, row in enumerate(figures)]
+    return [{**row, "epoch": float(epoch), "images": 100.0 * epoch} for epoch, row in enumerate(metrics)]

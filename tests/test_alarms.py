@@ -52,7 +52,7 @@ def test_slightly_retouched_copies_are_copies() -> None:
     assert alarms_of(cyclegan(Function(lambda images: (images + 0.03).clamp(-1, 1)))) == {"copies_input": ["ab"]}
 
 
-def test_a_generator_of_one_picture_makes_all_alike() -> None:
+def test_a_generator_of_one_image_makes_all_alike() -> None:
     one = REAL["B"][:1]
     model = cyclegan(Function(lambda images: one.expand_as(images) + 0.01 * images))
     assert alarms_of(model) == {"outputs_alike": ["ab"]}
@@ -60,7 +60,7 @@ def test_a_generator_of_one_picture_makes_all_alike() -> None:
     assert "A→B: all outputs are alike: they differ 0.01 times" in text
 
 
-def test_a_flat_picture_is_alike_and_nothing_worse() -> None:
+def test_a_flat_image_is_alike_and_nothing_worse() -> None:
     assert alarms_of(cyclegan(Function(lambda images: torch.full_like(images, 0.3)))) == {"outputs_alike": ["ab"]}
 
 
@@ -80,7 +80,7 @@ def test_both_directions_are_told_apart() -> None:
 
 
 class Scores(nn.Module):
-    """A PatchGAN's map that knows real pictures of B by heart: scores of real at one number, all else at another."""
+    """A PatchGAN's map that knows real images of B by heart: scores of real at one number, all else at another."""
 
     minimum_size = 1
 
@@ -118,7 +118,7 @@ def test_a_discriminator_trained_alone_wins() -> None:
     optimizer = torch.optim.Adam(model.disc_b.parameters(), lr=1e-2)
     fakes = model.translate(REAL["A"], "A", "B")
     rows = [measured(model)]
-    assert rows[0]["realness_real_b"] == pytest.approx(rows[0]["realness_fake_b"], abs=0.2), "before, it cannot tell"
+    assert rows[0]["d_real_b"] == pytest.approx(rows[0]["d_fake_b"], abs=0.2), "before, it cannot tell"
     for _ in range(200):
         loss = model.adversarial.discriminator(model.disc_b(REAL["B"]), model.disc_b(fakes))
         optimizer.zero_grad()
@@ -127,14 +127,14 @@ def test_a_discriminator_trained_alone_wins() -> None:
     rows += [measured(model)] * 3
     assert raised(history(*rows)) == {"discriminator_won": ["b"]}
     (text,) = DiscriminatorWon().check(history(*rows)).values()
-    real, fake = rows[-1]["realness_real_b"], rows[-1]["realness_fake_b"]
-    assert f"B: the discriminator has won: it gives real pictures {real:.2f} and translated ones {fake:.2f}" in text
+    real, fake = rows[-1]["d_real_b"], rows[-1]["d_fake_b"]
+    assert f"B: the discriminator has won: it gives real images {real:.2f} and translated ones {fake:.2f}" in text
 
 
 def test_without_a_bounded_judge_nobody_has_won() -> None:
     model = cyclegan(Function(brightened), adversarial=Wasserstein())
     model.disc_b = Scores(40.0, -40.0)
-    assert "realness_real_b" not in measured(model)
+    assert "d_real_b" not in measured(model)
     assert alarms_of(model) == {}
 
 
@@ -163,7 +163,7 @@ def test_a_transposed_convolution_whose_stride_does_not_divide_its_kernel_leaves
 
 
 def repainting(strength: float) -> dict[str, float]:
-    """Figures of a generator that tints everything: the identity loss of B is `strength`."""
+    """Metrics of a generator that tints everything: the identity loss of B is `strength`."""
     return measured(cyclegan(Function(lambda images: images - strength * images.sign())))
 
 
@@ -196,7 +196,7 @@ def test_only_what_lies_before_is_compared_with() -> None:
     """Windows do not overlap, so the first time at which three of three are high is the alarm."""
     values = [0.1, 0.1, 0.1, 0.2, 0.2, 0.2]
     assert list(IdentityRising().check(history({}, *[{"identity_a": value} for value in values]))) == ["a"]
-    # Far back counts, and comes to an end when the figure has.
+    # Far back counts, and comes to an end when the metric has.
     later = [*values, 0.2, 0.2, 0.2, 0.1, 0.1]
     assert list(IdentityRising().check(history({}, *[{"identity_a": value} for value in later[:-1]]))) == ["a"]
     assert list(IdentityRising().check(history({}, *[{"identity_a": value} for value in later]))) == []
@@ -209,16 +209,16 @@ BAD = {
     "luminance_ab": -1.0,
     "variety_ab": 0.0,
     "checkerboard_ab": 30.0,
-    "realness_real_b": 1.0,
-    "realness_fake_b": 0.0,
+    "d_real_b": 1.0,
+    "d_fake_b": 0.0,
 }
 GOOD = {
     "change_ab": 0.2,
     "luminance_ab": 0.6,
     "variety_ab": 0.9,
     "checkerboard_ab": 0.0,
-    "realness_real_b": 0.6,
-    "realness_fake_b": 0.3,
+    "d_real_b": 0.6,
+    "d_fake_b": 0.3,
 }
 IN_A_ROW: list[tuple[Callable[..., Rule], int]] = [
     (DiscriminatorWon, 3),
@@ -251,18 +251,18 @@ def test_what_is_not_measured_is_not_told(rule: Callable[..., Rule], count: int)
 
 
 @pytest.mark.parametrize(
-    ("rule", "figures"),
+    ("rule", "metrics"),
     [
         (CopiesInput(), {"change_ab": 0.05}),
         (OutputsAlike(), {"variety_ab": 0.2}),
         (LuminanceInverted(), {"luminance_ab": -0.3}),
         (Checkerboard(), {"checkerboard_ab": 12.0}),
-        (DiscriminatorWon(), {"realness_real_b": 0.89, "realness_fake_b": 0.0}),
-        (DiscriminatorWon(), {"realness_real_b": 1.0, "realness_fake_b": 0.11}),
+        (DiscriminatorWon(), {"d_real_b": 0.89, "d_fake_b": 0.0}),
+        (DiscriminatorWon(), {"d_real_b": 1.0, "d_fake_b": 0.11}),
     ],
 )
-def test_at_its_threshold_a_figure_is_let_pass(rule: Rule, figures: dict[str, float]) -> None:
-    assert rule.check(history(*[figures] * LONG)) == {}
+def test_at_its_threshold_a_metric_is_let_pass(rule: Rule, metrics: dict[str, float]) -> None:
+    assert rule.check(history(*[metrics] * LONG)) == {}
 
 
 def test_thresholds_can_be_chosen() -> None:

@@ -19,7 +19,7 @@ OPTIONS = [path for path in FILES if len(path.parts) == 2]
 
 def composed(*overrides: str) -> DictConfig:
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compose("train", ["name=mine", *overrides, "data.root=pictures"])
+        return compose("train", ["name=mine", *overrides, "data.root=images"])
 
 
 def narrow(config: DictConfig) -> DictConfig:

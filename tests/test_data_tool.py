@@ -13,7 +13,7 @@ import pytest
 from cyclegan.data_tool import build_parser, main
 from cyclegan.datasets.catalog import BASE_URL, CATALOG
 from cyclegan.images import write
-from tests.datasets.archive_server import TINY, packed, pictures, serving
+from tests.datasets.archive_server import TINY, images, packed, serving
 from tests.inspection.alone import Alone
 
 
@@ -24,7 +24,7 @@ def tiny_is_published(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_download_puts_a_data_set_below_the_root(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with serving(packed(pictures())) as server:
+    with serving(packed(images())) as server:
         main(["download", "tiny", "--output", str(tmp_path), "--base-url", server.url])
     assert len(list((tmp_path / "tiny/trainA").iterdir())) == 3
     out, err = capsys.readouterr()
@@ -54,7 +54,7 @@ def test_interrupted_it_keeps_what_came_and_says_how_to_go_on(
         yield response.read(1000)
         raise KeyboardInterrupt
 
-    with serving(packed(pictures())) as server:
+    with serving(packed(images())) as server:
         words = ["download", "tiny", "--output", str(tmp_path), "--base-url", server.url]
         with monkeypatch.context() as during:
             during.setattr("cyclegan.datasets.fetch.chunks", interrupted)
@@ -124,7 +124,7 @@ def alone(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Two pictures of 20×20 in each domain's train folder, all different."""
+    """Two images of 20×20 in each domain's train folder, all different."""
     for seed, name in enumerate(("trainA/0", "trainA/1", "trainB/0", "trainB/1")):
         pixels = np.random.default_rng(seed).integers(0, 256, (20, 20, 3), dtype=np.uint8)
         write(pixels, tmp_path / f"set/{name}.png")
@@ -134,7 +134,7 @@ def root(tmp_path: Path) -> Path:
 def test_check_of_a_faultless_set_ends_with_0(root: Path, alone: None, capsys: pytest.CaptureFixture[str]) -> None:
     main(["check", str(root)])
     out, err = capsys.readouterr()
-    assert out.startswith(f"{root}: 4 pictures, each decoded completely, in ")
+    assert out.startswith(f"{root}: 4 images, each decoded completely, in ")
     assert out.endswith("no problem found\n")
     assert err == ""
 
@@ -179,13 +179,13 @@ def test_prepare_says_how_to_train(root: Path, alone: None, tmp_path: Path, caps
     out = tmp_path / "small set"
     main(["prepare", str(root), str(out), "--load-size", "10", "--resize", "width"])
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("4 pictures: 0.0 MB below ")
+    assert lines[0].startswith("4 images: 0.0 MB below ")
     assert lines[-1] == (
         f"train on it: cyclegan-train experiment=folders 'data.root={out}' data.load_size=10 data.resize=width "
         "data.crop_size=8"
     )
     main(["prepare", str(root), str(out), "--load-size", "10", "--resize", "width"])
-    assert capsys.readouterr().out.startswith("4 pictures, of which 4 were there: ")
+    assert capsys.readouterr().out.startswith("4 images, of which 4 were there: ")
 
 
 def test_prepare_says_how_to_train_on_pairs_and_other_channels(
@@ -198,23 +198,23 @@ def test_prepare_says_how_to_train_on_pairs_and_other_channels(
     )
 
 
-def test_pictures_over_the_limit_are_no_broken_ones_and_the_limit_can_be_raised(
+def test_images_over_the_limit_are_no_broken_ones_and_the_limit_can_be_raised(
     root: Path, alone: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A scan of many megapixels is what `prepare` is for."""
     with pytest.raises(SystemExit):
         main(["check", str(root), "--crop-size", "4", "--max-pixels", "10"])
     told = capsys.readouterr().out
-    assert "4 pictures cannot be read as asked" in told
+    assert "4 images cannot be read as asked" in told
     assert "broken" not in told
     with pytest.raises(SystemExit):
         main(["prepare", str(root), str(tmp_path / "out"), "--max-pixels", "10"])
-    assert "0 pictures" in capsys.readouterr().out
+    assert "0 images" in capsys.readouterr().out
     main(["prepare", str(root), str(tmp_path / "out"), "--max-pixels", "1000000"])
-    assert capsys.readouterr().out.startswith("4 pictures: ")
+    assert capsys.readouterr().out.startswith("4 images: ")
 
 
-def test_prepare_names_broken_pictures_and_ends_with_1(
+def test_prepare_names_broken_images_and_ends_with_1(
     root: Path, alone: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (root / "trainA/1.png").write_bytes(b"")
@@ -223,11 +223,11 @@ def test_prepare_names_broken_pictures_and_ends_with_1(
         main(words)
     assert ended.value.code == 1
     out, err = capsys.readouterr()
-    assert out.startswith("3 pictures: ")
+    assert out.startswith("3 images: ")
     assert f"  {root}/trainA/1.png: 0 bytes" in err
-    assert "1 picture could not be read" in err
+    assert "1 image could not be read" in err
     main([*words, "--on-error", "skip"])
-    assert "left out 1 picture\n" in capsys.readouterr().out
+    assert "left out 1 image\n" in capsys.readouterr().out
 
 
 def test_prepare_refuses_in_one_line(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -33,7 +33,7 @@ def this_process_is_not_the_demos(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def flat(path: Path, *values: int) -> None:
-    """Writes a picture of 4 × 4 whose quarters have these grey values, from the top left; one value fills it."""
+    """Writes an image of 4 × 4 whose quarters have these grey values, from the top left; one value fills it."""
     quarters = np.array(values if len(values) == 4 else values * 4, np.uint8).reshape(2, 2)
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(quarters.repeat(2, axis=0).repeat(2, axis=1)).convert("RGB").save(path)
@@ -67,7 +67,7 @@ def test_the_table_has_a_line_for_each_direction() -> None:
     ]
 
 
-def test_an_epoch_from_nothing_to_the_picture(
+def test_an_epoch_from_nothing_to_the_image(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(demo, "run", partial(run, overrides=TINY))
@@ -75,7 +75,7 @@ def test_an_epoch_from_nothing_to_the_picture(
     root, output = tmp_path / "toy set, drawn", tmp_path / "runs [1] = {demo}"
     main(["--data", str(root), "--output", str(output), "--epochs", "1", "--seed", "3"])
 
-    assert sorted(path.name for path in (output / "samples").iterdir()) == ["epoch=0000.jpg", "epoch=0001.jpg"]
+    assert sorted(path.name for path in (output / "samples").iterdir()) == ["epoch0000.jpg", "epoch0001.jpg"]
     assert "\nseed: 3\n" in (output / "config.yaml").read_text()
     said = capsys.readouterr().out
     for direction in (("A", "B"), ("B", "A")):
@@ -99,8 +99,8 @@ def test_an_epoch_from_nothing_to_the_picture(
     for row in range(3):
         for column, folder in enumerate(columns):
             shown = grid[row * cell + 2 : (row + 1) * cell, column * cell + 2 : (column + 1) * cell]
-            picture = np.asarray(read(folder / f"000{row}.png"))
-            assert np.array_equal(shown, picture.repeat(2, axis=0).repeat(2, axis=1)), (row, column)
+            image = np.asarray(read(folder / f"000{row}.png"))
+            assert np.array_equal(shown, image.repeat(2, axis=0).repeat(2, axis=1)), (row, column)
 
 
 def test_a_folder_that_holds_something_else_is_refused_in_a_sentence(tmp_path: Path) -> None:

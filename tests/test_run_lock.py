@@ -28,7 +28,7 @@ with held(Path(sys.argv[0]).parent / {folder!r}):
 
 @pytest.fixture
 def holder(tmp_path: Path) -> subprocess.Popen[str]:
-    """A process that holds tmp_path/run and has a child, as one that reads pictures."""
+    """A process that holds tmp_path/run and has a child, as one that reads images."""
     code = HOLD.format(folder=str(tmp_path / "run"))
     return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, start_new_session=True)
 

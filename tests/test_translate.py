@@ -74,8 +74,8 @@ def a_fresh_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def picture(path: str, height: int = 9, width: int = 14, seed: int = 0) -> Pixels:
-    """Writes a picture of noise and returns what is in it."""
+def new_image(path: str, height: int = 9, width: int = 14, seed: int = 0) -> Pixels:
+    """Writes an image of noise and returns what is in it."""
     pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(pixels).save(path)
@@ -141,14 +141,14 @@ def test_padded_is_the_next_length_that_the_networks_take(
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 30), (2, 3), (12, 12), (13, 17), (31, 12), (40, 64)])
-def test_pictures_of_any_size_come_back_exactly(height: int, width: int) -> None:
-    pixels = picture("in.png", height, width)
+def test_images_of_any_size_come_back_exactly(height: int, width: int) -> None:
+    pixels = new_image("in.png", height, width)
     translate("--input", "in.png")
     assert np.array_equal(pixels_of("out/in.png"), pixels)
 
 
-def test_the_network_sees_the_picture_continued_by_its_reflection_to_a_size_that_it_takes(tmp_path: Path) -> None:
-    pixels = picture("in.png", 5, 18)
+def test_the_network_sees_the_image_continued_by_its_reflection_to_a_size_that_it_takes(tmp_path: Path) -> None:
+    pixels = new_image("in.png", 5, 18)
     echo = Echo().eval()
     assert translate_files(echo, [(Path("in.png"), tmp_path / "out.png")], ("A", "B")) == {}
     (given,) = echo.given
@@ -157,9 +157,9 @@ def test_the_network_sees_the_picture_continued_by_its_reflection_to_a_size_that
     assert np.array_equal(((given[0] + 1) * 127.5).round().numpy().astype(np.uint8).transpose(1, 2, 0), expected)
 
 
-def test_batches_hold_pictures_of_one_padded_size(tmp_path: Path) -> None:
+def test_batches_hold_images_of_one_padded_size(tmp_path: Path) -> None:
     sizes = [(12, 12), (30, 12), (9, 11), (12, 10), (29, 12), (1, 1)]  # four fit 12 × 12, two fit 32 × 12
-    inputs = [picture(f"in/{i}.png", *size, seed=i) for i, size in enumerate(sizes)]
+    inputs = [new_image(f"in/{i}.png", *size, seed=i) for i, size in enumerate(sizes)]
     echo = Echo().eval()
     pairs = [(Path(f"in/{i}.png"), tmp_path / f"{i}.png") for i in range(len(sizes))]
     translate_files(echo, pairs, ("A", "B"), batch_size=3)
@@ -173,7 +173,7 @@ def test_batches_hold_pictures_of_one_padded_size(tmp_path: Path) -> None:
 
 @pytest.fixture
 def cyclegan_weights() -> dict[str, Tensor]:
-    """Makes small.ckpt, of a CycleGAN with weights large enough to change a picture; returns the weights."""
+    """Makes small.ckpt, of a CycleGAN with weights large enough to change an image; returns the weights."""
     torch.manual_seed(1)
     model = hydra.utils.instantiate(SMALL_CYCLEGAN)
     with torch.no_grad():
@@ -189,10 +189,10 @@ def run_cyclegan(*arguments: str) -> None:
 
 
 @pytest.mark.parametrize(("direction", "name"), [([], "gen_ab"), (["--direction", "B2A"], "gen_ba")])
-def test_the_picture_is_the_generators_of_that_direction(
+def test_the_image_is_the_generators_of_that_direction(
     cyclegan_weights: dict[str, Tensor], direction: list[str], name: str
 ) -> None:
-    pixels = picture("in.png", 16, 20)  # a size that needs no padding
+    pixels = new_image("in.png", 16, 20)  # a size that needs no padding
     run_cyclegan("--input", "in.png", "--output", "out", *direction)
 
     generator = hydra.utils.instantiate(SMALL_CYCLEGAN["generator"])()
@@ -208,7 +208,7 @@ def test_the_picture_is_the_generators_of_that_direction(
 def test_a_runs_folder_stands_for_its_best_checkpoint(
     cyclegan_weights: dict[str, Tensor], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    picture("in.png", 16, 20)
+    new_image("in.png", 16, 20)
     run_cyclegan("--input", "in.png", "--output", "file")
     folder = Path("run/checkpoints")
     folder.mkdir(parents=True)
@@ -219,10 +219,10 @@ def test_a_runs_folder_stands_for_its_best_checkpoint(
     assert capsys.readouterr().err == "checkpoint run/checkpoints/best.ckpt\n"
 
 
-def test_batch_size_does_not_change_the_pictures(cyclegan_weights: dict[str, Tensor]) -> None:
+def test_batch_size_does_not_change_the_images(cyclegan_weights: dict[str, Tensor]) -> None:
     sizes = [(8, 8), (9, 9), (12, 11), (12, 12), (11, 9), (3, 1), (40, 12)]
     for i, size in enumerate(sizes):
-        picture(f"in/{i}.png", *size, seed=i)
+        new_image(f"in/{i}.png", *size, seed=i)
     run_cyclegan("--input", "in", "--output", "alone")
     run_cyclegan("--input", "in", "--output", "together", "--batch-size", "4")
     for i, size in enumerate(sizes):
@@ -304,14 +304,14 @@ def test_the_scale_is_said_with_the_way_to_another(
     data: dict[str, Any] | None, options: list[str], line: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     checkpoint_of(data)
-    picture("in.png")
+    new_image("in.png")
     translate("--input", "in.png", *options)
     assert line in capsys.readouterr().out.splitlines()
 
 
 def test_a_large_jpeg_is_decoded_smaller_as_in_training() -> None:
     checkpoint_of({"load_size": 32, "resize": "stretch"})
-    picture("in.jpg", 300, 400)
+    new_image("in.jpg", 300, 400)
     translate("--input", "in.jpg")
     reduced, full = (resized(read("in.jpg", RGB, at_least), 32, 32) for at_least in ((64, 64), None))
     assert np.array_equal(pixels_of("out/in.png"), reduced)
@@ -321,7 +321,7 @@ def test_a_large_jpeg_is_decoded_smaller_as_in_training() -> None:
 @pytest.mark.parametrize("data", [{"load_size": "64"}, {"load_size": 0}, {"load_size": 64, "resize": "shear"}])
 def test_a_scale_that_makes_no_sense_is_refused(data: dict[str, Any]) -> None:
     checkpoint_of(data)
-    picture("in.png")
+    new_image("in.png")
     assert "echo.ckpt: its data.load_size is" in refusal("--input", "in.png")
 
 
@@ -329,7 +329,7 @@ def test_a_scale_that_makes_no_sense_is_refused(data: dict[str, Any]) -> None:
 
 
 def test_both_directions() -> None:
-    pixels = picture("in.png")
+    pixels = new_image("in.png")
     translate("--input", "in.png", "--direction", "A2B", output="ab")
     translate("--input", "in.png", "--direction", "B2A", output="ba")
     assert np.array_equal(pixels_of("ab/in.png"), pixels)
@@ -337,7 +337,7 @@ def test_both_directions() -> None:
 
 
 def test_a_wrong_direction_is_answered_with_those_that_exist() -> None:
-    picture("in.png")
+    new_image("in.png")
     assert refusal("--input", "in.png", "--direction", "A2C").endswith(
         "--direction A2C: this checkpoint knows A2B and B2A"
     )
@@ -346,7 +346,7 @@ def test_a_wrong_direction_is_answered_with_those_that_exist() -> None:
 
 def test_jpeg_keeps_the_name_and_nearly_the_pixels_and_quality_costs_bytes() -> None:
     rows, columns = np.mgrid[0:48, 0:64]
-    pixels = np.stack([columns * 4, rows * 5, np.full((48, 64), 99)], axis=-1).astype(np.uint8)  # a smooth picture
+    pixels = np.stack([columns * 4, rows * 5, np.full((48, 64), 99)], axis=-1).astype(np.uint8)  # a smooth image
     Image.fromarray(pixels).save("in.png")
     sizes = []
     for quality in ("100", "95", "20"):
@@ -359,7 +359,7 @@ def test_jpeg_keeps_the_name_and_nearly_the_pixels_and_quality_costs_bytes() -> 
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif"])
-def test_a_picture_that_the_camera_turned_comes_out_upright(suffix: str) -> None:
+def test_an_image_that_the_camera_turned_comes_out_upright(suffix: str) -> None:
     stored = np.zeros((12, 24, 3), np.uint8)
     stored[:, 12:] = 255  # the right half is white
     exif = Image.Exif()
@@ -375,10 +375,10 @@ def test_a_picture_that_the_camera_turned_comes_out_upright(suffix: str) -> None
 # ------------------------------------------------------------------------------------------ which files, and where to
 
 
-def test_a_folder_keeps_names_and_sub_folders_and_passes_over_what_is_no_picture_or_hidden() -> None:
+def test_a_folder_keeps_names_and_sub_folders_and_passes_over_what_is_no_image_or_hidden() -> None:
     for i, name in enumerate(["a.png", "deep/er/b.JPG", "deep/c.v2.webp", ".hidden.png", ".cache/d.png"]):
-        picture(f"in/{name}", seed=i)
-    Path("in/notes.txt").write_text("no picture")
+        new_image(f"in/{name}", seed=i)
+    Path("in/notes.txt").write_text("no image")
     translate("--input", "in")
     assert written() == ["a.png", "deep/c.v2.png", "deep/er/b.png"]
 
@@ -397,14 +397,14 @@ def test_a_folder_keeps_names_and_sub_folders_and_passes_over_what_is_no_picture
 )
 def test_a_glob_keeps_the_folders_below_its_first_wildcard(pattern: str, expected: list[str]) -> None:
     for name in ("a.png", "x/b.png", "x/c.jpg", "x/y/d.png", "x/.e.png"):
-        picture(f"in/{name}")
+        new_image(f"in/{name}")
     translate("--input", pattern)
     assert written() == expected
 
 
 def test_an_absolute_glob_and_a_file_whose_name_looks_like_one(tmp_path: Path) -> None:
-    picture("in/x/b.png")
-    picture("in/[1].png")
+    new_image("in/x/b.png")
+    new_image("in/[1].png")
     translate("--input", f"{tmp_path}/in/*/b.png")
     translate("--input", "in/[1].png")
     assert written() == ["[1].png", "x/b.png"]
@@ -414,7 +414,7 @@ def test_an_absolute_glob_and_a_file_whose_name_looks_like_one(tmp_path: Path) -
 def test_it_finds_what_training_finds(source: str) -> None:
     """Links to files and folders are followed, and a folder that is reached twice counts once."""
     for i, name in enumerate(["in/a.png", "in/x/b.png", "elsewhere/c.png", "elsewhere/d.png"]):
-        picture(name, seed=i)
+        new_image(name, seed=i)
     Path("in/one.png").symlink_to(Path("elsewhere/d.png").resolve())
     Path("in/more").symlink_to(Path("elsewhere").resolve())
     Path("in/round").symlink_to(Path("in").resolve())
@@ -430,8 +430,8 @@ def test_it_finds_what_training_finds(source: str) -> None:
 
 
 def test_no_translation_leaves_the_output_folder() -> None:
-    picture("a/1.png")
-    picture("here/b/2.png")
+    new_image("a/1.png")
+    new_image("here/b/2.png")
     Path("here/all.txt").write_text("b/2.png\n../a/1.png\n")
     assert "here/../a/1.png would go outside of out; list the images by absolute paths" in refusal(
         "--input", "here/all.txt"
@@ -443,16 +443,16 @@ def test_no_translation_leaves_the_output_folder() -> None:
 
 def test_a_tilde_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    picture("home/in/a.png")
-    picture("home/b.png")
+    new_image("home/in/a.png")
+    new_image("home/b.png")
     translate("--input", "~/in", output="~/out")
     translate("--input", "~/b.png", output="~/out")
     assert written("home/out") == ["a.png", "b.png"]
 
 
-def test_two_pictures_that_would_become_one_file_are_refused() -> None:
-    picture("in/a.png")
-    picture("in/a.jpg")
+def test_two_images_that_would_become_one_file_are_refused() -> None:
+    new_image("in/a.png")
+    new_image("in/a.jpg")
     said = refusal("--input", "in")
     assert "in/a.jpg and in/a.png would both become out/a.png" in said
     assert not Path("out").exists()
@@ -466,7 +466,7 @@ def test_two_pictures_that_would_become_one_file_are_refused() -> None:
     ],
 )
 def test_no_input_is_overwritten(names: list[str], output: str) -> None:
-    before = {name: picture(f"in/{name}", seed=i) for i, name in enumerate(names)}
+    before = {name: new_image(f"in/{name}", seed=i) for i, name in enumerate(names)}
     said = refusal("--input", "in", "--direction", "B2A", output=output)
     assert f"{output}/a.png is an input too and would be overwritten; choose another --output" in said
     for name, pixels in before.items():
@@ -474,16 +474,16 @@ def test_no_input_is_overwritten(names: list[str], output: str) -> None:
 
 
 def test_an_output_that_is_a_file_is_refused() -> None:
-    picture("in.png")
+    new_image("in.png")
     Path("out").write_text("something else")
     assert "--output out is a file" in refusal("--input", "in.png")
     assert Path("out").read_text() == "something else"
 
 
 def test_the_second_time_replaces_the_first() -> None:
-    picture("in.png", seed=1)
+    new_image("in.png", seed=1)
     translate("--input", "in.png")
-    pixels = picture("in.png", seed=2)
+    pixels = new_image("in.png", seed=2)
     translate("--input", "in.png")
     assert np.array_equal(pixels_of("out/in.png"), pixels)
     assert written() == ["in.png"], "and leaves nothing unfinished behind"
@@ -518,7 +518,7 @@ def test_an_image_that_does_not_fit_into_memory_is_named_and_the_others_translat
     error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name, width in (("a", 12), ("b", 400), ("c", 16)):
-        picture(f"in/{name}.png", 12, width)
+        new_image(f"in/{name}.png", 12, width)
     failing(monkeypatch, lambda images: images.shape[-1] >= 400, error)
     assert "1 of the images could not be translated (above); the others are" in refusal("--input", "in")
     assert "in/b.png: 400×12 does not fit into the memory of cpu: try a smaller --resize N\n" in capsys.readouterr().err
@@ -534,7 +534,7 @@ def test_the_remedies_are_those_of_the_device() -> None:
 
 
 def test_a_batch_that_does_not_fit_into_memory_is_translated_image_by_image(monkeypatch: pytest.MonkeyPatch) -> None:
-    pixels = {name: picture(f"in/{name}.png", 12, 12, seed=i) for i, name in enumerate("abc")}
+    pixels = {name: new_image(f"in/{name}.png", 12, 12, seed=i) for i, name in enumerate("abc")}
     given = failing(monkeypatch, lambda images: len(images) > 1, RuntimeError(ALLOCATOR))
     translate("--input", "in", "--batch-size", "3")
     assert given == [3, 1, 1, 1]
@@ -547,7 +547,7 @@ def test_an_error_of_one_image_costs_no_other(
 ) -> None:
     """The networks refuse one of a batch, and where another one's translation should go there is a folder."""
     for i, name in enumerate("abcd"):
-        picture(f"in/{name}.png", 12, 12, seed=i)
+        new_image(f"in/{name}.png", 12, 12, seed=i)
     dark = np.zeros((12, 12, 3), np.uint8)
     Image.fromarray(dark).save("in/b.png")
     Path("out/c.png").mkdir(parents=True)
@@ -560,16 +560,16 @@ def test_an_error_of_one_image_costs_no_other(
 
 
 def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    picture("in.png")
+    new_image("in.png")
     failing(monkeypatch, lambda images: True, RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
     with pytest.raises(RuntimeError, match="mat1 and mat2"):
         translate("--input", "in.png")
 
 
-def test_unreadable_pictures_are_named_and_the_others_translated(capsys: pytest.CaptureFixture[str]) -> None:
-    good = {name: picture(f"in/{name}.png", 12, 12, seed=i) for i, name in enumerate("ace")}
-    Path("in/b.png").write_text("<html>404</html>")  # its header is no picture's
-    picture("in/d.jpg", 12, 12)
+def test_unreadable_images_are_named_and_the_others_translated(capsys: pytest.CaptureFixture[str]) -> None:
+    good = {name: new_image(f"in/{name}.png", 12, 12, seed=i) for i, name in enumerate("ace")}
+    Path("in/b.png").write_text("<html>404</html>")  # its header is no image's
+    new_image("in/d.jpg", 12, 12)
     whole = Path("in/d.jpg").read_bytes()
     Path("in/d.jpg").write_bytes(whole[:-100])
     assert header("in/d.jpg")[2:4] == (12, 12)  # it shows only when it is read, in a batch with e.png
@@ -587,9 +587,9 @@ def test_unreadable_pictures_are_named_and_the_others_translated(capsys: pytest.
 @pytest.mark.parametrize(
     ("pattern", "why"),
     [
-        ("empty", "--input empty: no picture in empty: the folder is empty"),
+        ("empty", "--input empty: no image in empty: the folder is empty"),
         ("gone.png", "--input gone.png: there is no gone.png"),
-        ("empty/**/*.png", "no picture fits empty/**/*.png: no file does"),
+        ("empty/**/*.png", "no image fits empty/**/*.png: no file does"),
         ("no.txt", "no.txt lists 'gone.png', and it is not there"),
     ],
 )
@@ -600,13 +600,13 @@ def test_nothing_to_translate_is_an_error_that_says_what_is_there(pattern: str, 
 
 
 def test_a_missing_checkpoint_is_named_with_those_nearby() -> None:
-    picture("in.png")
+    new_image("in.png")
     said = refusal("--input", "in.png", "--checkpoint", "gone.ckpt")
     assert "no checkpoint at gone.ckpt; there are echo.ckpt" in said
 
 
 def test_a_device_that_is_not_there_is_an_error_before_anything_is_loaded() -> None:
-    picture("in.png")
+    new_image("in.png")
     said = refusal("--input", "in.png", "--checkpoint", "gone.ckpt", "--device", "cuda:99")
     assert said.startswith("cyclegan-translate: --device cuda:99 cannot be used: ")
 

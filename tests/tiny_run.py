@@ -1,4 +1,4 @@
-"""Whole training runs of a second: tiny networks, five pictures a domain, and what such runs leave behind."""
+"""Whole training runs of a second: tiny networks, five images a domain, and what such runs leave behind."""
 
 import csv
 import math
@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 
 from cyclegan.train.configuration import conf_dir
 
-STEPS_PER_EPOCH = 3  # five pictures in batches of two
+STEPS_PER_EPOCH = 3  # five images in batches of two
 
 SMALL_NETWORKS = (
     "model.generator.width=4",
@@ -99,9 +99,9 @@ def read_checkpoint(run_dir: Path, name: str = "last.ckpt") -> dict[str, Any]:
 
 
 def metrics(run_dir: Path) -> list[dict[str, float]]:
-    """The rows of metrics.csv with the figures that each has, but for the one that a clock measures."""
+    """The rows of metrics.csv with the metrics that each has, but for the one that a clock measures."""
     with (run_dir / "metrics.csv").open(newline="") as file:
-        # One and the same NaN: Python then takes a figure that both of two runs could not measure for equal.
+        # One and the same NaN: Python then takes a metric that both of two runs could not measure for equal.
         rows = [
             {name: math.nan if value == "nan" else float(value) for name, value in row.items() if value}
             for row in csv.DictReader(file)

@@ -1,4 +1,4 @@
-"""Trainings of small networks on tiny toy pictures with Lightning's trainer, and only the callbacks asked for."""
+"""Trainings of small networks on tiny toy images with Lightning's trainer, and only the callbacks asked for."""
 
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,7 @@ from cyclegan.datasets.toy import draw
 
 
 def toy_data(root: Path, train: int = 6, test: int = 3, batch_size: int = 2) -> UnpairedData:
-    """Toy pictures of 16 × 16; an epoch of six in batches of two is three batches."""
+    """Toy images of 16 × 16; an epoch of six in batches of two is three batches."""
     source = partial(draw, train=train, test=test, size=16)
     return UnpairedData(
         root, load_size=16, crop_size=16, batch_size=batch_size, num_workers=0, source=source, pairing="by_name"

@@ -1,9 +1,9 @@
-"""Rules over the history of a run's figures that tell when a training has gone wrong, and how."""
+"""Rules over the history of a run's metrics that tell when a training has gone wrong, and how."""
 
 from cyclegan.alarms.checkerboard import Checkerboard
 from cyclegan.alarms.copies_input import CopiesInput
 from cyclegan.alarms.discriminator_won import DiscriminatorWon
-from cyclegan.alarms.history import Figures, History
+from cyclegan.alarms.history import History, Metrics
 from cyclegan.alarms.identity_rising import IdentityRising
 from cyclegan.alarms.luminance_inverted import LuminanceInverted
 from cyclegan.alarms.outputs_alike import OutputsAlike
@@ -26,10 +26,10 @@ __all__ = [
     "Checkerboard",
     "CopiesInput",
     "DiscriminatorWon",
-    "Figures",
     "History",
     "IdentityRising",
     "LuminanceInverted",
+    "Metrics",
     "OutputsAlike",
     "Rule",
     "every_rule",

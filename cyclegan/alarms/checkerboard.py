@@ -7,7 +7,7 @@ class Checkerboard:
     """Outputs show a checkerboard.
 
     Raised in a direction where, in each of the last `validations`, `checkerboard` (by how much the outputs'
-    spectrum stands out at the periods of 2 and 4 pixels, beyond that of real pictures) is above `decibels`.
+    spectrum stands out at the periods of 2 and 4 pixels, beyond that of real images) is above `decibels`.
 
     Args:
         decibels: 10 is ten times the power. A grid of ±8 of 255 over a photograph has about 14, an untrained
@@ -29,7 +29,7 @@ class Checkerboard:
             values = recent(history, f"checkerboard_{place}", self.validations)
             if values and min(values) > self.decibels:
                 found[place] = (
-                    f"{direction(place)}: outputs show a checkerboard, {values[-1]:.1f} dB beyond real pictures "
+                    f"{direction(place)}: outputs show a checkerboard, {values[-1]:.1f} dB beyond real images "
                     f"(alarm: above {self.decibels:g}, {self.validations} validations in a row); if it stays, "
                     "begin again with model.generator.upsampling=resize"
                 )

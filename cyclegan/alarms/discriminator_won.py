@@ -4,7 +4,7 @@ from cyclegan.alarms.history import History, domain, places, recent, require_one
 
 
 class DiscriminatorWon:
-    """A discriminator takes held-out real pictures for real and translated ones for fake, for long.
+    """A discriminator takes held-out real images for real and translated ones for fake, for long.
 
     Raised in a domain where, in each of the last `validations`, `realness_real` is at least `real` and
     `realness_fake` at most `fake`.
@@ -13,8 +13,8 @@ class DiscriminatorWon:
     they are at 0.9 to 0.98 and 0.07 to 0.01 from the first epoch on.
 
     Args:
-        real: verdict on real pictures, of 0 to 1.
-        fake: verdict on translated pictures.
+        real: verdict on real images, of 0 to 1.
+        fake: verdict on translated images.
         validations: in a row.
     """
 
@@ -30,13 +30,13 @@ class DiscriminatorWon:
         """The domains whose discriminator has won; see `Rule.check`."""
         found = {}
         for place in places(history, "realness_real"):
-            real = recent(history, f"realness_real_{place}", self.validations)
-            fake = recent(history, f"realness_fake_{place}", self.validations)
+            real = recent(history, f"d_real_{place}", self.validations)
+            fake = recent(history, f"d_fake_{place}", self.validations)
             if real and fake and min(real) >= self.real and max(fake) <= self.fake:
                 found[place] = (
-                    f"{domain(place)}: the discriminator has won: it gives real pictures {real[-1]:.2f} and translated "
+                    f"{domain(place)}: the discriminator has won: it gives real images {real[-1]:.2f} and translated "
                     f"ones {fake[-1]:.2f} (alarm: from {self.real:g} and up to {self.fake:g}, {self.validations} "
                     "validations in a row); try a lower model.discriminator_lr, a smaller discriminator, "
-                    "augmentation=light, or more pictures"
+                    "augmentation=light, or more images"
                 )
         return found

@@ -1,41 +1,41 @@
-"""What rules read: the figures of every validation so far, oldest first."""
+"""What rules read: the metrics of every validation so far, oldest first."""
 
 import math
 from collections.abc import Mapping, Sequence
 
 from cyclegan.errors import UserError
 
-Figures = Mapping[str, float]
-"""Of one validation: `epoch`, `images` and the figures by name, such as `change_ab`."""
+Metrics = Mapping[str, float]
+"""Of one validation: `epoch`, `images` and the metrics by name, such as `change_ab`."""
 
-History = Sequence[Figures]
+History = Sequence[Metrics]
 
 
-def series(history: History, figure: str) -> list[float]:
-    """A figure's values, oldest first: not of epoch 0, when nothing is learnt, and no NaN.
+def series(history: History, metric: str) -> list[float]:
+    """A metric's values, oldest first: not of epoch 0, when nothing is learnt, and no NaN.
 
-    Empty if the newest validation lacks the figure: nothing is said of what is no longer measured.
+    Empty if the newest validation lacks the metric: nothing is said of what is no longer measured.
     """
-    if not history or not is_measured(history[-1], figure):
+    if not history or not is_measured(history[-1], metric):
         return []
-    return [row[figure] for row in history if row["epoch"] > 0 and is_measured(row, figure)]
+    return [row[metric] for row in history if row["epoch"] > 0 and is_measured(row, metric)]
 
 
-def recent(history: History, figure: str, validations: int) -> list[float]:
-    """The last so many values of a figure's series; empty as long as there are fewer."""
-    found = series(history, figure)
+def recent(history: History, metric: str, validations: int) -> list[float]:
+    """The last so many values of a metric's series; empty as long as there are fewer."""
+    found = series(history, metric)
     return found[-validations:] if len(found) >= validations else []
 
 
-def is_measured(row: Figures, figure: str) -> bool:
+def is_measured(row: Metrics, metric: str) -> bool:
     """Whether a validation has a finite number of this name."""
-    return math.isfinite(row.get(figure, math.nan))
+    return math.isfinite(row.get(metric, math.nan))
 
 
-def places(history: History, figure: str) -> list[str]:
-    """The directions or domains of which the newest validation has a figure: `ab` where it has `change_ab`."""
+def places(history: History, metric: str) -> list[str]:
+    """The directions or domains of which the newest validation has a metric: `ab` where it has `change_ab`."""
     newest = history[-1] if history else {}
-    return sorted(name.removeprefix(f"{figure}_") for name in newest if name.startswith(f"{figure}_"))
+    return sorted(name.removeprefix(f"{metric}_") for name in newest if name.startswith(f"{metric}_"))
 
 
 def direction(place: str) -> str:

@@ -6,7 +6,7 @@ from cyclegan.alarms.history import History, domain, places, require_one_or_more
 
 
 class IdentityRising:
-    """The identity loss on held-out pictures rises, after it was lower.
+    """The identity loss on held-out images rises, after it was lower.
 
     Raised in a domain where the median of `identity` over the last `validations` is at least `factor` times the
     lowest median of as many earlier ones in a row, and at least `rise` above it. Medians, so that a single odd

@@ -7,7 +7,7 @@ class LuminanceInverted:
     """A generator turns light into dark.
 
     Raised in a direction where, in each of the last `validations`, `luminance` (correlation of the luminance of
-    output and input, mean over pictures) is below `correlation`.
+    output and input, mean over images) is below `correlation`.
 
     Args:
         correlation: −1 is a negative, 1 has the same light and dark.

@@ -1,4 +1,4 @@
-"""A generator that makes the same picture of everything."""
+"""A generator that makes the same image of everything."""
 
 from cyclegan.alarms.history import History, direction, places, recent, require_one_or_more
 
@@ -7,10 +7,10 @@ class OutputsAlike:
     """All outputs of a generator are alike.
 
     Raised in a direction where, in each of the last `validations`, `variety` (how much the outputs differ among
-    themselves, relative to real pictures) is below `variety`.
+    themselves, relative to real images) is below `variety`.
 
     Args:
-        variety: 1 is as much as real pictures, 0 all alike.
+        variety: 1 is as much as real images, 0 all alike.
         validations: in a row.
     """
 
@@ -29,7 +29,7 @@ class OutputsAlike:
             if values and max(values) < self.variety:
                 found[place] = (
                     f"{direction(place)}: all outputs are alike: they differ {values[-1]:.2f} times as much as real "
-                    f"pictures do (alarm: below {self.variety:g}, {self.validations} validations in a row); try larger "
+                    f"images do (alarm: below {self.variety:g}, {self.validations} validations in a row); try larger "
                     "model.loss_weights.cycle_a and cycle_b, a lower model.optimizer.lr, or another seed"
                 )
         return found

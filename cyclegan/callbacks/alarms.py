@@ -1,4 +1,4 @@
-"""Alarms: what the figures of every validation say about a training that goes wrong."""
+"""Alarms: what the metrics of every validation say about a training that goes wrong."""
 
 import logging
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ import pytorch_lightning as pl
 from cyclegan.alarms import Rule, every_rule
 from cyclegan.alarms.file import AlarmFile
 from cyclegan.callbacks.position import images_seen
-from cyclegan.callbacks.validation import figures_of
+from cyclegan.callbacks.validation import metrics_of
 from cyclegan.errors import UserError
 from cyclegan.loggers import RaisesAlerts
 
@@ -21,7 +21,7 @@ REMEMBERED = 100
 
 
 class Alarms(pl.Callback):
-    """Holds every validation's figures against rules, and says when one begins or ceases to hold.
+    """Holds every validation's metrics against rules, and says when one begins or ceases to hold.
 
     In the log, in `alarms.jsonl`, as the curve `alarm/<name>` (1 while it holds) and as an alert in wandb. An alarm
     changes nothing in the training. Stands after the callback that measures.
@@ -52,11 +52,11 @@ class Alarms(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Checks, if this epoch was validated."""
-        figures = figures_of(trainer)
-        if not figures:
+        metrics = metrics_of(trainer)
+        if not metrics:
             return
         images, epoch = images_seen(trainer), trainer.current_epoch + 1.0
-        plain = {name: float(value) for name, value in figures.items()}
+        plain = {name: float(value) for name, value in metrics.items()}
         self.history = [*self.history, {**plain, "images": images, "epoch": epoch}][-REMEMBERED:]
         news = [
             {"images": images, "epoch": epoch, "alarm": name, "state": state, "text": text}
@@ -66,7 +66,7 @@ class Alarms(pl.Callback):
             self._tell(trainer, news, images)
 
     def state_dict(self) -> dict[str, Any]:
-        """The figures so far, and the alarms that are raised."""
+        """The metrics so far, and the alarms that are raised."""
         return {"history": self.history, "raised": self.raised}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""The best value of a figure so far, where in the run it was measured, and the checkpoint of that moment."""
+"""The best value of a metric so far, where in the run it was measured, and the checkpoint of that moment."""
 
 import difflib
 import logging
@@ -11,7 +11,7 @@ from typing import Any
 import pytorch_lightning as pl
 
 from cyclegan.callbacks.position import images_seen
-from cyclegan.callbacks.validation import figures_of, given_up_by, validation_of
+from cyclegan.callbacks.validation import given_up_by, metrics_of, validation_of
 from cyclegan.checkpoint.reading import read
 from cyclegan.checkpoint.writing import same_file
 from cyclegan.errors import CheckpointError, UserError
@@ -24,37 +24,37 @@ BEST = "best.ckpt"
 
 @dataclass(frozen=True)
 class Best:
-    """The best value of a figure, after so many epochs and images of each domain."""
+    """The best value of a metric, after so many epochs and images of each domain."""
 
-    figure: str
+    metric: str
     value: float
     epoch: int
     images: int
     protocol: str = ""
 
     def __str__(self) -> str:
-        return f"{self.figure} {self.value:.4g} at epoch {self.epoch}"
+        return f"{self.metric} {self.value:.4g} at epoch {self.epoch}"
 
 
-class FigureWatch:
-    """Follows one figure of the validations. Figures of the untrained networks do not count.
+class MetricWatch:
+    """Follows one metric of the validations. Metrics of the untrained networks do not count.
 
     Args:
-        figure: its name, such as `kid` or `psnr_ab`; `val/` before it, as in metrics.csv, is left out.
-        key: where the configuration names the figure, for the warning if it is not measured.
+        metric: its name, such as `kid` or `psnr_ab`; `val/` before it, as in metrics.csv, is left out.
+        key: where the configuration names the metric, for the warning if it is not measured.
         min_delta: a value is better if it is better by more than this.
 
     Raises:
-        UserError: of such a figure, no value is better than another.
+        UserError: of such a metric, no value is better than another.
     """
 
-    def __init__(self, figure: str, key: str, min_delta: float = 0.0) -> None:
-        self.figure = figure.removeprefix("val/")
-        if not judges_a_run(self.figure):
-            near = difflib.get_close_matches(self.figure, JUDGED_BY, n=1)
+    def __init__(self, metric: str, key: str, min_delta: float = 0.0) -> None:
+        self.metric = metric.removeprefix("val/")
+        if not judges_a_run(self.metric):
+            near = difflib.get_close_matches(self.metric, JUDGED_BY, n=1)
             meant = f" (did you mean {near[0]}?)" if near else ""
             raise UserError(
-                f"{key} is {figure}{meant}; what a run can be judged by is {', '.join(JUDGED_BY)}, of both directions "
+                f"{key} is {metric}{meant}; what a run can be judged by is {', '.join(JUDGED_BY)}, of both directions "
                 "or of one, as psnr_ab, or one domain, as cycle_a"
             )
         self.best: Best | None = None
@@ -63,64 +63,64 @@ class FigureWatch:
         self._has_warned = False
 
     def measured(self, trainer: pl.Trainer) -> float | None:
-        """The figure at the epoch's end that is now; None without a validation, or if that had no such figure."""
+        """The metric at the epoch's end that is now; None without a validation, or if that had no such metric."""
         validation = validation_of(trainer)
-        if validation is None or not validation.figures:
+        if validation is None or not validation.metrics:
             return None
         if self.best and self.best.protocol != validation.protocol:
             if trainer.is_global_zero:
                 log.info("best      %s was measured otherwise and is not compared with what is measured now", self.best)
             self.best = None
         self.warn_if_missing(trainer)
-        return validation.figures.get(self.figure)
+        return validation.metrics.get(self.metric)
 
     def warn_if_missing(self, trainer: pl.Trainer) -> None:
-        """Says once that a validation has no such figure."""
-        figures = figures_of(trainer)
-        if figures and self.figure not in figures and self.best is None and not self._has_warned:
+        """Says once that a validation has no such metric."""
+        metrics = metrics_of(trainer)
+        if metrics and self.metric not in metrics and self.best is None and not self._has_warned:
             self._has_warned = True
             if trainer.is_global_zero:
-                self._say_missing(figures, given_up_by(trainer))
+                self._say_missing(metrics, given_up_by(trainer))
 
     def is_better(self, value: float) -> bool:
         """Whether a value is finite and better than all before."""
         if not math.isfinite(value) or self.best is None:
             return math.isfinite(value)
-        gain = value - self.best.value if higher_is_better(self.figure) else self.best.value - value
+        gain = value - self.best.value if higher_is_better(self.metric) else self.best.value - value
         return gain > self._min_delta
 
     def here(self, trainer: pl.Trainer, value: float) -> Best:
         """A value with the place at which the run now is, at an epoch's end."""
         validation = validation_of(trainer)
         protocol = validation.protocol if validation else ""
-        return Best(self.figure, float(value), trainer.current_epoch + 1, images_seen(trainer), protocol)
+        return Best(self.metric, float(value), trainer.current_epoch + 1, images_seen(trainer), protocol)
 
     def state_dict(self) -> dict[str, Any]:
         """The best so far in plain values; empty if there is none."""
         return {"best": asdict(self.best)} if self.best else {}
 
     def load_state_dict(self, state: dict[str, Any]) -> bool:
-        """Goes on from a state. Returns whether it was of the same figure; of another one, nothing is taken."""
+        """Goes on from a state. Returns whether it was of the same metric; of another one, nothing is taken."""
         found = Best(**state["best"]) if "best" in state else None
-        if found and found.figure != self.figure:
-            log.info("best      of %s from here on; the run so far looked at %s", self.figure, found.figure)
+        if found and found.metric != self.metric:
+            log.info("best      of %s from here on; the run so far looked at %s", self.metric, found.metric)
             return False
         self.best = found
         return True
 
-    def _say_missing(self, figures: Iterable[str], given_up: Sequence[str]) -> None:
-        judges = sorted(name for name in figures if judges_a_run(name))
+    def _say_missing(self, metrics: Iterable[str], given_up: Sequence[str]) -> None:
+        judges = sorted(name for name in metrics if judges_a_run(name))
         overall = [name for name in judges if "_" not in name]
-        if self.figure.partition("_")[0] in given_up:  # why, was said
+        if self.metric.partition("_")[0] in given_up:  # why, was said
             log.info(
-                "figures   %s is not measured; %s=... names another: %s", self.figure, self._key, ", ".join(overall)
+                "metrics   %s is not measured; %s=... names another: %s", self.metric, self._key, ", ".join(overall)
             )
             return
-        close = difflib.get_close_matches(self.figure, judges, n=1)
+        close = difflib.get_close_matches(self.metric, judges, n=1)
         meant = f" (did you mean {close[0]}?)" if close else ""
         log.warning(
-            "figures   %s is %s, which is not measured%s; %s=... names one that is: %s; or of one side: %s",
-            *(self._key, self.figure, meant, self._key, ", ".join(overall)),
+            "metrics   %s is %s, which is not measured%s; %s=... names one that is: %s; or of one side: %s",
+            *(self._key, self.metric, meant, self._key, ", ".join(overall)),
             ", ".join(name for name in judges if "_" in name),
         )
 
@@ -139,7 +139,7 @@ def settle(best: Best, folder: Path, resumed: Path, images: int, state_key: str)
         state_key: under which a checkpoint holds the state with its best.
     """
     target = folder / BEST
-    named = (f"images={best.images:09d}.ckpt", f"epoch={best.epoch:04d}.ckpt", BEST)
+    named = (f"images{best.images:09d}.ckpt", f"epoch{best.epoch:04d}.ckpt", BEST)
     candidates = [target, *(resumed.parent / name for name in named)]
     found = (path for path in candidates if path.is_file() and _is_of(path, best, state_key))
     source = resumed if best.images == images else next(found, None)

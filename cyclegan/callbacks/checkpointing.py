@@ -10,7 +10,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Checkpoint
 
-from cyclegan.callbacks.best import BEST, Best, FigureWatch, settle
+from cyclegan.callbacks.best import BEST, Best, MetricWatch, settle
 from cyclegan.callbacks.position import data_of
 from cyclegan.callbacks.stop_signals import SavingError, StopRequestedError, StopSignals
 from cyclegan.callbacks.validation import validation_of
@@ -28,9 +28,9 @@ RETRY_SECONDS = 10.0
 class Checkpointing(Checkpoint):
     """Writes checkpoints between two batches, and leaves there when the run is asked to stop.
 
-    Each is a file `images=NNNNNNNNN.ckpt`, named by the images that the weights have seen; `last.ckpt` is
-    another name of the newest, `best.ckpt` of that with the best figure, and those of every few epochs stay as
-    `epoch=NNNN.ckpt`.
+    Each is a file `imagesNNNNNNNNN.ckpt`, named by the images that the weights have seen; `last.ckpt` is
+    another name of the newest, `best.ckpt` of that with the best metric, and those of every few epochs stay as
+    `epochNNNN.ckpt`.
 
     Lightning calls a Checkpoint's hooks after those of all other callbacks: what they do in a batch, a row of
     metrics.csv or an average, is done when the checkpoint is written.
@@ -47,7 +47,7 @@ class Checkpointing(Checkpoint):
         keep_last: how many of the others stay; the rest is removed once newer ones are whole.
         give_up_after: so many failures to write in a row end the run.
         retry_minutes: how long the state with which a run ends is tried to be written; None: once.
-        best: a figure of the validation, such as `kid` or `psnr_ab`, without the `val/` of metrics.csv: whenever it
+        best: a metric of the validation, such as `kid` or `psnr_ab`, without the `val/` of metrics.csv: whenever it
             is better than ever, a checkpoint is written, and becomes `best.ckpt`. None: there is none.
     """
 
@@ -85,7 +85,7 @@ class Checkpointing(Checkpoint):
         self.retry_minutes = retry_minutes
         self.newest: Path | None = None
         """The last checkpoint that this process wrote or began from."""
-        self._watch = FigureWatch(best, "callbacks.checkpointing.best") if best else None
+        self._watch = MetricWatch(best, "callbacks.checkpointing.best") if best else None
         self._signals = StopSignals(speaks=False)
         self._failures = 0
         self._steps = 0
@@ -104,7 +104,7 @@ class Checkpointing(Checkpoint):
             self._watch.warn_if_missing(trainer)  # before training, not after the first epochs of it
             validation = validation_of(trainer)
             if trainer.is_global_zero and not (validation and validation.is_measuring):
-                log.info("best      there will be no %s, as no validation measures %s", BEST, self._watch.figure)
+                log.info("best      there will be no %s, as no validation measures %s", BEST, self._watch.metric)
         if self.newest and self._watch and self._watch.best and trainer.is_global_zero:
             settle(self._watch.best, self.folder, self.newest, data_of(trainer).images_seen, self.state_key)
 
@@ -129,7 +129,7 @@ class Checkpointing(Checkpoint):
         epoch = trainer.current_epoch + 1
         is_last = epoch == trainer.max_epochs or trainer.global_step == trainer.max_steps or trainer.should_stop
         stays = is_last or (self.keep_every_n_epochs is not None and epoch % self.keep_every_n_epochs == 0)
-        names = [f"epoch={epoch:04d}.ckpt"] if stays else []
+        names = [f"epoch{epoch:04d}.ckpt"] if stays else []
         regular = self.every_n_epochs is not None and epoch % self.every_n_epochs == 0
         decision = self._agreed(trainer, self._decide(trainer))
         best = self._new_best(trainer)
@@ -160,7 +160,7 @@ class Checkpointing(Checkpoint):
     # ------------------------------------------------------------------------------------ how
 
     def _new_best(self, trainer: pl.Trainer) -> Best | None:
-        """The figure of this epoch's validation, if it is better than ever: on all devices, as figures are the same."""
+        """The metric of this epoch's validation, if it is better than ever: on all devices, as metrics are the same."""
         if self._watch is None:
             return None
         value = self._watch.measured(trainer)
@@ -234,7 +234,7 @@ class Checkpointing(Checkpoint):
     def _attempt(self, trainer: pl.Trainer, *names: str) -> str | None:
         """Returns what went wrong, the same on all devices, and which checkpoint is the last good one."""
         images = data_of(trainer).images_seen
-        path = self.folder / f"images={images:09d}.ckpt"
+        path = self.folder / f"images{images:09d}.ckpt"
         self._saved = (images, time.monotonic())
         for logger in trainer.loggers:
             logger.save()  # their rows are on the disk before the checkpoint that counts on them
@@ -290,10 +290,10 @@ class Checkpointing(Checkpoint):
     # ------------------------------------------------------------------------------------ what is remembered
 
     def state_dict(self) -> dict[str, Any]:
-        """The best figure so far, and where it was."""
+        """The best metric so far, and where it was."""
         return self._watch.state_dict() if self._watch else {}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Goes on comparing, unless another figure is now looked at."""
+        """Goes on comparing, unless another metric is now looked at."""
         if self._watch:
             self._watch.load_state_dict(state_dict)

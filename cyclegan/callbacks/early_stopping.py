@@ -1,4 +1,4 @@
-"""Ending a run whose figure no longer gets better."""
+"""Ending a run whose metric no longer gets better."""
 
 import logging
 import math
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from cyclegan.callbacks.best import FigureWatch
+from cyclegan.callbacks.best import MetricWatch
 from cyclegan.callbacks.validation import validation_of
 from cyclegan.errors import UserError
 
@@ -16,16 +16,16 @@ KEY = "callbacks.early_stopping"
 
 
 class EarlyStopping(pl.Callback):
-    """Ends the run, as finished, once a figure has not got better in so many validations.
+    """Ends the run, as finished, once a metric has not got better in so many validations.
 
-    Its place is behind the Validation. Lightning's own looks at `callback_metrics`, which keep a figure until the next
+    Its place is behind the Validation. Lightning's own looks at `callback_metrics`, which keep a metric until the next
     validation, and takes its patience back from the checkpoint, so that no other could be given to go on.
 
     A run that has ended so stays ended when it is resumed, unless its patience is raised. A learning rate that falls
     towards `trainer.max_epochs` may never fall in such a run.
 
     Args:
-        figure: its name, such as `kid` or `psnr_ab`, without the `val/` of metrics.csv.
+        metric: its name, such as `kid` or `psnr_ab`, without the `val/` of metrics.csv.
         patience: so many validations in a row without a better value; None: the run is never ended.
         min_delta: only what is better by more than this counts as better.
 
@@ -33,19 +33,19 @@ class EarlyStopping(pl.Callback):
         UserError: an argument makes no sense.
     """
 
-    def __init__(self, figure: str | None, patience: int | None = None, min_delta: float = 0.0) -> None:
+    def __init__(self, metric: str | None, patience: int | None = None, min_delta: float = 0.0) -> None:
         if patience is not None and patience < 1:
             raise UserError(
                 f"{KEY}.patience is {patience}; it counts validations, so it is 1 or more, or null for never"
             )
         if not (math.isfinite(min_delta) and min_delta >= 0):
-            raise UserError(f"{KEY}.min_delta is {min_delta}; it is 0 or more, whichever way the figure gets better")
-        if patience is not None and figure is None:
-            raise UserError(f"{KEY}.figure is null, but {KEY}.patience is {patience}: name the figure to look at")
+            raise UserError(f"{KEY}.min_delta is {min_delta}; it is 0 or more, whichever way the metric gets better")
+        if patience is not None and metric is None:
+            raise UserError(f"{KEY}.metric is null, but {KEY}.patience is {patience}: name the metric to look at")
         self.patience = patience
         self.waited = 0
         """Validations since the best one."""
-        self._watch = FigureWatch(figure, f"{KEY}.figure", min_delta) if figure and patience else None
+        self._watch = MetricWatch(metric, f"{KEY}.metric", min_delta) if metric and patience else None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Leaves a resumed run at its end, if it had come to it.
@@ -87,7 +87,7 @@ class EarlyStopping(pl.Callback):
         before = f"no better than {best.value:.4g} (epoch {best.epoch})" if best else "not finite"
         log.info(
             "stop      %s was %s in %d validation%s; to go on, raise %s.patience=%d, or give null, with resume=auto",
-            *(self._watch.figure, before, self.waited, "" if self.waited == 1 else "s", KEY, self.patience),
+            *(self._watch.metric, before, self.waited, "" if self.waited == 1 else "s", KEY, self.patience),
         )
 
     def state_dict(self) -> dict[str, Any]:
@@ -95,6 +95,6 @@ class EarlyStopping(pl.Callback):
         return {} if self._watch is None else {**self._watch.state_dict(), "waited": self.waited}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Goes on counting, unless another figure is now looked at."""
+        """Goes on counting, unless another metric is now looked at."""
         if self._watch is not None and self._watch.load_state_dict(state_dict):
             self.waited = state_dict["waited"]

@@ -1,4 +1,4 @@
-"""Sample grids: the same few test pictures, translated again and again as training goes on."""
+"""Sample grids: the same few test images, translated again and again as training goes on."""
 
 import logging
 from pathlib import Path
@@ -21,15 +21,15 @@ log = logging.getLogger(__name__)
 
 
 class ImageGrid(pl.Callback):
-    """Writes `samples/epoch=NNNN.jpg` and shows the same picture in wandb and TensorBoard.
+    """Writes `samples/epochNNNN.jpg` and shows the same image in wandb and TensorBoard.
 
-    A row for each test picture, a column for each of the method's visuals. Averaged weights are shown where
+    A row for each test image, a column for each of the method's visuals. Averaged weights are shown where
     the run keeps them.
 
     Args:
         run_dir: the files go to `run_dir/samples`.
         every_n_epochs: how often; a grid of the untrained networks is drawn first.
-        count: test pictures of each domain.
+        count: test images of each domain.
     """
 
     def __init__(self, run_dir: str, every_n_epochs: int = 1, count: int = 4) -> None:
@@ -55,20 +55,20 @@ class ImageGrid(pl.Callback):
 
     @rank_zero_only
     def draw(self, trainer: pl.Trainer, pl_module: pl.LightningModule, epoch: int) -> None:
-        """Translates the pictures and hands the grid to disk and to the loggers."""
+        """Translates the images and hands the grid to disk and to the loggers."""
         assert isinstance(pl_module, Translator)
         data = data_of(trainer)
         if self._batch is None:
             self._batch = data.sample_batch(self.count)
         batch = trainer.precision_plugin.convert_input(
-            {domain: pictures.to(pl_module.device) for domain, pictures in self._batch.items()}
+            {domain: images.to(pl_module.device) for domain, images in self._batch.items()}
         )
         precision = trainer.precision_plugin.forward_context()
         with torch.no_grad(), evaluating(pl_module), averaged(trainer, pl_module), precision:
             visuals = pl_module.visuals(batch)
 
         sheet = grid([column.float().cpu() for column in visuals.values()])
-        file = self.folder / f"epoch={epoch:04d}.jpg"
+        file = self.folder / f"epoch{epoch:04d}.jpg"
         try:
             write(to_view(sheet), file)
         except OSError as error:
@@ -77,9 +77,9 @@ class ImageGrid(pl.Callback):
         for logger in trainer.loggers:
             if isinstance(
                 logger, ShowsImages
-            ):  # the file as it is: of a tensor in [0, 1] wandb would make a black picture
+            ):  # the file as it is: of a tensor in [0, 1] wandb would make a black image
                 caption = " | ".join(visuals)
                 logger.log_image("samples", [str(file)], step=data.images_seen, caption=[caption])
             elif isinstance(logger, TensorBoardLogger):
-                picture = to_uint8(sheet).numpy()
-                logger.experiment.add_image("samples", picture, data.images_seen, dataformats="CHW")
+                image = to_uint8(sheet).numpy()
+                logger.experiment.add_image("samples", image, data.images_seen, dataformats="CHW")

@@ -1,4 +1,4 @@
-"""The row of figures of every few steps: losses, epoch, images per second, learning rates."""
+"""The row of metrics of every few steps: losses, epoch, images per second, learning rates."""
 
 import time
 from typing import Any

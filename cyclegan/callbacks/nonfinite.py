@@ -135,5 +135,5 @@ def culprit(trainer: pl.Trainer, pl_module: pl.LightningModule) -> str:
 
 
 def files(trainer: pl.Trainer) -> str:
-    """The pictures of the present batch on this device, by domain."""
+    """The images of the present batch on this device, by domain."""
     return "; ".join(f"{domain}: {', '.join(paths)}" for domain, paths in data_of(trainer).last_batch_files().items())

@@ -27,9 +27,9 @@ def total_images(trainer: pl.Trainer) -> int | None:
 
 
 def discard_later(folder: Path, trainer: pl.Trainer) -> None:
-    """Removes the files `epoch=NNNN…` of epochs that a run has not come to, as it was taken back to before them."""
-    for file in folder.glob("epoch=*"):
-        digits = file.stem.removeprefix("epoch=")
+    """Removes the files `epochNNNN…` of epochs that a run has not come to, as it was taken back to before them."""
+    for file in folder.glob("epoch*"):
+        digits = file.stem.removeprefix("epoch").removeprefix("=")
         if digits.isdigit() and int(digits) > trainer.current_epoch:
             with contextlib.suppress(OSError):
                 file.unlink()

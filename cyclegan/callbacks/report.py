@@ -8,7 +8,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from cyclegan.callbacks.run_summary import device_name
-from cyclegan.callbacks.validation import figures_of
+from cyclegan.callbacks.validation import metrics_of
 from cyclegan.report.environment import write_environment
 from cyclegan.report.page import write_report
 
@@ -33,13 +33,13 @@ class RunReport(pl.Callback):
         """Writes down what the run runs on, and the report of a validation before the first batch."""
         self._is_training = True
         self._attempt(lambda: write_environment(self.run_dir, device_name(trainer)))
-        if figures_of(trainer):
+        if metrics_of(trainer):
             self._report()
 
     @rank_zero_only
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Writes the report if this epoch ended with a validation."""
-        if figures_of(trainer):
+        if metrics_of(trainer):
             self._report()
 
     @rank_zero_only

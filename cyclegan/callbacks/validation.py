@@ -1,4 +1,4 @@
-"""Figures of held-out pictures, again and again as training goes on."""
+"""Metrics of held-out images, again and again as training goes on."""
 
 import csv
 import hashlib
@@ -28,7 +28,7 @@ from cyclegan.validation.feature_cache import References
 log = logging.getLogger(__name__)
 
 NETWORKS = {"features": ("fid", "kid", "precision", "recall"), "perceptual": ("lpips",)}
-"""The figures that each network is for."""
+"""The metrics that each network is for."""
 
 SAID = ("psnr", "ssim", "kid", "fid", "lpips", "cycle", "identity")
 
@@ -46,11 +46,11 @@ class Validation(pl.Callback):
     measures is in no checkpoint.
 
     Args:
-        run_dir: what was measured of every picture, and how, goes to `run_dir/validation`.
+        run_dir: what was measured of every image, and how, goes to `run_dir/validation`.
         every_n_epochs: how often; the last epoch is measured too.
         max_images: the largest number that is measured of each domain, evenly spaced over their names; None: all.
-        batch_size: pictures that go through the networks together.
-        features: the network of FID, KID, precision and recall; a plain module sees pictures as they are, in [-1, 1].
+        batch_size: images that go through the networks together.
+        features: the network of FID, KID, precision and recall; a plain module sees images as they are, in [-1, 1].
             None: these are not measured.
         perceptual: the network of LPIPS; None: that is not measured.
 
@@ -58,17 +58,17 @@ class Validation(pl.Callback):
         UserError: an argument makes no sense.
     """
 
-    figures: dict[str, float]
+    metrics: dict[str, float]
     """Of the epoch that ends now; empty in epochs without a validation."""
 
     protocol: str = ""
-    """Stands for how they were measured: figures under two of these are not to be compared."""
+    """Stands for how they were measured: metrics under two of these are not to be compared."""
 
     is_measuring: bool = True
     """Whether there is anything to measure."""
 
     given_up: tuple[str, ...] = ()
-    """Figures that are not measured, as the weights of a network cannot be had."""
+    """Metrics that are not measured, as the weights of a network cannot be had."""
 
     def __init__(
         self,
@@ -92,13 +92,13 @@ class Validation(pl.Callback):
         self.batch_size = batch_size
         self.features = AnyNetwork(features, size=None) if isinstance(features, nn.Module) else features
         self.perceptual = perceptual
-        self.figures = {}
+        self.metrics = {}
         self._told: set[str] = set()
         self._held_out: HeldOut | None = None
         self._references: References | None = None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Finds the pictures, and measures the start of a new run."""
+        """Finds the images, and measures the start of a new run."""
         data = data_of(trainer)
         if trainer.is_global_zero:
             discard_later(self.folder, trainer)
@@ -107,8 +107,8 @@ class Validation(pl.Callback):
         if self._held_out is None:
             if trainer.is_global_zero:
                 log.warning(
-                    "val       nothing is measured: there are no held-out pictures of every domain, neither val nor "
-                    "test. data.val_share=0.05 sets some of the training pictures aside"
+                    "val       nothing is measured: there are no held-out images of every domain, neither val nor "
+                    "test. data.val_share=0.05 sets some of the training images aside"
                 )
             return
         if self._held_out.split == "test" and trainer.is_global_zero:
@@ -119,8 +119,8 @@ class Validation(pl.Callback):
             self.measure(trainer, pl_module, 0)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Forgets the last figures."""
-        self.figures = {}
+        """Forgets the last metrics."""
+        self.metrics = {}
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Measures every few epochs, and at the last."""
@@ -129,7 +129,7 @@ class Validation(pl.Callback):
             self.measure(trainer, pl_module, epoch)
 
     def measure(self, trainer: pl.Trainer, pl_module: pl.LightningModule, epoch: int) -> None:
-        """Measures, on all devices together, and hands the figures to disk and to the loggers."""
+        """Measures, on all devices together, and hands the metrics to disk and to the loggers."""
         assert isinstance(pl_module, Translator)
         assert self._held_out is not None
         start = time.monotonic()
@@ -142,9 +142,9 @@ class Validation(pl.Callback):
                 self.batch_size,
                 trainer.precision_plugin.forward_context,
             )
-        self.figures, self.protocol = found.figures, digest(found.protocol)
+        self.metrics, self.protocol = found.metrics, digest(found.protocol)
         seen = data_of(trainer).images_seen
-        row = {"epoch": float(epoch)} | {f"val/{name}": value for name, value in found.figures.items()}
+        row = {"epoch": float(epoch)} | {f"val/{name}": value for name, value in found.metrics.items()}
         for logger in trainer.loggers:
             logger.log_metrics(row, step=seen)
         self._write(found, epoch, "their moving average" if averages(trainer) else "as trained")
@@ -174,16 +174,16 @@ class Validation(pl.Callback):
             log.warning("val       without %s: %s", ", ".join(without), " And ".join(problems))
 
     def _explain(self, found: Evaluation) -> None:
-        """Says once why figures are missing that were asked for."""
+        """Says once why metrics are missing that were asked for."""
         assert self._held_out is not None
-        unreadable = [f"{count} of {d}" for d, count in found.protocol["pictures"]["unreadable"].items() if count]
+        unreadable = [f"{count} of {d}" for d, count in found.protocol["images"]["unreadable"].items() if count]
         reasons = []
         if unreadable:
             names = ", ".join(unreadable)
             reasons.append(f"left out, as they cannot be read: {names}; `cyclegan-data check` says which they are")
-        if self._references and "kid" not in found.figures:
-            reasons.append("no KID and FID: they need 2 pictures of each domain")
-        if self._held_out.answers and "psnr" not in found.figures:
+        if self._references and "kid" not in found.metrics:
+            reasons.append("no KID and FID: they need 2 images of each domain")
+        if self._held_out.answers and "psnr" not in found.metrics:
             reasons.append("known answers are not compared: translations have another size; data.crop_size gives one")
         for reason in reasons:
             if reason not in self._told:
@@ -193,41 +193,41 @@ class Validation(pl.Callback):
     @rank_zero_only
     def _write(self, found: Evaluation, epoch: int, weights: str) -> None:
         self._explain(found)
-        selection = {"selection": ON_TEST} if found.protocol["pictures"]["split"] == "test" else {}
+        selection = {"selection": ON_TEST} if found.protocol["images"]["split"] == "test" else {}
         record = {**found.protocol, **selection, "weights": weights, "epoch": epoch}
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             write_text(self.folder / "protocol.json", json.dumps(record, indent=2, ensure_ascii=False) + "\n")
-            write_text(self.folder / f"epoch={epoch:04d}.csv", table(found))
+            write_text(self.folder / f"epoch{epoch:04d}.csv", table(found))
         except OSError as error:
             log.warning("val       %s was not written, training goes on: %s", self.folder, error)
 
     @rank_zero_only
     def _say(self, epoch: int, seconds: float) -> None:
-        said = "  ".join(f"{name} {self.figures[name]:.4g}" for name in SAID if name in self.figures)
+        said = "  ".join(f"{name} {self.metrics[name]:.4g}" for name in SAID if name in self.metrics)
         when = f"epoch {epoch}" if epoch else "before training"
         log.info("val       %s: %s  (%.1f s)", when, said, seconds)
 
 
 def table(found: Evaluation) -> str:
-    """The figures of every picture as CSV."""
+    """The metrics of every image as CSV."""
     text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, dict.fromkeys(name for row in found.pictures for name in row), lineterminator="\n")
+    writer = csv.DictWriter(text, dict.fromkeys(name for row in found.images for name in row), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(found.pictures)
+    writer.writerows(found.images)
     return text.getvalue()
 
 
 def digest(protocol: dict[str, Any]) -> str:
-    """Stands for a protocol, but for the versions of what only reads pictures."""
+    """Stands for a protocol, but for the versions of what only reads images."""
     compared = {name: entry for name, entry in protocol.items() if name != "versions"}
     return hashlib.sha256(json.dumps(compared, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def figures_of(trainer: pl.Trainer) -> dict[str, float]:
-    """The figures measured at the end of the epoch that ends now; empty where there was no validation."""
+def metrics_of(trainer: pl.Trainer) -> dict[str, float]:
+    """The metrics measured at the end of the epoch that ends now; empty where there was no validation."""
     found = validation_of(trainer)
-    return found.figures if found else {}
+    return found.metrics if found else {}
 
 
 def validation_of(trainer: pl.Trainer) -> Validation | None:
@@ -236,6 +236,6 @@ def validation_of(trainer: pl.Trainer) -> Validation | None:
 
 
 def given_up_by(trainer: pl.Trainer) -> tuple[str, ...]:
-    """Figures that this run does without, as the weights of a network cannot be had."""
+    """Metrics that this run does without, as the weights of a network cannot be had."""
     found = validation_of(trainer)
     return found.given_up if found else ()

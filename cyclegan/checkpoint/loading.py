@@ -71,7 +71,9 @@ def load_translator(path: str | os.PathLike[str], trust: Iterable[str] = ()) -> 
     for name, weights in checkpoint.get("ema", {}).items():
         _give(translator.generators()[name], weights, path)
     translator.pixel_formats = {
-        domain: _pixel_format(checkpoint.get("pictures", {}).get(domain, {}), channels, path)
+        domain: _pixel_format(
+            checkpoint.get("pixel_formats", checkpoint.get("pictures", {})).get(domain, {}), channels, path
+        )
         for domain, channels in translator.channels.items()
     }
     translator.scale = _scale(checkpoint["config"].get("data"), path)
@@ -164,11 +166,9 @@ def _pixel_format(entry: dict[str, Any], channels: int, path: str | os.PathLike[
         values, convert = entry["range"], tuple(entry["convert"])
         found = PixelFormat(**entry | {"range": None if values is None else tuple(values), "convert": convert})
     except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{path}: what it says of its pictures cannot be used ({error}): {entry}") from error
+        raise CheckpointError(f"{path}: what it says of its images cannot be used ({error}): {entry}") from error
     if found.channels != channels:
-        raise CheckpointError(
-            f"{path} contradicts itself: pictures of {found.channels} channels, networks of {channels}"
-        )
+        raise CheckpointError(f"{path} contradicts itself: images of {found.channels} channels, networks of {channels}")
     return found
 
 

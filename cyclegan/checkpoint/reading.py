@@ -109,7 +109,7 @@ def by_age(folder: Path) -> list[Path]:
 
     A file with several names stands there once.
     """
-    names = [folder / "last.ckpt", *rolling(folder), *sorted(folder.glob("epoch=*.ckpt"), reverse=True)]
+    names = [folder / "last.ckpt", *rolling(folder), *sorted(folder.glob("epoch*.ckpt"), key=_number, reverse=True)]
     found: dict[tuple[int, int], Path] = {}
     for path in names:
         if path.is_file():
@@ -120,7 +120,13 @@ def by_age(folder: Path) -> list[Path]:
 
 def rolling(folder: Path) -> list[Path]:
     """The checkpoints that are named by images seen, newest first."""
-    return sorted(folder.glob("images=*.ckpt"), reverse=True)
+    return sorted(folder.glob("images*.ckpt"), key=_number, reverse=True)
+
+
+def _number(path: Path) -> int:
+    """The number in a checkpoint's name: `epoch0010.ckpt`, or `epoch=0010.ckpt` of earlier versions."""
+    digits = re.search(r"\d+", path.name)
+    return int(digits[0]) if digits else -1
 
 
 def _others_nearby(file: Path) -> str:

@@ -1,1 +1,1 @@
-"""Pictures on disk, and which of them training sees when."""
+"""Images on disk, and which of them training sees when."""

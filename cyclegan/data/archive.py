@@ -1,4 +1,4 @@
-"""Pictures in tar files (WebDataset's shards), each read by itself, for data sets of very many small files."""
+"""Images in tar files (WebDataset's shards), each read by itself, for data sets of very many small files."""
 
 import copy
 import logging
@@ -31,22 +31,22 @@ _NAMES_AT_ONCE = 2**16
 
 
 class Shards:
-    """The pictures of tar files, in the order of the files' names and of the members within them.
+    """The images of tar files, in the order of the files' names and of the members within them.
 
-    Every regular member with a picture's ending is a picture, also if several share WebDataset's key (`0.input.jpg`,
-    `0.target.jpg`); the others are passed over. Nothing is kept as a Python object for each picture, so that
+    Every regular member with an image's ending is an image, also if several share WebDataset's key (`0.input.jpg`,
+    `0.target.jpg`); the others are passed over. Nothing is kept as a Python object for each image, so that
     processes that are forked share one index.
 
     Args:
         paths: plain tar files, on a disk or a mount.
-        window: shards whose pictures are mixed by `order`.
+        window: shards whose images are mixed by `order`.
 
     Raises:
-        DataError: a file cannot be read, is compressed, damaged or cut off, or there is no picture in any.
+        DataError: a file cannot be read, is compressed, damaged or cut off, or there is no image in any.
     """
 
     label = ""
-    """The pictures' names begin with the shard and need no other."""
+    """The images' names begin with the shard and need no other."""
 
     def __init__(self, paths: Sequence[str | Path], window: int = 4) -> None:
         if not paths or window < 1:
@@ -56,13 +56,13 @@ class Shards:
         indexes = _indexes(self.paths)
         self._stamps = [index.stamp for index in indexes]
         self.passed_over: Counter[str] = sum((index.passed_over for index in indexes), Counter())
-        """How many members of each kind are no pictures: {".json": 1000, "link": 1}."""
+        """How many members of each kind are no images: {".json": 1000, "link": 1}."""
         counts = [len(index.offsets) for index in indexes]
         if not sum(counts):
             found = ", ".join(f"{kind} ×{count}" for kind, count in self.passed_over.most_common(5)) or "nothing"
             raise DataError(
-                f"no picture in {len(self.paths)} tar file(s), the first of them {self.paths[0]}: they hold {found}. "
-                f"The names of pictures end in {', '.join(sorted(IMAGE_SUFFIXES))}"
+                f"no image in {len(self.paths)} tar file(s), the first of them {self.paths[0]}: they hold {found}. "
+                f"The names of images end in {', '.join(sorted(IMAGE_SUFFIXES))}"
             )
         self._first = np.cumsum([0, *counts])  # of each shard, in the arrays that follow
         self._offsets = np.concatenate([index.offsets for index in indexes])
@@ -75,16 +75,16 @@ class Shards:
         self._labels = [Path(os.path.relpath(path, folder)).as_posix() for path in self.paths]
 
     def __len__(self) -> int:
-        """Number of pictures."""
+        """Number of images."""
         return len(self._chosen)
 
     def __getitem__(self, index: int) -> str:
-        """What people read of a picture: "path/of/shard.tar/member"."""
+        """What people read of an image: "path/of/shard.tar/member"."""
         shard, place = self._find(index)
         return f"{self.paths[shard]}/{self._member(place)}"
 
     def names(self) -> Iterator[str]:
-        """Of every picture "shard.tar/member", the same wherever the shards' folder is."""
+        """Of every image "shard.tar/member", the same wherever the shards' folder is."""
         for begin in range(0, len(self), _NAMES_AT_ONCE):
             places = self._chosen[begin : begin + _NAMES_AT_ONCE]
             shards, starts, ends = self._shards_of(places), self._ends[places], self._ends[1:][places]
@@ -92,11 +92,11 @@ class Shards:
                 yield f"{self._labels[shard]}/{_text(self._names[start:end])}"
 
     def open(self, index: int) -> bytes:
-        """The bytes of a picture's file.
+        """The bytes of an image's file.
 
         Raises:
             ImageError: they cannot be read.
-            DataError: the shard is another one than at the start, so that pictures would be taken for others.
+            DataError: the shard is another one than at the start, so that images would be taken for others.
         """
         shard, place = self._find(index)
         path, size = self.paths[shard], int(self._sizes[place])
@@ -110,10 +110,10 @@ class Shards:
         return data
 
     def header(self, index: int, pixel_format: PixelFormat) -> Header:
-        """What a picture's file says about it, read as it will be; as little of it as possible.
+        """What an image's file says about it, read as it will be; as little of it as possible.
 
         Raises:
-            ImageError: it cannot be read, or is no picture.
+            ImageError: it cannot be read, or is no image.
         """
         shard, place = self._find(index)
         try:
@@ -124,7 +124,7 @@ class Shards:
             raise DiskError(f"{self[index]}: the shard cannot be read ({error.strerror})") from error
 
     def stamps(self) -> Iterator[bytes]:
-        """Of each shard, its name, size and time of change; and which of their pictures these are."""
+        """Of each shard, its name, size and time of change; and which of their images these are."""
         for label, known in zip(self._labels, self._stamps, strict=True):
             yield f"{label}\0{known}\0".encode("utf-8", "surrogateescape")
         yield self._chosen.tobytes()
@@ -132,13 +132,13 @@ class Shards:
     def order(self, rng: np.random.Generator) -> NDArray[np.int32] | NDArray[np.int64]:
         """A permutation of all indices in which neighbours lie in few shards.
 
-        The shards come in random order, `window` of them at a time, and the pictures of these are mixed thoroughly. So
+        The shards come in random order, `window` of them at a time, and the images of these are mixed thoroughly. So
         neighbouring positions, of whichever worker or device, read the same few files, which a disk, a cache or a
         mount is good at; a run reads every shard once in each pass over the data.
 
         It is an order and not a stream with a shuffle buffer, as WebDataset has it: what a position stands for is then
         a pure function of the seed. A run goes on in the middle of an epoch without reading what came before; any
-        number of workers and devices sees the same pictures; and no shard is split between workers, or left out.
+        number of workers and devices sees the same images; and no shard is split between workers, or left out.
 
         Returns:
             int32 (n,), int64 if there are more than that holds.
@@ -158,7 +158,7 @@ class Shards:
         return order
 
     def subset(self, indices: ArrayLike) -> Self:
-        """Only these pictures, in this order, over the same index; `order` still mixes `window` shards at a time."""
+        """Only these images, in this order, over the same index; `order` still mixes `window` shards at a time."""
         chosen = copy.copy(self)
         chosen._chosen = self._chosen[np.asarray(indices)]
         return chosen
@@ -167,7 +167,7 @@ class Shards:
         return np.searchsorted(self._first, places, side="right") - 1
 
     def _find(self, index: int) -> tuple[int, int]:
-        """The shard of a picture, and its place among those of all shards."""
+        """The shard of an image, and its place among those of all shards."""
         place = int(self._chosen[index])
         return int(np.searchsorted(self._first, place, side="right")) - 1, place
 
@@ -199,7 +199,7 @@ def _open(path: str, known: Stamp) -> _Open:
     """Each process has its own; a forked one may use what it inherits, as reading at an offset moves nothing."""
     file = _Open(path)
     if stamp(file.descriptor) != known:
-        raise DataError(f"{path} has changed since its pictures were counted; start again with the shards as they are")
+        raise DataError(f"{path} has changed since its images were counted; start again with the shards as they are")
     return file
 
 
@@ -229,5 +229,5 @@ def _index(path: str) -> tuple[TarIndex, OSError | None]:
 
 
 def find_shards(source: str | Path, window: int = 4) -> Shards:
-    """The pictures of the tar files that a source means; see `shard_files` and `Shards`."""
+    """The images of the tar files that a source means; see `shard_files` and `Shards`."""
     return Shards(shard_files(source), window)

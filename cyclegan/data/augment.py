@@ -18,11 +18,11 @@ def _require_share(name: str, value: float) -> None:
 
 @dataclass(frozen=True)
 class Affine:
-    """A small rotation, shift, scaling and shear about the picture's middle; what enters is its reflection.
+    """A small rotation, shift, scaling and shear about the image's middle; what enters is its reflection.
 
     Args:
         degrees: the rotation is drawn from -degrees to degrees.
-        translate: the shift, in each direction, from -translate to translate of the picture's width and height.
+        translate: the shift, in each direction, from -translate to translate of the image's width and height.
         scale: the factor, from 1 - scale to 1 + scale.
         shear: the angle in degrees, from -shear to shear, in which vertical lines lean.
 
@@ -113,7 +113,7 @@ class ColourJitter:
 
         if image.shape[0] not in (1, 3):
             raise DataError(
-                f"data.jitter changes grey and RGB pictures, not {image.shape[0]} channels: set data.jitter=null"
+                f"data.jitter changes grey and RGB images, not {image.shape[0]} channels: set data.jitter=null"
             )
         brightness, contrast, saturation, hue = (float(value) for value in rng.uniform(-1, 1, 4))
         image = (image + 1) / 2

@@ -1,4 +1,4 @@
-"""Unpaired pictures of several domains, for training: the data module."""
+"""Unpaired images of several domains, for training: the data module."""
 
 import dataclasses
 import logging
@@ -15,7 +15,7 @@ from torch import Tensor
 from cyclegan.data import shelf
 from cyclegan.data.augment import Affine
 from cyclegan.data.cache import Plan, require_room
-from cyclegan.data.dataset import ForgivingPictures, UnpairedPictures
+from cyclegan.data.dataset import ForgivingImages, UnpairedImages
 from cyclegan.data.description import describe
 from cyclegan.data.domain import Domain
 from cyclegan.data.domains import find_splits
@@ -26,7 +26,7 @@ from cyclegan.data.reader import Prepared
 from cyclegan.data.sampler import PositionSampler
 from cyclegan.data.selection import Fingerprint, fingerprint, require_same_files
 from cyclegan.data.shown import shown
-from cyclegan.data.source import Pictures
+from cyclegan.data.source import ImageSource
 from cyclegan.data.sources.pairing import PAIRINGS
 from cyclegan.data.transforms import TrainingView
 from cyclegan.errors import DataError
@@ -34,21 +34,21 @@ from cyclegan.images import MAX_PIXELS, PixelFormat
 
 log = logging.getLogger(__name__)
 
-SAMPLES = {"raise": UnpairedPictures, "skip": ForgivingPictures}
+SAMPLES = {"raise": UnpairedImages, "skip": ForgivingImages}
 
 
 class UnpairedData(pl.LightningDataModule):
-    """Pictures of each domain for training, and for validation and testing where there are any; see docs/data.md.
+    """Images of each domain for training, and for validation and testing where there are any; see docs/data.md.
 
     Batches map each domain to images (N, C, crop_size, crop_size) in [-1, 1].
 
     Args:
         root: folder of the data set; holds trainA, trainB and so on for domains that name no sources of their own.
-        load_size: pictures are resized to this first, as `resize` says; None leaves them as they are.
-        crop_size: height and width of the random crop; None: whole pictures.
-        flip: whether to flip every other picture.
+        load_size: images are resized to this first, as `resize` says; None leaves them as they are.
+        crop_size: height and width of the random crop; None: whole images.
+        flip: whether to flip every other image.
         batch_size: images of each domain in a batch of one device.
-        num_workers: processes that decode pictures.
+        num_workers: processes that decode images.
         seed: of order and augmentation.
         source: called with the root before training, on one process: draws or fetches what is missing there.
         domains: by name; None: A and B, RGB.
@@ -56,14 +56,14 @@ class UnpairedData(pl.LightningDataModule):
         affine: small random movements.
         jitter: random changes of colours: a function of (image, rng).
         size_multiple: with `crop_size` None, height and width are cut to multiples of this.
-        val_share: part of the training pictures that are set aside for validation where there are no others.
-        max_images: the training pictures of each domain that are used at most, chosen by their names.
-        on_error: "raise" at a picture that cannot be used, or "skip" it: the next one of its domain stands in.
+        val_share: part of the training images that are set aside for validation where there are no others.
+        max_images: the training images of each domain that are used at most, chosen by their names.
+        on_error: "raise" at an image that cannot be used, or "skip" it: the next one of its domain stands in.
         header_checks: how many headers of each domain are read before training, with on_error "raise".
-        max_pixels: width × height of the largest picture that is decoded.
+        max_pixels: width × height of the largest image that is decoded.
         reducing_gap: JPEGs are decoded smaller than they are, as long as they stay so many times as large as they
             have to become; None: never.
-        cache: "none", or where decoded, resized training pictures are kept for all workers and devices: "ram", "disk".
+        cache: "none", or where decoded, resized training images are kept for all workers and devices: "ram", "disk".
         cache_dir: folder of the disk cache; None: `.cache` below the root.
         pairing: which held-out images are each other's paired ground truth: "by_name", those of the same name;
             "auto", the halves of side-by-side images alone; "none".
@@ -147,11 +147,11 @@ class UnpairedData(pl.LightningDataModule):
             self.source(self.root)
 
     def setup(self, stage: str | None = None) -> None:
-        """Finds the pictures, once. Validation and test pictures may be missing.
+        """Finds the images, once. Validation and test images may be missing.
 
         Raises:
-            DataError: training pictures are missing or cannot be used, the crop is larger than load_size, or a state
-                was loaded of a run that had other training pictures.
+            DataError: training images are missing or cannot be used, the crop is larger than load_size, or a state
+                was loaded of a run that had other training images.
         """
         self._loader = None  # of an earlier fit
         if not self._splits:
@@ -160,7 +160,7 @@ class UnpairedData(pl.LightningDataModule):
             )
             found = find_splits(self.root, self.domains, self.val_share, self.max_images)
             self._splits = {
-                split: {domain: self._prepare(pictures, domain, view) for domain, pictures in each.items()}
+                split: {domain: self._prepare(images, domain, view) for domain, images in each.items()}
                 for split, each in found.items()
             }
             self._find_types()
@@ -168,15 +168,15 @@ class UnpairedData(pl.LightningDataModule):
             if self.cache == "ram" and (self.trainer is None or self.trainer.is_global_zero):
                 # Now, and not when the first batch is due. On other devices it would count what the first has taken.
                 require_room("ram", sum(plan.size for plan in self._plans.values()), None)
-            self._pictures = SAMPLES[self.on_error](self._splits["train"], self.seed)
+            self._images = SAMPLES[self.on_error](self._splits["train"], self.seed)
         self._require_files_of_then()
 
-    def _prepare(self, pictures: Pictures, domain: str, view: TrainingView) -> Prepared:
+    def _prepare(self, images: ImageSource, domain: str, view: TrainingView) -> Prepared:
         given = self.domains[domain]
-        return Prepared(pictures, given.pixel_format, given.half, view, self.reducing_gap, self.max_pixels)
+        return Prepared(images, given.pixel_format, given.half, view, self.reducing_gap, self.max_pixels)
 
     def _find_types(self) -> None:
-        """Looks at headers, the first process at many: what is wrong with a picture is better known now than later."""
+        """Looks at headers, the first process at many: what is wrong with an image is better known now than later."""
         if self.on_error == "raise" and self.header_checks and (self.trainer is None or self.trainer.is_global_zero):
             for split, domains in self._splits.items():
                 for domain, prepared in domains.items():
@@ -192,7 +192,7 @@ class UnpairedData(pl.LightningDataModule):
 
     @property
     def counts(self) -> dict[str, int]:
-        """Pictures of each split and domain: {"trainA": 1067, ...}."""
+        """Images of each split and domain: {"trainA": 1067, ...}."""
         return {
             f"{split}{domain}": len(prepared)
             for split, domains in self._splits.items()
@@ -206,7 +206,7 @@ class UnpairedData(pl.LightningDataModule):
 
     @property
     def pixel_formats(self) -> dict[str, PixelFormat]:
-        """How the pictures of each domain are stored, as found."""
+        """How the images of each domain are stored, as found."""
         return {domain: prepared.pixel_format for domain, prepared in self._splits["train"].items()}
 
     @property
@@ -220,7 +220,7 @@ class UnpairedData(pl.LightningDataModule):
         return self._resume_from.get("position", 0) if self._loader is None else self._loader.images_seen
 
     def held_out(self, at_most: int | None = None) -> HeldOut | None:
-        """Pictures that training does not see, at most so many of each domain; None if a domain has none."""
+        """Images that training does not see, at most so many of each domain; None if a domain has none."""
         return held_out(self._splits, self.on_error, at_most, self.pairing)
 
     def describe(self) -> list[str]:
@@ -233,7 +233,7 @@ class UnpairedData(pl.LightningDataModule):
         rank, world_size = (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
         sampler = PositionSampler(self.epoch_length, self.batch_size, rank, world_size)
         loader = PositionLoader(
-            self._pictures,
+            self._images,
             sampler,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
@@ -253,7 +253,7 @@ class UnpairedData(pl.LightningDataModule):
         if self._loader is None:
             return {domain: [] for domain in self.domains}
         last, unreadable = self._loader.last_positions, self._loader.skipped
-        return {domain: [self._pictures.path(domain, t, unreadable) for t in last] for domain in self.domains}
+        return {domain: [self._images.path(domain, t, unreadable) for t in last] for domain in self.domains}
 
     def end_epoch(self) -> None:
         """Closes the running epoch where it stands: the next one, here or in a resumed run, begins with new images."""
@@ -261,7 +261,7 @@ class UnpairedData(pl.LightningDataModule):
             self._loader.end_epoch()
 
     def state_dict(self) -> dict[str, Any]:
-        """How far training has come, and with which training pictures, for the checkpoint.
+        """How far training has come, and with which training images, for the checkpoint.
 
         Lightning saves a loader's state by itself, but gives it back only to a run that was cut off within an
         epoch; one that was stopped between two epochs would begin with the first images again.
@@ -273,7 +273,7 @@ class UnpairedData(pl.LightningDataModule):
         """Lets the next loader go on where training stood.
 
         Raises:
-            DataError: the training pictures are not those of then; said by `setup`, if it comes later.
+            DataError: the training images are not those of then; said by `setup`, if it comes later.
         """
         self._files_then = state_dict.get("files", {})
         self._require_files_of_then()
@@ -289,15 +289,15 @@ class UnpairedData(pl.LightningDataModule):
             self._files_then = {}
 
     def _fingerprints(self) -> dict[str, Fingerprint]:
-        """Of each domain's training pictures; found out once, as there may be a million of them."""
+        """Of each domain's training images; found out once, as there may be a million of them."""
         if not self._files:
-            self._files = {domain: fingerprint(p.pictures) for domain, p in self._splits["train"].items()}
+            self._files = {domain: fingerprint(p.images) for domain, p in self._splits["train"].items()}
         return self._files
 
     def sample_batch(self, count: int) -> Batch:
-        """The first `count` test pictures of each domain; see `shown`.
+        """The first `count` test images of each domain; see `shown`.
 
-        A domain without test pictures shows those for validation or training instead, and says so once.
+        A domain without test images shows those for validation or training instead, and says so once.
 
         Raises:
             ImageError: one cannot be read.
@@ -308,5 +308,5 @@ class UnpairedData(pl.LightningDataModule):
         split = next(name for name in ("test", "val", "train") if domain in self._splits[name])
         if split != "test" and domain not in self._warned:
             self._warned.add(domain)
-            log.warning("samples   there are no test pictures of %s: those of %s%s are shown", domain, split, domain)
+            log.warning("samples   there are no test images of %s: those of %s%s are shown", domain, split, domain)
         return shown(self._splits[split][domain], count, self.on_error)

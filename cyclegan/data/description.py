@@ -1,4 +1,4 @@
-"""What a run's pictures are, in a few lines at its start."""
+"""What a run's images are, in a few lines at its start."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -19,10 +19,10 @@ def describe(
 
     Args:
         root: of the data set, if it has one.
-        splits: the pictures of each split, by domain.
+        splits: the images of each split, by domain.
         modes: what headers showed of them: {"trainA": {"RGB": 1067}}.
         types: of the pixels of each domain, as stored.
-        held_out: the pictures to measure with, if there are any.
+        held_out: the images to measure with, if there are any.
     """
     counts = ", ".join(f"{split}{domain} {len(p)}" for split, each in splits.items() for domain, p in each.items())
     lines = [f"images    {counts}" + (f" from {root}" if root else "")]
@@ -33,7 +33,7 @@ def describe(
         channels = f"{given.channels} channel{'' if given.channels == 1 else 's'}"
         of = f" of {seen}" if seen else ""
         lines.append(f"{f'domain {domain}':<10}{channels}{of}; {types[domain]} {low:g} to {high:g} become -1 to 1")
-    others = sum((p.pictures.passed_over for each in splits.values() for p in each.values()), Counter[str]())
+    others = sum((p.images.passed_over for each in splits.values() for p in each.values()), Counter[str]())
     if others:
         lines.append(f"others    passed over: {', '.join(f'{kind} ×{count}' for kind, count in others.most_common(8))}")
     if held_out and (paired := held_out.describe_pairing("data.pairing=by_name")):

@@ -1,4 +1,4 @@
-"""A domain as the configuration names it: where its pictures are, and what of them the networks see."""
+"""A domain as the configuration names it: where its images are, and what of them the networks see."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,22 +12,22 @@ HALVES = ("left", "right")
 
 @dataclass(frozen=True)
 class Domain:
-    """Where one domain's pictures are and how they are read.
+    """Where one domain's images are and how they are read.
 
     A source is a folder, a glob pattern, a list file, or shards (see docs/data.md); one that is None is looked for
     below the data set's root: `trainA`, or `train` for a domain that is one half of side-by-side pairs.
 
     Args:
-        train: source of the training pictures.
-        val: source of the validation pictures.
-        test: source of the test pictures.
+        train: source of the training images.
+        val: source of the validation images.
+        test: source of the test images.
         channels: that the networks see.
-        dtype: in which translations into this domain are written; None: as the training pictures are stored.
+        dtype: in which translations into this domain are written; None: as the training images are stored.
         range: (low, high), the values that become -1 and 1, others are clipped; None: all that the type can hold.
         page: of files with several.
         convert: conversions that lose something and are wanted nevertheless: "alpha" (transparent pixels onto white),
             "grey" (colours to grey), "cmyk", "lab" (to RGB).
-        half: "left" or "right": every picture is two side by side, and this domain's is that one.
+        half: "left" or "right": every image is two side by side, and this domain's is that one.
 
     Raises:
         DataError: an argument has a value that means nothing.
@@ -55,7 +55,7 @@ class Domain:
         if self.dtype is not None:
             self._require_dtype_holds_range(self.dtype)
         if self.half not in (None, *HALVES):
-            raise DataError(f"half is {self.half!r}; it is left or right, or null for pictures that stand alone")
+            raise DataError(f"half is {self.half!r}; it is left or right, or null for images that stand alone")
 
     def _require_dtype_holds_range(self, dtype: str) -> None:
         if dtype not in FULL_RANGE:
@@ -66,11 +66,11 @@ class Domain:
             if self.range[0] < low or self.range[1] > high:
                 raise DataError(
                     f"range is {list(self.range)}, and {dtype} holds {low:g} to {high:g}, where translations would be "
-                    "cut off: leave dtype out, which takes that of the training pictures, or set float32"
+                    "cut off: leave dtype out, which takes that of the training images, or set float32"
                 )
 
     @property
     def pixel_format(self) -> PixelFormat:
-        """How pictures are read and written; its dtype may still be open."""
+        """How images are read and written; its dtype may still be open."""
         values = None if self.range is None else (float(self.range[0]), float(self.range[1]))
         return PixelFormat(self.channels, self.dtype, values, self.page, tuple(self.convert))

@@ -1,4 +1,4 @@
-"""Which pictures are for training, validation and testing, in each domain."""
+"""Which images are for training, validation and testing, in each domain."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,32 +14,32 @@ from cyclegan.errors import DataError
 SPLITS = ("train", "val", "test")
 
 Splits = dict[str, dict[str, Divisible]]
-"""The pictures of each split, by domain; a split may be missing in some domains."""
+"""The images of each split, by domain; a split may be missing in some domains."""
 
 
 def find_splits(
     root: Path | None, domains: Mapping[str, Domain], val_share: float = 0.0, max_images: int | None = None
 ) -> Splits:
-    """Finds all pictures of all domains.
+    """Finds all images of all domains.
 
     Args:
         root: what sources are relative to, and where to look for those that the domains do not name: `trainA`, or
             `train` for halves of side-by-side pairs; None: the current folder, and all have to name theirs.
         domains: by name.
-        val_share: part of the training pictures set aside for validation in a domain without any.
-        max_images: of each domain's training pictures, so many at most.
+        val_share: part of the training images set aside for validation in a domain without any.
+        max_images: of each domain's training images, so many at most.
 
     Raises:
-        DataError: a domain has no training pictures, or a source that was named has none.
+        DataError: a domain has no training images, or a source that was named has none.
     """
     if not 0 <= val_share < 1:
-        raise DataError(f"data.val_share is {val_share}; it is a part of the training pictures, from 0 to below 1")
+        raise DataError(f"data.val_share is {val_share}; it is a part of the training images, from 0 to below 1")
     splits: Splits = {split: {} for split in SPLITS}
     for name, domain in domains.items():
         for split in SPLITS:
-            pictures = _find(root, split, name, domain)
-            if pictures is not None:
-                splits[split][name] = pictures
+            images = _find(root, split, name, domain)
+            if images is not None:
+                splits[split][name] = images
         train = splits["train"][name]
         if val_share and name not in splits["val"]:
             train, splits["val"][name] = split_off(train, val_share)
@@ -54,28 +54,28 @@ def find_split(
     val_share: float = 0.0,
     max_images: int | None = None,
 ) -> dict[str, Divisible]:
-    """One split's pictures, as `find_splits` finds them; the other splits need not be there.
+    """One split's images, as `find_splits` finds them; the other splits need not be there.
 
     Args:
         root: see `find_splits`, as all that follow.
         split: "train", "val" or "test".
         domains: by name.
-        val_share: if it is not 0, pictures for training and validation come from one folder, which has to be there.
-        max_images: of each domain's training pictures.
+        val_share: if it is not 0, images for training and validation come from one folder, which has to be there.
+        max_images: of each domain's training images.
 
     Returns:
-        the pictures of those domains that have some.
+        the images of those domains that have some.
 
     Raises:
-        DataError: a source that was named has no pictures, or there is no folder of training pictures where needed.
+        DataError: a source that was named has no images, or there is no folder of training images where needed.
     """
     if val_share and split != "test":
         return find_splits(root, domains, val_share, max_images)[split]
     found = {name: _find(root, split, name, domain) for name, domain in domains.items()}
-    there = {name: pictures for name, pictures in found.items() if pictures is not None}
+    there = {name: images for name, images in found.items() if images is not None}
     if split != "train" or max_images is None:
         return there
-    return {name: limit(pictures, max_images) for name, pictures in there.items()}
+    return {name: limit(images, max_images) for name, images in there.items()}
 
 
 def _find(root: Path | None, split: str, name: str, domain: Domain) -> Divisible | None:
@@ -84,7 +84,7 @@ def _find(root: Path | None, split: str, name: str, domain: Domain) -> Divisible
         source = Path(root or ".", Path(given).expanduser())
     elif root is None and split == "train":
         raise DataError(
-            f"nothing says where the pictures of domain {name} are: pass data.root, the folder that holds train{name}, "
+            f"nothing says where the images of domain {name} are: pass data.root, the folder that holds train{name}, "
             f"or data.domains.{name}.train, a folder, pattern or list file of their own; "
             "or choose experiment=toy, whose images are drawn"
         )

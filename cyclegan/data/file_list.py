@@ -1,4 +1,4 @@
-"""A million picture files, held so that workers share them."""
+"""A million image files, held so that workers share them."""
 
 import os
 from collections import Counter
@@ -20,7 +20,7 @@ _NAMES_AT_ONCE = 4096
 
 
 class Files(Sequence[str]):
-    """Picture files below a folder, in the order given: `files[i]` is a path.
+    """Image files below a folder, in the order given: `files[i]` is a path.
 
     The names are one block of bytes and not a million texts. They take a quarter of the memory, and reading them
     writes nothing: every text counts its references within itself, so a forked worker that only looks at a million
@@ -68,14 +68,14 @@ class Files(Sequence[str]):
             return self.subset(np.arange(len(self))[index])
         place = as_integer(index) + (len(self) if index < 0 else 0)
         if not 0 <= place < len(self):
-            raise IndexError(f"{index} is none of the {len(self)} pictures below {self.base}")
+            raise IndexError(f"{index} is none of the {len(self)} images below {self.base}")
         return self._above + _decoded(self._block[self._begins[place] : self._begins[place + 1] - 1])
 
     def __iter__(self) -> Iterator[str]:
         return map(self._above.__add__, self.names())
 
     def __repr__(self) -> str:
-        return f"<{len(self)} pictures below {self.base}>"
+        return f"<{len(self)} images below {self.base}>"
 
     def names(self) -> Iterator[str]:
         """The files' names below the base, "/" between folders."""
@@ -92,10 +92,10 @@ class Files(Sequence[str]):
         return content(self[index])
 
     def header(self, index: int, pixel_format: PixelFormat) -> Header:
-        """What a file says about its picture, read as it will be.
+        """What a file says about its image, read as it will be.
 
         Raises:
-            ImageError: it cannot be read, or is no picture.
+            ImageError: it cannot be read, or is no image.
         """
         return header(self[index], pixel_format)
 

@@ -1,4 +1,4 @@
-"""Pictures to measure with: those that training does not learn from, as they are shown to people."""
+"""Images to measure with: those that training does not learn from, as they are shown to people."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -20,10 +20,10 @@ from cyclegan.errors import DataError
 from cyclegan.images import MAX_PIXELS, DiskError, ImageError, PixelFormat
 
 SPLITS = ("val", "test")
-"""Where held-out pictures are looked for: those for validation, or without any, those for testing."""
+"""Where held-out images are looked for: those for validation, or without any, those for testing."""
 
 VERSION = 2
-"""Of how pictures are shown: another number, and what was computed of them earlier is not used."""
+"""Of how images are shown: another number, and what was computed of them earlier is not used."""
 
 
 class HeldOut:
@@ -31,9 +31,9 @@ class HeldOut:
 
     Args:
         split: their name: "val", "test".
-        domains: the pictures.
-        on_error: "skip" leaves out a picture that cannot be read.
-        at_most: of each domain, so many pictures are taken, evenly spaced over their names; None: all.
+        domains: the images.
+        on_error: "skip" leaves out an image that cannot be read.
+        at_most: of each domain, so many images are taken, evenly spaced over their names; None: all.
         pairing: which images of the two domains are each other's paired ground truth: "by_name", those of the same
             name; "auto", the halves of one file; "none".
 
@@ -58,11 +58,11 @@ class HeldOut:
         self.indices: dict[str, Sequence[int]] = {
             domain: spaced(len(prepared), at_most) for domain, prepared in domains.items()
         }
-        """Which of each domain's pictures are measured."""
+        """Which of each domain's images are measured."""
         self._keys: dict[str, str] = {}
 
     def image(self, domain: str, index: int) -> Tensor | None:
-        """A picture (C, H, W) in [-1, 1]; None if it cannot be read and such are to be left out.
+        """An image (C, H, W) in [-1, 1]; None if it cannot be read and such are to be left out.
 
         Raises:
             ImageError: it cannot be read.
@@ -75,15 +75,15 @@ class HeldOut:
         try:
             return self.domains[domain].middle(index)
         except DiskError:
-            raise  # the next moment it may be readable, and the figures would not be comparable
+            raise  # the next moment it may be readable, and the metrics would not be comparable
         except ImageError:
             if self.on_error != "skip":
                 raise
             return None
 
     def path(self, domain: str, index: int) -> str:
-        """The picture's file, for people."""
-        return self.domains[domain].pictures[index]
+        """The image's file, for people."""
+        return self.domains[domain].images[index]
 
     @cached_property
     def answers(self) -> dict[tuple[str, str], dict[int, int]]:
@@ -100,13 +100,13 @@ class HeldOut:
         if len(self.domains) != 2:
             return []
         a, b = self.domains.values()
-        return paired_names(a.pictures, b.pictures)
+        return paired_names(a.images, b.images)
 
     def _are_paired(self, i: int, j: int) -> bool:
         if self.pairing != "auto":
             return self.pairing == "by_name"
         a, b = self.domains.values()
-        return {a.half, b.half} == set(HALVES) and a.pictures[i] == b.pictures[j]
+        return {a.half, b.half} == set(HALVES) and a.images[i] == b.images[j]
 
     @property
     def paired(self) -> str:
@@ -146,7 +146,7 @@ class HeldOut:
 
     @property
     def size(self) -> str:
-        """The pictures' size in words."""
+        """The images' size in words."""
         view = self.view
         scale = Scale(view.load_size, view.resize)
         if view.crop_size is None:
@@ -166,7 +166,7 @@ class HeldOut:
         libraries = [version(name) for name in ("torch", "pillow", "imagecodecs", "tifffile")]
         which = (prepared.half, prepared.max_pixels, prepared.reducing_gap, self.on_error, tuple(self.indices[domain]))
         digest = hashlib.sha256(repr((*how, *which, *libraries)).encode())
-        taken = prepared.pictures
+        taken = prepared.images
         if isinstance(taken, Divisible) and len(self.indices[domain]) < len(prepared):
             taken = taken.subset(np.asarray(self.indices[domain]))  # the others need not be looked at
         for stamp in taken.stamps():
@@ -180,7 +180,7 @@ def held_out(
     at_most: int | None = None,
     pairing: str = "auto",
 ) -> HeldOut | None:
-    """The held-out pictures of a run: the first split that has some of every domain; None if there is none."""
+    """The held-out images of a run: the first split that has some of every domain; None if there is none."""
     for split in SPLITS:
         if splits[split].keys() == splits["train"].keys():
             return HeldOut(split, splits[split], on_error, at_most, pairing)
@@ -201,43 +201,43 @@ def find_held_out(
     reducing_gap: float | None = None,
     pairing: str = "auto",
 ) -> HeldOut:
-    """The pictures of one split, without a run: training pictures need not be there.
+    """The images of one split, without a run: training images need not be there.
 
     Args:
         root: folder of the data set; see `find_splits`, as `val_share` and `max_images`, which say what of the training
-            pictures is whose.
-        domains: where each domain's pictures are.
-        pixel_formats: how each domain's pictures are read.
+            images is whose.
+        domains: where each domain's images are.
+        pixel_formats: how each domain's images are read.
         view: says how large they become.
-        splits: the first that has pictures of every domain is taken.
+        splits: the first that has images of every domain is taken.
         on_error: see `HeldOut`, as `at_most`.
         at_most: of each domain.
-        max_pixels: width × height of the largest picture that is decoded.
+        max_pixels: width × height of the largest image that is decoded.
         val_share: see `root`.
         max_images: see `root`.
         reducing_gap: see `Prepared`.
         pairing: see `HeldOut`.
 
     Raises:
-        DataError: there are no such pictures; names what was looked for.
+        DataError: there are no such images; names what was looked for.
     """
     for split in splits:
         found = find_split(root, split, domains, val_share, max_images)
         if found.keys() == domains.keys():
             prepared = {
-                name: Prepared(pictures, pixel_formats[name], domains[name].half, view, reducing_gap, max_pixels)
-                for name, pictures in found.items()
+                name: Prepared(images, pixel_formats[name], domains[name].half, view, reducing_gap, max_pixels)
+                for name, images in found.items()
             }
             return HeldOut(split, prepared, on_error, at_most, pairing)
     wanted = (
         [f"{split}{'' if domain.half else name}" for name, domain in domains.items()] for split in splits
     )  # of side-by-side pairs, one folder for both
     looked_for = ", nor ".join(" and ".join(dict.fromkeys(names)) for names in wanted)
-    raise DataError(f"there are no {' or '.join(splits)} pictures of every domain: no {looked_for}; {_there(root)}")
+    raise DataError(f"there are no {' or '.join(splits)} images of every domain: no {looked_for}; {_there(root)}")
 
 
 def _there(root: Path | None) -> str:
-    """What is where pictures were looked for, in words."""
+    """What is where images were looked for, in words."""
     if root is None:
         return "and there is no folder to look in"
     if not root.is_dir():

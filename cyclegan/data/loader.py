@@ -25,7 +25,7 @@ class PositionLoader(DataLoader[Any]):
     That state is two global positions: the same on every device, and free of batch size and device count.
 
     Iterating draws nothing from the global random numbers. An error in a worker comes as it would from the main
-    process; a worker that dies, as a DataError that names the file. Pictures that were passed over are told once each.
+    process; a worker that dies, as a DataError that names the file. Images that were passed over are told once each.
 
     Args:
         dataset: gives the sample at a position.
@@ -53,7 +53,7 @@ class PositionLoader(DataLoader[Any]):
         self.last_positions: Sequence[int] = ()
         """Positions of the batch that was handed over last; empty before the first."""
         self.skipped: Counter[str] = Counter()
-        """How often a picture could not be read and another one stood in its place, by path."""
+        """How often an image could not be read and another one stood in its place, by path."""
 
     @property
     def images_seen(self) -> int:
@@ -81,11 +81,11 @@ class PositionLoader(DataLoader[Any]):
     def _tell(self, skipped: Sequence[Skipped]) -> None:
         for path, reason in skipped:
             if path not in self.skipped:
-                log.warning("skipped   %s. Another picture stands in its place", reason.rstrip("."))
+                log.warning("skipped   %s. Another image stands in its place", reason.rstrip("."))
             self.skipped[path] += 1
         ended = self._positions.epoch_start == self._positions.position
         if ended and self.skipped:
-            log.info("skipped   %d samples so far, where %d pictures cannot be read; others stood in their places",
+            log.info("skipped   %d samples so far, where %d images cannot be read; others stood in their places",
                      self.skipped.total(), len(self.skipped))  # fmt: skip
 
     def _get_iterator(self) -> Any:

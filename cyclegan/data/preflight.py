@@ -1,4 +1,4 @@
-"""A look at the headers of pictures before training: what they are, and whether all can be used."""
+"""A look at the headers of images before training: what they are, and whether all can be used."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -13,29 +13,29 @@ from cyclegan.images import ImageError, require_suitable
 
 SHOWN = 5
 PATIENCE = 100
-"""How many pictures in a row are tried before a domain is given up: a million would take hours."""
+"""How many images in a row are tried before a domain is given up: a million would take hours."""
 
 
 def look_at(prepared: Prepared, count: int, name: str) -> Counter[str]:
-    """Reads headers, evenly spread over a domain's pictures.
+    """Reads headers, evenly spread over a domain's images.
 
     Args:
-        prepared: the pictures.
+        prepared: the images.
         count: how many headers at most.
         name: of split and domain, for people: "trainA".
 
     Returns:
-        how many pictures there are of each mode ("RGB", "L;uint16"), among those looked at.
+        how many images there are of each mode ("RGB", "L;uint16"), among those looked at.
 
     Raises:
-        DataError: naming pictures that training would fail at.
+        DataError: naming images that training would fail at.
     """
-    pictures = prepared.pictures
+    images = prepared.images
 
     def problem_or_mode(index: int) -> tuple[str, str]:
-        path = pictures[index]
+        path = images[index]
         try:
-            header = pictures.header(index, prepared.pixel_format)
+            header = images.header(index, prepared.pixel_format)
             require_suitable(header, prepared.pixel_format, path, prepared.max_pixels)
             prepared.view.require_room(*prepared.size_of(header))
         except ImageError as error:
@@ -44,7 +44,7 @@ def look_at(prepared: Prepared, count: int, name: str) -> Counter[str]:
             return f"{path}: {error}", ""
         return "", header.mode
 
-    chosen = np.unique(np.linspace(0, len(pictures) - 1, min(count, len(pictures))).round().astype(np.int64))
+    chosen = np.unique(np.linspace(0, len(images) - 1, min(count, len(images))).round().astype(np.int64))
     modes: Counter[str] = Counter()
     broken: list[str] = []
     found = in_threads(problem_or_mode, chosen.tolist())
@@ -60,22 +60,22 @@ def look_at(prepared: Prepared, count: int, name: str) -> Counter[str]:
 
 
 def stored_type(prepared: Prepared, domain: str) -> str:
-    """The type of a domain's pixels, as its first picture whose header is in order has it.
+    """The type of a domain's pixels, as its first image whose header is in order has it.
 
     Raises:
-        DataError: none of the first pictures can be used.
+        DataError: none of the first images can be used.
     """
     first = None
-    for index in range(min(len(prepared.pictures), PATIENCE)):
+    for index in range(min(len(prepared.images), PATIENCE)):
         try:
-            header = prepared.pictures.header(index, prepared.pixel_format)
-            require_suitable(header, prepared.pixel_format, prepared.pictures[index], prepared.max_pixels)
+            header = prepared.images.header(index, prepared.pixel_format)
+            require_suitable(header, prepared.pixel_format, prepared.images[index], prepared.max_pixels)
         except ImageError as error:
             first = first or error
         else:
             return decoded_type(header.dtype)
-    tried = min(len(prepared.pictures), PATIENCE)
-    raise DataError(f"none of the first {tried} pictures of {domain} can be used. The first: {first}")
+    tried = min(len(prepared.images), PATIENCE)
+    raise DataError(f"none of the first {tried} images of {domain} can be used. The first: {first}")
 
 
 def decoded_type(dtype: str) -> str:
@@ -89,6 +89,6 @@ def _refusal(broken: Sequence[str], looked_at: int, name: str) -> str:
     listed = "".join(f"\n  {reason}" for reason in broken[:SHOWN])
     more = f"\n  and {len(broken) - SHOWN} more" if len(broken) > SHOWN else ""
     return (
-        f"{len(broken)} of the {looked_at} pictures of {name} whose headers were read cannot be used:{listed}{more}\n"
+        f"{len(broken)} of the {looked_at} images of {name} whose headers were read cannot be used:{listed}{more}\n"
         "Mend them, or let training pass over them: data.on_error=skip. `cyclegan-data check` looks at every pixel"
     )

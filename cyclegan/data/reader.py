@@ -1,4 +1,4 @@
-"""A domain's pictures as they are before anything random happens to them."""
+"""A domain's images as they are before anything random happens to them."""
 
 import math
 from typing import Protocol
@@ -6,7 +6,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from cyclegan.data.source import Pictures
+from cyclegan.data.source import ImageSource
 from cyclegan.data.transforms import Planes, TrainingView, half_of, half_width
 from cyclegan.data.worker import reading
 from cyclegan.errors import DataError
@@ -14,26 +14,26 @@ from cyclegan.images import Header, ImageError, PixelFormat, decode, header_of
 from cyclegan.images.tensors import normalise
 
 JPEG = b"\xff\xd8"
-"""How a JPEG begins, the only kind of picture that may be decoded smaller than it is."""
+"""How a JPEG begins, the only kind of image that may be decoded smaller than it is."""
 
 
 class Shelf(Protocol):
-    """Where pictures that were prepared once are kept; see shelf.py."""
+    """Where images that were prepared once are kept; see shelf.py."""
 
     def get(self, index: int) -> Planes | None:
-        """The picture with this index, if it is there."""
+        """The image with this index, if it is there."""
         ...
 
     def put(self, index: int, planes: Planes) -> None:
-        """Keeps a picture."""
+        """Keeps an image."""
         ...
 
 
 class Prepared:
-    """Pictures of one domain: read, the wanted half of them, resized.
+    """Images of one domain: read, the wanted half of them, resized.
 
     Args:
-        pictures: the files.
+        images: the files.
         pixel_format: the channels to read them with.
         half: "left" or "right" of side-by-side pairs.
         view: says how large they become.
@@ -45,7 +45,7 @@ class Prepared:
 
     def __init__(
         self,
-        pictures: Pictures,
+        images: ImageSource,
         pixel_format: PixelFormat,
         half: str | None,
         view: TrainingView,
@@ -53,7 +53,7 @@ class Prepared:
         max_pixels: int,
         shelf: Shelf | None = None,
     ) -> None:
-        self.pictures = pictures
+        self.images = images
         self.pixel_format = pixel_format
         self.half = half
         self.view = view
@@ -62,10 +62,10 @@ class Prepared:
         self.shelf = shelf
 
     def __len__(self) -> int:
-        return len(self.pictures)
+        return len(self.images)
 
     def __getitem__(self, index: int) -> Planes:
-        """The picture with this index: planes (C, h, w) in the type of its file.
+        """The image with this index: planes (C, h, w) in the type of its file.
 
         Raises:
             ImageError: it cannot be read, or is too small for the crop.
@@ -92,9 +92,9 @@ class Prepared:
         return normalise(torch.from_numpy(planes), self.pixel_format)
 
     def _make(self, index: int) -> Planes:
-        path = self.pictures[index]
+        path = self.images[index]
         with reading(path):
-            data = self.pictures.open(index)
+            data = self.images.open(index)
             at_least = self._at_least()
             pixels = decode(data, path, self.pixel_format, at_least, self.max_pixels)
             try:
@@ -108,7 +108,7 @@ class Prepared:
                 raise ImageError(f"{path}: {error}") from None
 
     def size_of(self, header: Header) -> tuple[int, int]:
-        """Width and height of this domain's part of a picture.
+        """Width and height of this domain's part of an image.
 
         Raises:
             DataError: there is nothing to halve.
@@ -116,7 +116,7 @@ class Prepared:
         return half_width(header.width, self.half), header.height
 
     def _at_least(self) -> tuple[int, int] | None:
-        """Width and height that a picture may be decoded at, if it is a JPEG; None: as it is."""
+        """Width and height that an image may be decoded at, if it is a JPEG; None: as it is."""
         if self.reducing_gap is None or self.view.load_size is None:
             return None
         side = math.ceil(self.reducing_gap * self.view.load_size)

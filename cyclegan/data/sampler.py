@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Sampler
 
-from cyclegan.data.source import Pictures
+from cyclegan.data.source import ImageSource
 
 # numpy takes a seed [1, 2] for [1, 2, 0]: keys of one length, told apart by their purpose, never meet.
 _ORDER, _AUGMENTATION = 1, 2
@@ -24,30 +24,30 @@ def augmentation_rng(seed: int, domain: str, position: int) -> np.random.Generat
 
 
 class Order:
-    """Which of a domain's pictures the sample at a position is.
+    """Which of a domain's images the sample at a position is.
 
-    Every `len(pictures)` positions go through a fresh permutation, so every picture is used equally often.
+    Every `len(images)` positions go through a fresh permutation, so every image is used equally often.
 
     Args:
         seed: of the run.
         domain: the domain's name.
-        pictures: which draw the permutation, given random numbers: shards mix theirs otherwise than files do.
+        images: which draw the permutation, given random numbers: shards mix theirs otherwise than files do.
     """
 
-    def __init__(self, seed: int, domain: str, pictures: Pictures) -> None:
+    def __init__(self, seed: int, domain: str, images: ImageSource) -> None:
         self._seed = seed
         self._domain = crc32(domain.encode())
-        self._pictures = pictures
+        self._images = images
         self._permutations: dict[int, NDArray[np.integer[Any]]] = {}
 
     def __getitem__(self, position: int) -> int:
-        """The index of the picture at a position of the run."""
-        cycle, place = divmod(position, len(self._pictures))
+        """The index of the image at a position of the run."""
+        cycle, place = divmod(position, len(self._images))
         if cycle not in self._permutations:
             rng = np.random.default_rng([self._seed, self._domain, cycle, _ORDER])
-            # A batch may lie across two cycles; more are not kept, for a million pictures take 4 MB each.
+            # A batch may lie across two cycles; more are not kept, for a million images take 4 MB each.
             kept = sorted(self._permutations)[-1:]
-            self._permutations = {**{c: self._permutations[c] for c in kept}, cycle: self._pictures.order(rng)}
+            self._permutations = {**{c: self._permutations[c] for c in kept}, cycle: self._images.order(rng)}
         return int(self._permutations[cycle][place])
 
 

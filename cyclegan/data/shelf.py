@@ -1,4 +1,4 @@
-"""Which pictures a cache of a run holds, and by which name another run finds them again."""
+"""Which images a cache of a run holds, and by which name another run finds them again."""
 
 import hashlib
 import logging
@@ -22,7 +22,7 @@ from cyclegan.images import ImageError, require_suitable
 log = logging.getLogger(__name__)
 
 VERSION = 2
-"""Of how pictures are prepared: another number, and what an earlier version kept is not used."""
+"""Of how images are prepared: another number, and what an earlier version kept is not used."""
 
 KINDS: dict[str, Callable[[Mapping[str, Plan], Path], Mapping[str, Cache]]] = {
     "none": lambda plans, folder: {},
@@ -33,16 +33,16 @@ KINDS: dict[str, Callable[[Mapping[str, Plan], Path], Mapping[str, Cache]]] = {
 
 @dataclass
 class Kept:
-    """The pictures of one domain in a cache; one of another type than the rest is not kept but read every time."""
+    """The images of one domain in a cache; one of another type than the rest is not kept but read every time."""
 
     cache: Cache
 
     def get(self, index: int) -> Planes | None:
-        """The picture with this index, if it was put there."""
+        """The image with this index, if it was put there."""
         return self.cache.get(index)
 
     def put(self, index: int, planes: Planes) -> None:
-        """Keeps a picture."""
+        """Keeps an image."""
         if planes.dtype == self.cache.plan.dtype and planes.shape == self.cache.plan.shape(index):
             self.cache.put(index, planes)
 
@@ -50,7 +50,7 @@ class Kept:
 def plan(kind: str, domains: Mapping[str, Prepared]) -> dict[str, Plan]:
     """What a cache of this kind is to hold of each domain.
 
-    Where pictures keep their proportions, all headers are read.
+    Where images keep their proportions, all headers are read.
     """
     return {} if kind == "none" else {domain: _plan(prepared, domain) for domain, prepared in domains.items()}
 
@@ -63,8 +63,8 @@ def _plan(prepared: Prepared, domain: str) -> Plan:
 
     def shape(index: int) -> tuple[int, int, int]:
         try:
-            header = prepared.pictures.header(index, prepared.pixel_format)
-            require_suitable(header, prepared.pixel_format, prepared.pictures[index], prepared.max_pixels)
+            header = prepared.images.header(index, prepared.pixel_format)
+            require_suitable(header, prepared.pixel_format, prepared.images[index], prepared.max_pixels)
             width, height = view.target_size(*prepared.size_of(header))
         except (DataError, ImageError):
             return 1, 1, 1  # it will not be put there
@@ -80,9 +80,9 @@ def _key(prepared: Prepared, domain: str) -> str:
     view = prepared.view
     how = (VERSION, domain, view.load_size, view.resize, prepared.pixel_format, prepared.half, prepared.reducing_gap)
     libraries = [version(name) for name in ("torch", "pillow", "imagecodecs", "tifffile")]
-    # With another limit, other pictures are passed over.
+    # With another limit, other images are passed over.
     digest = hashlib.sha256(repr((*how, prepared.max_pixels, *libraries)).encode())
-    for stamp in prepared.pictures.stamps():
+    for stamp in prepared.images.stamps():
         digest.update(stamp)
     return digest.hexdigest()[:32]
 
@@ -94,7 +94,7 @@ def fill(
     plans: Mapping[str, Plan],
     trainer: pl.Trainer | None,
 ) -> None:
-    """Gives each domain's pictures a shelf in a cache of this kind.
+    """Gives each domain's images a shelf in a cache of this kind.
 
     To be called on every device: the first of a machine makes the cache, and when all have it, it needs no name.
 
@@ -102,7 +102,7 @@ def fill(
         DataError: there is no room.
     """
     if any(prepared.shelf for prepared in domains.values()):
-        return  # of an earlier call: the pictures stay
+        return  # of an earlier call: the images stay
     caches = KINDS[kind](plans, folder)
     for domain, cache in caches.items():
         domains[domain].shelf = Kept(cache)

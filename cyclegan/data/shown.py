@@ -10,12 +10,12 @@ from cyclegan.images import ImageError
 
 
 def shown(prepared: Prepared, count: int, on_error: str) -> Tensor:
-    """The first pictures of a domain, always the same.
+    """The first images of a domain, always the same.
 
-    Where pictures are shown whole (crop_size null), all are cut to the smallest of them.
+    Where images are shown whole (crop_size null), all are cut to the smallest of them.
 
     Args:
-        prepared: the pictures.
+        prepared: the images.
         count: how many; all if there are fewer.
         on_error: "skip" leaves out what cannot be read.
 

@@ -1,4 +1,4 @@
-"""How large a picture is after resizing, found out without torch."""
+"""How large an image is after resizing, found out without torch."""
 
 from typing import NamedTuple
 
@@ -23,12 +23,12 @@ AS_IT_IS = Scale(None, "short_side")
 
 
 def target_size(width: int, height: int, load_size: int | None, resize: str) -> tuple[int, int]:
-    """Width and height of a picture of this size after resizing.
+    """Width and height of an image of this size after resizing.
 
     Args:
-        width: of the picture.
-        height: of the picture.
-        load_size: None leaves the picture as it is.
+        width: of the image.
+        height: of the image.
+        load_size: None leaves the image as it is.
         resize: "stretch" to a square, as the authors do; or with its proportions kept, so that the "width" or the
             "short_side" becomes `load_size`.
     """

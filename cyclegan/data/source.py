@@ -1,4 +1,4 @@
-"""What a source of pictures offers, whether they are files or lie in shards."""
+"""What a source of images offers, whether they are files or lie in shards."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -15,10 +15,10 @@ _CHUNK = 4096
 Item = TypeVar("Item")
 
 
-class Pictures(Protocol):
-    """The n pictures of a domain and split, in a fixed order; `pictures[i]` is the i-th one's path, for people.
+class ImageSource(Protocol):
+    """The n images of a domain and split, in a fixed order; `images[i]` is the i-th one's path, for people.
 
-    Sources are handed to worker processes, and may hold a million pictures: they are small, and can be pickled.
+    Sources are handed to worker processes, and may hold a million images: they are small, and can be pickled.
     """
 
     @property
@@ -27,42 +27,42 @@ class Pictures(Protocol):
 
     @property
     def passed_over(self) -> Counter[str]:
-        """How many files of each kind were found and are no pictures."""
+        """How many files of each kind were found and are no images."""
 
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int, /) -> str: ...
 
     def open(self, index: int) -> bytes:
-        """The whole file of a picture.
+        """The whole file of an image.
 
         Raises:
             ImageError: it cannot be read.
         """
 
     def header(self, index: int, pixel_format: PixelFormat) -> Header:
-        """What a picture's file says about it, read as it will be.
+        """What an image's file says about it, read as it will be.
 
         Raises:
-            ImageError: it cannot be read, or is no picture.
+            ImageError: it cannot be read, or is no image.
         """
 
     def stamps(self) -> Iterator[bytes]:
         """What changes when a file is exchanged for another of its name, and not when the data set is moved."""
 
     def names(self) -> Iterator[str]:
-        """What each picture is called, "/" between folders, wherever the data set lies."""
+        """What each image is called, "/" between folders, wherever the data set lies."""
 
     def order(self, rng: np.random.Generator) -> NDArray[np.integer]:
-        """A permutation (n,) of all indices, int32 if they fit: in which order training takes the pictures."""
+        """A permutation (n,) of all indices, int32 if they fit: in which order training takes the images."""
 
 
 @runtime_checkable
-class Divisible(Pictures, Protocol):
-    """Pictures of which some can be taken."""
+class Divisible(ImageSource, Protocol):
+    """Images of which some can be taken."""
 
     def subset(self, indices: NDArray[np.integer]) -> Self:
-        """The pictures at these indices, in their order."""
+        """The images at these indices, in their order."""
 
 
 def in_chunks(items: Iterable[Item]) -> Iterator[list[Item]]:

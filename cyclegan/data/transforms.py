@@ -1,4 +1,4 @@
-"""From a picture to the tensor that the networks see: functions of (pixels, rng), on the stored type until the last."""
+"""From an image to the tensor that the networks see: functions of (pixels, rng), on the stored type until the last."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -17,7 +17,7 @@ from cyclegan.images import PixelFormat, Pixels
 from cyclegan.images.tensors import normalise
 
 Planes = NDArray[Any]
-"""A picture with its channels first: (C, H, W), in the type that its file has."""
+"""An image with its channels first: (C, H, W), in the type that its file has."""
 
 
 def resized(pixels: Pixels, width: int, height: int) -> Pixels:
@@ -50,7 +50,7 @@ def _mirrored(planes: Tensor) -> Tensor:
 
 
 def half_of(pixels: Pixels, half: str | None) -> Pixels:
-    """The "left" or the "right" one of two pictures side by side; of an odd width, the middle column is left out.
+    """The "left" or the "right" one of two images side by side; of an odd width, the middle column is left out.
 
     Raises:
         DataError: there is nothing to halve.
@@ -62,7 +62,7 @@ def half_of(pixels: Pixels, half: str | None) -> Pixels:
 
 
 def half_width(width: int, half: str | None) -> int:
-    """How wide each of two pictures side by side is; with `half` None, the picture stands alone.
+    """How wide each of two images side by side is; with `half` None, the image stands alone.
 
     Raises:
         DataError: there is nothing to halve.
@@ -70,19 +70,19 @@ def half_width(width: int, half: str | None) -> int:
     if half is None:
         return width
     if width < 2:
-        raise DataError("the picture is 1 pixel wide, which cannot be two side by side")
+        raise DataError("the image is 1 pixel wide, which cannot be two side by side")
     return width // 2
 
 
 @dataclass(frozen=True)
 class TrainingView:
-    """What training sees of a picture: resized, a random part of it, at random mirrored and changed, in [-1, 1].
+    """What training sees of an image: resized, a random part of it, at random mirrored and changed, in [-1, 1].
 
     Args:
-        load_size: pictures are resized to this first; None leaves them as they are.
-        crop_size: height and width of the square that is cut out; None: the whole picture, except for what is left
+        load_size: images are resized to this first; None leaves them as they are.
+        crop_size: height and width of the square that is cut out; None: the whole image, except for what is left
             over at its edges above a multiple of `size_multiple`.
-        flip: whether to mirror every other picture.
+        flip: whether to mirror every other image.
         resize: see `target_size`.
         affine: a small random rotation, shift, scaling and shear; None: none.
         jitter: changes the colours of an image (C, H, W) in [-1, 1] at random; None: none.
@@ -113,7 +113,7 @@ class TrainingView:
             )
 
     def target_size(self, width: int, height: int) -> tuple[int, int]:
-        """Width and height of a picture of this size when it has been resized."""
+        """Width and height of an image of this size when it has been resized."""
         return target_size(width, height, self.load_size, self.resize)
 
     @property
@@ -121,11 +121,11 @@ class TrainingView:
         return self.size_multiple if self.crop_size is None else self.crop_size
 
     def has_room(self, width: int, height: int) -> bool:
-        """Whether the crop fits into a picture that is this large when it has been resized."""
+        """Whether the crop fits into an image that is this large when it has been resized."""
         return min(width, height) >= self._least
 
     def require_room(self, width: int, height: int) -> None:
-        """Refuses a picture of this size, before it is resized, that the crop does not fit into.
+        """Refuses an image of this size, before it is resized, that the crop does not fit into.
 
         Raises:
             DataError: naming its size and what to set.
@@ -134,7 +134,7 @@ class TrainingView:
         if self.has_room(wide, high):
             return
         least = self._least
-        found = f"the picture is {width}×{height}" + (
+        found = f"the image is {width}×{height}" + (
             f", resized {wide}×{high}" if (wide, high) != (width, height) else ""
         )
         if self.crop_size is None:
@@ -146,7 +146,7 @@ class TrainingView:
             remedy = "data.resize=short_side, which keeps both sides large enough"
         else:
             remedy = (
-                f"data.crop_size={min(wide, high)} or less, or data.load_size={least} or more to enlarge pictures first"
+                f"data.crop_size={min(wide, high)} or less, or data.load_size={least} or more to enlarge images first"
             )
         raise DataError(f"{found}, too small for a crop of {least}×{least}: set {remedy}")
 
@@ -154,12 +154,12 @@ class TrainingView:
         """The part that is not random: pixels (H, W, C) resized, as contiguous planes (C, h, w) of the same type.
 
         Args:
-            pixels: of a picture.
-            width: that the picture has; its pixels may have been decoded at less.
+            pixels: of an image.
+            width: that the image has; its pixels may have been decoded at less.
             height: the same.
 
         Raises:
-            DataError: the picture is too small for the crop.
+            DataError: the image is too small for the crop.
         """
         self.require_room(width, height)
         planes: Planes = np.ascontiguousarray(resized(pixels, *self.target_size(width, height)).transpose(2, 0, 1))

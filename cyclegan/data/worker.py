@@ -1,4 +1,4 @@
-"""Processes that decode pictures: which signals end them, and how their errors and their deaths are told."""
+"""Processes that decode images: which signals end them, and how their errors and their deaths are told."""
 
 import ctypes
 import os
@@ -140,7 +140,7 @@ class Failure:
 
 
 class Skipped(NamedTuple):
-    """A picture that could not be read, so that another one stands in its place."""
+    """An image that could not be read, so that another one stands in its place."""
 
     path: str
     reason: str
@@ -192,7 +192,7 @@ class Answers(Dataset[Any]):
 
 
 def _require_one_size(samples: Sequence[Any]) -> None:
-    """Of each domain, as only then they are one tensor; whole pictures may differ.
+    """Of each domain, as only then they are one tensor; whole images may differ.
 
     Raises:
         DataError: saying which sizes there are, and what to do.
@@ -204,7 +204,7 @@ def _require_one_size(samples: Sequence[Any]) -> None:
         if len(shapes) > 1:
             sizes = ", ".join(f"{width}×{height}" for _, height, width in shapes)
             raise DataError(
-                f"the pictures of domain {domain} in one batch are {sizes}, and a batch takes one size: set "
+                f"the images of domain {domain} in one batch are {sizes}, and a batch takes one size: set "
                 "data.batch_size=1, or cut squares of one size out of them with data.crop_size"
             )
 
@@ -317,7 +317,7 @@ def _obituary(dead: list[tuple[BaseProcess, str | None]], num_workers: int) -> s
         )
         if path:
             alone = f'python -c "from cyclegan.images import read; read({path!r})"'
-            remedies.append(f"If the file is broken, this fails too: {alone}; put a whole picture in its place")
+            remedies.append(f"If the file is broken, this fails too: {alone}; put a whole image in its place")
     return (
         f"{'; '.join(ends)}. {'. '.join([*remedies, ''])}"
         "If memory ran out (after SIGKILL the machine's: docker run --memory, sbatch --mem; after SIGBUS the workers' "

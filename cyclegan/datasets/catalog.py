@@ -8,13 +8,13 @@ from cyclegan.errors import UserError
 BASE_URL = "http://efrosgans.eecs.berkeley.edu/cyclegan/datasets"
 """The authors' public server; an archive is `BASE_URL/NAME.zip`."""
 
-RIGHTS = "No licence comes with the archive: the pictures' rights stay with their owners. Cite the authors."
-"""Holds for all of them: the authors say where the pictures are from, and nothing else."""
+RIGHTS = "No licence comes with the archive: the images' rights stay with their owners. Cite the authors."
+"""Holds for all of them: the authors say where the images are from, and nothing else."""
 
 _IMAGENET = "Photographs from ImageNet, for non-commercial research and education."
 _FLICKR = "Photographs from Flickr."
 _PAINTINGS = "Paintings from WikiArt, photographs from Flickr."
-_MAPS = "Aerial pictures and maps from Google Maps, whose terms apply."
+_MAPS = "Aerial images and maps from Google Maps, whose terms apply."
 _FACADES = "Photographs and labels from the CMP Facade Database, whose authors are to be cited too."
 
 
@@ -28,12 +28,12 @@ class Dataset:
 
     Args:
         name: of the set, of its folder and of the folder in the archive.
-        train_a: pictures in trainA, and so on for the other three.
+        train_a: images in trainA, and so on for the other three.
         train_b: see train_a.
         test_a: see train_a.
         test_b: see train_a.
         archive_bytes: size of the archive as TensorFlow Datasets recorded it; shown, not enforced.
-        origin: where the pictures are from.
+        origin: where the images are from.
     """
 
     name: str
@@ -51,12 +51,12 @@ class Dataset:
 
     @property
     def licence(self) -> str:
-        """What is known of the right to use the pictures."""
+        """What is known of the right to use the images."""
         return f"{self.origin} {RIGHTS}"
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many pictures each folder holds."""
+        """How many images each folder holds."""
         return {"trainA": self.train_a, "trainB": self.train_b, "testA": self.test_a, "testB": self.test_b}
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from cyclegan.datasets.alone import alone
 from cyclegan.datasets.catalog import BASE_URL, CATALOG, Dataset
 from cyclegan.datasets.fetch import DownloadError, MissingError, Patience, Say, fetch, forget
-from cyclegan.datasets.unpack import ArchiveError, DamagedArchiveError, as_text, count_pictures, unpack
+from cyclegan.datasets.unpack import ArchiveError, DamagedArchiveError, as_text, count_images, unpack
 
 
 def download(
@@ -30,7 +30,7 @@ def download(
     """
     target = root / dataset.name
     if holds(target, dataset):
-        say(f"{target} is already there, with {as_text(dataset.counts)} pictures")
+        say(f"{target} is already there, with {as_text(dataset.counts)} images")
         return target
     root.mkdir(parents=True, exist_ok=True)
     with alone(dataset.name, root):
@@ -61,7 +61,7 @@ def _download(dataset: Dataset, root: Path, base_url: str, patience: Patience, s
         forget(partial)  # kept, it would be taken for a finished download the next time
         raise
     forget(partial)
-    say(f"{target}: {as_text(dataset.counts)} pictures in {' '.join(dataset.counts)}")
+    say(f"{target}: {as_text(dataset.counts)} images in {' '.join(dataset.counts)}")
 
 
 def partial_file(dataset: Dataset, root: Path) -> Path:
@@ -82,10 +82,10 @@ def holds(target: Path, dataset: Dataset) -> bool:
         raise DownloadError(f"{target} is there and is no folder; {remedy}")
     if not any(target.iterdir()):
         return False
-    found = count_pictures(target, dataset.counts)
+    found = count_images(target, dataset.counts)
     if found != dataset.counts:
         raise DownloadError(
-            f"{target} is not overwritten: it holds {as_text(found)} pictures in {' '.join(found)}, "
+            f"{target} is not overwritten: it holds {as_text(found)} images in {' '.join(found)}, "
             f"and {dataset.name} has {as_text(dataset.counts)}; {remedy}"
         )
     return True

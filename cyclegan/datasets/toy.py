@@ -1,4 +1,4 @@
-"""The toy set: a miniature horse2zebra, drawn in seconds, in which the right answer of every test picture is known.
+"""The toy set: a miniature horse2zebra, drawn in seconds, in which the right answer of every test image is known.
 
 Domain A holds plain brown animals, domain B the same kind of animal in stripes. `testA` and `testB` hold the same
 scenes under the same names; the training folders hold disjoint ones, as unpaired data do.
@@ -26,7 +26,7 @@ def draw(root: Path | str, train: int = 400, test: int = 40, size: int = 64, see
 
     Args:
         root: folder to make; missing, empty, or holding this same set.
-        train: training pictures of each domain.
+        train: training images of each domain.
         test: test scenes; each is drawn once in either domain.
         size: height and width in pixels.
         seed: another seed gives other scenes.
@@ -67,7 +67,7 @@ def _holds(root: Path, parameters: dict[str, int]) -> bool:
         shown = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
         raise DataError(
             f"{root} is not empty and does not hold the toy set, so nothing was drawn there; found: {shown}. "
-            f"To train on pictures of your own: experiment=folders data.root={root}; "
+            f"To train on images of your own: experiment=folders data.root={root}; "
             "to draw the toy set elsewhere: data.root=ANOTHER/FOLDER"
         )
     try:

@@ -1,6 +1,6 @@
-"""One picture of the toy set: a landscape and one or two animals, plain brown or striped.
+"""One image of the toy set: a landscape and one or two animals, plain brown or striped.
 
-Coordinates are fractions of the picture, x to the right and y downwards; colours are RGB in [0, 1].
+Coordinates are fractions of the image, x to the right and y downwards; colours are RGB in [0, 1].
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 Array = NDArray[np.float64]
 Point = tuple[float, float]
 
-VERSION = 1  # raise it when the pictures change, so that an old set on disk is not taken for a new one
+VERSION = 1  # raise it when the images change, so that an old set on disk is not taken for a new one
 
 SUPERSAMPLING = 4
 # 4 pixels at 64×64. As long as the stride of the ResNet generator, so that a convolution can know the phase.
@@ -45,18 +45,18 @@ def draw_scene(rng: np.random.Generator, size: int, striped: bool) -> Image.Imag
     The same generator state gives the same scene, whether its animals are striped or not.
     """
     horizon = float(rng.uniform(0.34, 0.50))
-    picture = _landscape(rng, size, horizon)
+    image = _landscape(rng, size, horizon)
     coat = _stripes(size) if striped else BROWN
     for animal in _herd(rng, horizon):
-        picture = _paint(picture, animal, coat)
-    return Image.fromarray(np.rint(picture.clip(0, 1) * 255).astype(np.uint8))
+        image = _paint(image, animal, coat)
+    return Image.fromarray(np.rint(image.clip(0, 1) * 255).astype(np.uint8))
 
 
 def _stripes(size: int) -> Array:
-    """Vertical stripes over the whole picture, (1, size, 3).
+    """Vertical stripes over the whole image, (1, size, 3).
 
     Their phase is fixed in image coordinates and is its own mirror image: the striped twin of a scene is one
-    picture, not many, and a horizontal flip of the training pictures leaves that picture right.
+    image, not many, and a horizontal flip of the training images leaves that image right.
     """
     fine = (np.arange(size * SUPERSAMPLING) + 0.5) / (size * SUPERSAMPLING)
     black = np.cos(2 * np.pi * STRIPES * (fine - 0.5)) > 0
@@ -115,12 +115,12 @@ def _landscape(rng: np.random.Generator, size: int, horizon: float) -> Array:
     sky = _mix(zenith, haze, (y / horizon).clip(0, 1))
     sky = _mix(sky, np.ones(3), 0.8 * _clouds(rng, size, horizon))
     hills = (0.55 * far + 0.45 * haze) * rng.uniform(0.7, 0.9)
-    picture = _mix(sky, hills, _ridge(rng, size, horizon, height=float(rng.uniform(0.04, 0.16))))
+    image = _mix(sky, hills, _ridge(rng, size, horizon, height=float(rng.uniform(0.04, 0.16))))
 
     ground = _mix(far, near, ((y - horizon) / (1 - horizon)).clip(0, 1))
     ground = ground * (1 + 0.035 * rng.normal(size=(size, size, 1)) + 0.06 * _patches(rng, size))
     ground = ground * (1 - 0.25 * _grass(rng, size, horizon))
-    return _mix(picture, ground, _ridge(rng, size, horizon, height=0.015))
+    return _mix(image, ground, _ridge(rng, size, horizon, height=0.015))
 
 
 def _clouds(rng: np.random.Generator, size: int, horizon: float) -> Array:
@@ -175,7 +175,7 @@ class _Animal:
     tail: float
 
     def at(self, x: float, y: float) -> Point:
-        """From the animal's own frame (origin in the middle of the body, x towards its head) to the picture."""
+        """From the animal's own frame (origin in the middle of the body, x towards its head) to the image."""
         return self.x + self.facing * x * self.length, self.feet + (y - 0.66) * self.length
 
 
@@ -201,17 +201,17 @@ def _herd(rng: np.random.Generator, horizon: float) -> list[_Animal]:
     return sorted(animals, key=lambda animal: animal.feet)
 
 
-def _paint(picture: Array, animal: _Animal, coat: Array) -> Array:
-    """The picture with the animal in it; `coat` is its colour at every place of the picture."""
-    size = len(picture)
+def _paint(image: Array, animal: _Animal, coat: Array) -> Array:
+    """The image with the animal in it; `coat` is its colour at every place of the image."""
+    size = len(image)
     y = ((np.arange(size) + 0.5) / size)[:, None, None]
     # Light from above: the belly lies in shade.
     light = 1.08 - 0.28 * ((y - animal.at(0, -0.25)[1]) / (0.5 * animal.length)).clip(0, 1)
-    picture = picture * (1 - 0.4 * _shadow(animal, size))
-    picture = _mix(picture, 0.68 * coat, _legs(animal, size, near=False))
-    picture = _mix(picture, DARK, _tail(animal, size))
-    picture = _mix(picture, light * coat, np.maximum(_trunk(animal, size), _legs(animal, size, near=True)))
-    return _mix(picture, DARK, _details(animal, size))
+    image = image * (1 - 0.4 * _shadow(animal, size))
+    image = _mix(image, 0.68 * coat, _legs(animal, size, near=False))
+    image = _mix(image, DARK, _tail(animal, size))
+    image = _mix(image, light * coat, np.maximum(_trunk(animal, size), _legs(animal, size, near=True)))
+    return _mix(image, DARK, _details(animal, size))
 
 
 def _shadow(animal: _Animal, size: int) -> Array:

@@ -35,7 +35,7 @@ class Limits:
         members: files and folders.
         file_bytes: one file.
         total_bytes: all files together.
-        ratio: all files together to the archive as it lies on disk. Pictures are packed already and come out at
+        ratio: all files together to the archive as it lies on disk. Images are packed already and come out at
             little more than 1; overlapping members, which share their packed bytes, are caught too.
     """
 
@@ -48,18 +48,18 @@ class Limits:
 def unpack(archive: Path, target: Path, counts: Mapping[str, int], limits: Limits | None = None) -> None:
     """Unpacks a data set into the folder `target`, which appears whole or not at all.
 
-    The pictures may be at the top of the archive or in a folder named as `target`; what is beside that folder is
+    The images may be at the top of the archive or in a folder named as `target`; what is beside that folder is
     left out.
 
     Args:
         archive: a zip file.
         target: a folder that does not exist or is empty.
-        counts: pictures that each folder must hold, such as trainA.
+        counts: images that each folder must hold, such as trainA.
         limits: the default is Limits().
 
     Raises:
         DamagedArchiveError: the archive does not agree with its checksums, or is no zip.
-        ArchiveError: a member is unsafe, the archive too large, or the pictures are not as many as they should be.
+        ArchiveError: a member is unsafe, the archive too large, or the images are not as many as they should be.
         OSError: it could not be written.
     """
     try:
@@ -82,10 +82,10 @@ def unpack(archive: Path, target: Path, counts: Mapping[str, int], limits: Limit
                 _extract(opened, member, workshop)
         inner = workshop / target.name
         made = inner if inner.is_dir() else workshop
-        found = count_pictures(made, counts)
+        found = count_images(made, counts)
         if found != dict(counts):
             raise ArchiveError(
-                f"{archive.name} holds {as_text(found)} pictures, and {as_text(counts)} are expected: it is another "
+                f"{archive.name} holds {as_text(found)} images, and {as_text(counts)} are expected: it is another "
                 "data set or another version; nothing was unpacked"
             )
         if target.is_dir():
@@ -150,8 +150,8 @@ def require_within(members: list[zipfile.ZipInfo], archive: Path, limits: Limits
             raise ArchiveError(f"{archive.name} is not safe to unpack: it holds {name} {times}×; nothing was unpacked")
 
 
-def count_pictures(root: Path, folders: Mapping[str, int]) -> dict[str, int]:
-    """How many pictures training would find in each of the folders, 0 where there is no such folder."""
+def count_images(root: Path, folders: Mapping[str, int]) -> dict[str, int]:
+    """How many images training would find in each of the folders, 0 where there is no such folder."""
     found = {}
     for folder in folders:
         try:

@@ -1,4 +1,4 @@
-"""What is to be measured: checkpoints, and how pictures were shown to them. Plain values; nothing is called."""
+"""What is to be measured: checkpoints, and how images were shown to them. Plain values; nothing is called."""
 
 import glob
 import hashlib
@@ -30,7 +30,7 @@ OWN_PERCEPTUAL = ("cyclegan.metrics.perceptual.Lpips", ("weights", "net"))
 
 @dataclass(frozen=True)
 class Sight:
-    """How a run saw pictures, as far as showing them again needs it. Paths are as the run had them."""
+    """How a run saw images, as far as showing them again needs it. Paths are as the run had them."""
 
     root: str | None
     domains: dict[str, Domain]
@@ -129,7 +129,7 @@ def subject_of(path: Path, sha256: str, checkpoint: Mapping[str, Any]) -> Subjec
         done + (images - begun) / max(length, 1),
         images,
         bool(checkpoint.get("ema")),
-        sight_of(data, checkpoint.get("pictures", {})),
+        sight_of(data, checkpoint.get("pixel_formats", checkpoint.get("pictures", {}))),
         _own_features(config),
         _own_perceptual(config),
     )
@@ -140,7 +140,7 @@ def sight_of(data: Mapping[str, Any], stored: Mapping[str, Any]) -> Sight:
 
     Args:
         data: of a checkpoint's configuration.
-        stored: how the training pictures of each domain were found to be stored, where that is known.
+        stored: how the training images of each domain were found to be stored, where that is known.
 
     Raises:
         DataError: a value is of another kind, or means nothing.
@@ -177,7 +177,7 @@ def sight_of(data: Mapping[str, Any], stored: Mapping[str, Any]) -> Sight:
     )
 
 
-def pictures_of(
+def images_of(
     sight: Sight,
     root: Path | None,
     splits: Sequence[str],
@@ -186,7 +186,7 @@ def pictures_of(
     at_most: int | None = None,
     pairing: str | None = None,
 ) -> HeldOut:
-    """The pictures to measure with, as a run saw them.
+    """The images to measure with, as a run saw them.
 
     Args:
         sight: of the run.
@@ -244,14 +244,14 @@ def _domain(name: str, entry: Any) -> Domain:
 
 
 def _pixel_format(domain: Domain, stored: Any) -> PixelFormat:
-    """As the run's data module found it, so that features it has computed of the pictures serve again."""
+    """As the run's data module found it, so that features it has computed of the images serve again."""
     found = domain.pixel_format
     if found.dtype is not None or not isinstance(stored, dict):
         return found
     try:
         return replace(found, dtype=stored.get("dtype"))
     except ValueError as error:
-        raise DataError(f"what it says of its pictures cannot be used: {error}") from error
+        raise DataError(f"what it says of its images cannot be used: {error}") from error
 
 
 def _own_features(config: Mapping[str, Any]) -> tuple[str, dict[str, Any]] | None:

@@ -1,4 +1,4 @@
-"""cyclegan-evaluate: how good checkpoints are, measured on held-out pictures, with nothing but their files."""
+"""cyclegan-evaluate: how good checkpoints are, measured on held-out images, with nothing but their files."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=PROGRAM,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="Measure checkpoints on held-out pictures: known answers, FID and KID, cycle and identity.\n"
-        "A table goes to the screen; metrics.json, pictures.csv, sheets of the worst and best pictures, and for\n"
-        "several checkpoints their curve go to --output. docs/measuring.md says what each figure means.",
+        description="Measure checkpoints on held-out images: known answers, FID and KID, cycle and identity.\n"
+        "A table goes to the screen; metrics.json, per_image.csv, sheets of the worst and best images, and for\n"
+        "several checkpoints their curve go to --output. docs/measuring.md says what each metric means.",
         epilog="examples:\n"
         "  cyclegan-evaluate --checkpoint runs/toy/checkpoints/best.ckpt --data data/toy --features random\n"
         "  cyclegan-evaluate --checkpoint runs/toy --features none --perceptual none    # all that the run kept",
@@ -47,13 +47,13 @@ def build_parser() -> argparse.ArgumentParser:
         parser.add_argument(name, metavar=metavar, help=text, **arguments)  # type: ignore[arg-type]
 
     add_version(parser)
-    add("--checkpoint", "PATH", "files, quoted patterns, or a run's folder: its epoch=*.ckpt, best.ckpt and last.ckpt",
+    add("--checkpoint", "PATH", "files, quoted patterns, or a run's folder: its epoch*.ckpt, best.ckpt and last.ckpt",
         required=True, nargs="+")  # fmt: skip
     add("--data", "ROOT", "holds testA and testB (default: where the run had its data)", type=Path)
     add("--split", "NAME", "test, val or train (default: test, or val if there is no test)",
         choices=("test", "val", "train"))  # fmt: skip
     add("--direction", "A2B", "A2B or B2A (default: both)")
-    add("--size", "N", "measure N×N pictures (default: as large as training saw them)", type=positive)
+    add("--size", "N", "measure N×N images (default: as large as training saw them)", type=positive)
     add("--max-images", "N", "of each domain, evenly spaced over their names (default: all)", type=at_least_two)
     add("--pairing", "WORD", "images that are each other's ground truth: by_name, those of the same name; auto, the "
         "halves of side-by-side images; none (default: as the run)", choices=PAIRINGS)  # fmt: skip
@@ -65,9 +65,9 @@ def build_parser() -> argparse.ArgumentParser:
     add("--perceptual-weights", "FILE", "of alex (default: torch's cache, filled by a download)", type=Path)
     add("--batch-size", "N", "(default: %(default)s)", type=positive, default=4)
     add("--device", "NAME", "cpu, cuda, cuda:1, mps … (default: a GPU if there is one)", default="auto")
-    add("--on-error", "WORD", "of a picture that cannot be read: raise stops, skip leaves it out (default: as the run "
+    add("--on-error", "WORD", "of an image that cannot be read: raise stops, skip leaves it out (default: as the run "
         "did)", choices=("raise", "skip"))  # fmt: skip
-    add("--worst", "N", "pictures on each sheet (default: %(default)s)", type=positive, default=8)
+    add("--worst", "N", "images on each sheet (default: %(default)s)", type=positive, default=8)
     add("--output", "FOLDER", "files of an earlier evaluation are replaced (default: evaluation in the run's folder)",
         type=Path)  # fmt: skip
     add("--trust", "PACKAGE", "let checkpoints use classes of this package", action="append", default=[])
@@ -101,7 +101,7 @@ def run(args: argparse.Namespace) -> None:
 
     device = default_device() if args.device == "auto" else usable_device(args.device)
     subjects = read_subjects(args.checkpoint)
-    held_outs = [pictures_for(subject, args) for subject in subjects]
+    held_outs = [images_for(subject, args) for subject in subjects]
     translator, directions = load(subjects[0], held_outs[0], args)
     output = args.output or output_for([subject.path for subject in subjects])
     require_usable(output)
@@ -121,13 +121,13 @@ def run(args: argparse.Namespace) -> None:
 
     try:
         output.mkdir(parents=True, exist_ok=True)
-        write_figures(output, findings)
+        write_metrics(output, findings)
         chosen = best(findings)
         if chosen is not findings[-1]:
             translator, directions = load(chosen.subject, held_outs[findings.index(chosen)], args)
         title = chosen.subject.path.name if len(runs_of(findings)) == 1 else str(chosen.subject.path)
         write_sheets(
-            output, translator.to(device), held_outs[findings.index(chosen)], chosen.evaluation.pictures, directions,
+            output, translator.to(device), held_outs[findings.index(chosen)], chosen.evaluation.images, directions,
             args.worst, title,
         )  # fmt: skip
     except KeyboardInterrupt:
@@ -166,18 +166,18 @@ def read_subjects(names: Sequence[str]) -> list[Subject]:
     return sorted(subjects, key=lambda subject: (runs.index(run_of(subject.path)), subject.images))
 
 
-def pictures_for(subject: Subject, args: argparse.Namespace) -> HeldOut:
-    """The held-out pictures, as large as the checkpoint's run saw them.
+def images_for(subject: Subject, args: argparse.Namespace) -> HeldOut:
+    """The held-out images, as large as the checkpoint's run saw them.
 
     Raises:
         InputError: there are none.
     """
     from cyclegan.errors import DataError
-    from cyclegan.evaluate.checkpoints import pictures_of
+    from cyclegan.evaluate.checkpoints import images_of
 
     splits = (args.split,) if args.split else ("test", "val")
     try:
-        return pictures_of(subject.sight, args.data, splits, args.size, args.on_error, args.max_images, args.pairing)
+        return images_of(subject.sight, args.data, splits, args.size, args.on_error, args.max_images, args.pairing)
     except DataError as error:
         whose = "" if args.data else f" (where {subject.path} says that its run had its data)"
         raise InputError(
@@ -190,7 +190,7 @@ def load(subject: Subject, held_out: HeldOut, args: argparse.Namespace) -> tuple
 
     Raises:
         CheckpointError: it cannot be used.
-        InputError: it does not learn the direction, or does not take pictures of this size.
+        InputError: it does not learn the direction, or does not take images of this size.
     """
     from cyclegan.checkpoint.loading import load_translator
     from cyclegan.errors import CheckpointError
@@ -212,7 +212,7 @@ def load(subject: Subject, held_out: HeldOut, args: argparse.Namespace) -> tuple
 def load_networks(
     args: argparse.Namespace, subjects: Sequence[Subject], device: str
 ) -> tuple[FeatureNetwork | None, Lpips | None]:
-    """The networks that look at pictures, with their weights.
+    """The networks that look at images, with their weights.
 
     Raises:
         WeightsError: there are none; says how to get them, and how to do without.
@@ -277,13 +277,13 @@ def choose_perceptual(args: argparse.Namespace, subjects: Sequence[Subject]) -> 
     return None if name == "none" else Lpips(weights)
 
 
-def write_figures(output: Path, findings: Sequence[Finding]) -> None:
-    """Writes metrics.json and pictures.csv, and the curve of several checkpoints, if they are of one run."""
-    from cyclegan.evaluate.results import as_json, curve_csv, pictures_csv, runs_of
+def write_metrics(output: Path, findings: Sequence[Finding]) -> None:
+    """Writes metrics.json and per_image.csv, and the curve of several checkpoints, if they are of one run."""
+    from cyclegan.evaluate.results import as_json, curve_csv, per_image_csv, runs_of
     from cyclegan.files import write_text
 
     write_text(output / "metrics.json", as_json(findings))
-    write_text(output / "pictures.csv", pictures_csv(findings))
+    write_text(output / "per_image.csv", per_image_csv(findings))
     for name in ("curve.csv", "curve.html"):  # of an earlier evaluation
         (output / name).unlink(missing_ok=True)
     if len(findings) > 1:
@@ -294,7 +294,7 @@ def write_figures(output: Path, findings: Sequence[Finding]) -> None:
 
             write_curve([finding.row for finding in findings], output / "curve.html")
         else:
-            print(f"curve      no curve.html: one curve would join {runs} runs; curve.csv has their figures")
+            print(f"curve      no curve.html: one curve would join {runs} runs; curve.csv has their metrics")
 
 
 if __name__ == "__main__":

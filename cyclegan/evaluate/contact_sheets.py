@@ -1,4 +1,4 @@
-"""Sheets of the worst and the best pictures: what went in, what came out, the answer, and the way back."""
+"""Sheets of the worst and the best images: what went in, what came out, the answer, and the way back."""
 
 from collections.abc import Sequence
 from math import isnan
@@ -18,24 +18,24 @@ from cyclegan.methods.translator import Translator
 from cyclegan.validation.per_image import Direction
 
 SMALLEST, LARGEST = 192, 512
-"""Pixels: smaller pictures are shown enlarged by a whole number, larger ones shrunk."""
+"""Pixels: smaller images are shown enlarged by a whole number, larger ones shrunk."""
 GAP, TEXT = 8, 16
 
 Row = dict[str, Any]
 
 
-def ranked(pictures: Sequence[Row], direction: Direction) -> tuple[str, list[Row]]:
-    """A direction's pictures, the worst first.
+def ranked(images: Sequence[Row], direction: Direction) -> tuple[str, list[Row]]:
+    """A direction's images, the worst first.
 
     Args:
-        pictures: rows of an `Evaluation`.
+        images: rows of an `Evaluation`.
         direction: (source, target).
 
     Returns:
         by what they are sorted, "psnr" where answers are known and else "cycle", and the rows that have it; none if
         neither was measured.
     """
-    mine = [row for row in pictures if row["direction"] == "2".join(direction)]
+    mine = [row for row in images if row["direction"] == "2".join(direction)]
     for name, sign in (("psnr", 1), ("cycle", -1)):
         rows = [row for row in mine if name in row and not isnan(row[name])]
         if rows:
@@ -47,7 +47,7 @@ def write_sheets(
     folder: Path,
     translator: Translator,
     held_out: HeldOut,
-    pictures: Sequence[Row],
+    images: Sequence[Row],
     directions: Sequence[Direction],
     count: int,
     checkpoint: str,
@@ -57,17 +57,17 @@ def write_sheets(
     Args:
         folder: where they go.
         translator: in eval mode.
-        held_out: the pictures that were measured.
-        pictures: rows of an `Evaluation`.
+        held_out: the images that were measured.
+        images: rows of an `Evaluation`.
         directions: that are shown.
-        count: pictures on a sheet, if there are so many.
+        count: images on a sheet, if there are so many.
         checkpoint: its name, for the title.
 
     Raises:
         OSError: they cannot be written.
     """
     for direction in translator.directions:
-        name, rows = ranked(pictures, direction)
+        name, rows = ranked(images, direction)
         by = "PSNR to the known answer" if name == "psnr" else "cycle L1"
         for kind, shown in (("worst", rows[:count]), ("best", rows[-count:][::-1])):
             file = folder / f"{kind}_{'2'.join(direction)}.jpg"
@@ -82,11 +82,11 @@ def write_sheets(
 def sheet(
     translator: Translator, held_out: HeldOut, direction: Direction, rows: Sequence[Row], title: str
 ) -> NDArray[np.uint8]:
-    """Draws a line of pictures for each row.
+    """Draws a line of images for each row.
 
     Args:
-        translator: in eval mode; it translates these pictures once more.
-        held_out: where the rows' pictures are.
+        translator: in eval mode; it translates these images once more.
+        held_out: where the rows' images are.
         direction: (source, target).
         rows: of an `Evaluation`, of this direction, at least one.
         title: stands at the top.
@@ -97,11 +97,11 @@ def sheet(
     source, target = direction
     lines = [(caption(row), strip(translator, held_out, direction, row)) for row in rows]
     heads = [source, f"translated to {target}"]
-    heads += [f"right answer in {target}"] if any("answer" in pictures for _, pictures in lines) else []
-    heads += [f"and back to {source}"] if any("back" in pictures for _, pictures in lines) else []
-    kinds = ["input", "output"] + [k for k in ("answer", "back") if any(k in pictures for _, pictures in lines)]
-    width = max(picture.width for _, pictures in lines for picture in pictures.values())
-    heights = [max(picture.height for picture in pictures.values()) for _, pictures in lines]
+    heads += [f"right answer in {target}"] if any("answer" in images for _, images in lines) else []
+    heads += [f"and back to {source}"] if any("back" in images for _, images in lines) else []
+    kinds = ["input", "output"] + [k for k in ("answer", "back") if any(k in images for _, images in lines)]
+    width = max(image.width for _, images in lines for image in images.values())
+    heights = [max(image.height for image in images.values()) for _, images in lines]
     font = ImageFont.load_default(13)
     page = Image.new(
         "RGB",
@@ -113,19 +113,19 @@ def sheet(
     for place, head in enumerate(heads):
         draw.text((GAP + place * (width + GAP), 2 * GAP + TEXT), fitted(head, width, font), "black", font)
     top = 2 * (TEXT + GAP) + GAP
-    for (words, pictures), height in zip(lines, heights, strict=True):
+    for (words, images), height in zip(lines, heights, strict=True):
         for place, kind in enumerate(kinds):
-            if kind in pictures:
-                page.paste(pictures[kind], (GAP + place * (width + GAP), top))
+            if kind in images:
+                page.paste(images[kind], (GAP + place * (width + GAP), top))
         draw.text((GAP, top + height + 2), fitted(words, page.width - 2 * GAP, font), "black", font)
         top += height + TEXT + 2 * GAP
     return np.asarray(page)
 
 
 def strip(translator: Translator, held_out: HeldOut, direction: Direction, row: Row) -> dict[str, Image.Image]:
-    """One row's pictures by kind: input, output, and answer and back where there are such."""
+    """One row's images by kind: input, output, and answer and back where there are such."""
     source, target = direction
-    index = index_of(held_out, source, row["picture"])
+    index = index_of(held_out, source, row["image"])
     image = held_out.image(source, index)
     assert image is not None, "it was measured"
     parameter = next(translator.parameters())
@@ -142,24 +142,24 @@ def strip(translator: Translator, held_out: HeldOut, direction: Direction, row: 
 
 
 def index_of(held_out: HeldOut, domain: str, path: str) -> int:
-    """Which of a domain's pictures has this path."""
+    """Which of a domain's images has this path."""
     return next(index for index in held_out.indices[domain] if held_out.path(domain, index) == path)
 
 
 def visible(image: Tensor) -> Image.Image:
     """An image (C, H, W) in [-1, 1] in a size that can be looked at."""
-    picture = Image.fromarray(to_view(image))
-    longest = max(picture.size)
+    tile = Image.fromarray(to_view(image))
+    longest = max(tile.size)
     if longest > LARGEST:
-        size = [max(1, round(side * LARGEST / longest)) for side in picture.size]
-        return picture.resize((size[0], size[1]), Image.Resampling.LANCZOS)
+        size = [max(1, round(side * LARGEST / longest)) for side in tile.size]
+        return tile.resize((size[0], size[1]), Image.Resampling.LANCZOS)
     times = -(-SMALLEST // longest)
-    return picture.resize((picture.width * times, picture.height * times), Image.Resampling.NEAREST)
+    return tile.resize((tile.width * times, tile.height * times), Image.Resampling.NEAREST)
 
 
 def caption(row: Row) -> str:
-    """A row's picture and what was measured of it."""
-    words = [row["picture"].replace("\\", "/").rpartition("/")[2]]
+    """A row's image and what was measured of it."""
+    words = [row["image"].replace("\\", "/").rpartition("/")[2]]
     if "psnr" in row:
         words.append(f"PSNR {row['psnr']:.2f} dB ({row['psnr_copied']:.2f} untouched)" if "psnr_copied" in row
                      else f"PSNR {row['psnr']:.2f} dB")  # fmt: skip

@@ -9,7 +9,7 @@ from cyclegan.errors import InputError
 
 
 def output_for(checkpoints: Sequence[Path]) -> Path:
-    """Where figures of checkpoints go unless told otherwise: into the run's folder, if it is one run's."""
+    """Where metrics of checkpoints go unless told otherwise: into the run's folder, if it is one run's."""
     folders = {path.resolve().parent for path in checkpoints}
     in_run = len(folders) == 1 and next(iter(folders)).name == FOLDER
     return (checkpoints[0].parent.parent if in_run else Path()) / "evaluation"

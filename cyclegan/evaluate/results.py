@@ -20,7 +20,7 @@ from cyclegan.validation.per_image import Direction
 from cyclegan.validation.summary import LEAST_OF_A_MANIFOLD
 
 DECISIVE = ("psnr", "kid", "fid", "cycle")
-"""The first of these that was measured says which of several checkpoints is shown in pictures."""
+"""The first of these that was measured says which of several checkpoints is shown in images."""
 
 
 @dataclass(frozen=True)
@@ -32,19 +32,19 @@ class Finding:
 
     @property
     def row(self) -> dict[str, float]:
-        """Where the checkpoint stands in its run, and its figures."""
-        return {"images": self.subject.images, "epoch": self.subject.epoch, **self.evaluation.figures}
+        """Where the checkpoint stands in its run, and its metrics."""
+        return {"images": self.subject.images, "epoch": self.subject.epoch, **self.evaluation.metrics}
 
     @property
     def record(self) -> dict[str, Any]:
-        """All but the single pictures, in plain values."""
+        """All but the single images, in plain values."""
         weights = "their moving average" if self.subject.averaged else "as trained"
         return {
             "checkpoint": str(self.subject.path),
             "sha256": self.subject.sha256,
             "epoch": self.subject.epoch,
             "images": self.subject.images,
-            "figures": self.evaluation.figures,
+            "metrics": self.evaluation.metrics,
             "protocol": {**self.evaluation.protocol, "weights": weights},
         }
 
@@ -64,7 +64,7 @@ def as_text(findings: Sequence[Finding], directions: Sequence[Direction]) -> str
     first = findings[0]
     if len(findings) == 1:
         head = [f"{first.subject.path}: epoch {first.subject.epoch:g}, {first.subject.images:,} images"]
-        table = of_one(first.evaluation.figures, directions)
+        table = of_one(first.evaluation.metrics, directions)
     else:
         runs = len(runs_of(findings))
         of = f" of {runs} runs" if runs > 1 else ""
@@ -74,7 +74,7 @@ def as_text(findings: Sequence[Finding], directions: Sequence[Direction]) -> str
         if judge is nobody:
             head = [
                 f"{len(findings)} checkpoints{of}",
-                "BEWARE     not all were measured under one protocol: figures of two protocols say",
+                "BEWARE     not all were measured under one protocol: metrics of two protocols say",
                 "           nothing about each other, so none is marked as the best. What stands below",
                 "           the table is the protocol of the first; metrics.json has all",
             ]
@@ -87,26 +87,26 @@ def nobody(rows: Sequence[Mapping[str, float]], name: str) -> None:
 
 
 def remarks(findings: Sequence[Finding]) -> list[str]:
-    """What the figures do not say by themselves, and why some are missing."""
+    """What the metrics do not say by themselves, and why some are missing."""
     lines = []
     uncompared: dict[str, int] = {}
     for finding in findings:
-        pictures = finding.evaluation.pictures
-        for way, count in Counter(row["direction"] for row in pictures if row["answer"] and "psnr" not in row).items():
+        images = finding.evaluation.images
+        for way, count in Counter(row["direction"] for row in images if row["answer"] and "psnr" not in row).items():
             uncompared[way] = max(count, uncompared.get(way, 0))
     if uncompared:
-        missing = any(any(finding.evaluation.protocol["pictures"]["unreadable"].values()) for finding in findings)
+        missing = any(any(finding.evaluation.protocol["images"]["unreadable"].values()) for finding in findings)
         why = "cannot be read or have another size" if missing else "have another size"
         counts = ", ".join(f"{way} {count}" for way, count in uncompared.items())
         text = f"answers    not compared, as they {why} than the translations: {counts}"
         lines.append(fill(text, 80, subsequent_indent=" " * 11))
-    distances = [finding.evaluation.figures for finding in findings if "distances" in finding.evaluation.protocol]
-    if any(not any(name.startswith("kid") for name in figures) for figures in distances):
-        lines.append("distances  none: KID and FID need 2 pictures of each domain")
-    elif any(not any(name.startswith("precision") for name in figures) for figures in distances):
+    distances = [finding.evaluation.metrics for finding in findings if "distances" in finding.evaluation.protocol]
+    if any(not any(name.startswith("kid") for name in metrics) for metrics in distances):
+        lines.append("distances  none: KID and FID need 2 images of each domain")
+    elif any(not any(name.startswith("precision") for name in metrics) for metrics in distances):
         lines.append(f"           no precision and recall: they need {LEAST_OF_A_MANIFOLD} images of each domain")
-    if any("fid" in figures for figures in distances):
-        lines.append("           FID is too high for fewer than 5,000 pictures: go by KID")
+    if any("fid" in metrics for metrics in distances):
+        lines.append("           FID is too high for fewer than 5,000 images: go by KID")
     return lines
 
 
@@ -125,11 +125,11 @@ def finite(value: Any) -> Any:
     return None if isinstance(value, float) and not isfinite(value) else value
 
 
-def pictures_csv(findings: Sequence[Finding]) -> str:
-    """A row for each picture and direction; of several checkpoints, for each of them."""
+def per_image_csv(findings: Sequence[Finding]) -> str:
+    """A row for each image and direction; of several checkpoints, for each of them."""
     if len(findings) == 1:
-        return as_csv(findings[0].evaluation.pictures)
-    return as_csv([{"checkpoint": str(f.subject.path), **row} for f in findings for row in f.evaluation.pictures])
+        return as_csv(findings[0].evaluation.images)
+    return as_csv([{"checkpoint": str(f.subject.path), **row} for f in findings for row in f.evaluation.images])
 
 
 def curve_csv(findings: Sequence[Finding]) -> str:
@@ -147,7 +147,7 @@ def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def best(findings: Sequence[Finding]) -> Finding:
-    """The best by the first of `DECISIVE` figures that was measured, over both directions or the only one.
+    """The best by the first of `DECISIVE` metrics that was measured, over both directions or the only one.
 
     The last of those that were not measured under one protocol, as none is the best of them.
     """
@@ -163,8 +163,8 @@ def best(findings: Sequence[Finding]) -> Finding:
 
 
 def unreadable(finding: Finding, held_out: HeldOut, directions: Sequence[Direction]) -> list[str]:
-    """The pictures that were to be translated, and were left out."""
-    measured = {row["picture"] for row in finding.evaluation.pictures}
+    """The images that were to be translated, and were left out."""
+    measured = {row["image"] for row in finding.evaluation.images}
     sources = dict.fromkeys(source for source, _ in directions)
     paths = (held_out.path(source, index) for source in sources for index in held_out.indices[source])
     return [path for path in paths if path not in measured]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cyclegan.checkpoint.reading import FOLDER
 
-NAMES = ("epoch=*.ckpt", "best.ckpt", "last.ckpt")
+NAMES = ("epoch*.ckpt", "best.ckpt", "last.ckpt")
 """The checkpoints of a run's folder that stay; those named by images are on their way out."""
 
 
@@ -19,7 +19,7 @@ def run_of(path: Path) -> Path:
     folder = path.parent.resolve()
     if folder.name == FOLDER:
         return folder.parent
-    return folder if any(fnmatch(path.name, name) for name in (*NAMES, "images=*.ckpt")) else folder / path.name
+    return folder if any(fnmatch(path.name, name) for name in (*NAMES, "images*.ckpt")) else folder / path.name
 
 
 def in_order(paths: Sequence[Path]) -> list[Path]:
@@ -28,7 +28,7 @@ def in_order(paths: Sequence[Path]) -> list[Path]:
 
 
 def labels(paths: Sequence[Path]) -> list[str]:
-    """What tells checkpoints of several runs apart: `t1/last`, `sweep/1/epoch=0010`, below the folder of all runs."""
+    """What tells checkpoints of several runs apart: `t1/last`, `sweep/1/epoch0010`, below the folder of all runs."""
     runs = [run_of(path) for path in paths]
     shared = 0
     for names in zip(*(run.parts for run in runs), strict=False):

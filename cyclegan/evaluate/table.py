@@ -1,4 +1,4 @@
-"""Figures as text for a screen of 80 columns."""
+"""Metrics as text for a screen of 80 columns."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
@@ -9,16 +9,16 @@ from typing import Any, NamedTuple
 from cyclegan.validation.catalogue import higher_is_better, suffix
 from cyclegan.validation.per_image import Direction
 
-Figures = Mapping[str, float]
+Metrics = Mapping[str, float]
 
-Judge = Callable[[Sequence[Figures], str], int | None]
-"""Which of the rows has the best value of a figure; None: of none is that said."""
+Judge = Callable[[Sequence[Metrics], str], int | None]
+"""Which of the rows has the best value of a metric; None: of none is that said."""
 
 NAME, COLUMN = 26, 18
 
 
 class Line(NamedTuple):
-    """A figure's line in the table of one checkpoint."""
+    """A metric's line in the table of one checkpoint."""
 
     stem: str
     title: str
@@ -31,10 +31,10 @@ LINES = (
     Line("psnr", "PSNR, dB", "direction", "known answers"),
     Line("ssim", "SSIM", "direction", "known answers"),
     Line("l1", "L1", "direction", "known answers"),
-    Line("kid", "KID", "direction", "distance to real pictures of the target"),
-    Line("fid", "FID", "direction", "distance to real pictures of the target"),
-    Line("precision", "precision", "direction", "distance to real pictures of the target"),
-    Line("recall", "recall", "direction", "distance to real pictures of the target"),
+    Line("kid", "KID", "direction", "distance to real images of the target"),
+    Line("fid", "FID", "direction", "distance to real images of the target"),
+    Line("precision", "precision", "direction", "distance to real images of the target"),
+    Line("recall", "recall", "direction", "distance to real images of the target"),
     Line("cycle", "cycle L1 of inputs", "source", "what is kept"),
     Line("identity", "identity L1 of targets", "target", "what is kept"),
     Line("lpips", "LPIPS, input to output", "direction", "what is kept"),
@@ -53,41 +53,41 @@ COMPARED = ("psnr", "ssim", "kid", "fid", "lpips", "cycle", "identity")
 COPIED = "  untouched input"
 
 
-def of_one(figures: Figures, directions: Sequence[Direction]) -> str:
-    """A table of one checkpoint's figures, a column for each direction and one for their mean.
+def of_one(metrics: Metrics, directions: Sequence[Direction]) -> str:
+    """A table of one checkpoint's metrics, a column for each direction and one for their mean.
 
     The line of the untouched input says what a translator would reach that changes nothing.
     """
     heads = [f"{source}→{target}" for source, target in directions] + (["mean"] if len(directions) > 1 else [])
     text = ["".join([" " * NAME, *(f"{head:>{COLUMN}}" for head in heads)])]
     for group, lines in groupby(LINES, key=lambda line: line.group):
-        found = [row for line in lines for row in _rows(line, figures, directions)]
+        found = [row for line in lines for row in _rows(line, metrics, directions)]
         if found:
             text += ["", group, *found]
     return "\n".join(text)
 
 
-def _rows(line: Line, figures: Figures, directions: Sequence[Direction]) -> Iterable[str]:
+def _rows(line: Line, metrics: Metrics, directions: Sequence[Direction]) -> Iterable[str]:
     names = [f"{line.stem}_{ending(line, direction)}" for direction in directions]
-    if not any(name in figures for name in names):
+    if not any(name in metrics for name in names):
         return
-    cells = [with_spread(figures, name) for name in names]
-    mean = [number(figures[line.stem])] if len(directions) > 1 and line.stem in figures else []
+    cells = [with_spread(metrics, name) for name in names]
+    mean = [number(metrics[line.stem])] if len(directions) > 1 and line.stem in metrics else []
     head = f"  {line.title}{arrow(line.stem)}"
     yield f"{head:<{NAME}}" + "".join(f"{value:>{COLUMN}}" for value in [*cells, *mean])
     copied = [f"{line.stem}_copied_{suffix(*direction)}" for direction in directions]
-    if any(name in figures for name in copied):
-        yield f"  {COPIED:<{NAME - 2}}" + "".join(f"{with_spread(figures, name):>{COLUMN}}" for name in copied)
+    if any(name in metrics for name in copied):
+        yield f"  {COPIED:<{NAME - 2}}" + "".join(f"{with_spread(metrics, name):>{COLUMN}}" for name in copied)
 
 
 def ending(line: Line, direction: Direction) -> str:
-    """What the figure's name ends in."""
+    """What the metric's name ends in."""
     source, target = direction
     return suffix(*{"direction": direction, "source": (source,), "target": (target,)}[line.of])
 
 
-def best_of(rows: Sequence[Figures], name: str) -> int | None:
-    """Which row has the best value of a figure, the first of equals; None if none has a finite one."""
+def best_of(rows: Sequence[Metrics], name: str) -> int | None:
+    """Which row has the best value of a metric, the first of equals; None if none has a finite one."""
     values = {place: row[name] for place, row in enumerate(rows) if isfinite(row.get(name, float("nan")))}
     if not values:
         return None
@@ -95,12 +95,12 @@ def best_of(rows: Sequence[Figures], name: str) -> int | None:
 
 
 def of_several(
-    rows: Sequence[Figures], directions: Sequence[Direction], labels: Sequence[str] = (), judge: Judge = best_of
+    rows: Sequence[Metrics], directions: Sequence[Direction], labels: Sequence[str] = (), judge: Judge = best_of
 ) -> str:
     """For each direction, and for their mean, a line for every checkpoint; `*` marks the best of each column.
 
     Args:
-        rows: of each checkpoint, in their order, `epoch`, `images` and its figures.
+        rows: of each checkpoint, in their order, `epoch`, `images` and its metrics.
         directions: that were measured.
         labels: what the checkpoints are called, in a column before the others; empty: there is no such column.
         judge: says which is marked.
@@ -121,7 +121,7 @@ def of_several(
 
 def _block(
     title: str,
-    rows: Sequence[Figures],
+    rows: Sequence[Metrics],
     heads: Sequence[str],
     names: Mapping[str, str],
     copied: Mapping[str, str],
@@ -151,7 +151,7 @@ def _block(
     return "\n".join(line.rstrip() for line in [title, *(lines if any(c[-1] for c in columns) else lines[:-1])])
 
 
-def untouched(rows: Sequence[Figures], name: str) -> str:
+def untouched(rows: Sequence[Metrics], name: str) -> str:
     """What untouched inputs reach, if that is the same for all: checkpoints of other data have others."""
     shown = {cell(row, name) for row in rows}
     return f"{shown.pop()} " if len(shown) == 1 and name in rows[0] else ""
@@ -162,16 +162,16 @@ def arrow(stem: str) -> str:
     return "" if stem in SYMPTOMS else " ↑" if higher_is_better(stem) else " ↓"
 
 
-def cell(figures: Figures, name: str) -> str:
-    """A figure, if it was measured."""
-    return number(figures[name]) if name in figures else "–"
+def cell(metrics: Metrics, name: str) -> str:
+    """A metric, if it was measured."""
+    return number(metrics[name]) if name in metrics else "–"
 
 
-def with_spread(figures: Figures, name: str) -> str:
-    """A figure, with its spread where one was measured."""
+def with_spread(metrics: Metrics, name: str) -> str:
+    """A metric, with its spread where one was measured."""
     stem, _, rest = name.partition("_")
-    spread = figures.get(f"{stem}_spread_{rest}")
-    return cell(figures, name) + ("" if spread is None else f" ± {spread:.1g}")
+    spread = metrics.get(f"{stem}_spread_{rest}")
+    return cell(metrics, name) + ("" if spread is None else f" ± {spread:.1g}")
 
 
 def number(value: float) -> str:
@@ -185,9 +185,9 @@ def number(value: float) -> str:
 
 def under_which(protocol: Mapping[str, Any]) -> str:
     """The protocol in a few lines; all of it is in metrics.json."""
-    pictures, distances, lpips = protocol["pictures"], protocol.get("distances"), protocol.get("lpips")
-    counts = [pictures[domain] for domain in pictures["unreadable"]]
-    lines = [f"pictures   {', '.join(counts)}; {pictures['size']}, rounded to uint8"]
+    images, distances, lpips = protocol["images"], protocol.get("distances"), protocol.get("lpips")
+    counts = [images[domain] for domain in images["unreadable"]]
+    lines = [f"images   {', '.join(counts)}; {images['size']}, rounded to uint8"]
     known = protocol["known answers"]
     if protocol["pairing"] != "none":
         counts = [f"{way} {count}" for way, count in known.items()]
@@ -198,7 +198,7 @@ def under_which(protocol: Mapping[str, Any]) -> str:
         lines.append(f"features   {features['network']}, {features.get('library', 'of no library')}{of}")
     if lpips:
         lines.append(f"LPIPS      {lpips['network']}, {lpips['library']}")
-    left_out = {domain: count for domain, count in pictures["unreadable"].items() if count}
+    left_out = {domain: count for domain, count in images["unreadable"].items() if count}
     if left_out:
         lines.append(f"left out   {', '.join(f'{domain}: {count}' for domain, count in left_out.items())} unreadable")
     return "\n".join(fill(line, 80, subsequent_indent=" " * 11) for line in lines)

@@ -1,4 +1,4 @@
-"""Picture files and their pixels: the only place that decodes or encodes them. What needs torch is in `tensors`."""
+"""Image files and their pixels: the only place that decodes or encodes them. What needs torch is in `tensors`."""
 
 from cyclegan.errors import DiskError, ImageError
 from cyclegan.images.files import content

@@ -31,20 +31,20 @@ def header_npz(file: IO[bytes], name: str, channels: int | None) -> Header:
 
 
 def decode_npy(data: bytes, wanted: Wanted) -> Stored:
-    """The array as a picture."""
+    """The array as an image."""
     file = BytesIO(data)
-    return _picture("NPY", file, len(data), wanted)
+    return _image("NPY", file, len(data), wanted)
 
 
 def decode_npz(data: bytes, wanted: Wanted) -> Stored:
-    """The only array of the archive as a picture."""
+    """The only array of the archive as an image."""
     with zipfile.ZipFile(BytesIO(data)) as archive:
         info = _only_member(archive, wanted.name)
         with archive.open(info) as member:
-            return _picture("NPZ", member, info.file_size, wanted)
+            return _image("NPZ", member, info.file_size, wanted)
 
 
-def _picture(kind: str, file: IO[bytes], size: int, wanted: Wanted) -> Stored:
+def _image(kind: str, file: IO[bytes], size: int, wanted: Wanted) -> Stored:
     shape, dtype, fortran = _array_header(file)
     channels = wanted.pixel_format.channels
     head = _header(kind, shape, dtype, channels, wanted.name)
@@ -53,7 +53,7 @@ def _picture(kind: str, file: IO[bytes], size: int, wanted: Wanted) -> Stored:
     if size - file.tell() < count * dtype.itemsize:
         raise ImageError(
             f"{wanted.name}: is cut off: an array {shape} of {dtype} needs {count * dtype.itemsize} bytes, "
-            f"{size - file.tell()} are there; put the whole picture in its place"
+            f"{size - file.tell()} are there; put the whole image in its place"
         )
     values = file.read(count * dtype.itemsize)
     while file.read(1 << 20):  # to the end, where a zip archive compares its checksum
@@ -82,7 +82,7 @@ def _only_member(archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
         keys = ", ".join(member.filename.removesuffix(".npy") for member in members[:8])
         raise ImageError(
             f"{name}: holds {len(members)} arrays ({keys}{', ...' if len(members) > 8 else ''}), and which of them is "
-            "the picture cannot be known; save each picture as a file of its own"
+            "the image cannot be known; save each image as a file of its own"
         )
     return members[0]
 
@@ -96,7 +96,7 @@ def _header(kind: str, shape: tuple[int, ...], dtype: np.dtype[Any], channels: i
         depth = shape[axis]
         height, width = shape[:2] if axis == 2 else shape[1:]
     else:
-        raise ValueError(f"it is an array {shape}; pictures are (height, width) or (height, width, channels)")
+        raise ValueError(f"it is an array {shape}; images are (height, width) or (height, width, channels)")
     mode = mode_name({1: "L", 3: "RGB"}.get(depth, "bands"), depth, stored)
     return Header(kind, mode, width, height, depth, stored, 1)
 

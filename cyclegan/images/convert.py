@@ -14,7 +14,7 @@ _READY = {np.dtype(name) for name in FULL_RANGE}
 
 
 def convert(stored: Stored, wanted: Wanted) -> Pixels:
-    """The picture with the wanted channels, contiguous, as uint8, uint16, int16 or float32.
+    """The image with the wanted channels, contiguous, as uint8, uint16, int16 or float32.
 
     Raises:
         ImageError: that would lose something, and the pixel format does not allow it; or there is no range.

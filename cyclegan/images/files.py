@@ -1,4 +1,4 @@
-"""Opening the files of pictures, and nothing else that may bear a picture's name."""
+"""Opening the files of images, and nothing else that may bear an image's name."""
 
 import errno
 import os

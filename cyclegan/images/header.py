@@ -8,14 +8,14 @@ from numpy.typing import NDArray
 from cyclegan.images.pixel_format import RGB, PixelFormat
 
 MAX_PIXELS = 89_478_485
-"""Width × height above which a picture is taken for a decompression bomb; Pillow warns from there on."""
+"""Width × height above which an image is taken for a decompression bomb; Pillow warns from there on."""
 
 COLOURS = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4, "CMYK": 4, "LAB": 3}
-"""Modes whose channels have a meaning, and how many they have; of any other picture they are mere bands."""
+"""Modes whose channels have a meaning, and how many they have; of any other image they are mere bands."""
 
 
 class Header(NamedTuple):
-    """What a file says about its picture before it is decoded."""
+    """What a file says about its image before it is decoded."""
 
     format: str  # "JPEG", "PNG", "TIFF", "NPY" ...
     mode: str  # for people: "RGB", "L", "CMYK", "RGB;uint16", "6×uint16" ...
@@ -33,7 +33,7 @@ class Header(NamedTuple):
 
 
 class Wanted(NamedTuple):
-    """What is asked of a picture."""
+    """What is asked of an image."""
 
     name: str  # of its file, for errors
     pixel_format: PixelFormat = RGB
@@ -42,7 +42,7 @@ class Wanted(NamedTuple):
 
 
 class Stored(NamedTuple):
-    """A picture as its file holds it."""
+    """An image as its file holds it."""
 
     pixels: NDArray[Any]  # (H, W, C), upright
     mode: str  # one of COLOURS, or "bands"
@@ -57,14 +57,14 @@ def mode_name(colours: str, channels: int, dtype: str) -> str:
 
 
 def upright_size(width: int, height: int, orientation: int) -> tuple[int, int]:
-    """Width and height of a picture that is stored in one of the eight orientations of EXIF and TIFF."""
+    """Width and height of an image that is stored in one of the eight orientations of EXIF and TIFF."""
     return (height, width) if orientation in (5, 6, 7, 8) else (width, height)
 
 
 def upright(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
     """Turns pixels (H, W, C) that are stored in one of the eight orientations of EXIF and TIFF.
 
-    Source: TIFF 6.0, tag Orientation: which sides of the picture the first row and the first column are.
+    Source: TIFF 6.0, tag Orientation: which sides of the image the first row and the first column are.
     """
     if orientation in (5, 6, 7, 8):
         pixels = pixels.swapaxes(0, 1)

@@ -17,7 +17,7 @@ _HOLE = bytes(64)
 
 
 def decode(data: bytes, wanted: Wanted) -> Stored:
-    """The whole picture; smaller if `wanted.at_least` allows it."""
+    """The whole image; smaller if `wanted.at_least` allows it."""
     image: Any = open_image("JPEG", BytesIO(data))
     turned = orientation(image)
     header: Header = header_of_image("JPEG", image)
@@ -28,11 +28,11 @@ def decode(data: bytes, wanted: Wanted) -> Stored:
         lies = (header.width, header.height) != image.size
         image.draft(None, (down, across) if lies else (across, down))
     image.load()
-    picture = stored(image, turned)
-    if picture.mode == "CMYK" and "adobe" not in image.info:
+    jpeg = stored(image, turned)
+    if jpeg.mode == "CMYK" and "adobe" not in image.info:
         # Adobe's programs store inks upside down. Pillow takes every file for one of theirs.
-        return picture._replace(pixels=255 - picture.pixels)
-    return picture
+        return jpeg._replace(pixels=255 - jpeg.pixels)
+    return jpeg
 
 
 def require_whole(data: bytes, name: str) -> None:
@@ -48,7 +48,7 @@ def require_whole(data: bytes, name: str) -> None:
         if found is None:
             raise ImageError(
                 f"{name}: {len(data)} bytes of a JPEG that is cut off: it has no end of image "
-                "(FF D9) after its pixels; put the whole picture in its place"
+                "(FF D9) after its pixels; put the whole image in its place"
             )
         position = found.start()
         marker = data[position + 1]
@@ -89,11 +89,11 @@ def _require_no_hole(data: bytes, start: int, name: str) -> None:
 
     Where a part of a file was never filled in, it is zeros, which decode without a word. If zeros mean "the rest of
     this block is empty" (0), they may be a plain area, and nobody can tell; if they mean a step, then block after
-    block would consist of nothing but steps, which no picture does.
+    block would consist of nothing but steps, which no image does.
     """
     hole = data.find(_HOLE, start)
     if hole >= 0 and not _MARKER.search(data, start, hole):  # behind the end there may be anything
         raise ImageError(
             f"{name}: {len(data)} bytes of a JPEG with a hole: from byte {hole} on there are zeros in place of "
-            "pixels; put the whole picture in its place"
+            "pixels; put the whole image in its place"
         )

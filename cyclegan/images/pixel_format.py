@@ -1,4 +1,4 @@
-"""What the networks see of a domain's pictures, and how these are stored."""
+"""What the networks see of a domain's images, and how these are stored."""
 
 import math
 from dataclasses import dataclass
@@ -9,21 +9,21 @@ from numpy.typing import NDArray
 from cyclegan.errors import UserError
 
 Pixels = NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.int16] | NDArray[np.float32]
-"""A decoded picture (H, W, C), in the type that its file has; float32 stands for all types but these integers."""
+"""A decoded image (H, W, C), in the type that its file has; float32 stands for all types but these integers."""
 
 FULL_RANGE = {"uint8": (0.0, 255.0), "uint16": (0.0, 65535.0), "int16": (-32768.0, 32767.0)}
-"""All that a stored type can hold; the other types have no such range that pictures would use."""
+"""All that a stored type can hold; the other types have no such range that images would use."""
 
 CONVERSIONS = ("alpha", "grey", "cmyk", "lab")
 
 
 @dataclass(frozen=True)
 class PixelFormat:
-    """Which channels and values of a picture become the networks' [-1, 1], and what becomes a picture again.
+    """Which channels and values of an image become the networks' [-1, 1], and what becomes an image again.
 
     Args:
         channels: that the networks see.
-        dtype: "uint8", "uint16", "int16" or "float32": in which pictures are written; None until files have been
+        dtype: "uint8", "uint16", "int16" or "float32": in which images are written; None until files have been
             looked at.
         range: the values that become -1 and 1; what lies outside is clipped. None: all that the stored type can hold.
         page: of a file with several, from 0.
@@ -44,7 +44,7 @@ class PixelFormat:
         if self.channels < 1:
             raise UserError(f"channels={self.channels}: the networks need to see one at least")
         if self.dtype not in (None, "float32", *FULL_RANGE):
-            raise UserError(f"dtype={self.dtype}: pictures are written in one of {', '.join(FULL_RANGE)}, float32")
+            raise UserError(f"dtype={self.dtype}: images are written in one of {', '.join(FULL_RANGE)}, float32")
         if self.range is not None and not -math.inf < self.range[0] < self.range[1] < math.inf:
             raise UserError(f"range={list(self.range)}: two numbers are needed, the smaller one first")
         if self.page < 0:

@@ -22,7 +22,7 @@ _COLOURS = {0: "L", 2: "RGB", 3: "P", 4: "LA", 6: "RGBA"}
 _LARGEST_NOTE = 1 << 20
 _LARGEST_PROFILE = 1 << 24
 
-# libpng advises its caller at every interlaced picture, though it decodes it rightly.
+# libpng advises its caller at every interlaced image, though it decodes it rightly.
 logging.getLogger("imagecodecs").addFilter(lambda record: "Interlace handling" not in record.getMessage())
 
 
@@ -39,7 +39,7 @@ class _Notes(NamedTuple):
 
 
 def header(file: IO[bytes]) -> Header:
-    """What the file says about its picture before its pixels; EXIF behind them, which is rare, is not seen."""
+    """What the file says about its image before its pixels; EXIF behind them, which is rare, is not seen."""
     file.seek(len(_SIGNATURE))
     facts, notes = None, _Notes()
     while len(start := file.read(8)) == 8:
@@ -59,7 +59,7 @@ def header(file: IO[bytes]) -> Header:
 
 
 def decode(data: bytes, wanted: Wanted) -> Stored:
-    """The whole picture, all of whose checksums are right."""
+    """The whole image, all of whose checksums are right."""
     found = dict(_chunks(data, wanted.name))
     facts, notes = _facts(found.get(b"IHDR", b"")), _Notes(b"tRNS" in found, bytes(found.get(b"eXIf", b"")))
     require_decodable(_header(facts, notes), wanted)
@@ -93,7 +93,7 @@ def _chunks(data: bytes, name: str) -> Iterator[tuple[bytes, memoryview]]:
         if zlib.crc32(view[position + 4 : end]) != int.from_bytes(view[end : end + 4], "big"):
             raise ImageError(
                 f"{name}: {len(data)} bytes of a damaged PNG: the checksum of its chunk {_printable(kind)} at byte "
-                f"{position} is wrong; put the whole picture in its place"
+                f"{position} is wrong; put the whole image in its place"
             )
         yield kind, view[position + 8 : end]
         position = end + 4

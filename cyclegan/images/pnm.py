@@ -18,12 +18,12 @@ _ONLY_NUMBERS = re.compile(rb"[0-9 \t\r\n\v\f]*")
 
 
 def header(file: IO[bytes]) -> Header:
-    """What the file says about its picture."""
+    """What the file says about its image."""
     return _parsed(file.read(4096))[0]
 
 
 def decode(data: bytes, wanted: Wanted) -> Stored:
-    """The whole picture; white is 255, or 65535 where the file counts beyond 255."""
+    """The whole image; white is 255, or 65535 where the file counts beyond 255."""
     head, kind, largest, start = _parsed(data)
     require_decodable(head, wanted)
     count = head.width * head.height * head.channels

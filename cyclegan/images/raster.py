@@ -1,4 +1,4 @@
-"""Pictures that Pillow decodes: JPEG, WebP, BMP, GIF, AVIF and JPEG 2000."""
+"""Images that Pillow decodes: JPEG, WebP, BMP, GIF, AVIF and JPEG 2000."""
 
 from importlib import import_module
 from typing import IO, Any
@@ -40,7 +40,7 @@ _PLAIN = {"1": "L", "RGBX": "RGB", "YCbCr": "RGB", "La": "LA", "RGBa": "RGBA", "
 
 
 def open_image(kind: str, file: IO[bytes]) -> ImageFile.ImageFile:
-    """Opens a picture, without decoding it.
+    """Opens an image, without decoding it.
 
     Not by `Image.open`, which compares the size with a limit of the whole process; ours is one of each call.
     """
@@ -63,7 +63,7 @@ def _bits(start: bytes) -> int:
 
 
 def header(kind: str, file: IO[bytes]) -> Header:
-    """What the file says about its picture."""
+    """What the file says about its image."""
     return header_of_image(kind, open_image(kind, file))
 
 
@@ -77,7 +77,7 @@ def header_of_image(kind: str, image: ImageFile.ImageFile) -> Header:
 
 
 def decode(kind: str, file: IO[bytes], wanted: Wanted) -> Stored:
-    """The whole picture."""
+    """The whole image."""
     image = open_image(kind, file)
     require_decodable(header_of_image(kind, image), wanted)
     if wanted.pixel_format.page:
@@ -88,19 +88,17 @@ def decode(kind: str, file: IO[bytes], wanted: Wanted) -> Stored:
 
 
 def orientation(image: Image.Image) -> int:
-    """In which of the eight orientations of EXIF a picture is stored; 1, which is upright, where nothing is said."""
+    """In which of the eight orientations of EXIF an image is stored; 1, which is upright, where nothing is said."""
     if not image.info.keys() & _TURNED_BY:
         return 1  # the usual case, ten times as fast as asking
     try:
         return int(image.getexif().get(0x0112, 1))
-    except (
-        Exception
-    ):  # Cameras and editors write broken EXIF next to whole pictures, and Pillow raises nearly anything.
+    except Exception:  # Cameras and editors write broken EXIF next to whole images, and Pillow raises nearly anything.
         return 1
 
 
 def stored(image: Image.Image, turned: int) -> Stored:
-    """A decoded picture of Pillow's as an upright array."""
+    """A decoded image of Pillow's as an upright array."""
     if turned in _TURNS:
         image = image.transpose(_TURNS[turned])
     mode = image.mode

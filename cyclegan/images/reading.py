@@ -1,4 +1,4 @@
-"""From a picture file to its pixels; what it is, its content says, not its ending."""
+"""From an image file to its pixels; what it is, its content says, not its ending."""
 
 from io import BufferedReader, BytesIO
 from pathlib import Path
@@ -16,20 +16,20 @@ IMAGE_SUFFIXES = frozenset(
     f".{name}"
     for name in "jpg jpeg jpe jfif png webp avif jp2 bmp tif tiff ppm pgm pbm pnm gif npy npz".split()  # noqa: SIM905
 )
-"""Endings, in lower case, of the files that are taken for pictures."""
+"""Endings, in lower case, of the files that are taken for images."""
 
 _START = 200  # bytes that show what a file holds
 
 
 def header(path: str | Path, pixel_format: PixelFormat | None = None) -> Header:
-    """What a file says about its picture; as little as possible is read.
+    """What a file says about its image; as little as possible is read.
 
     Args:
         path: of the file.
         pixel_format: how it is to be read; decides the page, and which axis of an array is that of the channels.
 
     Raises:
-        ImageError: the file is missing, empty, or no picture.
+        ImageError: the file is missing, empty, or no image.
     """
     with open_file(path) as raw, BufferedReader(raw) as file:
         return header_in(file, str(path), pixel_format)
@@ -57,20 +57,20 @@ def decode(
     at_least: tuple[int, int] | None = None,
     max_pixels: int = MAX_PIXELS,
 ) -> Pixels:
-    """The whole picture, upright, with the channels of `pixel_format`, in the type that its file has.
+    """The whole image, upright, with the channels of `pixel_format`, in the type that its file has.
 
     Args:
         data: the content of a file.
         name: of the file, for errors.
         pixel_format: the channels wanted, and the conversions allowed.
         at_least: (width, height); a JPEG may be decoded smaller than it is, but not smaller than this.
-        max_pixels: width × height of the largest picture that is decoded.
+        max_pixels: width × height of the largest image that is decoded.
 
     Returns:
         (H, W, C), contiguous: uint8, uint16, int16, and float32 for every other type.
 
     Raises:
-        ImageError: the content is damaged, no picture, too large, or cannot become what is asked without a loss.
+        ImageError: the content is damaged, no image, too large, or cannot become what is asked without a loss.
     """
     wanted = Wanted(name, pixel_format, at_least, max_pixels)
     try:
@@ -99,7 +99,7 @@ def _stored(data: bytes, wanted: Wanted) -> Stored:
         case "NPZ":
             return arrays.decode_npz(data, wanted)
         case None:
-            raise _no_picture(wanted.name, len(data), data[:_START])
+            raise _no_image(wanted.name, len(data), data[:_START])
         case other:
             return raster.decode(other, BytesIO(data), wanted)
 
@@ -122,7 +122,7 @@ def header_in(file: IO[bytes], name: str, pixel_format: PixelFormat | None = Non
             case "NPZ":
                 return arrays.header_npz(file, name, channels)
             case None:
-                raise _no_picture(name, file.seek(0, 2), start)
+                raise _no_image(name, file.seek(0, 2), start)
             case other:
                 return raster.header(other, file)
     except ImageError:
@@ -131,13 +131,13 @@ def header_in(file: IO[bytes], name: str, pixel_format: PixelFormat | None = Non
         raise _unreadable(name, file.seek(0, 2), error) from error
 
 
-def _no_picture(name: str, size: int, start: bytes) -> ImageError:
+def _no_image(name: str, size: int, start: bytes) -> ImageError:
     return _unreadable(name, size, f"it is {stranger(start)}" if size else "it is empty")
 
 
 def _unreadable(name: str, size: int, reason: Exception | str) -> ImageError:
     words = reason if isinstance(reason, str) else f"{type(reason).__name__}: {reason}"
     return ImageError(
-        f"{name}: {size} bytes that cannot be read as a picture ({words}); "
-        "put a whole picture in its place, or take it out of the folder (which a run that is resumed does not allow)"
+        f"{name}: {size} bytes that cannot be read as an image ({words}); "
+        "put a whole image in its place, or take it out of the folder (which a run that is resumed does not allow)"
     )

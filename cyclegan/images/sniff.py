@@ -21,15 +21,15 @@ _STRANGERS = (
     (b"%PDF", "a PDF document"),
     (b"8BPS", "a Photoshop document"),
     (b"\x1f\x8b", "a gzip archive"),
-    (b"version https://git-lfs", "the pointer of Git LFS to a picture: `git lfs pull` fetches it"),
-    (b"\xff\x0a", "a JPEG XL picture, which cannot be read here: save it as PNG or JPEG"),
-    (b"\x89HDF", "an HDF5 file, which cannot be read here: save its pictures as TIFF or NPY"),
-    (b"SIMPLE  =", "a FITS file, which cannot be read here: save its pictures as TIFF or NPY"),
+    (b"version https://git-lfs", "the pointer of Git LFS to an image: `git lfs pull` fetches it"),
+    (b"\xff\x0a", "a JPEG XL image, which cannot be read here: save it as PNG or JPEG"),
+    (b"\x89HDF", "an HDF5 file, which cannot be read here: save its images as TIFF or NPY"),
+    (b"SIMPLE  =", "a FITS file, which cannot be read here: save its images as TIFF or NPY"),
 )
 
 
 def kind(start: bytes) -> str | None:
-    """The format of a file that starts with these bytes (16 are enough); None if it is no picture's."""
+    """The format of a file that starts with these bytes (16 are enough); None if it is no image's."""
     for signature, name in _KINDS:
         if start.startswith(signature):
             return name
@@ -43,19 +43,19 @@ def kind(start: bytes) -> str | None:
 
 
 def stranger(start: bytes) -> str:
-    """In words, what it is that starts with these bytes and is no picture (200 are enough)."""
+    """In words, what it is that starts with these bytes and is no image (200 are enough)."""
     if not start:
         return "nothing"
     for signature, words in _STRANGERS:
         if start.startswith(signature):
             return words
     if start[4:8] == b"ftyp" and start[8:12] in (b"heic", b"heix", b"hevc", b"mif1", b"msf1"):
-        return "a HEIC picture, which cannot be read here: save it as JPEG or PNG"
+        return "a HEIC image, which cannot be read here: save it as JPEG or PNG"
     if not any(start):
         return "zero bytes: it was never written to its end"
     text = start.decode("utf-8", errors="replace")[:-1]  # the last character may be cut
     if text.lstrip("\ufeff \t\r\n")[:9].lower().startswith(("<!doctype", "<html")):
-        return "an HTML page: the download gave this in place of the picture"
+        return "an HTML page: the download gave this in place of the image"
     if "\ufffd" not in text and "".join(text.split()).isprintable():
         return f"text that begins with {text[:40]!r}"
     return f"content of no known kind that begins with the bytes {start[:8].hex(' ')}"

@@ -1,4 +1,4 @@
-"""Whether a picture can become what is wanted, as far as its header tells."""
+"""Whether an image can become what is wanted, as far as its header tells."""
 
 from cyclegan.errors import ImageError
 from cyclegan.images.header import MAX_PIXELS, Header, Wanted
@@ -6,7 +6,7 @@ from cyclegan.images.pixel_format import FULL_RANGE, PixelFormat
 
 
 def require_suitable(header: Header, pixel_format: PixelFormat, name: str, max_pixels: int = MAX_PIXELS) -> None:
-    """Refuses a picture whose header alone shows that it cannot be read in this format.
+    """Refuses an image whose header alone shows that it cannot be read in this format.
 
     Raises:
         ImageError: too many pixels, no such page, the wrong number of bands, a conversion that is not allowed, or a
@@ -47,7 +47,7 @@ def require_decodable(header: Header, wanted: Wanted) -> None:
 def require_room(width: int, height: int, wanted: Wanted) -> None:
     """Refuses what has no pixels, or more than are allowed."""
     if width < 1 or height < 1:
-        raise ImageError(f"{wanted.name}: says that it is {width}×{height} pixels large; put a whole picture there")
+        raise ImageError(f"{wanted.name}: says that it is {width}×{height} pixels large; put a whole image there")
     if width * height > wanted.max_pixels:
         raise ImageError(
             f"{wanted.name}: says that it is {width}×{height} pixels large, more than the {wanted.max_pixels} that "

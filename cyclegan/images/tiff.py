@@ -25,14 +25,14 @@ _MOST_PAGES = 100_000
 
 
 def header(file: IO[bytes], number: int) -> Header:
-    """What the file says about the picture on a page; if there are fewer, about the last one."""
+    """What the file says about the image on a page; if there are fewer, about the last one."""
     with _opened(file) as tiff:
         pages = _count(tiff)
         return _header(_page(tiff, min(number, pages - 1)), pages)
 
 
 def decode(data: bytes, wanted: Wanted) -> Stored:
-    """The whole picture on the wanted page."""
+    """The whole image on the wanted page."""
     with _opened(BytesIO(data)) as tiff:
         pages = _count(tiff)
         page = _page(tiff, min(wanted.pixel_format.page, pages - 1))
@@ -141,7 +141,7 @@ def _require_segments(page: "TiffPage", data: bytes, wanted: Wanted) -> None:
         if offset <= 0 or size <= 0 or offset + size > len(data):
             raise ImageError(
                 f"{wanted.name}: {len(data)} bytes of a TIFF that is cut off or was never finished: strip or tile "
-                f"{number} of {count} is said to be {size} bytes at byte {offset}; put the whole picture in its place"
+                f"{number} of {count} is said to be {size} bytes at byte {offset}; put the whole image in its place"
             )
         if page.compression in _JPEG:
             require_whole(data[offset : offset + size], wanted.name)

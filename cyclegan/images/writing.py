@@ -1,4 +1,4 @@
-"""From pixels to a picture file."""
+"""From pixels to an image file."""
 
 import uuid
 from io import BytesIO
@@ -56,14 +56,14 @@ def write(pixels: Pixels, path: str | Path, quality: int = 95) -> None:
         case ".jpg" | ".jpeg":
             if pixels.dtype != np.uint8 or pixels.shape[2] not in (1, 3) or max(pixels.shape) > _LARGEST_JPEG:
                 raise _cannot_hold(pixels, path)
-            _picture(pixels).save(encoded, "JPEG", quality=quality, subsampling=0)
+            _image(pixels).save(encoded, "JPEG", quality=quality, subsampling=0)
         case ".tif" | ".tiff":
             _encode_tiff(pixels, encoded)
         case ".npy":
             np.save(encoded, pixels, allow_pickle=False)
         case other:
             raise ImageError(
-                f"{path}: pictures are written as .png, .jpg, .tif or .npy, not as {other or 'a name without ending'}"
+                f"{path}: images are written as .png, .jpg, .tif or .npy, not as {other or 'a name without ending'}"
             )
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
@@ -78,7 +78,7 @@ def _encode_png(pixels: NDArray[Any], file: BytesIO, path: Path) -> None:
     if pixels.dtype not in (np.uint8, np.uint16) or pixels.shape[2] > 4:
         raise _cannot_hold(pixels, path)
     if pixels.dtype == np.uint8:
-        _picture(pixels).save(file, "PNG")
+        _image(pixels).save(file, "PNG")
         return
     import imagecodecs  # heavy, and 16 bits are rare
 
@@ -103,7 +103,7 @@ def _encode_tiff(pixels: NDArray[Any], file: BytesIO) -> None:
     )
 
 
-def _picture(pixels: NDArray[Any]) -> Image.Image:
+def _image(pixels: NDArray[Any]) -> Image.Image:
     return Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
 
 

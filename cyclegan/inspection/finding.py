@@ -29,9 +29,9 @@ class Item:
     """A file, or files of a folder, that a finding is about.
 
     Args:
-        name: "trainA/picture.jpg", or "trainA".
+        name: "trainA/image.jpg", or "trainA".
         why: what is the matter with it.
-        same_as: other files that hold the same picture.
+        same_as: other files that hold the same image.
     """
 
     name: str
@@ -62,7 +62,7 @@ class Finding:
 
 
 def counted(number: int, one: str, many: str) -> str:
-    """A number with its noun: "1 picture", "1,067 pictures"."""
+    """A number with its noun: "1 image", "1,067 images"."""
     return f"{number:,} {one if number == 1 else many}"
 
 
@@ -72,7 +72,7 @@ MISSING = Kind(
     "missing folders",
     "folder is missing or empty",
     "folders are missing or empty",
-    "put pictures into a train folder of each domain, two at least",
+    "put images into a train folder of each domain, two at least",
 )
 BROKEN = Kind(
     "broken",
@@ -80,30 +80,30 @@ BROKEN = Kind(
     "broken files",
     "file is broken",
     "files are broken",
-    "put whole pictures in their place or delete them; data.on_error=skip trains without them",
+    "put whole images in their place or delete them; data.on_error=skip trains without them",
 )
 UNSUITABLE = Kind(
     "unsuitable",
     True,
     "unreadable as asked",
-    "picture cannot be read as asked",
-    "pictures cannot be read as asked",
+    "image cannot be read as asked",
+    "images cannot be read as asked",
     "choose --channels and --convert as these lines say, and the same for the domain in training",
 )
 TOO_SMALL = Kind(
     "too_small",
     True,
     "too small",
-    "picture is smaller than the crop",
-    "pictures are smaller than the crop",
+    "image is smaller than the crop",
+    "images are smaller than the crop",
     "data.resize=short_side makes all large enough; or lower data.crop_size, or raise data.load_size",
 )
 LEAK = Kind(
     "leak",
     True,
     "test in train",
-    "test or validation picture is also in train",
-    "test or validation pictures are also in train",
+    "test or validation image is also in train",
+    "test or validation images are also in train",
     "delete them from train, or from test: what training has seen proves nothing",
 )
 COPIES = Kind(
@@ -112,22 +112,22 @@ COPIES = Kind(
     "surplus copies",
     "surplus copy",
     "surplus copies",
-    "delete them unless these pictures are meant to count twice",
+    "delete them unless these images are meant to count twice",
 )
 SHARED = Kind(
     "shared",
     False,
     "in several domains",
-    "picture is in several domains",
-    "pictures are in several domains",
+    "image is in several domains",
+    "images are in several domains",
     "keep each in the domain whose look it has",
 )
 VAL_IN_TEST = Kind(
     "val_in_test",
     False,
     "val in test",
-    "picture is in both val and test",
-    "pictures are in both val and test",
+    "image is in both val and test",
+    "images are in both val and test",
     "delete them from one: what chose a checkpoint should not judge it",
 )
 MIXED_DEPTHS = Kind(
@@ -150,8 +150,8 @@ DISTORTED = Kind(
     "distorted",
     False,
     "far from square",
-    "picture is far from square",
-    "pictures are far from square",
+    "image is far from square",
+    "images are far from square",
     "stretch distorts them, as the paper does; data.resize=short_side or width keeps proportions",
 )
 PASSED_OVER = Kind(
@@ -160,7 +160,7 @@ PASSED_OVER = Kind(
     "passed over",
     "file is passed over",
     "files are passed over",
-    "nothing, unless they are pictures: convert or rename these",
+    "nothing, unless they are images: convert or rename these",
 )
 KNOWN_ANSWERS = Kind(
     "known_answers",

@@ -13,18 +13,18 @@ from cyclegan.inspection.finding import Finding, Item, Kind
 from cyclegan.inspection.scan import FolderSurvey, Survey
 
 SQUARISH = 1.1
-"""Up to this many times as long as wide, a picture is not said to be far from square."""
+"""Up to this many times as long as wide, an image is not said to be far from square."""
 
 
 @dataclass(frozen=True)
 class Sizing:
-    """What training does to a picture's size.
+    """What training does to an image's size.
 
     Args:
-        load_size: pictures are resized to this first; None leaves them as they are.
+        load_size: images are resized to this first; None leaves them as they are.
         crop_size: of the square that is cut out.
         resize: "stretch", "width" or "short_side".
-        pairs: every picture is two side by side.
+        pairs: every image is two side by side.
     """
 
     load_size: int | None = 286
@@ -33,7 +33,7 @@ class Sizing:
     pairs: bool = False
 
     def sizes(self, survey: FolderSurvey) -> Counter[tuple[int, int]]:
-        """How many pictures of a folder, or halves, have each width and height."""
+        """How many images of a folder, or halves, have each width and height."""
         if not self.pairs:
             return survey.sizes
         halves: Counter[tuple[int, int]] = Counter()
@@ -77,8 +77,8 @@ def _missing(survey: Survey) -> Iterator[Item]:
     if len(domains) == 1:
         yield Item(f"train{'B' if domains[0] == 'A' else 'A'}", f"{domains[0]} is the only domain")
     for one in survey.folders:
-        if not one.folder.pictures:
-            yield Item(one.folder.name, "the folder holds no picture")
+        if not one.folder.images:
+            yield Item(one.folder.name, "the folder holds no image")
 
 
 def _troubles(survey: Survey, kind: str) -> Iterator[Item]:
@@ -93,12 +93,12 @@ def _troubles(survey: Survey, kind: str) -> Iterator[Item]:
 def _small(survey: Survey, sizing: Sizing) -> Iterator[Finding]:
     items, count = [], 0
     for one in survey.folders:
-        for (width, height), pictures in sorted(sizing.sizes(one).items()):
+        for (width, height), images in sorted(sizing.sizes(one).items()):
             wide, high = target_size(width, height, sizing.load_size, sizing.resize)
             if min(wide, high) < sizing.crop_size:
                 resized = "" if (wide, high) == (width, height) else f", resized to {wide}×{high}"
-                items.append(Item(one.folder.name, f"{pictures:,} of {width}×{height}{resized}"))
-                count += pictures
+                items.append(Item(one.folder.name, f"{images:,} of {width}×{height}{resized}"))
+                count += images
     if items:
         yield Finding(kinds.TOO_SMALL, count, tuple(items), f", {sizing.crop_size}×{sizing.crop_size}")
 
@@ -164,10 +164,10 @@ def _distorted(survey: Survey, sizing: Sizing) -> Iterator[Finding]:
         sizes = sizing.sizes(one)
         far = [size for size in sizes if max(size) > SQUARISH * min(size)]
         if far:
-            pictures, total = sum(sizes[size] for size in far), sizes.total()
+            images, total = sum(sizes[size] for size in far), sizes.total()
             most = max(max(size) / min(size) for size in far)
-            items.append(Item(one.folder.name, f"{pictures:,} of {total:,}, up to {most:.2f} : 1"))
-            count += pictures
+            items.append(Item(one.folder.name, f"{images:,} of {total:,}, up to {most:.2f} : 1"))
+            count += images
     if items:
         yield Finding(kinds.DISTORTED, count, tuple(items))
 
@@ -187,8 +187,8 @@ def _known_answers(survey: Survey) -> Iterator[Finding]:
     tests = [one.folder for one in survey.folders if one.folder.split == "test" and one.folder.domain]
     items, count = [], 0
     for one, other in combinations(tests, 2):
-        if pairs := len(paired_names(one.pictures, other.pictures)):
-            totals = f"{pairs:,} of {len(one.pictures):,} and {len(other.pictures):,}"
+        if pairs := len(paired_names(one.images, other.images)):
+            totals = f"{pairs:,} of {len(one.images):,} and {len(other.images):,}"
             items.append(Item(one.name, totals, (other.name,)))
             count += pairs
     if items:
@@ -196,8 +196,8 @@ def _known_answers(survey: Survey) -> Iterator[Finding]:
 
 
 def _unequal(survey: Survey) -> Iterator[Item]:
-    counts = {one.folder.name: len(one.folder.pictures) for one in survey.folders if one.folder.split == "train"}
+    counts = {one.folder.name: len(one.folder.images) for one in survey.folders if one.folder.split == "train"}
     most = max(counts.values(), default=0)
     for name, count in counts.items():
         if 0 < count < most / 2:
-            yield Item(name, f"{counts[name]:,} pictures of {most:,}")
+            yield Item(name, f"{counts[name]:,} images of {most:,}")

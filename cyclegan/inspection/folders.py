@@ -16,19 +16,19 @@ _NAME = re.compile(rf"({'|'.join(_SPLITS)})(?!ing)([^\W_].*)?")
 
 @dataclass(frozen=True)
 class Folder:
-    """The pictures of one split of one domain; there may be none.
+    """The images of one split of one domain; there may be none.
 
     Args:
         path: of the folder.
-        split: "train", "val" or "test"; "" for a plain folder of pictures.
+        split: "train", "val" or "test"; "" for a plain folder of images.
         domain: "A", "B" ...; "" where the folder's name has none, as `train` of side-by-side pairs.
-        pictures: the files.
+        images: the files.
     """
 
     path: Path
     split: str
     domain: str
-    pictures: Files
+    images: Files
 
     @property
     def name(self) -> str:
@@ -37,12 +37,12 @@ class Folder:
 
     @property
     def passed_over(self) -> Counter[str]:
-        """How many files of each kind are no pictures: {".txt": 2, "hidden": 1}."""
-        return self.pictures.passed_over
+        """How many files of each kind are no images: {".txt": 2, "hidden": 1}."""
+        return self.images.passed_over
 
-    def picture(self, index: int) -> str:
-        """A picture's name below the folder, "/" between folders."""
-        return self.pictures[index].removeprefix(str(self.path)).lstrip("/")
+    def image(self, index: int) -> str:
+        """An image's name below the folder, "/" between folders."""
+        return self.images[index].removeprefix(str(self.path)).lstrip("/")
 
 
 def folders_of(root: str | Path) -> list[Folder]:

@@ -1,4 +1,4 @@
-"""What can be found out about one picture file."""
+"""What can be found out about one image file."""
 
 from contextlib import suppress
 from hashlib import blake2b
@@ -11,7 +11,7 @@ UNSUITABLE = "unsuitable"
 
 
 class Look(NamedTuple):
-    """One picture file. It is kept small: there may be a million."""
+    """One image file. It is kept small: there may be a million."""
 
     size: int = 0  # bytes of the file
     format: str = ""  # as in images.Header; "" if that could not be read
@@ -21,12 +21,12 @@ class Look(NamedTuple):
     height: int = 0
     pages: int = 0
     pixels: bytes = b""  # 16-byte digest of what was decoded, and of its shape and type; b"" if nothing was
-    trouble: str = ""  # BROKEN; or UNSUITABLE, a whole picture that cannot be read as it is wanted
+    trouble: str = ""  # BROKEN; or UNSUITABLE, a whole image that cannot be read as it is wanted
     why: str = ""
 
 
 def look(path: str, pixel_format: PixelFormat, max_pixels: int = MAX_PIXELS) -> Look:
-    """Decodes a picture completely, as training does."""
+    """Decodes an image completely, as training does."""
     size = 0
     try:
         data = content(path)
@@ -45,12 +45,12 @@ def look(path: str, pixel_format: PixelFormat, max_pixels: int = MAX_PIXELS) -> 
 
 
 def digest(pixels: Pixels) -> bytes:
-    """16 bytes that two pictures share only if they have the same shape, type and values."""
+    """16 bytes that two images share only if they have the same shape, type and values."""
     return blake2b(pixels.tobytes() + f"{pixels.shape} {pixels.dtype}".encode(), digest_size=16).digest()
 
 
 def _is_whole(data: bytes, path: str, channels: int) -> bool:
-    """Whether a picture can be decoded at all, whatever it then is."""
+    """Whether an image can be decoded at all, whatever it then is."""
     anything = PixelFormat(channels, range=(0.0, 1.0), convert=CONVERSIONS)
     with suppress(ImageError):
         decode(data, path, anything)

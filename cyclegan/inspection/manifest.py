@@ -1,4 +1,4 @@
-"""What stands in a folder of prepared pictures: how they were made, and from which state of which file each."""
+"""What stands in a folder of prepared images: how they were made, and from which state of which file each."""
 
 import json
 import uuid
@@ -16,13 +16,13 @@ _VERSION = 1
 
 @dataclass(frozen=True)
 class Entry:
-    """One prepared picture.
+    """One prepared image.
 
     Args:
         source: its name below the data set's folder.
         source_bytes: how large that file was.
         source_mtime_ns: when it was last changed.
-        output: the prepared picture's name below its folder.
+        output: the prepared image's name below its folder.
         output_bytes: how large it is.
     """
 
@@ -33,7 +33,7 @@ class Entry:
     output_bytes: int
 
     def is_whole(self, folder: Path) -> bool:
-        """Whether the prepared picture is there."""
+        """Whether the prepared image is there."""
         try:
             return (folder / self.output).stat().st_size == self.output_bytes
         except OSError:
@@ -41,14 +41,14 @@ class Entry:
 
 
 class Manifest:
-    """A text file that grows by a line with every picture, so that a cut-off preparation can go on.
+    """A text file that grows by a line with every image, so that a cut-off preparation can go on.
 
     Args:
-        folder: of the prepared pictures; made if it is missing.
-        settings: how pictures are made.
+        folder: of the prepared images; made if it is missing.
+        settings: how images are made.
 
     Raises:
-        DataError: the folder holds something else, or pictures that were made with other settings.
+        DataError: the folder holds something else, or images that were made with other settings.
     """
 
     def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
@@ -77,7 +77,7 @@ class Manifest:
             self._file.close()
 
     def add(self, entry: Entry) -> None:
-        """Notes a picture that was written."""
+        """Notes an image that was written."""
         assert self._file is not None
         self.entries[entry.source] = entry
         self._file.write(json.dumps(asdict(entry)) + "\n")

@@ -82,7 +82,7 @@ class Crew:
                     how = member.end()
                     self._members.remove(member)
                     if not member.ready:
-                        raise RuntimeError(f"a process that was to read pictures {how} before it could begin")
+                        raise RuntimeError(f"a process that was to read images {how} before it could begin")
                     if len(taken) == 1:
                         finished[start] = died(taken[0], how)
                     else:  # which of them it was shows when each is alone

@@ -26,7 +26,7 @@ def as_json(survey: Survey, findings: Sequence[Finding]) -> dict[str, Any]:
     """Everything, with keys that stay.
 
     {"version": 1, "root": str, "ok": bool,
-     "folders": {"trainA": {"split", "domain", "pictures", "bytes", "passed_over": {kind: count}, "formats", "modes",
+     "folders": {"trainA": {"split", "domain", "images", "bytes", "passed_over": {kind: count}, "formats", "modes",
                  "dtypes": {name: count}, "sizes": {"256x256": count}, "file_bytes": [least, median, most] or null}},
      "problems" and "notes": [{"kind", "text", "remedy", "count", "items": [{"name", "why", "same_as": [name]}]}]}
     """
@@ -44,7 +44,7 @@ def _folder(found: FolderSurvey) -> dict[str, Any]:
     return {
         "split": found.folder.split,
         "domain": found.folder.domain,
-        "pictures": len(found.folder.pictures),
+        "images": len(found.folder.images),
         "bytes": sum(found.file_bytes),
         "passed_over": dict(sorted(found.folder.passed_over.items())),
         "formats": dict(found.formats.most_common()),
@@ -73,12 +73,12 @@ def as_text(survey: Survey, findings: Sequence[Finding]) -> str:
 
 
 def _table(survey: Survey) -> Iterator[str]:
-    rows = [("folder", "pictures", "MB", "format", "mode", "width×height")]
+    rows = [("folder", "images", "MB", "format", "mode", "width×height")]
     for found in survey.folders:
         rows.append(
             (
                 found.folder.name,
-                f"{len(found.folder.pictures):,}",
+                f"{len(found.folder.images):,}",
                 f"{sum(found.file_bytes) / 1e6:,.1f}",
                 _shares(found.formats),
                 _shares(found.modes),
@@ -86,9 +86,9 @@ def _table(survey: Survey) -> Iterator[str]:
             )
         )
     widths = [max(len(row[column]) for row in rows) for column in range(5)]
-    for name, pictures, size, formats, modes, sizes in rows:
+    for name, images, size, formats, modes, sizes in rows:
         yield (
-            f"{name:<{widths[0]}}  {pictures:>{widths[1]}}  {size:>{widths[2]}}  "
+            f"{name:<{widths[0]}}  {images:>{widths[1]}}  {size:>{widths[2]}}  "
             f"{formats:<{widths[3]}}  {modes:<{widths[4]}}  {sizes}"
         ).rstrip()
 

@@ -1,4 +1,4 @@
-"""A copy of a data set whose pictures are as large as training makes them."""
+"""A copy of a data set whose images are as large as training makes them."""
 
 import os
 import shutil
@@ -18,24 +18,24 @@ from cyclegan.inspection.manifest import Entry, Manifest
 from cyclegan.inspection.pool import Crew
 
 SAMPLES = 32
-"""Pictures that are prepared first, to see whether there is room for all."""
+"""Images that are prepared first, to see whether there is room for all."""
 
 ANY_RANGE = (0.0, 1.0)
-"""Floating-point pictures are read only if their range is said; it decides nothing here, as values stay as they are."""
+"""Floating-point images are read only if their range is said; it decides nothing here, as values stay as they are."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How pictures are prepared.
+    """How images are prepared.
 
     Args:
         load_size: see `sizes.target_size`.
         resize: see `sizes.target_size`.
-        ending: ".png" or ".jpg", of pictures of 8 bits with one or three channels; others become lossless.
+        ending: ".png" or ".jpg", of images of 8 bits with one or three channels; others become lossless.
         quality: of .jpg.
-        pixel_format: what the pictures are decoded to.
-        pairs: every picture is two side by side, each of which is resized.
-        max_pixels: width × height of the largest picture that is decoded; decides nothing about the others.
+        pixel_format: what the images are decoded to.
+        pairs: every image is two side by side, each of which is resized.
+        max_pixels: width × height of the largest image that is decoded; decides nothing about the others.
     """
 
     load_size: int | None = 286
@@ -68,7 +68,7 @@ class Recipe:
 
 
 class Job(NamedTuple):
-    """A picture to prepare."""
+    """An image to prepare."""
 
     path: str
     source: str  # its name below the data set's folder
@@ -91,14 +91,14 @@ class Outcome:
     """What became of a data set.
 
     Args:
-        pictures: that are prepared now.
+        images: that are prepared now.
         kept: how many of them were so before.
         source_bytes: of the files that they were made from.
         output_bytes: of the prepared ones.
-        errors: a text for each picture that could not be read.
+        errors: a text for each image that could not be read.
     """
 
-    pictures: int
+    images: int
     kept: int
     source_bytes: int
     output_bytes: int
@@ -112,22 +112,22 @@ def prepare(
     workers: int = 1,
     progress: Callable[[Iterator[Done], int], Iterator[Done]] = lambda done, total: done,
 ) -> Outcome:
-    """Writes resized pictures under the same names, but for their endings; those that are there already are kept.
+    """Writes resized images under the same names, but for their endings; those that are there already are kept.
 
-    Pictures that cannot be read are left out, and named in the outcome.
+    Images that cannot be read are left out, and named in the outcome.
 
     Args:
-        root: holds trainA, trainB and so on, or just pictures.
+        root: holds trainA, trainB and so on, or just images.
         out: where the prepared ones go.
         recipe: how they are made.
         workers: processes that work.
         progress: is given the results as they come, and how many it will be; hands them on.
 
     Raises:
-        DataError: before anything is written, if `out` is in the wrong place or holds something else, two pictures
+        DataError: before anything is written, if `out` is in the wrong place or holds something else, two images
             would become one, there is none, or the source of one that was prepared before is gone. After the first
             ones, if there is no room for the others.
-        OSError: a picture could not be written.
+        OSError: an image could not be written.
     """
     root, out = Path(root).expanduser().absolute(), Path(out).expanduser().absolute()
     _require_apart(root, out)
@@ -157,7 +157,7 @@ def prepare(
 
 
 def shrink(job: Job, recipe: Recipe) -> Done:
-    """Prepares one picture, in a process of its own."""
+    """Prepares one image, in a process of its own."""
     import torch  # here, as the command does without it
 
     from cyclegan.data.transforms import half_of, resized
@@ -204,7 +204,7 @@ def _with_room(crew: Crew, recipe: Recipe, jobs: Sequence[Job], out: Path) -> It
         needed, free = remaining * sum(sizes) // len(sizes), shutil.disk_usage(out).free
         if needed > free:
             raise DataError(
-                f"{out} has {free / 1e9:,.2f} GB left, and the other {remaining:,} pictures will need about "
+                f"{out} has {free / 1e9:,.2f} GB left, and the other {remaining:,} images will need about "
                 f"{needed / 1e9:,.2f} GB: make room, or choose another folder, --format jpg or a smaller --load-size; "
                 f"{len(sizes)} are done, and the same command goes on from there"
             )
@@ -220,15 +220,15 @@ def _grey_as_one(pixels: Pixels) -> Pixels:
 
 def _require_apart(root: Path, out: Path) -> None:
     if root.resolve() in (out.resolve(), *out.resolve().parents):
-        raise DataError(f"{out} is {root} or lies in it, and its pictures would count as the data set's: go elsewhere")
+        raise DataError(f"{out} is {root} or lies in it, and its images would count as the data set's: go elsewhere")
 
 
 def _jobs(root: Path, out: Path) -> list[Job]:
-    """Every picture of the data set; no two of them become one file."""
+    """Every image of the data set; no two of them become one file."""
     jobs = []
     sources: dict[str, str] = {}
     for folder in folders_of(root):
-        for path in folder.pictures:
+        for path in folder.images:
             source = os.path.relpath(path, root)
             target = os.path.splitext(os.path.join(out, source))[0]  # noqa: PTH118, PTH122 - there may be a million
             if target in sources:
@@ -242,7 +242,7 @@ def _jobs(root: Path, out: Path) -> list[Job]:
                 raise DataError(f"{path}: {error.strerror or error}") from error
             jobs.append(Job(path, source, found.st_size, found.st_mtime_ns, target))
     if not jobs:
-        raise DataError(f"there is no picture in {root}")
+        raise DataError(f"there is no image in {root}")
     return jobs
 
 

@@ -1,4 +1,4 @@
-"""Where a run's figures go. Every logger counts images seen of each domain on its x-axis, under this name."""
+"""Where a run's metrics go. Every logger counts images seen of each domain on its x-axis, under this name."""
 
 import secrets
 import string

@@ -1,4 +1,4 @@
-"""metrics.csv: every logged figure of a run in one table, that survives a resume."""
+"""metrics.csv: every logged metric of a run in one table, that survives a resume."""
 
 import csv
 import errno
@@ -57,7 +57,7 @@ class MetricsCsv(Logger):
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Writes one row; a figure that was never logged before gets a new column."""
+        """Writes one row; a metric that was never logged before gets a new column."""
         if self._columns is None:
             self.continue_from(int(step or 0) - 1)
         self._waiting.append({POSITION: step, **metrics})

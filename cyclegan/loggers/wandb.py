@@ -156,11 +156,11 @@ class Wandb(WandbLogger):
             self._uploaded = int(run.summary.get(POSITION, -1))
         log.log(level, "wandb     %s", run.url)
 
-    # ------------------------------------------------------------------------------------ the figures
+    # ------------------------------------------------------------------------------------ the metrics
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
-        """Logs figures or pictures at a number of images seen, except those that wandb has of it."""
+        """Logs metrics or images at a number of images seen, except those that wandb has of it."""
         with self._harmless():
             run = self.experiment
             if step is not None:
@@ -169,12 +169,12 @@ class Wandb(WandbLogger):
                 run.log({**metrics, POSITION: step})
 
     def _known(self, name: str) -> int:
-        """Up to which number of images seen wandb has the points of a curve, or the pictures of a name."""
+        """Up to which number of images seen wandb has the points of a curve, or the images of a name."""
         return max(self._stored.get(name, -1), self._uploaded)
 
     @rank_zero_only
     def log_image(self, key: str, images: list[Any], step: int | None = None, **kwargs: Any) -> None:
-        """Logs pictures at a number of images seen."""
+        """Logs images at a number of images seen."""
         with self._harmless():
             super().log_image(key, images, step, **kwargs)
 

@@ -23,7 +23,7 @@ FULL, FIRST, LAST = 1, 2, 4
 
 
 def earlier_positions(parts: list[Path]) -> dict[str, int]:
-    """Images seen at the last stored point of every curve and picture.
+    """Images seen at the last stored point of every curve and image.
 
     A file that a killed process left behind is mended: `wandb sync` stops at a record that was torn off, and at a
     file without any, and uploads nothing of the parts that come after.

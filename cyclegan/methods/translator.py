@@ -17,7 +17,7 @@ Batch = dict[str, Tensor]
 
 
 class Translator(pl.LightningModule, ABC):
-    """A method that turns pictures of one domain into another. Subclasses are final: one file, one class.
+    """A method that turns images of one domain into another. Subclasses are final: one file, one class.
 
     A batch maps the name of each domain to images (N, C, H, W) in [-1, 1].
     """
@@ -41,7 +41,7 @@ class Translator(pl.LightningModule, ABC):
     """That the images of each domain have."""
 
     pixel_formats: Mapping[str, PixelFormat] = MappingProxyType({})
-    """How pictures of each domain are read and written; known of a translator that comes from a checkpoint."""
+    """How images of each domain are read and written; known of a translator that comes from a checkpoint."""
 
     scale: Scale | None = None
     """How training resizes images; known of a translator that comes from a checkpoint. `translate` takes any size."""

@@ -1,1 +1,1 @@
-"""How good pictures are, in figures: plain functions of tensors."""
+"""How good images are, in metrics: plain functions of tensors."""

@@ -1,4 +1,4 @@
-"""Figures in which the known ways of a translator to fail show, without an answer to compare with.
+"""Metrics in which the known ways of a translator to fail show, without an answer to compare with.
 
 Images are (N, C, H, W) in [-1, 1], with any number of channels.
 """
@@ -61,18 +61,18 @@ def thumbnails(images: Tensor) -> Tensor:
 
 
 def variety(fakes: Tensor, reals: Tensor) -> float:
-    """How much translated pictures differ among themselves, relative to real ones of the same domain.
+    """How much translated images differ among themselves, relative to real ones of the same domain.
 
-    The mean Euclidean distance of two different rows of `fakes`, over that of `reals`. Pictures that come more
+    The mean Euclidean distance of two different rows of `fakes`, over that of `reals`. Images that come more
     than once among the real ones count once. Translated ones that come out equal count, since that is the
-    symptom: k pictures in place of many give about 1 − 1/k.
+    symptom: k images in place of many give about 1 − 1/k.
 
     Args:
         fakes: (N, D) thumbnails; of more than 512, so many are taken at even steps.
         reals: (M, D), likewise.
 
     Returns:
-        1: as much as real ones; 0: all alike. NaN where two pictures of either kind are not to be had.
+        1: as much as real ones; 0: all alike. NaN where two images of either kind are not to be had.
     """
     fakes = evenly(fakes)
     reals = evenly(torch.unique(reals, dim=0))
@@ -99,10 +99,10 @@ def checkerboard(images: Tensor) -> Tensor:
     A transposed convolution of stride 2 adds a pattern of period 2, and the one before it one of period 4
     (Odena et al. 2016, doi:10.23915/distill.00003). In the power spectrum of the differences of neighbouring
     pixels, along rows and along columns, either is compared with the geometric mean of the frequencies beside it,
-    as far as half-way to the other. Of the pictures as they would be saved, rounded to 8 bits. The mean of both
+    as far as half-way to the other. Of the images as they would be saved, rounded to 8 bits. The mean of both
     ways, and of the periods the one that stands out more.
 
-    Real pictures have some of it too, from JPEG's blocks of 8 × 8: subtract it.
+    Real images have some of it too, from JPEG's blocks of 8 × 8: subtract it.
 
     Returns:
         float32 (N,) in dB; 0 of images of less than 9 pixels, in which nothing lies beside those frequencies.
@@ -118,7 +118,7 @@ def peaks(signals: Tensor) -> Tensor:
     """How far (N, C, rows, length) stands out at the periods of 4 and 2 along the last axis: (N, 2) in dB."""
     length = signals.shape[-1] // 4 * 4  # so that both periods fit in
     spectrum = torch.fft.rfft(signals[..., :length], norm="ortho").abs().square().mean(dim=(1, 2))
-    decibels = 10 * torch.log10(spectrum + STEP**2 / 12)  # what rounding adds, so that flat pictures have 0
+    decibels = 10 * torch.log10(spectrum + STEP**2 / 12)  # what rounding adds, so that flat images have 0
     quarter, half, reach = length // 4, length // 2, max(1, length // 8)
     beside = torch.cat([decibels[:, quarter - reach : quarter], decibels[:, quarter + 1 : quarter + reach + 1]], dim=1)
     below = decibels[:, half - reach : half]  # there is nothing above

@@ -1,4 +1,4 @@
-"""What turns pictures into features, of which distances are then taken."""
+"""What turns images into features, of which distances are then taken."""
 
 import hashlib
 import json
@@ -16,37 +16,37 @@ __all__ = ["AnyNetwork", "FeatureNetwork", "WeightsError", "check_sets", "signed
 
 
 class FeatureNetwork(MeasuringNetwork):
-    """A network that describes pictures by vectors: `build` makes one from uint8 (N, 3, H, W) to (N, D)."""
+    """A network that describes images by vectors: `build` makes one from uint8 (N, 3, H, W) to (N, D)."""
 
     def __init__(self) -> None:
         super().__init__()
         self._digest: str | None = None
 
-    def features(self, pictures: Tensor) -> Tensor:
-        """Describes pictures; loads the network first if need be.
+    def features(self, samples: Tensor) -> Tensor:
+        """Describes images; loads the network first if need be.
 
         Args:
-            pictures: uint8 (N, 3, H, W) in 0..255, on any device.
+            samples: uint8 (N, 3, H, W) in 0..255, on any device.
 
         Returns:
             float32 (N, D) on the network's device, computed without mixed precision.
 
         Raises:
             WeightsError: the weights cannot be had.
-            UserError: the pictures are of another kind, or the network gave something else than finite (N, D).
+            UserError: the images are of another kind, or the network gave something else than finite (N, D).
         """
-        if pictures.dtype != torch.uint8 or pictures.ndim != 4 or pictures.shape[1] != 3:
+        if samples.dtype != torch.uint8 or samples.ndim != 4 or samples.shape[1] != 3:
             raise UserError(
-                f"features are taken of uint8 pictures (N, 3, H, W); these are {pictures.dtype} "
-                f"{tuple(pictures.shape)}: see to_rgb8 of cyclegan.images.tensors"
+                f"features are taken of uint8 images (N, 3, H, W); these are {samples.dtype} "
+                f"{tuple(samples.shape)}: see to_rgb8 of cyclegan.images.tensors"
             )
         network = self.load()
         with torch.no_grad(), torch.autocast(self._device.type, enabled=False):
-            found = network(pictures.to(self._device))
-        if not isinstance(found, Tensor) or found.ndim != 2 or len(found) != len(pictures):
+            found = network(samples.to(self._device))
+        if not isinstance(found, Tensor) or found.ndim != 2 or len(found) != len(samples):
             raise UserError(
-                f"{self.protocol['network']} should give a vector for each of {len(pictures)} pictures, "
-                f"a tensor ({len(pictures)}, D); it gave {_described(found)}. Wrap it in a module that returns one"
+                f"{self.protocol['network']} should give a vector for each of {len(samples)} samples, "
+                f"a tensor ({len(samples)}, D); it gave {_described(found)}. Wrap it in a module that returns one"
             )
         if not found.isfinite().all():
             raise UserError(f"{self.protocol['network']} gave features that are not finite: its weights are broken")
@@ -71,18 +71,18 @@ class FeatureNetwork(MeasuringNetwork):
 
 
 _SIDE = 64
-"""Of the picture by which networks that take any size are told apart."""
+"""Of the image by which networks that take any size are told apart."""
 
 
 class AnyNetwork(FeatureNetwork):
     """Features of any `nn.Module`, from YAML.
 
-    The module gets float32 pictures (N, 3, size, size), RGB in [-1, 1], and returns (N, D), or maps (N, D, h, w) that
+    The module gets float32 images (N, 3, size, size), RGB in [-1, 1], and returns (N, D), or maps (N, D, h, w) that
     are averaged over their places. Other input ranges are the module's own affair.
 
     Args:
         network: with its weights; it is put into eval mode.
-        size: height and width to resize to, by bilinear interpolation; None: as the pictures are.
+        size: height and width to resize to, by bilinear interpolation; None: as the images are.
         antialias: whether resizing smooths before it shrinks.
 
     Raises:
@@ -96,7 +96,7 @@ class AnyNetwork(FeatureNetwork):
         if size is not None and (not isinstance(size, int) or isinstance(size, bool) or size < 1):
             raise UserError(
                 f"AnyNetwork's size is {size!r}; give the height and width to resize to, a whole number from 1, or "
-                "null for pictures as they are"
+                "null for images as they are"
             )
         self._inner = network
         self._size = size
@@ -104,7 +104,7 @@ class AnyNetwork(FeatureNetwork):
 
     @property
     def protocol(self) -> dict[str, Any]:
-        """The module's class and package; how pictures reach it."""
+        """The module's class and package; how images reach it."""
         kind = type(self._inner)
         return {
             "network": f"{kind.__module__}.{kind.__qualname__}",
@@ -120,7 +120,7 @@ class AnyNetwork(FeatureNetwork):
         return _Resized(self._inner, self._size, self._antialias)
 
     def digest(self) -> str:
-        """Also of what the module makes of one picture: of its code and arguments, the weights tell nothing.
+        """Also of what the module makes of one image: of its code and arguments, the weights tell nothing.
 
         Raises:
             UserError: the module gives something else than vectors.
@@ -128,8 +128,8 @@ class AnyNetwork(FeatureNetwork):
         if self._digest is None:
             weights, device = super().digest(), self._device
             side = self._size or _SIDE
-            picture = torch.randint(256, (1, 3, side, side), generator=torch.Generator().manual_seed(0))
-            seen = self.to("cpu").features(picture.to(torch.uint8))
+            image = torch.randint(256, (1, 3, side, side), generator=torch.Generator().manual_seed(0))
+            seen = self.to("cpu").features(image.to(torch.uint8))
             self.to(device)
             rounded = "".join(f"{value:.3g} " for value in seen.flatten().tolist())
             self._digest = hashlib.sha256(f"{weights} {rounded}".encode()).hexdigest()
@@ -143,14 +143,14 @@ class _Resized(nn.Module):
         self.size = size
         self.antialias = antialias
 
-    def forward(self, pictures: Tensor) -> Any:
-        found = self.network(signed(pictures, self.size, self.antialias))
+    def forward(self, samples: Tensor) -> Any:
+        found = self.network(signed(samples, self.size, self.antialias))
         return found.mean((2, 3)) if isinstance(found, Tensor) and found.ndim == 4 else found
 
 
-def signed(pictures: Tensor, size: int | None, antialias: bool) -> Tensor:
-    """Pictures uint8 (N, 3, H, W) as float32 in [-1, 1], bilinearly resized to size × size if one is given."""
-    images = pictures.float()
+def signed(samples: Tensor, size: int | None, antialias: bool) -> Tensor:
+    """Images uint8 (N, 3, H, W) as float32 in [-1, 1], bilinearly resized to size × size if one is given."""
+    images = samples.float()
     if size is not None and images.shape[-2:] != (size, size):
         images = F.interpolate(images, (size, size), mode="bilinear", align_corners=False, antialias=antialias)
     return images / 127.5 - 1
@@ -176,7 +176,7 @@ def check_sets(x: Tensor, y: Tensor) -> None:
             "Both have to come from one feature network"
         )
     if min(len(x), len(y)) < 2:
-        raise UserError(f"a distance needs 2 pictures or more on either side; here are {len(x)} and {len(y)}")
+        raise UserError(f"a distance needs 2 images or more on either side; here are {len(x)} and {len(y)}")
 
 
 def _described(found: object) -> str:

@@ -11,11 +11,11 @@ from cyclegan.metrics.feature_network import check_sets
 def frechet_distance(x: Tensor, y: Tensor) -> float:
     """Fréchet distance of two Gaussians with the means and covariances of two sets (Heusel et al. 2017).
 
-    |m1 − m2|² + Tr S1 + Tr S2 − 2 Tr (S1 S2)^½, in float64, with unbiased covariances. Exact for fewer pictures than
+    |m1 − m2|² + Tr S1 + Tr S2 − 2 Tr (S1 S2)^½, in float64, with unbiased covariances. Exact for fewer images than
     features too, where the covariances are singular: with S = RᵀR, Tr (S1 S2)^½ is the sum of the singular values
     of R1 R2ᵀ, and no root of a matrix is taken.
 
-    The estimate falls as pictures are added, so figures compare at equal numbers of pictures only.
+    The estimate falls as images are added, so metrics compare at equal numbers of images only.
 
     Args:
         x: (N, D), N at least 2.

@@ -1,4 +1,4 @@
-"""The features that published FID and KID figures are taken of."""
+"""The features that published FID and KID metrics are taken of."""
 
 import io
 import os
@@ -73,5 +73,5 @@ class _Pooled(nn.Module):
         super().__init__()
         self.extractor = extractor
 
-    def forward(self, pictures: Tensor) -> Any:
-        return self.extractor(pictures)[0]
+    def forward(self, images: Tensor) -> Any:
+        return self.extractor(images)[0]

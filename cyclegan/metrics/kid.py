@@ -12,7 +12,7 @@ _ROWS = 1000  # of the kernel's matrix in memory at once
 
 
 class KernelDistance(NamedTuple):
-    """A distance, and about how far another draw of as many pictures would move it."""
+    """A distance, and about how far another draw of as many images would move it."""
 
     value: float
     spread: float
@@ -21,7 +21,7 @@ class KernelDistance(NamedTuple):
 def kernel_distance(x: Tensor, y: Tensor, subsets: int = 100, seed: int = 0) -> KernelDistance:
     """Unbiased squared MMD of two sets under the kernel (x·y/D + 1)³ (Bińkowski et al. 2018), in float64.
 
-    The value is that of all pictures, so it does not hang on `seed`. The spread is the deviation from it of random
+    The value is that of all images, so it does not hang on `seed`. The spread is the deviation from it of random
     halves of both sets, drawn without replacement: about the standard error of the value, as a half of n strays from
     its whole as much as the whole from the truth. Between sets that are nearly the same it is too wide, by up to about
     √3, since there the distance errs with 1/n, not with 1/√n.
@@ -34,7 +34,7 @@ def kernel_distance(x: Tensor, y: Tensor, subsets: int = 100, seed: int = 0) -> 
 
     Returns:
         value: 0 in the mean for sets from one distribution, so it can be below 0.
-        spread: NaN without subsets, or where N or M is below 4: a distance needs two pictures of each half.
+        spread: NaN without subsets, or where N or M is below 4: a distance needs two images of each half.
 
     Raises:
         ValueError: the sets are too small, or their features differ in number.
@@ -50,7 +50,7 @@ def kernel_distance(x: Tensor, y: Tensor, subsets: int = 100, seed: int = 0) -> 
 
 
 def _all_and_halves(count: int, halves: int, rng: torch.Generator) -> Tensor:
-    """Which of `count` pictures are in: (1 + halves, count) of 1 and 0, all of them in the first row."""
+    """Which of `count` images are in: (1 + halves, count) of 1 and 0, all of them in the first row."""
     chosen = torch.zeros(1 + halves, count)
     chosen[0] = 1
     for row in chosen[1:]:

@@ -1,4 +1,4 @@
-"""A network that looks at pictures and is not trained."""
+"""A network that looks at images and is not trained."""
 
 from abc import ABC, abstractmethod
 from typing import Any, Self
@@ -21,7 +21,7 @@ class MeasuringNetwork(ABC):
     @property
     @abstractmethod
     def protocol(self) -> dict[str, Any]:
-        """What stands beside figures: network, library with version, size, filter, antialias, input_range."""
+        """What stands beside metrics: network, library with version, size, filter, antialias, input_range."""
 
     @abstractmethod
     def build(self) -> nn.Module:

@@ -18,14 +18,14 @@ _LUMINANCE, _CONTRAST = (0.01 * 255) ** 2, (0.03 * 255) ** 2  # C1 and C2 of the
 def psnr(images: Tensor, answers: Tensor) -> Tensor:
     """Peak signal-to-noise ratio of each image, in dB: more is nearer.
 
-    Of the pictures as they would be saved: rounded to 8 bits, with a peak of 255.
+    Of the images as they would be saved: rounded to 8 bits, with a peak of 255.
 
     Args:
         images: (N, C, H, W) in [-1, 1].
         answers: (N, C, H, W) in [-1, 1].
 
     Returns:
-        float64 (N,); infinite where the pictures are equal.
+        float64 (N,); infinite where the images are equal.
 
     Raises:
         UserError: the shapes differ.
@@ -37,7 +37,7 @@ def psnr(images: Tensor, answers: Tensor) -> Tensor:
 def l1(images: Tensor, answers: Tensor) -> Tensor:
     """Mean absolute difference of each image, in units of images in [-1, 1]: less is nearer, 2 is the most.
 
-    Of the pictures as they would be saved: rounded to 8 bits.
+    Of the images as they would be saved: rounded to 8 bits.
 
     Args:
         images: (N, C, H, W) in [-1, 1].
@@ -54,17 +54,17 @@ def l1(images: Tensor, answers: Tensor) -> Tensor:
 
 
 def ssim(images: Tensor, answers: Tensor) -> Tensor:
-    """Structural similarity of each image (Wang et al. 2004): 1 for equal pictures, less for others.
+    """Structural similarity of each image (Wang et al. 2004): 1 for equal images, less for others.
 
-    Of the pictures as they would be saved: rounded to 8 bits. As in the paper: a Gaussian window of 11 × 11 and
-    sigma 1.5, K1 = 0.01, K2 = 0.03, and only windows that lie wholly inside the picture; the mean over channels.
+    Of the images as they would be saved: rounded to 8 bits. As in the paper: a Gaussian window of 11 × 11 and
+    sigma 1.5, K1 = 0.01, K2 = 0.03, and only windows that lie wholly inside the image; the mean over channels.
 
     Args:
         images: (N, C, H, W) in [-1, 1].
         answers: (N, C, H, W) in [-1, 1].
 
     Returns:
-        float64 (N,); NaN where a side is shorter than the window: such pictures have no SSIM.
+        float64 (N,); NaN where a side is shorter than the window: such images have no SSIM.
 
     Raises:
         UserError: the shapes differ.
@@ -72,7 +72,7 @@ def ssim(images: Tensor, answers: Tensor) -> Tensor:
     seen, right = _rounded(images, answers)
     if min(seen.shape[-2:]) < WINDOW:
         return torch.full(seen.shape[:1], math.nan, dtype=torch.float64, device=seen.device)
-    # One picture at a time: what it needs then stays in the processor's cache, which more than halves the time.
+    # One image at a time: what it needs then stays in the processor's cache, which more than halves the time.
     similarities = [_similarity(*pair) for pair in zip(seen, right, strict=True)]
     return torch.stack(similarities) if similarities else seen.new_empty(0)
 
@@ -84,7 +84,7 @@ def _rounded(images: Tensor, answers: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _similarity(x: Tensor, y: Tensor) -> Tensor:
-    """Mean SSIM of two pictures (C, H, W) in 0..255."""
+    """Mean SSIM of two images (C, H, W) in 0..255."""
     mean_x, mean_y, squares, product = _windowed(torch.stack([x, y, x * x + y * y, x * y]))
     means, product_of_means = mean_x.square() + mean_y.square(), mean_x * mean_y
     luminance = (2 * product_of_means + _LUMINANCE) / (means + _LUMINANCE)

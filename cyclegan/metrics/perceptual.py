@@ -1,4 +1,4 @@
-"""LPIPS: how far two pictures are from each other to the eye."""
+"""LPIPS: how far two images are from each other to the eye."""
 
 import os
 import re
@@ -19,7 +19,7 @@ WITHOUT = "perceptual=none, or --perceptual none, does without LPIPS"
 
 
 class Lpips(MeasuringNetwork):
-    """Learned perceptual distance (Zhang et al. 2018, version 0.1), torchmetrics' own, of pictures as they are.
+    """Learned perceptual distance (Zhang et al. 2018, version 0.1), torchmetrics' own, of images as they are.
 
     Its linear layers come with torchmetrics.
 
@@ -42,7 +42,7 @@ class Lpips(MeasuringNetwork):
 
     @property
     def protocol(self) -> dict[str, Any]:
-        """What stands beside the figure."""
+        """What stands beside the metric."""
         return {
             "network": f"LPIPS 0.1 ({self._net})",
             "library": versioned("torchmetrics"),
@@ -54,30 +54,30 @@ class Lpips(MeasuringNetwork):
         }
 
     def distances(self, a: Tensor, b: Tensor) -> Tensor:
-        """The distance of each picture of `a` from that of `b`; loads the network first if need be.
+        """The distance of each image of `a` from that of `b`; loads the network first if need be.
 
         Args:
             a: uint8 (N, 3, H, W) in 0..255, on any device.
             b: uint8 (N, 3, H, W).
 
         Returns:
-            float32 (N,) on the network's device: 0 for equal pictures. NaN where a side is too short for the
-            backbone, 31 pixels for AlexNet: such pictures have no LPIPS.
+            float32 (N,) on the network's device: 0 for equal images. NaN where a side is too short for the
+            backbone, 31 pixels for AlexNet: such images have no LPIPS.
 
         Raises:
             WeightsError: the weights cannot be had.
-            UserError: the pictures are of another kind, or the shapes differ.
+            UserError: the images are of another kind, or the shapes differ.
         """
         if a.dtype != torch.uint8 or b.dtype != torch.uint8 or a.shape != b.shape or a.ndim != 4 or a.shape[1] != 3:
             raise UserError(
-                f"LPIPS compares uint8 pictures (N, 3, H, W) of one shape; these are {a.dtype} {tuple(a.shape)} and "
+                f"LPIPS compares uint8 images (N, 3, H, W) of one shape; these are {a.dtype} {tuple(a.shape)} and "
                 f"{b.dtype} {tuple(b.shape)}"
             )
         network = self.load()
         if min(a.shape[-2:]) < _SIDES[self._net]:
             return torch.full(a.shape[:1], torch.nan, device=self._device)
         with torch.no_grad(), torch.autocast(self._device.type, enabled=False):
-            found: Tensor = network(*(pictures.to(self._device).float() / 127.5 - 1 for pictures in (a, b)))
+            found: Tensor = network(*(images.to(self._device).float() / 127.5 - 1 for images in (a, b)))
         return found.flatten()
 
     def build(self) -> nn.Module:

@@ -17,14 +17,14 @@ def precision_recall(real: Tensor, fake: Tensor, k: int = 3) -> tuple[float, flo
     A set covers what is no farther from one of its points than this point's k-th nearest neighbour in the set.
 
     Args:
-        real: (N, D), features of pictures of the target domain.
+        real: (N, D), features of images of the target domain.
         fake: (M, D), features of translations.
         k: neighbours that reach.
 
     Returns:
         precision: the share of `fake` that `real` covers: how many translations could be real.
         recall: the share of `real` that `fake` covers: how much of the domain is reached.
-        Both NaN where a set has no more than k pictures, and so no k-th neighbour.
+        Both NaN where a set has no more than k images, and so no k-th neighbour.
 
     Raises:
         UserError: the sets are too small, or their features differ in number; k is below 1.
@@ -50,5 +50,5 @@ def _squared_distances(x: Tensor, y: Tensor) -> Tensor:
     """(N, M) of x (N, D) and y (M, D), by a product of matrices: ten times faster than pair by pair."""
     lengths = x.square().sum(1)[:, None] + y.square().sum(1)
     squares = lengths - 2 * (x @ y.T)
-    # What is left of equal points is rounding: as 0, copies of one picture stay copies.
+    # What is left of equal points is rounding: as 0, copies of one image stay copies.
     return squares.where(squares > 1e-12 * lengths, 0.0)

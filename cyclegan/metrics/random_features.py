@@ -10,14 +10,14 @@ from cyclegan.errors import UserError
 from cyclegan.metrics.feature_network import FeatureNetwork, signed, versioned
 
 _LAYERS = ((64, 7), (64, 5), (64, 3))
-"""Width and kernel of each; pictures are halved between them, so that they see about 7, 16 and 24 pixels."""
+"""Width and kernel of each; images are halved between them, so that they see about 7, 16 and 24 pixels."""
 
 
 class RandomFeatures(FeatureNetwork):
     """Colours and textures, without weights: 384 means and standard deviations of the layers of a random network.
 
-    Its distances compare the checkpoints of one run with each other, and runs on the same pictures. They are no FID
-    and no KID, and do not know what is in a picture.
+    Its distances compare the checkpoints of one run with each other, and runs on the same images. They are no FID
+    and no KID, and do not know what is in an image.
 
     Args:
         seed: of the weights, which are the same on every machine.
@@ -62,8 +62,8 @@ class _RandomNetwork(nn.Module):
             self.weights.append(weight * (2 / (channels * kernel**2)) ** 0.5)  # He et al. 2015: keeps the scale
             channels = width
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        maps = signed(pictures, self.size, antialias=True)
+    def forward(self, images: Tensor) -> Tensor:
+        maps = signed(images, self.size, antialias=True)
         found = []
         for depth, weight in enumerate(self.weights):
             maps = F.relu(F.conv2d(F.avg_pool2d(maps, 2) if depth else maps, weight))

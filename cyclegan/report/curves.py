@@ -1,4 +1,4 @@
-"""Curves over images seen: which figures share a chart, and the charts as plotly draws them."""
+"""Curves over images seen: which metrics share a chart, and the charts as plotly draws them."""
 
 import html
 from collections.abc import Callable, Iterable, Sequence
@@ -19,7 +19,7 @@ COLOURS = 4
 
 
 class Series(NamedTuple):
-    """A figure at the positions where it was logged."""
+    """A metric at the positions where it was logged."""
 
     images: list[int]
     epochs: list[float | None]
@@ -48,10 +48,10 @@ class ChartGroup(NamedTuple):
 
 
 def series_of(rows: Sequence[Row], prefix: str) -> dict[str, Series]:
-    """Every figure whose column begins with `prefix`, by its name without it."""
+    """Every metric whose column begins with `prefix`, by its name without it."""
     found: dict[str, Series] = {}
     for row in rows:
-        for column, value in row.figures.items():
+        for column, value in row.metrics.items():
             if column.startswith(prefix):
                 series = found.setdefault(column.removeprefix(prefix), Series([], [], []))
                 series.images.append(row.images)
@@ -75,33 +75,33 @@ def training_curves(rows: Sequence[Row]) -> list[ChartGroup]:
 
 
 def validation_curves(rows: Sequence[Row]) -> list[ChartGroup]:
-    """Figures of held-out pictures, in the groups of `names`; those that no group names come under Others."""
-    figures = series_of(rows, "val/")
+    """Metrics of held-out images, in the groups of `names`; those that no group names come under Others."""
+    metrics = series_of(rows, "val/")
     named = {stem for group in (*GROUPS, SYMPTOMS) for stem in group.stems}
-    others = Group("Others", "", tuple(dict.fromkeys(stem for stem in map(stem_of, figures) if stem not in named)))
+    others = Group("Others", "", tuple(dict.fromkeys(stem for stem in map(stem_of, metrics) if stem not in named)))
     groups = []
     for group in (*GROUPS, others, SYMPTOMS):
-        members = {name: figures[name] for stem in group.stems for name in figures if stem_of(name) == stem}
+        members = {name: metrics[name] for stem in group.stems for name in metrics if stem_of(name) == stem}
         charts = charts_by_stem(members, "val", lambda stem: "" if stem in SYMPTOMS.stems else better(stem))
         groups.append(ChartGroup(group.title, group.note, charts, is_open=group is not SYMPTOMS))
     return [group for group in groups if group.charts]
 
 
 def charts_by_stem(
-    figures: dict[str, Series], kind: str, hint: Callable[[str], str], mode: str = "lines+markers"
+    metrics: dict[str, Series], kind: str, hint: Callable[[str], str], mode: str = "lines+markers"
 ) -> list[Chart]:
     """A chart for each stem, with a curve for each direction and variant."""
     charts: list[Chart] = []
-    for stem in dict.fromkeys(map(stem_of, figures)):
-        names = [name for name in figures if stem_of(name) == stem and split(name).variant != "spread"]
+    for stem in dict.fromkeys(map(stem_of, metrics)):
+        names = [name for name in metrics if stem_of(name) == stem and split(name).variant != "spread"]
         directions = list(dict.fromkeys(split(name).direction for name in names if split(name).direction))
         traces = []
         for name in names:
             _, variant, direction = split(name)
-            spread = figures.get("_".join(part for part in (stem, "spread", direction) if part))
+            spread = metrics.get("_".join(part for part in (stem, "spread", direction) if part))
             label = " ".join(part for part in (variant, arrow(direction)) if part)
             curve = trace(
-                figures[name],
+                metrics[name],
                 label or ("mean" if directions else title(stem)),
                 directions.index(direction) if direction else None,
                 is_dashed=variant in ("copied", "real"),
@@ -170,7 +170,7 @@ def draw(key: str, heading: str, hint: str, traces: list[go.Scatter]) -> Chart:
 
 
 def stem_of(name: str) -> str:
-    """What the chart of a figure is named for."""
+    """What the chart of a metric is named for."""
     return split(name).stem
 
 

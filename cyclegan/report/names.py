@@ -1,13 +1,13 @@
-"""What the names of figures mean: `kid_spread_ab` is the spread of the KID of the direction A→B."""
+"""What the names of metrics mean: `kid_spread_ab` is the spread of the KID of the direction A→B."""
 
 from typing import NamedTuple
 
 VARIANTS = ("copied", "spread", "real", "fake")
-"""copied: of the untouched inputs; spread: of the figure itself; real, fake: the pictures that were judged."""
+"""copied: of the untouched inputs; spread: of the metric itself; real, fake: the images that were judged."""
 
 
 class Name(NamedTuple):
-    """A figure's name in its parts."""
+    """A metric's name in its parts."""
 
     stem: str
     variant: str
@@ -16,7 +16,7 @@ class Name(NamedTuple):
 
 
 class Group(NamedTuple):
-    """Figures that are shown together."""
+    """Metrics that are shown together."""
 
     title: str
     note: str
@@ -37,7 +37,7 @@ TITLES = {
     "change": "Change, L1 to the input",
     "luminance": "Luminance, output with input",
     "variety": "Variety of the outputs, 1 as real ones",
-    "checkerboard": "Checkerboard, dB above real pictures",
+    "checkerboard": "Checkerboard, dB above real images",
     "realness": "Realness as the discriminators see it",
     "adv": "Adversarial",
     "disc": "Discriminators",
@@ -47,15 +47,15 @@ TITLES = {
 GROUPS = (
     Group(
         "Known answers",
-        "Held-out pictures against the right answer. Dashed: the untouched input against it.",
+        "Held-out images against the right answer. Dashed: the untouched input against it.",
         ("psnr", "ssim", "l1"),
     ),
     Group(
         "Distances to the target domain",
-        "Translated pictures against real ones of the target. Bars: the spread. Dashed: the untouched inputs.",
+        "Translated images against real ones of the target. Bars: the spread. Dashed: the untouched inputs.",
         ("kid", "fid", "precision", "recall"),
     ),
-    Group("What a translation keeps", "Held-out pictures there and back.", ("cycle", "identity", "lpips")),
+    Group("What a translation keeps", "Held-out images there and back.", ("cycle", "identity", "lpips")),
 )
 
 SYMPTOMS = Group(
@@ -65,7 +65,7 @@ SYMPTOMS = Group(
 )
 
 MAIN = ("psnr", "ssim", "kid", "fid", "lpips", "cycle", "identity")
-"""The figures that stand at the top of the page, if they were measured."""
+"""The metrics that stand at the top of the page, if they were measured."""
 
 
 def split(name: str) -> Name:
@@ -76,7 +76,7 @@ def split(name: str) -> Name:
 
 
 def title(stem: str) -> str:
-    """The heading of a figure's curve."""
+    """The heading of a metric's curve."""
     return TITLES.get(stem, stem)
 
 
@@ -86,6 +86,6 @@ def arrow(direction: str) -> str:
 
 
 def full(name: str) -> str:
-    """A figure's name for people: `PSNR, dB · A→B`."""
+    """A metric's name for people: `PSNR, dB · A→B`."""
     stem, variant, direction = split(name)
     return " · ".join(part for part in (title(stem), variant, arrow(direction)) if part)

@@ -1,4 +1,4 @@
-"""The pages: one file each, with its pictures, its styles and plotly inside; a browser fetches nothing."""
+"""The pages: one file each, with its images, its styles and plotly inside; a browser fetches nothing."""
 
 import json
 import math
@@ -15,7 +15,7 @@ from cyclegan.files import write_text
 from cyclegan.report.curves import ChartGroup, training_curves, validation_curves
 from cyclegan.report.run_files import Alarm, Row, RunFiles, read_run
 from cyclegan.report.samples import embed
-from cyclegan.report.summary import main_figures, summarise
+from cyclegan.report.summary import main_metrics, summarise
 
 REPORT_FILE = "report.html"
 
@@ -36,10 +36,10 @@ def write_report(run_dir: Path) -> Path:
 
 
 def write_curve(rows: Sequence[Mapping[str, float]], file: Path, title: str = "Checkpoints over training") -> Path:
-    """Writes a page with a chart of every figure that was measured of several checkpoints.
+    """Writes a page with a chart of every metric that was measured of several checkpoints.
 
     Args:
-        rows: of each checkpoint `images`, `epoch` and its figures, such as `psnr_ab`.
+        rows: of each checkpoint `images`, `epoch` and its metrics, such as `psnr_ab`.
         file: where the page goes.
         title: its heading.
 
@@ -74,11 +74,11 @@ def report_page(run: RunFiles) -> str:
         run=run,
         last=run.rows[-1] if run.rows else None,
         active=active(run.alarms or []),
-        main=main_figures(summaries),
+        main=main_metrics(summaries),
         groups=[*validation, *training],
         has_losses=bool(training),
         charts=traces([*validation, *training]),
-        pictures=embed(run.samples),
+        images=embed(run.samples),
         summaries=summaries,
         protocol=list(lines(run.protocol or {})),
     )

@@ -14,11 +14,11 @@ Record = TypeVar("Record")
 
 
 class Row(NamedTuple):
-    """Figures that were logged at one position of the run."""
+    """Metrics that were logged at one position of the run."""
 
     images: int
     epoch: float | None
-    figures: dict[str, float]
+    metrics: dict[str, float]
     """Finite numbers only, by their names in metrics.csv, such as `train/adv_ab`."""
 
 
@@ -37,7 +37,7 @@ class RunFiles(NamedTuple):
 
     name: str
     updated: datetime | None
-    """When the run last wrote figures, in UTC."""
+    """When the run last wrote metrics, in UTC."""
     rows: list[Row]
     alarms: list[Alarm] | None
     samples: dict[int, Path]
@@ -50,7 +50,7 @@ class RunFiles(NamedTuple):
 
 
 def read_run(run_dir: Path) -> RunFiles:
-    """Reads a run folder; pictures are listed and not opened."""
+    """Reads a run folder; images are listed and not opened."""
     rows, damaged_rows = read_rows(run_dir / "metrics.csv")
     alarms, damaged_alarms = read_alarms(run_dir / "alarms.jsonl")
     damaged = {"metrics.csv": damaged_rows, "alarms.jsonl": damaged_alarms}
@@ -117,8 +117,8 @@ def each_line(text: str, parse: Callable[[str], Record]) -> tuple[list[Record], 
 
 
 def list_samples(folder: Path) -> dict[int, Path]:
-    """The files `epoch=NNNN.jpg` by epoch."""
-    found = {path.stem.removeprefix("epoch="): path for path in folder.glob("epoch=*.jpg")}
+    """The files `epochNNNN.jpg` by epoch."""
+    found = {path.stem.removeprefix("epoch").removeprefix("="): path for path in folder.glob("epoch*.jpg")}
     return {int(epoch): found[epoch] for epoch in sorted(filter(str.isdecimal, found), key=int)}
 
 

@@ -7,19 +7,19 @@ from typing import NamedTuple, TypeVar
 
 Item = TypeVar("Item")
 
-MAX_PICTURES = 40
+MAX_IMAGES = 40
 MAX_BYTES = 12_000_000
 """Of the JPEG files that a page carries, unless two alone are larger."""
 
 
-class Picture(NamedTuple):
+class Image(NamedTuple):
     """A sample grid as a page embeds it."""
 
     epoch: int
     base64: str
 
 
-def embed(samples: Mapping[int, Path]) -> list[Picture]:
+def embed(samples: Mapping[int, Path]) -> list[Image]:
     """Evenly chosen grids, the first and the last among them; the files' own bytes, nothing is encoded anew.
 
     What cannot be read or is no JPEG file is left out.
@@ -29,16 +29,16 @@ def embed(samples: Mapping[int, Path]) -> list[Picture]:
     """
     sizes = [size_of(path) for path in samples.values()]
     average = sum(sizes) / max(len(sizes), 1)
-    room = int(MAX_BYTES / average) if average else MAX_PICTURES
-    pictures = []
-    for epoch, path in evenly(list(samples.items()), max(2, min(MAX_PICTURES, room))):
+    room = int(MAX_BYTES / average) if average else MAX_IMAGES
+    images = []
+    for epoch, path in evenly(list(samples.items()), max(2, min(MAX_IMAGES, room))):
         try:
             data = path.read_bytes()
         except OSError:
             continue
         if data.startswith(b"\xff\xd8") and data.endswith(b"\xff\xd9"):
-            pictures.append(Picture(epoch, base64.b64encode(data).decode("ascii")))
-    return pictures
+            images.append(Image(epoch, base64.b64encode(data).decode("ascii")))
+    return images
 
 
 def evenly(items: list[Item], count: int) -> list[Item]:

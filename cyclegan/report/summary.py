@@ -1,4 +1,4 @@
-"""What became of each figure: at the first validation, now, and at its best."""
+"""What became of each metric: at the first validation, now, and at its best."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -17,7 +17,7 @@ class Measured(NamedTuple):
 
 
 class Summary(NamedTuple):
-    """One figure over the whole run."""
+    """One metric over the whole run."""
 
     name: str
     label: str
@@ -43,10 +43,10 @@ class Summary(NamedTuple):
 
 
 def summarise(rows: Sequence[Row]) -> list[Summary]:
-    """A summary of every `val/` figure, in the order of the columns."""
+    """A summary of every `val/` metric, in the order of the columns."""
     history: dict[str, list[Measured]] = {}
     for row in rows:
-        for column, value in row.figures.items():
+        for column, value in row.metrics.items():
             if column.startswith("val/"):
                 measured = Measured(value, row.epoch, row.images)
                 history.setdefault(column.removeprefix("val/"), []).append(measured)
@@ -65,7 +65,7 @@ def summarise(rows: Sequence[Row]) -> list[Summary]:
     return found
 
 
-def main_figures(summaries: Sequence[Summary]) -> list[Summary]:
+def main_metrics(summaries: Sequence[Summary]) -> list[Summary]:
     """The few that stand at the top: the mean of the directions, or the directions where no mean was logged."""
     chosen = []
     for stem in MAIN:

@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from cyclegan.callbacks.embed_config import EmbedConfig
-from cyclegan.callbacks.embed_pictures import EmbedPictures
+from cyclegan.callbacks.embed_images import EmbedImages
 from cyclegan.callbacks.image_progress import ImageProgress
 from cyclegan.callbacks.rank_state import RankState
 from cyclegan.checkpoint.writing import AtomicCheckpointIO
@@ -61,7 +61,7 @@ def assemble_trainer(config: DictConfig, plain: dict[str, Any]) -> pl.Trainer:
             config.trainer,
             benchmark=not config.trainer.get("deterministic") if benchmark is None else benchmark,
             logger=loggers,
-            callbacks=[*callbacks, EmbedConfig(plain), EmbedPictures(), ImageProgress(), RankState()],
+            callbacks=[*callbacks, EmbedConfig(plain), EmbedImages(), ImageProgress(), RankState()],
             plugins=[AtomicCheckpointIO(), *environment],
             default_root_dir=config.run_dir,
             _convert_="all",  # max_time may be a mapping, which Lightning wants plain
@@ -87,14 +87,14 @@ def refuse_unsuitable(data: Any, model: Any, trainer: pl.Trainer, resume: Path |
         )
     if data.channels != model.channels:
         raise RunError(
-            f"data.domains gives pictures {data.channels} channels, and model.channels is {model.channels}: leave "
+            f"data.domains gives images {data.channels} channels, and model.channels is {model.channels}: leave "
             "model.channels out, it follows data.domains.NAME.channels"
         )
     multiple, minimum, crop = model.size_multiple, model.minimum_crop, data.crop_size
     if crop is None:
         if data.size_multiple % multiple:
             raise RunError(
-                f"with data.crop_size=null, whole pictures are cut to multiples of {data.size_multiple}, but these "
+                f"with data.crop_size=null, whole images are cut to multiples of {data.size_multiple}, but these "
                 f"networks take multiples of {multiple}: set data.size_multiple={multiple}"
             )
     elif crop % multiple or crop < minimum:

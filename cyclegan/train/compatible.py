@@ -16,7 +16,7 @@ from cyclegan.optim import Schedule
 
 FREE = (
     *("name", "group", "run_dir", "resume", "overwrite", "init_from", "logger"),
-    # The data module itself makes sure that the training pictures are the same.
+    # The data module itself makes sure that the training images are the same.
     *("data.root", "data.domains.*.train", "data.domains.*.val", "data.domains.*.test"),
     *("data.num_workers", "data.cache", "data.cache_dir", "data.header_checks"),
     "data.on_error",  # to skip what would have ended the run; the other way round ends it at worst
@@ -76,7 +76,7 @@ def _passes(key: str, before: Any, after: Any, on_error: str | None) -> bool:
     """Whether this change is one of the values that only some changes of make another run."""
     if key == "data.source":
         return None in (before, after)
-    if on_error == "raise":  # then all pictures could be read so far, and what is allowed besides changes none of them
+    if on_error == "raise":  # then all images could be read so far, and what is allowed besides changes none of them
         if key == "data.max_pixels":
             return True
         if fnmatchcase(key, "data.domains.*.convert"):

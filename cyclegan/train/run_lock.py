@@ -27,7 +27,7 @@ def held(run_dir: Path) -> Iterator[None]:
 
     The system gives the lock up with the process, however it ends, so nothing has to be cleaned up after a kill.
     It is a POSIX record lock, because a lock of the other kind (flock) would go on to the workers that read
-    pictures, and these outlive a killed process for some seconds.
+    images, and these outlive a killed process for some seconds.
 
     Raises:
         RunError: another process holds it; the text names that one.

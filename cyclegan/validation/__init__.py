@@ -1,1 +1,1 @@
-"""Measuring a translator on held-out pictures, under one stated protocol."""
+"""Measuring a translator on held-out images, under one stated protocol."""

@@ -1,4 +1,4 @@
-"""The processes that measure together: each takes its share of the pictures, and all learn the same figures."""
+"""The processes that measure together: each takes its share of the images, and all learn the same metrics."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ def is_distributed() -> bool:
 
 
 def share(indices: Sequence[int]) -> Sequence[int]:
-    """This process's part of some pictures; every picture is in one part."""
+    """This process's part of some images; every image is in one part."""
     if not is_distributed():
         return indices
     return indices[distributed.get_rank() :: distributed.get_world_size()]

@@ -1,4 +1,4 @@
-"""Measuring a translator: one pass over held-out pictures, and what comes of it."""
+"""Measuring a translator: one pass over held-out images, and what comes of it."""
 
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -22,11 +22,11 @@ from cyclegan.validation.summary import stacked, summary
 class Evaluation:
     """What was measured. The same on all processes."""
 
-    figures: dict[str, float]
+    metrics: dict[str, float]
     """By name, as docs/measuring.md lists them: {"psnr": 21.4, "psnr_ab": 22.1, …}."""
 
-    pictures: list[dict[str, Any]]
-    """For each picture and direction: direction, picture, answer, and the picture's own figures."""
+    images: list[dict[str, Any]]
+    """For each image and direction: direction, image, answer, and the image's own metrics."""
 
     protocol: dict[str, Any]
     """With what, and how."""
@@ -42,22 +42,22 @@ def evaluate(
     forward: Forward = nullcontext,
     directions: Sequence[Direction] | None = None,
 ) -> Evaluation:
-    """Translates all held-out pictures in every direction and back, and measures.
+    """Translates all held-out images in every direction and back, and measures.
 
     Draws no random numbers and leaves the translator as it was. To be called on all processes, if there are several.
 
     Args:
         translator: on its device, in eval mode.
-        held_out: the pictures.
-        references: features of real pictures, and the network that makes them; None: no FID, KID, precision, recall.
+        held_out: the images.
+        references: features of real images, and the network that makes them; None: no FID, KID, precision, recall.
         perceptual: LPIPS between input and output; None: none.
-        batch_size: pictures that go through the networks together.
+        batch_size: images that go through the networks together.
         forward: the context for the translator's networks: mixed precision.
         directions: those that are measured; None: all that the translator learns.
 
     Raises:
         WeightsError: a feature network's weights cannot be had.
-        ImageError: a picture cannot be read, and such are not to be left out.
+        ImageError: an image cannot be read, and such are not to be left out.
     """
     known = {domain: references.find(held_out, domain) for domain in held_out.domains} if references else {}
     examiner = Examiner(translator, perceptual, forward, directions)
@@ -82,14 +82,14 @@ def evaluate(
 
 
 def table(found: Collection, held_out: HeldOut) -> list[dict[str, Any]]:
-    """A row for each picture and direction."""
+    """A row for each image and direction."""
     rows = []
     for (source, target, index), row in sorted(found.rows.items()):
         answer = held_out.answers.get((source, target), {}).get(index)
         rows.append(
             {
                 "direction": f"{source}2{target}",
-                "picture": held_out.path(source, index),
+                "image": held_out.path(source, index),
                 "answer": None if answer is None else held_out.path(target, answer),
                 **row,
             }

@@ -1,4 +1,4 @@
-"""The features of real held-out pictures: computed once, kept in memory and on disk."""
+"""The features of real held-out images: computed once, kept in memory and on disk."""
 
 import contextlib
 import hashlib
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 class References:
     """What translations are compared with.
 
-    A file's name stands for the pictures' files, how they are resized, and the network with its weights.
+    A file's name stands for the images' files, how they are resized, and the network with its weights.
 
     Args:
         network: the features'.
@@ -43,7 +43,7 @@ class References:
         return self.network.features(to_rgb8(images)).float().cpu()
 
     def find(self, held_out: HeldOut, domain: str) -> Tensor | None:
-        """Features (N, D) of a domain's pictures, if they were computed before. The same on all processes.
+        """Features (N, D) of a domain's images, if they were computed before. The same on all processes.
 
         Raises:
             WeightsError: the network's weights cannot be had.
@@ -68,7 +68,7 @@ class References:
                 np.save(file, features.numpy(), allow_pickle=False)
             unfinished.replace(self.folder / f"{key}.npy")
         except OSError as error:
-            log.debug("features of real pictures are computed again next time: %s", error)
+            log.debug("features of real images are computed again next time: %s", error)
             with contextlib.suppress(OSError):
                 unfinished.unlink()
 

@@ -1,4 +1,4 @@
-"""One pass over held-out pictures: what is known of each of them, once, on all processes together."""
+"""One pass over held-out images: what is known of each of them, once, on all processes together."""
 
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -26,7 +26,7 @@ Row = dict[str, float]
 Answers = dict[Direction, Tensor]
 """The paired ground truth (C, H, W) of an image, by direction."""
 Vectors = dict[int, Tensor]
-"""Vectors (D,) of pictures, by their index."""
+"""Vectors (D,) of images, by their index."""
 
 
 @dataclass
@@ -34,16 +34,16 @@ class Collection:
     """What a pass brings."""
 
     rows: dict[tuple[str, str, int], Row] = field(default_factory=dict)
-    """Figures by source, target and index: of that picture of the source, and of its translation."""
+    """Metrics by source, target and index: of that image of the source, and of its translation."""
 
     thumbnails: dict[tuple[str, ...], Vectors] = field(default_factory=dict)
-    """Of real pictures by their domain, of translations by their direction."""
+    """Of real images by their domain, of translations by their direction."""
 
     features: dict[tuple[str, ...], Vectors] = field(default_factory=dict)
     """The same, where asked for."""
 
     untranslated: dict[tuple[str, int], Row] = field(default_factory=dict)
-    """Figures by domain and index: of the pictures of a domain that nothing is translated from."""
+    """Metrics by domain and index: of the images of a domain that nothing is translated from."""
 
 
 def collect(
@@ -53,17 +53,17 @@ def collect(
     features: Callable[[Tensor], Tensor] | None = None,
     real_features: frozenset[str] = frozenset(),
 ) -> Collection:
-    """Examines every picture of every domain, this process its share of them, and brings the shares together.
+    """Examines every image of every domain, this process its share of them, and brings the shares together.
 
     Args:
-        examiner: looks at pictures.
-        held_out: the pictures.
+        examiner: looks at images.
+        held_out: the images.
         batch_size: how many go through the networks together.
         features: (N, D) of images (N, C, H, W), of all translations.
-        real_features: the domains whose real pictures' features are asked for too.
+        real_features: the domains whose real images' features are asked for too.
 
     Raises:
-        ImageError: a picture cannot be read, and such are not to be left out.
+        ImageError: an image cannot be read, and such are not to be left out.
         DataError: of a domain, none can be read.
     """
     found = Collection()
@@ -89,7 +89,7 @@ def look(
     features: Callable[[Tensor], Tensor] | None,
     real_features: frozenset[str],
 ) -> None:
-    """Fills a collection with this process's share of the pictures; see `collect`."""
+    """Fills a collection with this process's share of the images; see `collect`."""
     read = Reader(held_out)
     total = sum(len(share(indices)) for indices in held_out.indices.values())
     shown = None if is_first() else True
@@ -168,7 +168,7 @@ def _readable(
 def batches(read: Reader, domain: str, batch_size: int) -> Iterator[tuple[list[int], Tensor, list[Answers]]]:
     """This process's images of a domain: indices, images (n, C, H, W) with n up to `batch_size`, and ground truth.
 
-    Pictures of different sizes do not share a batch.
+    Images of different sizes do not share a batch.
     """
     batch: list[tuple[int, Tensor, Answers]] = []
     for each in read.of(domain):
@@ -198,7 +198,7 @@ def answered(
 
 
 def rows(indices: list[int], columns: Columns) -> Iterator[tuple[int, Row]]:
-    """Each picture's figures out of those of a batch."""
+    """Each image's metrics out of those of a batch."""
     lists = {name: values.tolist() for name, values in columns.items()}
     for place, index in enumerate(indices):
         yield index, {name: values[place] for name, values in lists.items()}

@@ -1,4 +1,4 @@
-"""Figures of single pictures and their translations."""
+"""Metrics of single images and their translations."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -15,17 +15,17 @@ from cyclegan.metrics.perceptual import Lpips
 Direction = tuple[str, str]
 
 OF_REAL = "pattern"
-"""The checkerboard figure of real pictures: that of their translations is told beyond it."""
+"""The checkerboard metric of real images: that of their translations is told beyond it."""
 
 Columns = dict[str, Tensor]
-"""Values (N,) of N pictures, by the figure's name without direction or domain."""
+"""Values (N,) of N images, by the metric's name without direction or domain."""
 
 Forward = Callable[[], AbstractContextManager[object]]
 """Makes the context in which networks run: mixed precision."""
 
 
 class Examiner:
-    """Looks at pictures and translates them. Images and translations are float32 on the translator's device.
+    """Looks at images and translates them. Images and translations are float32 on the translator's device.
 
     Args:
         translator: on its device, in eval mode.
@@ -51,9 +51,9 @@ class Examiner:
             perceptual.to(self.device)
 
     def of_real(self, images: Tensor, domain: str) -> Columns:
-        """Figures of real pictures (N, C, H, W) of a domain: identity, pattern, realness_real."""
+        """Metrics of real images (N, C, H, W) of a domain: identity, pattern, realness_real."""
         columns = {OF_REAL: checkerboard(images)} | self._realness("realness_real", images, domain)
-        # What a generator into this domain makes of a picture that is there already.
+        # What a generator into this domain makes of an image that is there already.
         sources = [source for source, target in self.directions if target == domain]
         alike = [source for source in sources if self.translator.channels[source] == images.shape[1]]
         if alike:
@@ -81,7 +81,7 @@ class Examiner:
             return self.translator.translate(images.to(self.dtype), source, target).float()
 
     def _realness(self, name: str, images: Tensor, domain: str) -> Columns:
-        if min(images.shape[-2:]) < self.translator.minimum_crop:  # whole pictures may be too small for the judge
+        if min(images.shape[-2:]) < self.translator.minimum_crop:  # whole images may be too small for the judge
             return {}
         with self.forward():
             realness = self.translator.realness(images.to(self.dtype), domain)
@@ -89,7 +89,7 @@ class Examiner:
 
 
 def of_answers(images: Tensor, fakes: Tensor, answers: Tensor) -> Columns:
-    """How near translations come to their answers, and how near the untouched pictures were.
+    """How near translations come to their answers, and how near the untouched images were.
 
     Args:
         images: (N, C, H, W) in [-1, 1], what was translated.

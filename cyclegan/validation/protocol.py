@@ -1,4 +1,4 @@
-"""The record that stands beside every figure: of which pictures, made how, compared with what, by which versions."""
+"""The record that stands beside every metric: of which images, made how, compared with what, by which versions."""
 
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
@@ -26,7 +26,7 @@ def protocol(
     measured = {domain: len(found.thumbnails.get((domain,), {})) for domain in domains}
     unreadable = {domain: len(held_out.indices[domain]) - measured[domain] for domain in domains}
     record: dict[str, Any] = {
-        "pictures": {
+        "images": {
             "split": held_out.split,
             **{domain: held_out.describe(domain, unreadable[domain]) for domain in domains},
             "unreadable": unreadable,
@@ -38,24 +38,24 @@ def protocol(
         },
         "pairing": held_out.paired,
         "known answers": {
-            f"{source}2{target}": f"{answered(found, (source, target))} pictures" for source, target in directions
+            f"{source}2{target}": f"{answered(found, (source, target))} images" for source, target in directions
         },
-        "psnr": "mean over pictures, both rounded to uint8, peak 255",
-        "ssim": "mean over pictures and channels, both rounded to uint8; Gaussian window of 11, sigma 1.5",
-        "l1": "mean over pictures, both rounded to uint8, in units of images in [-1, 1]",
+        "psnr": "mean over images, both rounded to uint8, peak 255",
+        "ssim": "mean over images and channels, both rounded to uint8; Gaussian window of 11, sigma 1.5",
+        "l1": "mean over images, both rounded to uint8, in units of images in [-1, 1]",
         "cycle, identity, change": "mean absolute difference of images in [-1, 1], unweighted",
     }
     if network:
         record["distances"] = {
             "features": {**network.protocol, "digest": network.digest()[:16]},
-            "pictures": "rounded to uint8, RGB",
+            "images": "rounded to uint8, RGB",
             **{
                 f"{source}2{target}": f"{measured[source]} translations of {held_out.split}{source} against "
-                f"{measured[target]} real pictures of {held_out.split}{target}"
+                f"{measured[target]} real images of {held_out.split}{target}"
                 for source, target in directions
             },
             "fid": "Fréchet distance, float64, unbiased covariances",
-            "kid": "unbiased squared MMD over all pictures, kernel (x·y/D + 1)³",
+            "kid": "unbiased squared MMD over all images, kernel (x·y/D + 1)³",
             "kid_spread": f"standard deviation over {SUBSETS} random halves",
             "precision, recall": f"{NEIGHBOURS} nearest neighbours, of {LEAST_OF_A_MANIFOLD} images or more",
         }
@@ -66,7 +66,7 @@ def protocol(
 
 
 def answered(found: Collection, direction: Direction) -> int:
-    """How many pictures' answers were known."""
+    """How many images' answers were known."""
     return sum("psnr" in row for (*way, _), row in found.rows.items() if tuple(way) == direction)
 
 

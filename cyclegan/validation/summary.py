@@ -1,4 +1,4 @@
-"""From figures of pictures to figures of a translator."""
+"""From metrics of images to metrics of a translator."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from math import isfinite
@@ -15,7 +15,7 @@ from cyclegan.validation.one_pass import Collection, Vectors
 from cyclegan.validation.per_image import OF_REAL, Direction
 
 OF_SOURCE = ("cycle", "identity", "realness_real", OF_REAL)
-"""Named by the domain that the picture is from, as the losses are."""
+"""Named by the domain that the image is from, as the losses are."""
 OF_TARGET = ("realness_fake",)
 """Named by the domain that it was translated into; the others by both."""
 
@@ -23,40 +23,40 @@ SUBSETS = 100
 NEIGHBOURS = 3
 
 LEAST = 2
-"""Pictures of each kind that have a covariance."""
+"""Images of each kind that have a covariance."""
 
 LEAST_OF_A_MANIFOLD = 50
 """Images of each kind below which precision and recall are left out: one image moves them by more than 0.02."""
 
 
 def summary(found: Collection, directions: Sequence[Direction], reals: Mapping[str, Tensor]) -> dict[str, float]:
-    """All figures by name, as docs/measuring.md lists them.
+    """All metrics by name, as docs/measuring.md lists them.
 
     Args:
         found: in a pass.
         directions: that were looked at.
-        reals: features (N, D) of the real pictures of each domain; empty: there are no distances.
+        reals: features (N, D) of the real images of each domain; empty: there are no distances.
     """
-    figures = means(found)
+    metrics = means(found)
     for source, target in directions:
         of = suffix(source, target)
-        figures[f"variety_{of}"] = variety(
+        metrics[f"variety_{of}"] = variety(
             stacked(found.thumbnails[source, target]), stacked(found.thumbnails[target,])
         )
-        # Some pictures have such a pattern themselves.
-        figures[f"checkerboard_{of}"] -= figures.get(f"{OF_REAL}_{suffix(target)}", 0.0)
+        # Some images have such a pattern themselves.
+        metrics[f"checkerboard_{of}"] -= metrics.get(f"{OF_REAL}_{suffix(target)}", 0.0)
         if reals and min(len(reals[source]), len(reals[target])) >= LEAST:
-            figures |= distances(stacked(found.features[source, target]), reals[source], reals[target], of)
+            metrics |= distances(stacked(found.features[source, target]), reals[source], reals[target], of)
     measured = {
         name: value
-        for name, value in figures.items()
-        if isfinite(value) and not name.startswith(OF_REAL)  # too small or too few pictures have none
+        for name, value in metrics.items()
+        if isfinite(value) and not name.startswith(OF_REAL)  # too small or too few images have none
     }
     return {**overall(measured, len(directions)), **measured}
 
 
 def means(found: Collection) -> dict[str, float]:
-    """The means of the pictures' figures."""
+    """The means of the images' metrics."""
     values: dict[str, list[float]] = {}
     for (source, target, _), row in sorted(found.rows.items()):
         for name, value in row.items():
@@ -69,19 +69,19 @@ def means(found: Collection) -> dict[str, float]:
 
 
 def mean(values: Iterable[float]) -> float:
-    """Over the finite ones, as the PSNR of equal pictures is infinite; not a number if there are none."""
+    """Over the finite ones, as the PSNR of equal images is infinite; not a number if there are none."""
     finite = [value for value in values if isfinite(value)]
     return sum(finite) / len(finite) if finite else float("nan")
 
 
 def distances(fakes: Tensor, sources: Tensor, targets: Tensor, of: str) -> dict[str, float]:
-    """How far translations are from the target domain, and how far the untouched pictures are.
+    """How far translations are from the target domain, and how far the untouched images are.
 
     Args:
         fakes: features (N, D) of translations.
-        sources: features of the pictures that were translated.
-        targets: features (M, D) of real pictures of the target domain.
-        of: what the figures' names end in.
+        sources: features of the images that were translated.
+        targets: features (M, D) of real images of the target domain.
+        of: what the metrics' names end in.
     """
     kid = kernel_distance(fakes, targets, subsets=SUBSETS)
     enough = min(len(fakes), len(targets)) >= LEAST_OF_A_MANIFOLD
@@ -97,10 +97,10 @@ def distances(fakes: Tensor, sources: Tensor, targets: Tensor, of: str) -> dict[
     }
 
 
-def overall(figures: Mapping[str, float], directions: int) -> dict[str, float]:
-    """The mean over directions, or domains, of each figure that a run is judged by; of those that all of them have."""
+def overall(metrics: Mapping[str, float], directions: int) -> dict[str, float]:
+    """The mean over directions, or domains, of each metric that a run is judged by; of those that all of them have."""
     found: dict[str, list[float]] = {}
-    for name, value in figures.items():
+    for name, value in metrics.items():
         if judges_a_run(name):
             found.setdefault(name.partition("_")[0], []).append(value)
     return {
@@ -111,5 +111,5 @@ def overall(figures: Mapping[str, float], directions: int) -> dict[str, float]:
 
 
 def stacked(vectors: Vectors) -> Tensor:
-    """(N, D) in the pictures' order, whichever process had them."""
+    """(N, D) in the images' order, whichever process had them."""
     return torch.stack([vectors[index] for index in sorted(vectors)])

@@ -1,4 +1,4 @@
-"""A validation whose figures are given, for the tests of what follows from them."""
+"""A validation whose metrics are given, for the tests of what follows from them."""
 
 from typing import Any
 
@@ -7,15 +7,15 @@ import pytorch_lightning as pl
 from cyclegan.callbacks.validation import Validation
 
 
-class GivenFigures(Validation):
-    """Finds `figures[n]` at the end of epoch n, counted from 0; None: there is no validation in that epoch."""
+class GivenMetrics(Validation):
+    """Finds `metrics[n]` at the end of epoch n, counted from 0; None: there is no validation in that epoch."""
 
-    def __init__(self, *figures: dict[str, float] | None) -> None:
-        self.figures = {}
-        self.given = figures
+    def __init__(self, *metrics: dict[str, float] | None) -> None:
+        self.metrics = {}
+        self.given = metrics
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self.figures = self.given[trainer.current_epoch] or {}
+        self.metrics = self.given[trainer.current_epoch] or {}
 
     # Whatever a real validation does and remembers.
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None: ...
@@ -26,6 +26,6 @@ class GivenFigures(Validation):
         return {}
 
 
-def psnrs(*values: float) -> GivenFigures:
+def psnrs(*values: float) -> GivenMetrics:
     """A validation after each epoch that finds these; of psnr, more is better."""
-    return GivenFigures(*({"psnr": value, "cycle": 0.1} for value in values))
+    return GivenMetrics(*({"psnr": value, "cycle": 0.1} for value in values))

@@ -25,17 +25,17 @@ NAMES = ["discriminator_won", "copies_input", "outputs_alike", "luminance_invert
 
 
 class Measured(Validation):
-    """Stands in for the validation: each epoch has the figures of a script; none: it is not validated."""
+    """Stands in for the validation: each epoch has the metrics of a script; none: it is not validated."""
 
     def __init__(self, script: Sequence[dict[str, float]]) -> None:
         self.script = script
-        self.figures = {}
+        self.metrics = {}
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self.figures = {"change_ab": 0.0} if trainer.current_epoch == 0 else {}
+        self.metrics = {"change_ab": 0.0} if trainer.current_epoch == 0 else {}
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self.figures = dict(self.script[trainer.current_epoch])
+        self.metrics = dict(self.script[trainer.current_epoch])
 
 
 class Rows(Logger):
@@ -185,7 +185,7 @@ class Reads:
         return {}
 
 
-def test_rules_see_all_figures_as_plain_numbers(tmp_path: Path) -> None:
+def test_rules_see_all_metrics_as_plain_numbers(tmp_path: Path) -> None:
     rule = Reads()
     script: list[Any] = [{"kid": torch.tensor(0.5)}, {}, {"kid": 0.25, "change_ab": math.nan}]
     alarms = run(tmp_path, script, rules=[rule])

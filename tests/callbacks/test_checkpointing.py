@@ -60,15 +60,15 @@ def names(folder: Path) -> list[str]:
     ("arguments", "epochs", "expected"),
     [
         # Epochs are three batches of two images; the last epoch's checkpoint always stays.
-        ({}, 2, ["epoch=0002", "images=000000006", "images=000000012", "last"]),
-        ({"keep_every_n_epochs": 1}, 2, ["epoch=0001", "epoch=0002", "images=000000006", "images=000000012", "last"]),
+        ({}, 2, ["epoch0002", "images000000006", "images000000012", "last"]),
+        ({"keep_every_n_epochs": 1}, 2, ["epoch0001", "epoch0002", "images000000006", "images000000012", "last"]),
         ({"keep_every_n_epochs": 2, "keep_last": 1}, 5,
-         ["epoch=0002", "epoch=0004", "epoch=0005", "images=000000030", "last"]),
-        ({"every_n_epochs": None}, 3, ["epoch=0003", "images=000000018", "last"]),
-        ({"every_n_epochs": 2, "keep_last": 9}, 3, ["epoch=0003", "images=000000012", "images=000000018", "last"]),
+         ["epoch0002", "epoch0004", "epoch0005", "images000000030", "last"]),
+        ({"every_n_epochs": None}, 3, ["epoch0003", "images000000018", "last"]),
+        ({"every_n_epochs": 2, "keep_last": 9}, 3, ["epoch0003", "images000000012", "images000000018", "last"]),
         # After four images and more: at 4, at the epoch's end at 6, which counts anew, at 10, and at 12.
         ({"every_n_images": 4, "keep_last": 9}, 2,
-         ["epoch=0002", *(f"images={n:09d}" for n in (4, 6, 10, 12)), "last"]),
+         ["epoch0002", *(f"images{n:09d}" for n in (4, 6, 10, 12)), "last"]),
     ],
 )  # fmt: skip
 def test_writes_and_keeps_what_it_is_told(
@@ -92,14 +92,14 @@ def test_writes_when_the_clock_says_so(tmp_path: Path, monkeypatch: pytest.Monke
     saving = Checkpointing(str(tmp_path), every_n_epochs=None, every_n_minutes=2, keep_last=99)
     fit_toy(small_cyclegan(), toy_data(tmp_path / "toy", train=18), saving)
     # 120 s are over at the third look after a save, which looks once itself; the ninth batch ends the epoch.
-    assert names(tmp_path) == ["epoch=0001.ckpt", *(f"images={n:09d}.ckpt" for n in (6, 12, 18)), "last.ckpt"]
+    assert names(tmp_path) == ["epoch0001.ckpt", *(f"images{n:09d}.ckpt" for n in (6, 12, 18)), "last.ckpt"]
 
 
 def test_never_within_accumulated_gradients(tmp_path: Path) -> None:
     saving = Checkpointing(str(tmp_path), every_n_images=1, keep_last=99)
     data = toy_data(tmp_path / "toy", train=10)  # five batches: steps after two, four and, at the end, five
     fit_toy(small_cyclegan(), data, saving, accumulate_grad_batches=2)
-    assert names(tmp_path) == ["epoch=0001.ckpt", *(f"images={n:09d}.ckpt" for n in (4, 8, 10)), "last.ckpt"]
+    assert names(tmp_path) == ["epoch0001.ckpt", *(f"images{n:09d}.ckpt" for n in (4, 8, 10)), "last.ckpt"]
 
 
 @pytest.mark.parametrize("name", ["every_n_epochs", "every_n_minutes", "keep_last", "give_up_after"])
@@ -122,9 +122,9 @@ def test_a_signal_ends_the_run_after_its_batch_with_a_checkpoint(
     ask = After(step, lambda _: os.kill(os.getpid(), number))
     with pytest.raises(StopRequestedError, match=f"stopped by {number.name} at {images} images") as stopped:
         fit_toy(small_cyclegan(), toy_data(tmp_path / "toy"), ask, saving, max_epochs=3)
-    assert stopped.value.newest == tmp_path / "checkpoints" / f"images={images:09d}.ckpt"
+    assert stopped.value.newest == tmp_path / "checkpoints" / f"images{images:09d}.ckpt"
     assert not stopped.value.finished
-    assert names(tmp_path) == [f"images={images:09d}.ckpt", "last.ckpt"]
+    assert names(tmp_path) == [f"images{images:09d}.ckpt", "last.ckpt"]
     assert read(stopped.value.newest)["global_step"] == step
     assert {n: signal.getsignal(n) for n in before} == before, "handlers are put back"
 
@@ -133,7 +133,7 @@ def test_a_signal_in_the_very_last_batch_lets_the_run_finish(tmp_path: Path) -> 
     ask = After(3, lambda _: os.kill(os.getpid(), signal.SIGTERM))
     trainer = fit_toy(small_cyclegan(), toy_data(tmp_path / "toy"), ask, Checkpointing(str(tmp_path)))
     assert trainer.state.finished
-    assert names(tmp_path) == ["epoch=0001.ckpt", "images=000000006.ckpt", "last.ckpt"]
+    assert names(tmp_path) == ["epoch0001.ckpt", "images000000006.ckpt", "last.ckpt"]
 
 
 def test_nothing_is_saved_in_the_handler(tmp_path: Path) -> None:
@@ -146,7 +146,7 @@ def test_nothing_is_saved_in_the_handler(tmp_path: Path) -> None:
     with pytest.raises(StopRequestedError):
         fit_toy(small_cyclegan(), toy_data(tmp_path / "toy"), After(1, ask), Checkpointing(str(tmp_path)))
     assert found == [False]
-    assert names(tmp_path) == ["images=000000002.ckpt", "last.ckpt"]
+    assert names(tmp_path) == ["images000000002.ckpt", "last.ckpt"]
 
 
 def test_the_loggers_are_closed_as_those_of_a_run_that_will_go_on(tmp_path: Path) -> None:
@@ -205,22 +205,20 @@ def test_training_goes_on_when_a_save_fails(
     saving = Checkpointing(str(tmp_path), keep_last=9)
     trainer = fit_toy(small_cyclegan(), toy_data(tmp_path / "toy"), saving, max_epochs=5)
     assert (trainer.global_step, disk.saves) == (15, 5)
-    assert names(tmp_path) == ["epoch=0005.ckpt", "images=000000012.ckpt", "images=000000030.ckpt", "last.ckpt"]
+    assert names(tmp_path) == ["epoch0005.ckpt", "images000000012.ckpt", "images000000030.ckpt", "last.ckpt"]
     warnings = [record.getMessage() for record in caplog.records if record.name == checkpointing.__name__]
     assert len(warnings) == 3
     assert "No space left on device" in warnings[0]
     assert "there is none yet" in warnings[0]
     assert "failure 1 of 5" in warnings[1]
-    assert f"the last good one is {tmp_path / 'checkpoints' / 'images=000000012.ckpt'}" in warnings[2]
+    assert f"the last good one is {tmp_path / 'checkpoints' / 'images000000012.ckpt'}" in warnings[2]
     assert "failure 2 of 5" in warnings[2]
 
 
 def test_it_gives_up_after_several_failures_in_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     FullDisk(monkeypatch, 1, 3, 4)
     saving = Checkpointing(str(tmp_path), give_up_after=2)
-    with pytest.raises(
-        SavingError, match=r"2 times in a row.*No space left.*last good one is .*images=000000012\.ckpt"
-    ):
+    with pytest.raises(SavingError, match=r"2 times in a row.*No space left.*last good one is .*images000000012\.ckpt"):
         fit_toy(small_cyclegan(), toy_data(tmp_path / "toy"), saving, max_epochs=9)
     assert read(tmp_path / "checkpoints" / "last.ckpt")["global_step"] == 6
 
@@ -242,7 +240,7 @@ def test_the_last_save_is_tried_again_while_the_disk_is_full(
     assert read(tmp_path / "checkpoints" / "last.ckpt")["global_step"] == (stopped_at or 6)
     assert [r.getMessage() for r in caplog.records if r.name == checkpointing.__name__] == [
         "save      failed, tried again for 10 minutes: [Errno 28] No space left on device: "
-        f"'{saving.newest}'; the last good one is {tmp_path / 'checkpoints' / 'images=000000006.ckpt'}"
+        f"'{saving.newest}'; the last good one is {tmp_path / 'checkpoints' / 'images000000006.ckpt'}"
     ]
 
 
@@ -262,7 +260,7 @@ def test_a_run_without_its_last_state_on_disk_fails(
 def test_a_folder_that_is_gone_is_made_again(tmp_path: Path) -> None:
     remove = After(4, lambda _: shutil.rmtree(tmp_path / "checkpoints"))
     fit_toy(small_cyclegan(), toy_data(tmp_path / "toy"), remove, Checkpointing(str(tmp_path)), max_epochs=2)
-    assert names(tmp_path) == ["epoch=0002.ckpt", "images=000000012.ckpt", "last.ckpt"]
+    assert names(tmp_path) == ["epoch0002.ckpt", "images000000012.ckpt", "last.ckpt"]
 
 
 def test_weights_that_are_not_finite_end_the_run_and_leave_the_last_good_checkpoint(tmp_path: Path) -> None:
@@ -271,12 +269,12 @@ def test_weights_that_are_not_finite_end_the_run_and_leave_the_last_good_checkpo
             next(trainer.lightning_module.parameters())[0] = float("nan")
 
     with pytest.raises(
-        CheckpointError, match=r"state_dict\.gen_ab.*not finite; the last good one is .*images=000000006"
+        CheckpointError, match=r"state_dict\.gen_ab.*not finite; the last good one is .*images000000006"
     ):
         fit_toy(
             small_cyclegan(), toy_data(tmp_path / "toy"), After(6, spoil), Checkpointing(str(tmp_path)), max_epochs=3
         )
-    assert names(tmp_path) == ["images=000000006.ckpt", "last.ckpt"]
+    assert names(tmp_path) == ["images000000006.ckpt", "last.ckpt"]
 
 
 def test_a_state_that_cannot_be_read_back_ends_the_run_at_its_first_save(
@@ -310,9 +308,9 @@ def test_nothing_is_removed_unless_a_newer_one_is_whole(tmp_path: Path, monkeypa
 
     saving = Checkpointing(str(tmp_path), keep_last=1)
     fit_toy(small_cyclegan(), toy_data(tmp_path / "toy"), Look(), saving, max_epochs=4)
-    assert found[2] == ["images=000000012.ckpt", "last.ckpt"]
-    assert found[3] == ["images=000000012.ckpt", "images=000000018.ckpt", "last.ckpt"], "the new one is damaged"
-    assert names(tmp_path) == ["epoch=0004.ckpt", "images=000000024.ckpt", "last.ckpt"]
+    assert found[2] == ["images000000012.ckpt", "last.ckpt"]
+    assert found[3] == ["images000000012.ckpt", "images000000018.ckpt", "last.ckpt"], "the new one is damaged"
+    assert names(tmp_path) == ["epoch0004.ckpt", "images000000024.ckpt", "last.ckpt"]
 
 
 def test_what_a_later_part_of_the_run_left_goes_when_the_run_is_taken_back(tmp_path: Path) -> None:
@@ -325,9 +323,9 @@ def test_what_a_later_part_of_the_run_left_goes_when_the_run_is_taken_back(tmp_p
             toy_data(tmp_path / "toy"),
             After(4, lambda _: os.kill(os.getpid(), signal.SIGTERM)),
             again,
-            resume=tmp_path / "checkpoints" / "epoch=0001.ckpt",
+            resume=tmp_path / "checkpoints" / "epoch0001.ckpt",
             max_epochs=3,
         )
-    kept = ["epoch=0001.ckpt", "epoch=0002.ckpt", "epoch=0003.ckpt", "images=000000008.ckpt", "last.ckpt"]
+    kept = ["epoch0001.ckpt", "epoch0002.ckpt", "epoch0003.ckpt", "images000000008.ckpt", "last.ckpt"]
     assert names(tmp_path) == kept
     assert read(tmp_path / "checkpoints" / "last.ckpt")["global_step"] == 4

@@ -1,4 +1,4 @@
-"""A run ends when its figure has not got better in so many validations, and can go on when it is told to."""
+"""A run ends when its metric has not got better in so many validations, and can go on when it is told to."""
 
 import math
 from pathlib import Path
@@ -11,7 +11,7 @@ from cyclegan.callbacks import early_stopping
 from cyclegan.callbacks.checkpointing import Checkpointing
 from cyclegan.callbacks.early_stopping import EarlyStopping
 from cyclegan.checkpoint.reading import newest_intact, read
-from tests.callbacks.given_metrics import GivenFigures, psnrs
+from tests.callbacks.given_metrics import GivenMetrics, psnrs
 from tests.small import small_cyclegan
 from tests.tiny_run import StopAt, StoppedError, differences
 from tests.toy_runs import fit_toy, toy_data
@@ -19,7 +19,7 @@ from tests.toy_runs import fit_toy, toy_data
 
 def run(
     folder: Path,
-    figures: GivenFigures,
+    metrics: GivenMetrics,
     stopping: EarlyStopping,
     *others: pl.Callback,
     resume: Path | None = None,
@@ -27,8 +27,8 @@ def run(
 ) -> int:
     """The number of whole epochs that the run has had by its end."""
     saving = Checkpointing(str(folder), best="psnr", every_n_minutes=None, keep_every_n_epochs=None)
-    callbacks = (figures, *others, stopping, saving)
-    arguments = {"max_epochs": len(figures.given)} | arguments
+    callbacks = (metrics, *others, stopping, saving)
+    arguments = {"max_epochs": len(metrics.given)} | arguments
     trainer = fit_toy(small_cyclegan(), toy_data(folder.parent / "toy"), *callbacks, resume=resume, **arguments)
     assert trainer.state.finished
     return trainer.global_step // 3
@@ -53,61 +53,61 @@ def last(folder: Path) -> Path:
         ([20, 19, 18, 17, 16], {"patience": 1, "min_steps": 8}, 3),  # within the third epoch
     ],
 )  # fmt: skip
-def test_ends_after_so_many_validations_without_a_better_figure(
+def test_ends_after_so_many_validations_without_a_better_metric(
     tmp_path: Path, values: list[float], arguments: dict[str, Any], epochs: int
 ) -> None:
     bounds = {key: arguments.pop(key) for key in ("min_epochs", "min_steps") if key in arguments}
     assert run(tmp_path / "run", psnrs(*values), EarlyStopping("psnr", **arguments), **bounds) == epochs
-    assert read(tmp_path / "run" / "checkpoints" / f"epoch={epochs:04d}.ckpt")["global_step"] == 3 * epochs
+    assert read(tmp_path / "run" / "checkpoints" / f"epoch{epochs:04d}.ckpt")["global_step"] == 3 * epochs
 
 
 def test_of_a_distance_less_is_better_by_the_same_margin(tmp_path: Path) -> None:
-    kids = GivenFigures(*({"kid": value} for value in (0.5, 0.375, 0.25, 0.25)))
+    kids = GivenMetrics(*({"kid": value} for value in (0.5, 0.375, 0.25, 0.25)))
     assert run(tmp_path / "wide", kids, EarlyStopping("kid", patience=1, min_delta=0.125)) == 2
     assert run(tmp_path / "narrow", kids, EarlyStopping("kid", patience=1, min_delta=0.0625)) == 4
 
 
 def test_counts_validations_and_not_epochs(tmp_path: Path) -> None:
     rows = [{"psnr": 20.0}, None, None, {"psnr": 19.0}, None, {"psnr": 18.0}, None]
-    assert run(tmp_path / "run", GivenFigures(*rows), EarlyStopping("psnr", patience=2)) == 6
+    assert run(tmp_path / "run", GivenMetrics(*rows), EarlyStopping("psnr", patience=2)) == 6
 
 
-def test_a_figure_that_is_not_measured_ends_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_metric_that_is_not_measured_ends_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert run(tmp_path / "run", psnrs(20, 19, 18), EarlyStopping("kid", patience=1)) == 3
-    warnings = [message for message in caplog.messages if "callbacks.early_stopping.figure is kid" in message]
+    warnings = [message for message in caplog.messages if "callbacks.early_stopping.metric is kid" in message]
     assert len(warnings) == 1
-    assert "callbacks.early_stopping.figure=... names one that is: cycle, psnr" in warnings[0]
+    assert "callbacks.early_stopping.metric=... names one that is: cycle, psnr" in warnings[0]
 
 
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        ({"figure": "kid", "patience": 0}, r"early_stopping\.patience is 0"),
-        ({"figure": "kid", "patience": 2, "min_delta": -0.1}, r"early_stopping\.min_delta is -0\.1"),
-        ({"figure": "kid", "patience": 2, "min_delta": math.nan}, r"early_stopping\.min_delta is nan"),
-        ({"figure": None, "patience": 2}, r"early_stopping\.figure is null"),
+        ({"metric": "kid", "patience": 0}, r"early_stopping\.patience is 0"),
+        ({"metric": "kid", "patience": 2, "min_delta": -0.1}, r"early_stopping\.min_delta is -0\.1"),
+        ({"metric": "kid", "patience": 2, "min_delta": math.nan}, r"early_stopping\.min_delta is nan"),
+        ({"metric": None, "patience": 2}, r"early_stopping\.metric is null"),
     ],
 )
 def test_refuses_arguments_without_meaning(arguments: dict[str, Any], text: str) -> None:
     with pytest.raises(ValueError, match=text):
         EarlyStopping(**arguments)
-    EarlyStopping(None)  # never ends anything, so it needs no figure
+    EarlyStopping(None)  # never ends anything, so it needs no metric
 
 
 # ---------------------------------------------------------------------------------------------- resumed
 
-FIGURES = (20, 22, 21, 21.5, 19, 25, 26)  # with a patience of three, epoch 5 is the last
+METRICS = (20, 22, 21, 21.5, 19, 25, 26)  # with a patience of three, epoch 5 is the last
 
 
 @pytest.mark.parametrize("step", [4, 8, 9, 13])
 def test_a_run_that_was_cut_off_ends_at_the_same_epoch(tmp_path: Path, step: int) -> None:
-    assert run(tmp_path / "whole", psnrs(*FIGURES), EarlyStopping("psnr", patience=3)) == 5
+    assert run(tmp_path / "whole", psnrs(*METRICS), EarlyStopping("psnr", patience=3)) == 5
     stop = StopAt("on_train_batch_start", step)
     with pytest.raises(StoppedError):
-        run(tmp_path / "cut", psnrs(*FIGURES), EarlyStopping("psnr", patience=3), stop)
+        run(tmp_path / "cut", psnrs(*METRICS), EarlyStopping("psnr", patience=3), stop)
     found = newest_intact(tmp_path / "cut" / "checkpoints")
     assert found
-    ended = run(tmp_path / "cut", psnrs(*FIGURES), EarlyStopping("psnr", patience=3), resume=found[0])
+    ended = run(tmp_path / "cut", psnrs(*METRICS), EarlyStopping("psnr", patience=3), resume=found[0])
     assert ended == 5
     assert differences(read(last(tmp_path / "cut")), read(last(tmp_path / "whole"))) == []
 
@@ -115,16 +115,16 @@ def test_a_run_that_was_cut_off_ends_at_the_same_epoch(tmp_path: Path, step: int
 @pytest.fixture
 def ended(tmp_path: Path) -> Path:
     """A run that ended after epoch 5 of 7."""
-    assert run(tmp_path / "run", psnrs(*FIGURES), EarlyStopping("psnr", patience=3)) == 5
+    assert run(tmp_path / "run", psnrs(*METRICS), EarlyStopping("psnr", patience=3)) == 5
     return tmp_path / "run"
 
 
 def test_a_run_that_has_ended_stays_ended_and_says_how_to_go_on(ended: Path, caplog: pytest.LogCaptureFixture) -> None:
     before = last(ended).read_bytes()
     with caplog.at_level("INFO", early_stopping.__name__):
-        assert run(ended, psnrs(*FIGURES), EarlyStopping("psnr", patience=3), resume=last(ended)) == 5
+        assert run(ended, psnrs(*METRICS), EarlyStopping("psnr", patience=3), resume=last(ended)) == 5
         # More epochs alone change nothing: a run that had had them from the start would have ended here, too.
-        longer = psnrs(*FIGURES, *FIGURES)
+        longer = psnrs(*METRICS, *METRICS)
         assert run(ended, longer, EarlyStopping("psnr", patience=3), resume=last(ended)) == 5
     text = (
         "stop      psnr was no better than 22 (epoch 2) in 3 validations; to go on, raise "
@@ -135,17 +135,17 @@ def test_a_run_that_has_ended_stays_ended_and_says_how_to_go_on(ended: Path, cap
 
 
 def test_it_goes_on_with_more_patience_and_goes_on_counting(ended: Path) -> None:
-    assert run(ended, psnrs(*FIGURES[:5], 21, 21), EarlyStopping("psnr", patience=4), resume=last(ended)) == 6
+    assert run(ended, psnrs(*METRICS[:5], 21, 21), EarlyStopping("psnr", patience=4), resume=last(ended)) == 6
 
 
 @pytest.mark.parametrize("stopping", [EarlyStopping("psnr"), EarlyStopping("cycle", patience=3)])
-def test_it_goes_on_without_patience_and_with_another_figure(ended: Path, stopping: EarlyStopping) -> None:
-    assert run(ended, psnrs(*FIGURES), stopping, resume=last(ended)) == 7
+def test_it_goes_on_without_patience_and_with_another_metric(ended: Path, stopping: EarlyStopping) -> None:
+    assert run(ended, psnrs(*METRICS), stopping, resume=last(ended)) == 7
 
 
 def test_a_minimum_of_epochs_that_is_given_later_is_kept(ended: Path) -> None:
-    figures = psnrs(*FIGURES[:5], 19, 19)
-    assert run(ended, figures, EarlyStopping("psnr", patience=3), resume=last(ended), min_epochs=6) == 6
+    metrics = psnrs(*METRICS[:5], 19, 19)
+    assert run(ended, metrics, EarlyStopping("psnr", patience=3), resume=last(ended), min_epochs=6) == 6
 
 
 def test_patience_without_a_validation_is_refused(tmp_path: Path) -> None:
@@ -155,7 +155,7 @@ def test_patience_without_a_validation_is_refused(tmp_path: Path) -> None:
 
 
 def test_patience_with_nothing_to_measure_is_told_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    figures = psnrs(20)
-    figures.is_measuring = False
-    assert run(tmp_path / "run", figures, EarlyStopping("psnr", patience=1)) == 1
+    metrics = psnrs(20)
+    metrics.is_measuring = False
+    assert run(tmp_path / "run", metrics, EarlyStopping("psnr", patience=1)) == 1
     assert any("early_stopping.patience=1 has no effect" in message for message in caplog.messages)

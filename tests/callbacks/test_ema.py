@@ -144,7 +144,7 @@ def test_averaged_gives_the_average_for_a_while_and_takes_it_back_to_the_bit() -
     assert difference(average_of(ema), average) == 0
 
     with pytest.raises(KeyError), averaged(trainer, module):
-        raise KeyError("a picture that cannot be drawn")
+        raise KeyError("an image that cannot be drawn")
     assert difference(generator_weights(module), own) == 0
     assert difference(average_of(ema), average) == 0
 

@@ -19,7 +19,7 @@ from cyclegan.optim import Constant
 from tests.small import small_cyclegan
 from tests.toy_runs import fit_toy, toy_data
 
-SIDE, GAP = 16, 2  # a toy picture here, and the white between two
+SIDE, GAP = 16, 2  # a toy image here, and the white between two
 
 
 def names(folder: Path) -> list[str]:
@@ -27,7 +27,7 @@ def names(folder: Path) -> list[str]:
 
 
 def cells(path: Path) -> NDArray[np.float64]:
-    """The pictures of a grid: (rows, columns, SIDE, SIDE, 3)."""
+    """The images of a grid: (rows, columns, SIDE, SIDE, 3)."""
     grid = np.asarray(read(path)).astype(np.float64)
     rows, columns = (length // (SIDE + GAP) for length in grid.shape[:2])
     assert grid.shape == (rows * (SIDE + GAP) + GAP, columns * (SIDE + GAP) + GAP, 3)
@@ -48,17 +48,17 @@ def as_pixels(images: Tensor) -> NDArray[np.float64]:
 def test_draws_the_start_every_few_epochs_and_the_end(tmp_path: Path, every: int, expected: list[int]) -> None:
     grid = ImageGrid(str(tmp_path), every_n_epochs=every)
     fit_toy(small_cyclegan(), toy_data(tmp_path / "toy", train=2), grid, max_epochs=3)
-    assert names(tmp_path) == [f"epoch={epoch:04d}.jpg" for epoch in expected]
+    assert names(tmp_path) == [f"epoch{epoch:04d}.jpg" for epoch in expected]
 
 
 def test_a_resumed_run_does_not_draw_the_start_again(tmp_path: Path) -> None:
     data = toy_data(tmp_path / "toy", train=2)
     fit_toy(small_cyclegan(), data).save_checkpoint(tmp_path / "first.ckpt")
     fit_toy(small_cyclegan(), data, ImageGrid(str(tmp_path)), max_epochs=2, resume=tmp_path / "first.ckpt")
-    assert names(tmp_path) == ["epoch=0002.jpg"]
+    assert names(tmp_path) == ["epoch0002.jpg"]
 
 
-def test_shows_a_row_for_each_test_picture_and_a_column_for_each_visual(tmp_path: Path) -> None:
+def test_shows_a_row_for_each_test_image_and_a_column_for_each_visual(tmp_path: Path) -> None:
     model, data = small_cyclegan(), toy_data(tmp_path / "toy", test=3)
     fit_toy(model, data, ImageGrid(str(tmp_path), count=2))
 
@@ -67,7 +67,7 @@ def test_shows_a_row_for_each_test_picture_and_a_column_for_each_visual(tmp_path
         model.eval()
         fake_b, fake_a = model.gen_ab(real["A"]), model.gen_ba(real["B"])
         columns = [real["A"], fake_b, model.gen_ba(fake_b), real["B"], fake_a, model.gen_ab(fake_a)]
-    found = cells(tmp_path / "samples" / "epoch=0001.jpg")
+    found = cells(tmp_path / "samples" / "epoch0001.jpg")
     assert found.shape[:2] == (2, 6)
     for i, column in enumerate(columns):
         assert np.abs(found[:, i] - as_pixels(column)).mean() < 8, f"column {i}, but for what JPEG loses"
@@ -86,7 +86,7 @@ def test_shows_the_averaged_weights_where_there_are_some(tmp_path: Path) -> None
     with torch.no_grad():
         own = as_pixels(model.eval().gen_ab(real))
         average = as_pixels(ema.average.module.get_submodule("gen_ab").eval()(real))
-    shown = cells(tmp_path / "samples" / "epoch=0003.jpg")[:, 1]
+    shown = cells(tmp_path / "samples" / "epoch0003.jpg")[:, 1]
     assert np.abs(shown - average).mean() < 8
     assert np.abs(shown - own).mean() > 16
 
@@ -101,7 +101,7 @@ def test_training_is_the_same_with_and_without_also_where_layers_draw_random_num
 
     plain, plain_rng = trained()
     watched, watched_rng = trained(ImageGrid(str(tmp_path)))
-    assert names(tmp_path) == ["epoch=0000.jpg", "epoch=0001.jpg", "epoch=0002.jpg"]
+    assert names(tmp_path) == ["epoch0000.jpg", "epoch0001.jpg", "epoch0002.jpg"]
     assert watched_rng.equal(plain_rng)
     for name, weights in plain.state_dict().items():
         assert watched.state_dict()[name].equal(weights), name
@@ -114,7 +114,7 @@ def test_draws_in_the_precision_of_the_run(tmp_path: Path, precision: str) -> No
     fit_toy(small_cyclegan(), data, ImageGrid(str(tmp_path)), precision=precision)
     originals = as_pixels(data.sample_batch(3)["A"])
     # bfloat16 keeps 8 bits of a value: a step and a half of 255 at most, besides what JPEG loses.
-    assert np.abs(cells(tmp_path / "samples" / "epoch=0001.jpg")[:, 0] - originals).mean() < 8
+    assert np.abs(cells(tmp_path / "samples" / "epoch0001.jpg")[:, 0] - originals).mean() < 8
 
 
 @pytest.mark.parametrize(("every", "count"), [(0, 4), (1, 0)])

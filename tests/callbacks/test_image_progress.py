@@ -13,7 +13,7 @@ from cyclegan.callbacks.rank_state import RankState
 from tests.small import small_cyclegan
 from tests.toy_runs import fit_toy, toy_data
 
-PICTURES = 7  # an epoch
+IMAGES = 7  # an epoch
 
 
 class Positions(pl.Callback):
@@ -50,13 +50,13 @@ def test_goes_on_at_the_same_image(
     tmp_path: Path, before: int, after: int, saved_at: int, batches: list[int], ends: list[tuple[int, int]]
 ) -> None:
     # On one device here: what counts is the number of images in a batch of all devices together.
-    data = toy_data(tmp_path / "toy", train=PICTURES, batch_size=before)
+    data = toy_data(tmp_path / "toy", train=IMAGES, batch_size=before)
     saving = Checkpointing(str(tmp_path), every_n_images=1, keep_last=99)
     fit_toy(small_cyclegan(), data, RankState(), saving)
-    path = tmp_path / "checkpoints" / f"images={saved_at:09d}.ckpt"
+    path = tmp_path / "checkpoints" / f"images{saved_at:09d}.ckpt"
 
     record = Positions()
-    data = toy_data(tmp_path / "toy", train=PICTURES, batch_size=after)
+    data = toy_data(tmp_path / "toy", train=IMAGES, batch_size=after)
     trainer = fit_toy(small_cyclegan(), data, ImageProgress(), RankState(), record, resume=path, max_epochs=2)
     assert record.batches == batches
     assert record.epochs == ends

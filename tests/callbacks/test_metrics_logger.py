@@ -1,4 +1,4 @@
-"""The figures of the run itself, as they arrive in the table."""
+"""The metrics of the run itself, as they arrive in the table."""
 
 import csv
 from pathlib import Path

@@ -28,11 +28,11 @@ def written(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
         runs.append(run_dir)
         return run_dir / "report.html"
 
-    def figures(trainer: pl.Trainer) -> dict[str, float]:
+    def metrics(trainer: pl.Trainer) -> dict[str, float]:
         return {"psnr": 15.0} if trainer.global_step and (trainer.current_epoch + 1) % 2 == 0 else {}
 
     monkeypatch.setattr(report, "write_report", write)
-    monkeypatch.setattr(report, "figures_of", figures)
+    monkeypatch.setattr(report, "metrics_of", metrics)
     return runs
 
 
@@ -59,7 +59,7 @@ def test_a_report_at_every_validation_and_at_the_end(
 def test_a_validation_before_the_first_batch_is_reported_too(
     tmp_path: Path, written: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(report, "figures_of", lambda trainer: {"psnr": 15.0} if trainer.global_step == 0 else {})
+    monkeypatch.setattr(report, "metrics_of", lambda trainer: {"psnr": 15.0} if trainer.global_step == 0 else {})
     with pytest.raises(StoppedError):
         fit_toy(
             small_cyclegan(), toy_data(tmp_path / "toy"), RunReport(str(tmp_path)), StopAt("on_train_batch_start", 0)
@@ -119,7 +119,7 @@ def test_a_resumed_run_writes_its_report_anew(tmp_path: Path) -> None:
     model = small_cyclegan(schedule=Constant())
     fit_toy(model, data).save_checkpoint(tmp_path / "first.ckpt")
     fit_toy(model, data, RunReport(str(run)), max_epochs=2, resume=tmp_path / "first.ckpt")
-    assert "Main figures" in (run / "report.html").read_text()
+    assert "Main metrics" in (run / "report.html").read_text()
     assert list(run.glob(".*")) == []
 
 

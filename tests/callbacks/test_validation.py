@@ -14,7 +14,7 @@ from omegaconf import open_dict
 import cyclegan
 from cyclegan.callbacks.checkpointing import Checkpointing
 from cyclegan.callbacks.image_grid import ImageGrid
-from cyclegan.callbacks.validation import Validation, figures_of
+from cyclegan.callbacks.validation import Validation, metrics_of
 from cyclegan.data.datamodule import UnpairedData
 from cyclegan.errors import RunError
 from cyclegan.loggers.metrics_csv import MetricsCsv
@@ -29,7 +29,7 @@ from tests.validation.networks import Projection, Unobtainable
 
 
 def rows(run_dir: Path) -> list[dict[str, str]]:
-    """Those of metrics.csv that hold figures of a validation."""
+    """Those of metrics.csv that hold values of a validation."""
     with (run_dir / "metrics.csv").open(newline="") as file:
         return [row for row in csv.DictReader(file) if row.get("val/cycle")]
 
@@ -52,40 +52,40 @@ def test_it_measures_before_training_every_few_epochs_and_at_the_end(tmp_path: P
     assert [(row["images_seen"], row["epoch"]) for row in found] == [
         ("0", "0.0"), ("12", "2.0"), ("24", "4.0"), ("30", "5.0"),
     ]  # fmt: skip
-    assert float(found[-1]["val/cycle"]) == figures_of(trainer)["cycle"]
+    assert float(found[-1]["val/cycle"]) == metrics_of(trainer)["cycle"]
     tables = sorted(path.name for path in (tmp_path / "validation").glob("*.csv"))
-    assert tables == [f"epoch={epoch:04d}.csv" for epoch in (0, 2, 4, 5)]
-    with (tmp_path / "validation" / "epoch=0005.csv").open(newline="") as file:
-        pictures = list(csv.DictReader(file))
-    mean = sum(float(row["psnr"]) for row in pictures if row["direction"] == "A2B") / 3
+    assert tables == [f"epoch{epoch:04d}.csv" for epoch in (0, 2, 4, 5)]
+    with (tmp_path / "validation" / "epoch0005.csv").open(newline="") as file:
+        images = list(csv.DictReader(file))
+    mean = sum(float(row["psnr"]) for row in images if row["direction"] == "A2B") / 3
     assert float(found[-1]["val/psnr_ab"]) == pytest.approx(mean)
     record = json.loads((tmp_path / "validation" / "protocol.json").read_text())
     assert (record["epoch"], record["weights"]) == (5, "as trained")
 
 
-def test_figures_are_only_there_in_epochs_that_measured(tmp_path: Path) -> None:
+def test_metrics_are_only_there_in_epochs_that_measured(tmp_path: Path) -> None:
     seen = []
 
     class Reads(pl.Callback):
         def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-            seen.append(bool(figures_of(trainer)))
+            seen.append(bool(metrics_of(trainer)))
 
     fit_toy(small_cyclegan(), toy_data(tmp_path / "toy"), Validation(str(tmp_path), 2), Reads(), max_epochs=4)
     assert seen == [False, True, False, True]
 
 
 def test_what_is_measured_is_what_a_checkpoint_translates(tmp_path: Path) -> None:
-    """The average of the weights, where there is one: the figures are those of `cyclegan.load`."""
+    """The average of the weights, where there is one: the values are those of `cyclegan.load`."""
     run_dir = tmp_path / "run"
     trainer = train(composed(run_dir, tmp_path / "toy", "callbacks=ema"))
     data = UnpairedData(tmp_path / "toy", load_size=20, crop_size=16, num_workers=0)
     data.setup()
     held_out = data.held_out()
     assert held_out is not None
-    found = evaluate(cyclegan.load(run_dir / "checkpoints" / "last.ckpt"), held_out).figures
-    measured = figures_of(trainer)
+    found = evaluate(cyclegan.load(run_dir / "checkpoints" / "last.ckpt"), held_out).metrics
+    measured = metrics_of(trainer)
     assert found == pytest.approx({name: measured[name] for name in found}, rel=1e-5)
-    as_trained = evaluate(trainer.lightning_module.eval(), held_out).figures  # type: ignore[arg-type]
+    as_trained = evaluate(trainer.lightning_module.eval(), held_out).metrics  # type: ignore[arg-type]
     assert abs(as_trained["cycle"] - found["cycle"]) > 1e-4
     record = json.loads((run_dir / "validation" / "protocol.json").read_text())
     assert record["weights"] == "their moving average"
@@ -107,8 +107,8 @@ def test_nothing_of_what_measures_is_in_a_checkpoint(tmp_path: Path) -> None:
                 walk(entry, f"{name}/{key}")
 
         walk(checkpoint, "")
-        figures = ("/callbacks/Alarms/history", "/callbacks/Checkpointing/best")
-        return {name for name in found if not name.startswith(figures)}
+        values = ("/callbacks/Alarms/history", "/callbacks/Checkpointing/best")
+        return {name for name in found if not name.startswith(values)}
 
     def size(run_dir: Path) -> int:
         return (run_dir / "checkpoints" / "last.ckpt").stat().st_size
@@ -124,7 +124,7 @@ def test_any_module_gives_features(tmp_path: Path) -> None:
     network = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(2), torch.nn.Flatten())
     validation = Validation(str(tmp_path), 1, features=AnyNetwork(network, size=8))
     trainer = fit_toy(small_cyclegan(), toy_data(tmp_path / "toy"), validation)
-    assert {"fid_ab", "kid_ba", "kid", "fid", "kid_copied_ab"} <= figures_of(trainer).keys()
+    assert {"fid_ab", "kid_ba", "kid", "fid", "kid_copied_ab"} <= metrics_of(trainer).keys()
 
 
 def test_without_weights_training_goes_on_with_one_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -134,11 +134,11 @@ def test_without_weights_training_goes_on_with_one_warning(tmp_path: Path, caplo
     (record,) = caplog.records
     assert "without fid, kid, precision, recall: no weights of the projection: put them there" in record.message
     assert trainer.current_epoch == 3
-    assert "psnr" in figures_of(trainer)
-    assert "kid" not in figures_of(trainer)
+    assert "psnr" in metrics_of(trainer)
+    assert "kid" not in metrics_of(trainer)
 
 
-def test_without_held_out_pictures_training_goes_on_with_one_warning(
+def test_without_held_out_images_training_goes_on_with_one_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     data = toy_data(tmp_path / "toy")
@@ -150,17 +150,17 @@ def test_without_held_out_pictures_training_goes_on_with_one_warning(
         trainer = fit_toy(small_cyclegan(), alone, Validation(str(tmp_path), 1), max_epochs=2)
     (record,) = caplog.records
     assert "data.val_share=0.05" in record.message
-    assert figures_of(trainer) == {}
+    assert metrics_of(trainer) == {}
 
 
-def test_pictures_set_aside_for_validation_go_before_those_for_testing(tmp_path: Path) -> None:
+def test_images_set_aside_for_validation_go_before_those_for_testing(tmp_path: Path) -> None:
     data = UnpairedData(
         tmp_path / "toy", load_size=16, crop_size=16, batch_size=2, num_workers=0, val_share=0.4,
         source=toy_data(tmp_path / "toy").source,
     )  # fmt: skip
     fit_toy(small_cyclegan(), data, Validation(str(tmp_path), 1))
     record = json.loads((tmp_path / "validation" / "protocol.json").read_text())
-    assert record["pictures"]["split"] == "val"
+    assert record["images"]["split"] == "val"
     assert data.counts["valA"] < 6
 
 
@@ -174,7 +174,7 @@ def test_model_selection_on_test_images_is_stated(
         fit_toy(small_cyclegan(), data, Validation(str(tmp_path), 1))
     lines = [record.message for record in caplog.records if "test images choose best.ckpt" in record.message]
     record = json.loads((tmp_path / "validation" / "protocol.json").read_text())
-    assert record["pictures"]["split"] == ("val" if val_share else "test")
+    assert record["images"]["split"] == ("val" if val_share else "test")
     assert ["data.val_share=0.05" in line for line in lines] == ([] if val_share else [True])
     assert ("selection" in record) == (not val_share)
 
@@ -228,8 +228,8 @@ class Fussy(torch.nn.Module):
         super().__init__()
         self.head = torch.nn.Linear(3, 4)
 
-    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
-        found: torch.Tensor = self.head(pictures.mean((2, 3)))
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = self.head(images.mean((2, 3)))
         return found
 
 
@@ -270,7 +270,7 @@ def test_a_default_run_without_weights_says_so_once(tmp_path: Path, caplog: pyte
     warnings = [record.message for record in caplog.records if record.levelno >= logging.WARNING]
     (told,) = [message for message in warnings if not message.startswith("alarm")]
     assert told.startswith("val       without fid, kid, precision, recall: no weights of the projection")
-    (line,) = [record.message for record in caplog.records if record.message.startswith("figures")]
+    (line,) = [record.message for record in caplog.records if record.message.startswith("metrics")]
     assert (
         "kid is not measured; callbacks.checkpointing.best=... names another: cycle, identity, l1, psnr, ssim" in line
     )
@@ -280,7 +280,7 @@ def test_a_default_run_without_weights_says_so_once(tmp_path: Path, caplog: pyte
 def test_a_plain_module_is_taken_too(tmp_path: Path) -> None:
     network = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(2), torch.nn.Flatten())
     trainer = fit_toy(small_cyclegan(), toy_data(tmp_path / "toy"), Validation(str(tmp_path), 1, features=network))
-    assert "kid" in figures_of(trainer)
+    assert "kid" in metrics_of(trainer)
 
 
 @pytest.mark.parametrize("group", ["features", "perceptual"])
@@ -292,7 +292,7 @@ def test_a_group_file_without_its_first_line_is_refused(tmp_path: Path, group: s
         train(config)
 
 
-def test_a_figure_that_is_missing_is_told_of_before_training(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_metric_that_is_missing_is_told_of_before_training(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Validations may come every five epochs of hours each."""
 
     class Notes(pl.Callback):
@@ -308,12 +308,12 @@ def test_a_figure_that_is_missing_is_told_of_before_training(tmp_path: Path, cap
     assert sum("best is kid, which is not measured" in message for message in notes.told) == 1
 
 
-def test_too_few_pictures_for_a_distance_are_told_of_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_too_few_images_for_a_distance_are_told_of_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     validation = Validation(str(tmp_path), 1, features=Projection())
     with caplog.at_level(logging.WARNING, "cyclegan"):
         fit_toy(small_cyclegan(), toy_data(tmp_path / "toy", test=1), validation, max_epochs=2)
     assert [record.message for record in caplog.records] == [
-        "val       no KID and FID: they need 2 pictures of each domain"
+        "val       no KID and FID: they need 2 images of each domain"
     ]
 
 
@@ -325,8 +325,8 @@ def test_a_strange_file_name_does_not_end_training(tmp_path: Path) -> None:
         folder = tmp_path / "toy" / f"test{domain}"
         (folder / "0000.png").rename(folder / os.fsdecode(b"caf\xe9.png"))
     fit_toy(small_cyclegan(), data, Validation(str(tmp_path), 1))
-    with (tmp_path / "validation" / "epoch=0001.csv").open(newline="", encoding="utf-8") as file:
-        names = [Path(row["picture"]).name for row in csv.DictReader(file) if row["direction"] == "A2B"]
+    with (tmp_path / "validation" / "epoch0001.csv").open(newline="", encoding="utf-8") as file:
+        names = [Path(row["image"]).name for row in csv.DictReader(file) if row["direction"] == "A2B"]
     assert names == ["0001.png", "0002.png", "caf?.png"]
 
 
@@ -341,14 +341,14 @@ def test_what_a_later_part_of_the_run_left_is_removed_when_it_is_taken_back(tmp_
         return tables
 
     assert epochs() == {0, 1, 2, 3, 4}
-    earlier = tmp_path / "checkpoints" / "images=000000018.ckpt"  # the end of epoch 3
+    earlier = tmp_path / "checkpoints" / "images000000018.ckpt"  # the end of epoch 3
     assert earlier.exists()
     again = (Validation(str(tmp_path), 9), ImageGrid(str(tmp_path), 9), Checkpointing(str(tmp_path), best=None))
     fit_toy(small_cyclegan(), toy_data(tmp_path / "toy"), *again, max_epochs=5, resume=earlier)
     assert epochs() == {0, 1, 2, 3, 5}
 
 
-def test_pictures_that_are_left_out_are_told_of_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_images_that_are_left_out_are_told_of_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     data = toy_data(tmp_path / "toy")
     data.on_error = "skip"
     data.prepare_data()

@@ -157,7 +157,7 @@ def test_a_file_from_before_torch_1_6_is_read(tmp_path: Path) -> None:
 def test_a_runs_folder_is_as_good_as_its_best_checkpoint_else_its_newest(tmp_path: Path) -> None:
     folder = tmp_path / "run" / "checkpoints"
     folder.mkdir(parents=True)
-    for name in ("epoch=0001.ckpt", "epoch=0002.ckpt", "last.ckpt", "best.ckpt"):
+    for name in ("epoch0001.ckpt", "epoch0002.ckpt", "last.ckpt", "best.ckpt"):
         (folder / name).touch()
         assert checkpoint_file(tmp_path / "run") == checkpoint_file(folder) == folder / name
     assert checkpoint_file(folder / "last.ckpt") == folder / "last.ckpt"

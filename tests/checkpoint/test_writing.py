@@ -55,17 +55,17 @@ def test_a_kill_at_any_call_leaves_the_earlier_or_the_new_checkpoint(tmp_path: P
 
     outcomes = []
     for call in range(1, 200):
-        save(OLD, "images=1.ckpt")
-        (tmp_path / "images=2.ckpt").unlink(missing_ok=True)
+        save(OLD, "images1.ckpt")
+        (tmp_path / "images2.ckpt").unlink(missing_ok=True)
 
         def killed_while_saving(call: int = call) -> None:
             dies_at(call)
-            save(NEW, "images=2.ckpt")
+            save(NEW, "images2.ckpt")
 
         ended = in_a_child(killed_while_saving)
         assert ended in (0, -signal.SIGKILL)
         for path in tmp_path.glob("*.ckpt"):
-            assert differences(read(path), NEW if path.name == "images=2.ckpt" else read(path)) == []
+            assert differences(read(path), NEW if path.name == "images2.ckpt" else read(path)) == []
         found = read(last)
         assert any(differences(found, whole) == [] for whole in (OLD, NEW))
         outcomes.append(found["step"])
@@ -180,6 +180,6 @@ def test_only_the_first_checkpoint_is_read_back(tmp_path: Path, monkeypatch: pyt
     io = AtomicCheckpointIO()
     looked_at: list[Path] = []
     monkeypatch.setattr(writing, "read", looked_at.append)
-    for name in ("images=1.ckpt", "images=2.ckpt"):
+    for name in ("images1.ckpt", "images2.ckpt"):
         io.save_checkpoint(NEW, tmp_path / name)
-    assert [path.name.split(".ckpt")[0] for path in looked_at] == [".images=1"]
+    assert [path.name.split(".ckpt")[0] for path in looked_at] == [".images1"]

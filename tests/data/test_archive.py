@@ -19,7 +19,7 @@ from cyclegan.errors import DataError
 from cyclegan.images import ImageError
 from tests.data.sources.tars import FORMATS, write_tar
 
-SHARDS, PICTURES = 7, 9
+SHARDS, IMAGES = 7, 9
 
 
 @pytest.fixture(autouse=True)
@@ -28,8 +28,8 @@ def nothing_open() -> Iterator[None]:
     module._open.cache_clear()
 
 
-def listed(pictures: Shards) -> list[str]:
-    return [pictures[index] for index in range(len(pictures))]
+def listed(images: Shards) -> list[str]:
+    return [images[index] for index in range(len(images))]
 
 
 def body(name: str) -> bytes:
@@ -40,7 +40,7 @@ def body(name: str) -> bytes:
 def write_shards(folder: Path, counts: list[int], kind: str = "pax") -> Shards:
     folder.mkdir(parents=True, exist_ok=True)
     for number, count in enumerate(counts):
-        names = [f"{number}/{picture:03}" for picture in range(count)]
+        names = [f"{number}/{image:03}" for image in range(count)]
         members = {
             name: data for key in names for name, data in {f"{key}.jpg": body(key), f"{key}.json": b"{}"}.items()
         }
@@ -48,14 +48,14 @@ def write_shards(folder: Path, counts: list[int], kind: str = "pax") -> Shards:
     return find_shards(folder)
 
 
-def test_is_what_training_takes_for_pictures(tmp_path: Path) -> None:
+def test_is_what_training_takes_for_images(tmp_path: Path) -> None:
     """A thing for mypy, which holds the names and the types to the protocol."""
     found: Divisible = write_shards(tmp_path, [1])
     assert (len(found), found.label) == (1, "")
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-def test_gives_every_picture_in_order(tmp_path: Path, kind: str) -> None:
+def test_gives_every_image_in_order(tmp_path: Path, kind: str) -> None:
     found = write_shards(tmp_path, [2, 0, 3], kind)
     keys = ["0/000", "0/001", "2/000", "2/001", "2/002"]
     assert [found.open(index) for index in range(len(found))] == [body(key) for key in keys]
@@ -122,9 +122,9 @@ def test_goes_on_where_no_index_can_be_kept(
     assert not list(tmp_path.glob("*.index"))
 
 
-def test_says_when_there_is_no_picture(tmp_path: Path) -> None:
+def test_says_when_there_is_no_image(tmp_path: Path) -> None:
     write_tar(tmp_path / "a.tar", {"a.json": b"{}", "b.json": b"{}", "notes": b""})
-    with pytest.raises(DataError, match=r"no picture in 1 tar file.*a\.tar: they hold \.json ×2, without ending ×1\."):
+    with pytest.raises(DataError, match=r"no image in 1 tar file.*a\.tar: they hold \.json ×2, without ending ×1\."):
         find_shards(tmp_path)
     write_tar(tmp_path / "a.tar", {})
     with pytest.raises(DataError, match=r"they hold nothing"):
@@ -144,7 +144,7 @@ def test_a_shard_that_vanished_or_changed_meanwhile(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match=r"a-000\.tar/0/001\.jpg: the shard cannot be read \(No such file"):
         found.open(1)
     os.utime(tmp_path / "a-001.tar", ns=(0, 0))
-    with pytest.raises(DataError, match=r"a-001\.tar has changed since its pictures were counted"):
+    with pytest.raises(DataError, match=r"a-001\.tar has changed since its images were counted"):
         found.open(3)
     assert found.open(7) == body("2/000")
     os.truncate(tmp_path / "a-002.tar", 2048)
@@ -164,14 +164,14 @@ def test_few_files_are_open_and_none_that_is_in_use_is_closed(tmp_path: Path) ->
 
 
 class Bodies(Dataset[tuple[int, bytes]]):
-    def __init__(self, pictures: Shards) -> None:
-        self.pictures = pictures
+    def __init__(self, images: Shards) -> None:
+        self.images = images
 
     def __len__(self) -> int:
-        return len(self.pictures)
+        return len(self.images)
 
     def __getitem__(self, index: int) -> tuple[int, bytes]:
-        return os.getpid(), self.pictures.open(index)
+        return os.getpid(), self.images.open(index)
 
 
 def test_workers_read_at_the_same_time_from_what_is_open(tmp_path: Path) -> None:
@@ -206,12 +206,12 @@ def test_a_subset_has_its_own_order_and_the_same_index(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def many(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Shards]:
     """The same shards, by window."""
-    first = write_shards(tmp_path_factory.mktemp("many"), [PICTURES] * SHARDS)
+    first = write_shards(tmp_path_factory.mktemp("many"), [IMAGES] * SHARDS)
     return {window: Shards(first.paths, window) for window in range(1, SHARDS + 2)}
 
 
 windows = st.integers(1, SHARDS + 1)
-choices = st.lists(st.integers(0, SHARDS * PICTURES - 1), unique=True, min_size=1)
+choices = st.lists(st.integers(0, SHARDS * IMAGES - 1), unique=True, min_size=1)
 seeds = st.integers(0, 2**32 - 1)
 
 
@@ -219,21 +219,21 @@ seeds = st.integers(0, 2**32 - 1)
 def test_order_is_a_permutation_that_depends_on_the_random_numbers_alone(
     many: dict[int, Shards], window: int, chosen: list[int], seed: int
 ) -> None:
-    pictures = many[window].subset(chosen)
-    order = pictures.order(np.random.default_rng(seed))
+    images = many[window].subset(chosen)
+    order = images.order(np.random.default_rng(seed))
     assert order.dtype == np.int32
     assert sorted(order.tolist()) == list(range(len(chosen)))
-    pictures.order(np.random.default_rng(seed + 1))
-    assert pictures.order(np.random.default_rng(seed)).tolist() == order.tolist()
+    images.order(np.random.default_rng(seed + 1))
+    assert images.order(np.random.default_rng(seed)).tolist() == order.tolist()
 
 
 @given(windows, choices, seeds)
 def test_order_has_few_shards_in_use_at_any_position(
     many: dict[int, Shards], window: int, chosen: list[int], seed: int
 ) -> None:
-    """A shard is in use from its first picture to its last; and it has one such time."""
-    pictures = many[window].subset(chosen)
-    shard = [pictures[index].split("/a-")[1][:3] for index in pictures.order(np.random.default_rng(seed))]
+    """A shard is in use from its first image to its last; and it has one such time."""
+    images = many[window].subset(chosen)
+    shard = [images[index].split("/a-")[1][:3] for index in images.order(np.random.default_rng(seed))]
     first = {each: shard.index(each) for each in shard}
     last = {each: position for position, each in enumerate(shard)}
     for position in range(len(shard)):
@@ -242,17 +242,17 @@ def test_order_has_few_shards_in_use_at_any_position(
 
 def test_windows_are_of_equal_size(many: dict[int, Shards]) -> None:
     """Seven shards in windows of at most 6 are 3 + 4 and not 6 + 1, of which the one would not be mixed."""
-    order = many[6].order(np.random.default_rng(0)) // PICTURES
-    assert len(set(order[: 3 * PICTURES].tolist())) == 3
-    assert len(set(order[3 * PICTURES :].tolist())) == 4
+    order = many[6].order(np.random.default_rng(0)) // IMAGES
+    assert len(set(order[: 3 * IMAGES].tolist())) == 3
+    assert len(set(order[3 * IMAGES :].tolist())) == 4
 
 
-def test_pictures_of_a_window_are_mixed(many: dict[int, Shards]) -> None:
-    """Every order of three pictures of two shards comes up equally often: 6 orders, 100 times each, ±5 sigma."""
-    pictures = many[2].subset([0, 1, PICTURES])
+def test_images_of_a_window_are_mixed(many: dict[int, Shards]) -> None:
+    """Every order of three images of two shards comes up equally often: 6 orders, 100 times each, ±5 sigma."""
+    images = many[2].subset([0, 1, IMAGES])
     seen: dict[tuple[int, ...], int] = {}
     for seed in range(600):
-        key = tuple(pictures.order(np.random.default_rng(seed)).tolist())
+        key = tuple(images.order(np.random.default_rng(seed)).tolist())
         seen[key] = seen.get(key, 0) + 1
     assert len(seen) == 6
     assert all(abs(count - 100) < 5 * (100 * 5 / 6) ** 0.5 for count in seen.values())
@@ -260,7 +260,7 @@ def test_pictures_of_a_window_are_mixed(many: dict[int, Shards]) -> None:
 
 def test_shards_come_in_another_order_in_each_pass(many: dict[int, Shards]) -> None:
     rng = np.random.default_rng(0)
-    passes = [tuple(dict.fromkeys((many[1].order(rng) // PICTURES).tolist())) for _ in range(20)]
+    passes = [tuple(dict.fromkeys((many[1].order(rng) // IMAGES).tolist())) for _ in range(20)]
     assert all(one != other for one, other in pairwise(passes))
     assert {sequence[0] for sequence in passes} > {0, 1, 2}
 

@@ -35,7 +35,7 @@ def test_nothing_moves_at_the_middle_of_the_ranges() -> None:
     assert torch.allclose(moved, smooth(), atol=1e-5)
 
 
-def test_a_shift_is_a_share_of_the_picture_to_the_right_and_down() -> None:
+def test_a_shift_is_a_share_of_the_image_to_the_right_and_down() -> None:
     affine = Affine(translate=0.2)
     moved = affine(smooth(30, 40), (0, 0, 40, 30), Fixed(0, 0, 1, 0.5, 0))  # 8 pixels right, 3 down
     assert torch.allclose(moved[:, 3:, 8:], smooth(30, 40)[:, :-3, :-8], atol=1e-4)
@@ -66,7 +66,7 @@ def test_the_matrix_undoes_rotation_shear_and_scale() -> None:
     assert np.allclose(np.array(inverse) @ forward, np.eye(2))
 
 
-def test_a_window_is_cut_out_of_the_moved_picture() -> None:
+def test_a_window_is_cut_out_of_the_moved_image() -> None:
     affine, fixed = Affine(10, 0.1, 0.1, 5), Fixed(0.3, -0.2, 0.9, 0.5, -0.7)
     whole = affine(smooth(), WHOLE, fixed)
     assert torch.allclose(affine(smooth(), (5, 7, 20, 10), fixed), whole[:, 7:17, 5:25], atol=1e-6)

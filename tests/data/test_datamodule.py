@@ -23,7 +23,7 @@ fork_warning = pytest.mark.filterwarnings("ignore:This process.*is multi-threade
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Seven pictures of A, four of B, two for testing, each of a grey of its own."""
+    """Seven images of A, four of B, two for testing, each of a grey of its own."""
     for folder, first, count in (("trainA", 0, 7), ("trainB", 100, 4), ("testA", 200, 2), ("testB", 210, 2)):
         (tmp_path / folder).mkdir()
         for i in range(count):
@@ -61,7 +61,7 @@ def test_counts_and_epoch_length(root: Path) -> None:
 
 
 def test_domains_are_chosen_independently(root: Path) -> None:
-    """Over 28 positions each picture of A and B appears equally often, and never in fixed pairs."""
+    """Over 28 positions each image of A and B appears equally often, and never in fixed pairs."""
     data = UnpairedData(root, 10, 10, flip=False, num_workers=0)
     data.setup()
     names = {
@@ -80,7 +80,7 @@ def test_domains_are_chosen_independently(root: Path) -> None:
 
 
 @fork_warning
-def test_the_number_of_workers_does_not_change_a_picture(root: Path) -> None:
+def test_the_number_of_workers_does_not_change_an_image(root: Path) -> None:
     def epochs(num_workers: int) -> list[Batch]:
         loader = data_of(root, num_workers=num_workers).train_dataloader()
         return [*loader, *loader]
@@ -90,7 +90,7 @@ def test_the_number_of_workers_does_not_change_a_picture(root: Path) -> None:
     assert equal(alone, epochs(2))
 
 
-def test_batch_size_does_not_change_a_picture_and_seed_does(root: Path) -> None:
+def test_batch_size_does_not_change_an_image_and_seed_does(root: Path) -> None:
     def first_six(batch_size: int, seed: int = 0) -> torch.Tensor:
         loader = data_of(root, batch_size, seed=seed).train_dataloader()
         return torch.cat([batch["A"] for batch in loader])[:6]
@@ -114,7 +114,7 @@ def test_names_the_files_of_the_last_batch(root: Path, rank: int, world_size: in
     assert data.last_batch_files() == {"A": [], "B": []}
     strategy = SimpleNamespace(barrier=lambda: None)
     data.trainer = SimpleNamespace(global_rank=rank, world_size=world_size, strategy=strategy)  # type: ignore[assignment]
-    orders = {domain: Order(3, domain, data._splits["train"][domain].pictures) for domain in "AB"}
+    orders = {domain: Order(3, domain, data._splits["train"][domain].images) for domain in "AB"}
     iterator = iter(data.train_dataloader())
     for first in (2 * rank, 2 * world_size + 2 * rank):  # of two images a device
         next(iterator)
@@ -178,7 +178,7 @@ def test_a_moved_data_folder_is_the_same_data(root: Path, monkeypatch: pytest.Mo
         ("B", lambda folder: (folder / "3.png").rename(folder / "4.png"), "there were 4, there are 4"),
     ],
 )
-def test_a_run_that_goes_on_with_other_pictures_is_refused(
+def test_a_run_that_goes_on_with_other_images_is_refused(
     root: Path, domain: str, change: Callable[[Path], object], counts: str, setup_first: bool
 ) -> None:
     state = state_of(root)
@@ -187,7 +187,7 @@ def test_a_run_that_goes_on_with_other_pictures_is_refused(
     steps: list[Callable[[], object]] = [data.setup, lambda: data.load_state_dict(state)]
     first, second = steps if setup_first else steps[::-1]
     first()
-    with pytest.raises(DataError, match=f"pictures of domain {domain} are not .*: {counts}"):
+    with pytest.raises(DataError, match=f"images of domain {domain} are not .*: {counts}"):
         second()
 
 
@@ -206,7 +206,7 @@ def test_sample_batch_shows_the_middle_of_the_first_test_images_resized_as_in_tr
     assert equal([data.sample_batch(5)], [data.sample_batch(2)]), "all there are, the same every time"
 
 
-def test_sample_batch_falls_back_on_training_pictures_and_says_so_once(
+def test_sample_batch_falls_back_on_training_images_and_says_so_once(
     root: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     for path in (root / "testB").iterdir():
@@ -218,20 +218,20 @@ def test_sample_batch_falls_back_on_training_pictures_and_says_so_once(
     assert len(sample["B"]) == 3
     data.sample_batch(3)
     told = [record.message for record in caplog.records]
-    assert told == ["samples   there are no test pictures of B: those of trainB are shown"]
+    assert told == ["samples   there are no test images of B: those of trainB are shown"]
     assert data.counts == {"trainA": 7, "trainB": 4, "testA": 2}
 
 
 @fork_warning
 @pytest.mark.parametrize("num_workers", [0, 1])
 def test_names_the_file_that_cannot_be_read(root: Path, num_workers: int) -> None:
-    (root / "trainB" / "2.png").write_bytes(b"no picture")
+    (root / "trainB" / "2.png").write_bytes(b"no image")
     with pytest.raises(ImageError, match=r"trainB/2\.png: 10 bytes"):
         list(data_of(root, num_workers=num_workers, header_checks=0).train_dataloader())
 
 
-def test_names_the_picture_that_is_too_small(root: Path) -> None:
-    words = r"train[AB]/\d\.png: the picture is 9×10, too small for a crop of 10×10"
+def test_names_the_image_that_is_too_small(root: Path) -> None:
+    words = r"train[AB]/\d\.png: the image is 9×10, too small for a crop of 10×10"
     with pytest.raises(DataError, match=words):
         UnpairedData(root, load_size=None, crop_size=10, num_workers=0).setup()
     data = UnpairedData(root, load_size=None, crop_size=10, num_workers=0, header_checks=0)
@@ -258,7 +258,7 @@ def test_refuses_bad_folders_and_sizes_before_training(root: Path, tmp_path: Pat
         ({"batch_size": 0}, r"data\.batch_size is 0; it is 1 or more"),
         ({"num_workers": -1}, r"data\.num_workers is -1; it is 0 or more"),
         ({"max_pixels": 0}, r"data\.max_pixels is 0; it is 1 or more"),
-        ({"max_images": 0}, "0 is no number of pictures to train with"),
+        ({"max_images": 0}, "0 is no number of images to train with"),
     ],
 )
 def test_numbers_that_mean_nothing_are_refused(root: Path, arguments: dict[str, float], words: str) -> None:

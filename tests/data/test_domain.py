@@ -23,7 +23,7 @@ def test_its_pixel_format_is_made_of_plain_values() -> None:
     [
         ({"channels": 0}, "channels=0: the networks need to see one at least"),
         ({"page": -1}, "page=-1: pages are counted from 0"),
-        ({"dtype": "int8"}, "dtype=int8: pictures are written in one of uint8, uint16, int16, float32"),
+        ({"dtype": "int8"}, "dtype=int8: images are written in one of uint8, uint16, int16, float32"),
         ({"range": [5, 5]}, "range=[5.0, 5.0]: two numbers are needed, the smaller one first"),
         ({"range": [1]}, "range is [1]; give the lowest and the highest value"),
         ({"convert": ["rgb", "alpha"]}, "convert=['rgb', 'alpha']: rgb is none of alpha, grey, cmyk, lab"),
@@ -104,7 +104,7 @@ def test_a_validation_split_is_taken_from_where_there_is_none(root: Path) -> Non
     assert names(root, {"A": Domain(), "B": Domain()}, val_share=0.3) == found
 
 
-def test_at_most_so_many_training_pictures(root: Path) -> None:
+def test_at_most_so_many_training_images(root: Path) -> None:
     found = names(root, {"A": Domain(), "B": Domain()}, max_images=4)
     assert len(found["train"]["A"]) == 4
     assert len(found["train"]["B"]) == 3

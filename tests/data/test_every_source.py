@@ -1,4 +1,4 @@
-"""What is promised of samples, held for pictures from everywhere and of every kind."""
+"""What is promised of samples, held for images from everywhere and of every kind."""
 
 import tarfile
 from collections.abc import Callable
@@ -120,7 +120,7 @@ def test_a_run_goes_on_in_the_middle_of_an_epoch(source: Callable[[Path], dict[s
     assert equal(epochs(resumed), whole[1:])
 
 
-def test_shards_hold_the_pictures_of_folders_each_once_in_a_pass(tmp_path: Path) -> None:
+def test_shards_hold_the_images_of_folders_each_once_in_a_pass(tmp_path: Path) -> None:
     arguments = shards(tmp_path)
     plain = {"flip": False, "crop_size": 10, "batch_size": 1}
 
@@ -153,7 +153,7 @@ def test_a_range_is_that_of_the_domain(tmp_path: Path) -> None:
     assert (formats["A"].dtype, formats["B"].dtype) == ("uint16", "float32")
 
 
-def test_whole_pictures_of_several_sizes_come_one_by_one(tmp_path: Path) -> None:
+def test_whole_images_of_several_sizes_come_one_by_one(tmp_path: Path) -> None:
     for domain in "AB":
         (tmp_path / f"train{domain}").mkdir()
         for i, width in enumerate((9, 13, 17)):
@@ -168,7 +168,7 @@ def test_whole_pictures_of_several_sizes_come_one_by_one(tmp_path: Path) -> None
             epochs(data_of(tmp_path, {}, num_workers=num_workers, batch_size=3, **whole))
 
 
-def test_ten_pictures_beside_many(tmp_path: Path) -> None:
+def test_ten_images_beside_many(tmp_path: Path) -> None:
     """An epoch is as long as the larger domain, and the few are used equally often."""
     for domain, count in (("A", 2), ("B", 50)):
         (tmp_path / f"train{domain}").mkdir()

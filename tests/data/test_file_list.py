@@ -57,9 +57,9 @@ def test_it_reads_like_a_list() -> None:
     assert files[-3] == "set/a.png"
     assert "set/b.png" in files
     assert files.index("set/c.png") == 2
-    assert repr(files) == "<3 pictures below set>"
+    assert repr(files) == "<3 images below set>"
     for index in (3, -4):
-        with pytest.raises(IndexError, match=rf"{index} is none of the 3 pictures below set"):
+        with pytest.raises(IndexError, match=rf"{index} is none of the 3 images below set"):
             files[index]
     with pytest.raises(IndexError):
         files.subset(np.array([0, 3]))
@@ -112,5 +112,5 @@ def test_the_order_is_numpy_s_permutation(count: int) -> None:
 
 
 def test_it_offers_what_a_source_has_to() -> None:
-    pictures: Divisible = Files("/data", ["a.png"])  # for mypy to see
-    assert list(pictures.names()) == ["a.png"]
+    images: Divisible = Files("/data", ["a.png"])  # for mypy to see
+    assert list(images.names()) == ["a.png"]

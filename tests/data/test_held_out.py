@@ -1,4 +1,4 @@
-"""Held-out pictures: which, how large, whose answer is known, and what stands for them when they are remembered."""
+"""Held-out images: which, how large, whose answer is known, and what stands for them when they are remembered."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ VIEW = TrainingView(load_size=None, crop_size=8, flip=False)
 
 
 def draw(folder: Path, *names: str, size: tuple[int, int] = (8, 8)) -> None:
-    """Pictures of one colour each, a different one for every name."""
+    """Images of one colour each, a different one for every name."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in names:
         Image.new("RGB", size, (10 * len(name), sum(name.encode()) % 256, 0)).save(folder / name)
@@ -30,7 +30,7 @@ def found(root: Path | None, splits: tuple[str, ...] = ("test", "val"), **argume
     return find_held_out(root, splits=splits, **given)  # type: ignore[arg-type]
 
 
-def test_training_pictures_need_not_be_there_and_test_goes_before_val(tmp_path: Path) -> None:
+def test_training_images_need_not_be_there_and_test_goes_before_val(tmp_path: Path) -> None:
     draw(tmp_path / "testA", "1.png", "2.png")
     draw(tmp_path / "testB", "1.png")
     draw(tmp_path / "valA", "3.png")
@@ -46,7 +46,7 @@ def test_a_split_that_one_domain_lacks_is_passed_over(tmp_path: Path) -> None:
     assert found(tmp_path).split == "val"
 
 
-def test_pictures_set_aside_from_training_are_those_that_the_run_sets_aside(tmp_path: Path) -> None:
+def test_images_set_aside_from_training_are_those_that_the_run_sets_aside(tmp_path: Path) -> None:
     data = toy_data(tmp_path, train=10, test=2)
     data.val_share = 0.3
     data.prepare_data()
@@ -62,7 +62,7 @@ def test_pictures_set_aside_from_training_are_those_that_the_run_sets_aside(tmp_
         assert (len(here.domains[domain]), len(rest.domains[domain])) == (3, 7)
 
 
-def test_at_most_so_many_training_pictures_as_the_run_used(tmp_path: Path) -> None:
+def test_at_most_so_many_training_images_as_the_run_used(tmp_path: Path) -> None:
     draw(tmp_path / "trainA", *(f"{i}.png" for i in range(5)))
     draw(tmp_path / "trainB", *(f"{i}.png" for i in range(3)))
     assert [len(found(tmp_path, ("train",), max_images=4).domains[domain]) for domain in "AB"] == [4, 3]
@@ -149,16 +149,16 @@ def test_the_size_is_said_in_words(tmp_path: Path, view: TrainingView, words: st
     assert found(tmp_path, view=view).size == words
 
 
-def test_a_picture_that_cannot_be_read_is_left_out_only_if_asked_for(tmp_path: Path) -> None:
+def test_an_image_that_cannot_be_read_is_left_out_only_if_asked_for(tmp_path: Path) -> None:
     draw(tmp_path / "testA", "1.png")
     draw(tmp_path / "testB", "1.png")
-    (tmp_path / "testA" / "1.png").write_bytes(b"no picture")
+    (tmp_path / "testA" / "1.png").write_bytes(b"no image")
     assert found(tmp_path, on_error="skip").image("A", 0) is None
     with pytest.raises(ImageError, match=r"testA.1\.png"):
         found(tmp_path).image("A", 0)
 
 
-def test_some_of_the_pictures_are_spread_over_all() -> None:
+def test_some_of_the_images_are_spread_over_all() -> None:
     assert list(spaced(10, None)) == list(range(10))
     assert spaced(10, 4) == [0, 2, 5, 7]
     assert list(spaced(3, 4)) == [0, 1, 2]

@@ -21,10 +21,10 @@ SQUARE = TrainingView(8, 6, flip=True)
 
 
 def prepared(folder: Path, view: TrainingView = SQUARE, half: str | None = None, **arguments: Any) -> Prepared:
-    """All pictures of a folder."""
-    pictures = Files(folder, sorted(path.name for path in folder.iterdir()))
+    """All images of a folder."""
+    images = Files(folder, sorted(path.name for path in folder.iterdir()))
     settings = {"pixel_format": RGB, "reducing_gap": None, "max_pixels": 10_000} | arguments
-    return Prepared(pictures, half=half, view=view, **settings)
+    return Prepared(images, half=half, view=view, **settings)
 
 
 def noise(height: int, width: int, seed: int = 0) -> Any:
@@ -43,7 +43,7 @@ class Kept(dict[int, Planes]):
         self[index] = planes
 
 
-def test_a_picture_is_read_and_resized(tmp_path: Path) -> None:
+def test_an_image_is_read_and_resized(tmp_path: Path) -> None:
     save(tmp_path / "a.png", noise(10, 12))
     planes = prepared(tmp_path)[0]
     assert planes.flags.c_contiguous
@@ -62,11 +62,11 @@ def test_half_of_a_pair_is_taken_before_it_is_resized(tmp_path: Path, half: str,
 def test_what_is_on_the_shelf_is_not_read_again(tmp_path: Path) -> None:
     save(tmp_path / "a.png", noise(8, 8))
     shelf = Kept()
-    pictures = prepared(tmp_path, shelf=shelf)
-    first = pictures[0]
+    images = prepared(tmp_path, shelf=shelf)
+    first = images[0]
     assert np.array_equal(shelf[0], first)
     (tmp_path / "a.png").unlink()
-    assert pictures[0] is first
+    assert images[0] is first
 
 
 def smooth_jpeg(height: int, width: int, orientation: int = 1) -> bytes:
@@ -100,7 +100,7 @@ def test_a_large_jpeg_is_decoded_smaller_and_looks_the_same(
 
     monkeypatch.setattr("cyclegan.data.reader.decode", decode)
     found = reduced[0].astype(int)
-    assert found.shape == full.shape, "sizes are those of the whole picture"
+    assert found.shape == full.shape, "sizes are those of the whole image"
     # Of 403 columns, 101 are decoded, as if there were 404: at the edge, a quarter of one of the 32 that remain.
     assert np.abs(found - full).max() <= 12
     at_least, shape = asked
@@ -116,27 +116,27 @@ def test_without_a_size_nothing_is_reduced(tmp_path: Path) -> None:
     assert whole.shape == (3, 160, 160)
 
 
-def test_a_picture_too_small_is_named(tmp_path: Path) -> None:
+def test_an_image_too_small_is_named(tmp_path: Path) -> None:
     save(tmp_path / "small.png", noise(5, 9))
-    with pytest.raises(ImageError, match=r"small\.png: the picture is 9×5, too small for a crop of 6×6"):
+    with pytest.raises(ImageError, match=r"small\.png: the image is 9×5, too small for a crop of 6×6"):
         prepared(tmp_path, TrainingView(None, 6, flip=True))[0]
 
 
-def test_a_picture_that_cannot_be_halved_is_named(tmp_path: Path) -> None:
+def test_an_image_that_cannot_be_halved_is_named(tmp_path: Path) -> None:
     save(tmp_path / "line.png", noise(9, 1))
-    pictures = prepared(tmp_path, half="left")
-    words = r"line\.png: the picture is 1 pixel wide, which cannot be two side by side"
+    images = prepared(tmp_path, half="left")
+    words = r"line\.png: the image is 1 pixel wide, which cannot be two side by side"
     with pytest.raises(ImageError, match=words):
-        pictures[0]
+        images[0]
     with pytest.raises(ImageError, match=words):
-        pictures.middle(0)
+        images.middle(0)
     with pytest.raises(DataError, match=words):
-        look_at(pictures, 1, "trainA")
+        look_at(images, 1, "trainA")
 
 
-def test_a_whole_picture_smaller_than_networks_take_is_named_and_not_shown_as_nothing(tmp_path: Path) -> None:
+def test_a_whole_image_smaller_than_networks_take_is_named_and_not_shown_as_nothing(tmp_path: Path) -> None:
     save(tmp_path / "tiny.png", noise(3, 9))
-    with pytest.raises(ImageError, match=r"tiny\.png: the picture is 9×3, less than the 4×4 that networks take"):
+    with pytest.raises(ImageError, match=r"tiny\.png: the image is 9×3, less than the 4×4 that networks take"):
         prepared(tmp_path, TrainingView(None, None, flip=True)).middle(0)
 
 
@@ -186,7 +186,7 @@ def test_all_that_headers_show_is_told_before_training(tmp_path: Path) -> None:
     with pytest.raises(DataError) as refusal:
         look_at(prepared(tmp_path, TrainingView(None, 6, flip=True)), 10, "trainB")
     lines = str(refusal.value).splitlines()
-    assert lines[0] == "9 of the 10 pictures of trainB whose headers were read cannot be used:"
+    assert lines[0] == "9 of the 10 images of trainB whose headers were read cannot be used:"
     named = [Path(line.split(":")[0].strip()).name for line in lines[1:6]]
     assert named == ["0.png", "1.png", "2.jpg", "3.png", "4.png"]
     assert "200×200 pixels" in lines[1]
@@ -196,14 +196,14 @@ def test_all_that_headers_show_is_told_before_training(tmp_path: Path) -> None:
     assert "data.on_error=skip" in lines[7]
 
 
-def test_the_type_is_that_of_the_first_picture_that_can_be_read(tmp_path: Path) -> None:
+def test_the_type_is_that_of_the_first_image_that_can_be_read(tmp_path: Path) -> None:
     (tmp_path / "0.png").write_bytes(b"nothing")
     save(tmp_path / "1.png", np.zeros((8, 8), np.uint16))
     save(tmp_path / "2.png", noise(8, 8))
     assert stored_type(prepared(tmp_path, pixel_format=PixelFormat(1)), "trainA") == "uint16"
     for path in tmp_path.iterdir():
         path.write_bytes(b"nothing")
-    with pytest.raises(DataError, match=re.escape("none of the first 3 pictures of trainA can be used. The first: ")):
+    with pytest.raises(DataError, match=re.escape("none of the first 3 images of trainA can be used. The first: ")):
         stored_type(prepared(tmp_path), "trainA")
 
 

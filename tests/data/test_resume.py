@@ -140,7 +140,7 @@ def test_a_loader_that_is_made_anew_continues(root: Path, tmp_path: Path, num_wo
     assert first.images + second.images == whole
 
 
-def test_a_run_does_not_go_on_with_other_pictures(tmp_path: Path) -> None:
+def test_a_run_does_not_go_on_with_other_images(tmp_path: Path) -> None:
     draw(tmp_path / "toy", train=5, test=1, size=12)
     fit(data_of(tmp_path / "toy"), Stop(tmp_path / "stop.ckpt", "batch end", 4))
     next((tmp_path / "toy" / "trainB").iterdir()).unlink()

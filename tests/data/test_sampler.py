@@ -33,7 +33,7 @@ def test_the_choice_depends_on_the_key_alone(seed: int, count: int, positions: l
 
 
 def test_the_order_is_that_of_earlier_versions() -> None:
-    """So a run goes on with the pictures that come next: numbers seen before there were sources of other kinds."""
+    """So a run goes on with the images that come next: numbers seen before there were sources of other kinds."""
     assert [order(7, seed=3)[t] for t in range(14)] == [4, 2, 1, 3, 6, 5, 0, 6, 1, 2, 5, 4, 3, 0]
 
 

@@ -71,7 +71,7 @@ def test_names_that_are_no_utf8_have_a_digest() -> None:
     assert fingerprint(Files("/data/trainA", ["caf\udce9.png"]))["digest"] == expected
 
 
-def test_says_whose_pictures_changed_and_what_to_do() -> None:
+def test_says_whose_images_changed_and_what_to_do() -> None:
     a: Fingerprint = {"count": 1067, "digest": "a"}
     b: Fingerprint = {"count": 1334, "digest": "b"}
     require_same_files({"A": a, "B": b}, {"B": b, "A": a})
@@ -81,7 +81,7 @@ def test_says_whose_pictures_changed_and_what_to_do() -> None:
         DataError, match=r"there were 1334, there are 1334 \(as many, but other names or another order\)"
     ):
         require_same_files({"A": a, "B": b}, {"A": a, "B": {"count": 1334, "digest": "c"}})
-    with pytest.raises(DataError, match=r"Put the pictures back as they were, or begin a new run .*init_from="):
+    with pytest.raises(DataError, match=r"Put the images back as they were, or begin a new run .*init_from="):
         require_same_files({"A": a, "B": b}, {"A": b, "B": b})
     with pytest.raises(DataError, match=r"domain B are not .*: there were 1334, there are 0"):
         require_same_files({"A": a, "B": b}, {"A": a})

@@ -23,7 +23,7 @@ fork_warning = pytest.mark.filterwarnings("ignore:This process.*is multi-threade
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Five pictures of A and three of B, of different sizes."""
+    """Five images of A and three of B, of different sizes."""
     for number, (domain, count) in enumerate((("A", 5), ("B", 3))):
         (tmp_path / f"train{domain}").mkdir()
         for i in range(count):
@@ -54,7 +54,7 @@ def filled(data: UnpairedData) -> list[int]:
 @pytest.mark.parametrize("resize", ["stretch", "short_side"])
 @pytest.mark.parametrize("cache", ["ram", "disk"])
 @pytest.mark.parametrize("num_workers", [0, 1, 4])
-def test_no_picture_differs_with_a_cache(root: Path, cache: str, num_workers: int, resize: str) -> None:
+def test_no_image_differs_with_a_cache(root: Path, cache: str, num_workers: int, resize: str) -> None:
     plain = epochs(data_of(root, resize=resize))
     data = data_of(root, cache=cache, num_workers=num_workers, resize=resize)
     cached = epochs(data)
@@ -62,7 +62,7 @@ def test_no_picture_differs_with_a_cache(root: Path, cache: str, num_workers: in
     assert filled(data) == [5, 3], "by whichever process"
 
 
-def test_each_picture_is_decoded_once(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_image_is_decoded_once(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     decoded: list[str] = []
     decode = images.decode
 
@@ -133,7 +133,7 @@ def test_a_file_that_was_exchanged_is_read_again(root: Path) -> None:
     assert epochs(data_of(root, cache="disk"))["A"].equal(expected["A"])
 
 
-def test_a_picture_of_another_type_is_right_but_not_kept(root: Path) -> None:
+def test_an_image_of_another_type_is_right_but_not_kept(root: Path) -> None:
     Image.fromarray(np.full((10, 10), 40000, np.uint16)).save(root / "trainA" / "3.png")
     data = data_of(root, cache="ram")
     found, expected = epochs(data), epochs(data_of(root))
@@ -162,7 +162,7 @@ def test_a_header_that_lies_reserves_nothing(root: Path) -> None:
 
 
 @pytest.mark.parametrize("resize", ["stretch", "short_side"])
-def test_pictures_that_are_skipped_are_not_kept(root: Path, resize: str) -> None:
+def test_images_that_are_skipped_are_not_kept(root: Path, resize: str) -> None:
     (root / "trainA" / "2.png").write_bytes(b"nothing")
     expected = epochs(data_of(root, on_error="skip", resize=resize))
     data = data_of(root, on_error="skip", resize=resize, cache="ram")
@@ -182,7 +182,7 @@ def test_the_start_says_how_much_is_kept(root: Path, caplog: pytest.LogCaptureFi
     with caplog.at_level(logging.INFO):
         data_of(root, cache="ram").train_dataloader()
     (line,) = (record.message for record in caplog.records if record.message.startswith("cache"))
-    assert line.startswith("cache     ram, 5 + 3 pictures, ")
+    assert line.startswith("cache     ram, 5 + 3 images, ")
 
 
 def test_the_name_is_forgotten_when_all_devices_have_the_cache(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

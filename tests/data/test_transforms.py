@@ -19,7 +19,7 @@ Array = NDArray[Any]
 
 
 def numbered(height: int, width: int) -> Array:
-    """A picture in which every pixel tells its row (red) and column (green)."""
+    """An image in which every pixel tells its row (red) and column (green)."""
     rows, columns = np.mgrid[:height, :width].astype(np.uint8)
     return np.stack([rows, columns, np.zeros_like(rows)], axis=-1)
 
@@ -29,7 +29,7 @@ def rng(seed: int = 0) -> np.random.Generator:
 
 
 def seen(view: TrainingView, pixels: Array, seed: int = 0, pixel_format: PixelFormat = RGB) -> torch.Tensor:
-    """What training sees of a picture."""
+    """What training sees of a sample."""
     return view(view.sized(pixels, pixels.shape[1], pixels.shape[0]), rng(seed), pixel_format)
 
 
@@ -37,7 +37,7 @@ EDGE = np.repeat([0, 0, 200, 200], 8 * 3).reshape(4, 8, 3).transpose(1, 0, 2)  #
 # Doubled, two columns of 0 beside two of 200. Bicubic (a = -0.5) weighs four neighbours, those that lie half
 # a quarter pixel away: at distances 1.25, 0.25, 0.75, 1.75 by -0.0703125, 0.8671875, 0.2265625, -0.0234375.
 # Only bicubic rings: 0.0703125 of the edge's height beyond it on both sides, and as the fourth neighbour of these
-# lies outside the picture, divided by the other three's sum, 1.0234375: 13.7405 of 200.
+# lies outside the sample, divided by the other three's sum, 1.0234375: 13.7405 of 200.
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_resizing_is_bicubic_in_the_depth_of_the_file(dtype: str, scale: int, ex
 
 @pytest.mark.parametrize(("width", "height"), [(40, 40), (286, 286), (123, 31)])
 def test_resizing_is_pillows_but_for_a_rounding(width: int, height: int) -> None:
-    """The recipe resizes with Pillow: bicubic, and antialiased where pictures shrink."""
+    """The recipe resizes with Pillow: bicubic, and antialiased where images shrink."""
     noise = rng().integers(0, 256, (90, 110, 3), dtype=np.uint8)
     ours = resized(noise, width, height).astype(int)
     # Each direction by itself: newer versions of Pillow begin with the one that is less work, and between the two
@@ -70,9 +70,9 @@ def test_resizing_is_pillows_but_for_a_rounding(width: int, height: int) -> None
     assert (ours != pillows).mean() < 0.02
 
 
-def test_resizing_leaves_a_picture_of_that_size_as_it_is() -> None:
-    picture = numbered(6, 5)
-    assert resized(picture, 5, 6) is picture
+def test_resizing_leaves_an_image_of_that_size_as_it_is() -> None:
+    sample = numbered(6, 5)
+    assert resized(sample, 5, 6) is sample
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4, 7])
@@ -91,16 +91,16 @@ def test_halves_of_a_pair_are_as_wide_and_leave_out_a_middle_column() -> None:
 
 
 @given(st.integers(0, 10**6), st.integers(1, 5), st.integers(1, 7))
-def test_a_crop_is_a_part_of_the_picture(seed: int, size: int, width: int) -> None:
-    picture = to_tensor(numbered(5, max(width, size)))
+def test_a_crop_is_a_part_of_the_image(seed: int, size: int, width: int) -> None:
+    sample = to_tensor(numbered(5, max(width, size)))
     crop = seen(TrainingView(None, size, flip=False), numbered(5, max(width, size)), seed)
     top, left = (round(float(value) * 127.5 + 127.5) for value in crop[:2, 0, 0])
-    assert crop.equal(picture[:, top : top + size, left : left + size])
+    assert crop.equal(sample[:, top : top + size, left : left + size])
 
 
 def test_crops_reach_every_place_equally_often() -> None:
-    view, picture = TrainingView(None, 3, flip=False), numbered(4, 5)
-    corners = [tuple(seen(view, picture, seed)[:2, 0, 0].tolist()) for seed in range(1200)]
+    view, sample = TrainingView(None, 3, flip=False), numbered(4, 5)
+    corners = [tuple(seen(view, sample, seed)[:2, 0, 0].tolist()) for seed in range(1200)]
     counts = [corners.count(corner) for corner in set(corners)]
     assert len(counts) == 6
     assert min(counts) > 150  # 200 expected, with a deviation of 13
@@ -109,15 +109,15 @@ def test_crops_reach_every_place_equally_often() -> None:
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16])
 def test_flips_every_other_time(dtype: type) -> None:
     view = TrainingView(None, 2, flip=True)
-    picture: Array = numbered(2, 2).astype(dtype)
-    mirrored = to_tensor(picture).flip(2)
-    assert 440 < sum(seen(view, picture, seed).equal(mirrored) for seed in range(1000)) < 560
+    sample: Array = numbered(2, 2).astype(dtype)
+    mirrored = to_tensor(sample).flip(2)
+    assert 440 < sum(seen(view, sample, seed).equal(mirrored) for seed in range(1000)) < 560
 
 
 def test_the_training_view_is_resize_crop_flip_and_scale() -> None:
-    picture = numbered(9, 7)
-    views = [seen(TrainingView(load_size=6, crop_size=4, flip=True), picture, seed) for seed in range(8)]
-    whole = to_tensor(resized(picture, 6, 6))
+    sample = numbered(9, 7)
+    views = [seen(TrainingView(load_size=6, crop_size=4, flip=True), sample, seed) for seed in range(8)]
+    whole = to_tensor(resized(sample, 6, 6))
     parts = [whole[:, y : y + 4, x : x + 4] for y in range(3) for x in range(3)]
     for view in views:
         assert view.shape == (3, 4, 4)
@@ -126,31 +126,31 @@ def test_the_training_view_is_resize_crop_flip_and_scale() -> None:
 
 
 def test_without_flip_the_crops_are_the_same_and_none_is_mirrored() -> None:
-    picture = numbered(6, 6)
+    sample = numbered(6, 6)
     for seed in range(8):
-        plain = seen(TrainingView(6, 4, flip=False), picture, seed)
-        flipped = seen(TrainingView(6, 4, flip=True), picture, seed)
+        plain = seen(TrainingView(6, 4, flip=False), sample, seed)
+        flipped = seen(TrainingView(6, 4, flip=True), sample, seed)
         assert plain[1, 0, 0] < plain[1, 0, 1], "columns run from left to right"
         assert flipped.equal(plain) or flipped.equal(plain.flip(2))
 
 
 def test_moving_and_jittering_do_not_change_where_is_cropped_and_what_is_mirrored() -> None:
     """So that a run with augmentation is compared with the same run without."""
-    picture = rng().integers(0, 256, (9, 9, 3), dtype=np.uint8)
+    sample = rng().integers(0, 256, (9, 9, 3), dtype=np.uint8)
     for seed in range(8):
-        plain = seen(TrainingView(None, 5, flip=True), picture, seed)
-        still = seen(TrainingView(None, 5, flip=True, affine=Affine(), jitter=lambda image, _: -image), picture, seed)
+        plain = seen(TrainingView(None, 5, flip=True), sample, seed)
+        still = seen(TrainingView(None, 5, flip=True, affine=Affine(), jitter=lambda image, _: -image), sample, seed)
         assert torch.allclose(still, -plain, atol=1e-5)
 
 
-def test_the_picture_and_its_parameters_are_a_function_of_the_random_numbers() -> None:
+def test_the_image_and_its_parameters_are_a_function_of_the_random_numbers() -> None:
     view = TrainingView(12, 8, flip=True, affine=Affine(20, 0.2, 0.2, 10))
-    picture = rng(1).integers(0, 256, (9, 9, 3), dtype=np.uint8)
-    assert seen(view, picture, 3).equal(seen(view, picture, 3))
-    assert not seen(view, picture, 3).equal(seen(view, picture, 4))
+    sample = rng(1).integers(0, 256, (9, 9, 3), dtype=np.uint8)
+    assert seen(view, sample, 3).equal(seen(view, sample, 3))
+    assert not seen(view, sample, 3).equal(seen(view, sample, 4))
 
 
-def test_what_is_kept_of_a_picture_is_not_changed_by_showing_it() -> None:
+def test_what_is_kept_of_an_image_is_not_changed_by_showing_it() -> None:
     view = TrainingView(None, 4, flip=True, affine=Affine(20))
     for dtype in (np.uint8, np.uint16, np.float32):
         planes = numbered(5, 5).transpose(2, 0, 1).astype(dtype).copy()
@@ -166,7 +166,7 @@ def test_the_range_of_a_domain_becomes_minus_one_to_one(value: int, expected: fl
     assert image.equal(torch.full((1, 2, 2), expected))
 
 
-def test_whole_pictures_are_cut_to_what_the_networks_take() -> None:
+def test_whole_images_are_cut_to_what_the_networks_take() -> None:
     view = TrainingView(None, None, flip=False, size_multiple=4)
     assert seen(view, numbered(10, 9)).equal(to_tensor(numbered(10, 9))[:, 1:9, 0:8])
     assert np.array_equal(view.middle(numbered(10, 9).transpose(2, 0, 1)), numbered(10, 9)[1:9, 0:8].transpose(2, 0, 1))
@@ -180,8 +180,8 @@ def test_what_is_shown_is_the_middle_of_the_resized_image() -> None:
 
 
 def test_load_size_may_equal_crop_size() -> None:
-    picture = numbered(4, 4)
-    assert seen(TrainingView(4, 4, flip=False), picture).equal(to_tensor(picture))
+    sample = numbered(4, 4)
+    assert seen(TrainingView(4, 4, flip=False), sample).equal(to_tensor(sample))
 
 
 def test_a_crop_that_cannot_fit_is_refused_before_training() -> None:
@@ -207,7 +207,7 @@ def test_a_crop_that_cannot_fit_is_refused_before_training() -> None:
         ),
     ],
 )
-def test_a_picture_too_small_for_the_crop_is_refused_with_the_remedy(view: TrainingView, words: str) -> None:
+def test_an_image_too_small_for_the_crop_is_refused_with_the_remedy(view: TrainingView, words: str) -> None:
     with pytest.raises(DataError, match=re.escape(words)):
         seen(view, numbered(3, 5))
 

@@ -42,7 +42,7 @@ HANG = 120  # seconds; importing torch takes a few
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Twelve pictures of each domain: an epoch shows each of them once."""
+    """Twelve images of each domain: an epoch shows each of them once."""
     for number, folder in enumerate(("trainA", "trainB")):
         (tmp_path / folder).mkdir()
         for i in range(12):
@@ -309,7 +309,7 @@ def test_too_many_open_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def test_errors_of_the_pictures_are_no_shortage(root: Path) -> None:
+def test_errors_of_the_images_are_no_shortage(root: Path) -> None:
     """Whatever their text is."""
     (root / "trainB" / "2.png").write_bytes(b"shared memory: No space left on device")
     with pytest.raises(ImageError, match=r"2\.png: 38 bytes that cannot be read"):
@@ -345,7 +345,7 @@ def test_after_an_error_workers_end_and_new_ones_begin(root: Path) -> None:
     undisturbed = [*loader(root, 0)]
     bad = root / "trainB" / "2.png"
     whole = bad.read_bytes()
-    bad.write_bytes(b"no picture")
+    bad.write_bytes(b"no image")
     batches = loader(root, 2)
     with pytest.raises(ImageError) as caught:
         list(batches)
@@ -360,7 +360,7 @@ def test_after_an_error_workers_end_and_new_ones_begin(root: Path) -> None:
 def test_an_error_in_a_worker_is_that_of_the_main_process(
     root: Path, kind: type[Exception], load_size: int | None, crop_size: int
 ) -> None:
-    (root / "trainB" / "2.png").write_bytes(b"no picture")
+    (root / "trainB" / "2.png").write_bytes(b"no image")
     found = []
     for num_workers in (0, 2):
         with pytest.raises(kind) as caught:
@@ -378,7 +378,7 @@ def test_an_error_in_a_worker_is_that_of_the_main_process(
 
 def test_an_error_keeps_no_loader_alive(root: Path) -> None:
     """Until garbage is collected: by then DataLoader's workers no longer hear it, and it waits for each of them."""
-    (root / "trainB" / "2.png").write_bytes(b"no picture")
+    (root / "trainB" / "2.png").write_bytes(b"no image")
     batches = loader(root, 1)
     gone = weakref.ref(batches)
     gc.disable()

@@ -22,8 +22,8 @@ def packed(members: Mapping[str, bytes], method: int = zipfile.ZIP_STORED) -> by
     return buffer.getvalue()
 
 
-def pictures(dataset: Dataset = TINY, top: str = "tiny/") -> dict[str, bytes]:
-    """The members of a data set's archive: files that count as pictures, each with a content of its own."""
+def images(dataset: Dataset = TINY, top: str = "tiny/") -> dict[str, bytes]:
+    """The members of a data set's archive: files that count as images, each with a content of its own."""
     return {
         f"{top}{folder}/2015-01-01 12:30:{i:02}.jpg": f"{folder} {i} ".encode() * 200
         for folder, count in dataset.counts.items()

@@ -13,7 +13,7 @@ CONF = Path(__file__).parents[2] / "conf" / "data"
 def test_counts_and_folder_are_those_of_the_configuration(name: str) -> None:
     text = (CONF / f"{name}.yaml").read_text(encoding="utf-8")
     counts = " / ".join(str(count) for count in find(name).counts.values())
-    assert text.startswith(f"# {counts} pictures\n")
+    assert text.startswith(f"# {counts} images\n")
     assert f"\nroot: data/{name}\n" in text
 
 

@@ -9,7 +9,7 @@ from cyclegan.datasets.alone import alone
 from cyclegan.datasets.download import download
 from cyclegan.datasets.fetch import DownloadError, MissingError, Patience
 from cyclegan.datasets.unpack import ArchiveError, DamagedArchiveError
-from tests.datasets.archive_server import TINY, ArchiveServer, packed, pictures, serving
+from tests.datasets.archive_server import TINY, ArchiveServer, images, packed, serving
 
 IMPATIENT = Patience(retries=1, timeout=5.0, pause=0.0)
 
@@ -17,7 +17,7 @@ IMPATIENT = Patience(retries=1, timeout=5.0, pause=0.0)
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ArchiveServer]:
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    with serving(packed(pictures())) as running:
+    with serving(packed(images())) as running:
         yield running
 
 
@@ -34,12 +34,12 @@ def test_it_says_what_it_does_and_leaves_the_data_set_alone_behind(server: Archi
     assert len(list((tmp_path / "data/tiny").rglob("*.jpg"))) == 7
     assert said[0] == f"fetching tiny (0 MB) from {server.url}/sets/tiny.zip to {tmp_path / 'data/tiny'}"
     assert said[1] == TINY.licence
-    assert said[-1] == f"{tmp_path / 'data/tiny'}: 3 / 2 / 1 / 1 pictures in trainA trainB testA testB"
+    assert said[-1] == f"{tmp_path / 'data/tiny'}: 3 / 2 / 1 / 1 images in trainA trainB testA testB"
 
 
 def test_a_data_set_that_is_there_is_left_alone(server: ArchiveServer, tmp_path: Path) -> None:
     get(server, tmp_path)
-    assert get(server, tmp_path) == [f"{tmp_path / 'tiny'} is already there, with 3 / 2 / 1 / 1 pictures"]
+    assert get(server, tmp_path) == [f"{tmp_path / 'tiny'} is already there, with 3 / 2 / 1 / 1 images"]
     assert len(server.requests) == 1
 
 
@@ -52,7 +52,7 @@ def test_an_empty_folder_is_filled(server: ArchiveServer, tmp_path: Path) -> Non
 def test_another_folder_is_not_overwritten(server: ArchiveServer, tmp_path: Path) -> None:
     (tmp_path / "tiny/trainA").mkdir(parents=True)
     (tmp_path / "tiny/trainA/mine.jpg").write_bytes(b"mine")
-    with pytest.raises(DownloadError, match=r"tiny is not overwritten: it holds 1 / 0 / 0 / 0 pictures"):
+    with pytest.raises(DownloadError, match=r"tiny is not overwritten: it holds 1 / 0 / 0 / 0 images"):
         get(server, tmp_path)
     assert [path.name for path in (tmp_path / "tiny").rglob("*.jpg")] == ["mine.jpg"]
     assert server.requests == []
@@ -83,7 +83,7 @@ def test_an_archive_damaged_twice_is_an_error_and_removed(server: ArchiveServer,
 
 @pytest.mark.parametrize(
     ("members", "wrong"),
-    [(pictures() | {"../evil": b"evil"}, "leads upwards"), ({"tiny/trainA/1.jpg": b""}, "1 / 0 / 0 / 0 pictures")],
+    [(images() | {"../evil": b"evil"}, "leads upwards"), ({"tiny/trainA/1.jpg": b""}, "1 / 0 / 0 / 0 images")],
 )
 def test_an_archive_that_is_refused_is_fetched_once_and_removed(
     server: ArchiveServer, tmp_path: Path, members: dict[str, bytes], wrong: str

@@ -9,10 +9,10 @@ from cyclegan.datasets import toy
 from cyclegan.datasets.toy import draw
 from cyclegan.errors import DataError
 
-Pictures = dict[str, NDArray[np.float64]]
+Images = dict[str, NDArray[np.float64]]
 
 
-def pictures(folder: Path) -> Pictures:
+def images(folder: Path) -> Images:
     return {path.name: np.asarray(Image.open(path), dtype=np.float64) for path in sorted(folder.iterdir())}
 
 
@@ -30,11 +30,11 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_is_a_data_set_of_ordinary_files(root: Path) -> None:
     assert sorted(path.name for path in root.iterdir()) == ["testA", "testB", "toy.json", "trainA", "trainB"]
     assert [len(list((root / name).iterdir())) for name in ("trainA", "trainB", "testA", "testB")] == [12, 12, 10, 10]
-    assert all(picture.shape == (64, 64, 3) for picture in pictures(root / "trainA").values())
+    assert all(image.shape == (64, 64, 3) for image in images(root / "trainA").values())
 
 
 def test_test_folders_hold_the_same_scenes_but_for_the_coats(root: Path) -> None:
-    plain, striped = pictures(root / "testA"), pictures(root / "testB")
+    plain, striped = images(root / "testA"), images(root / "testB")
     assert plain.keys() == striped.keys()
     for name in plain:
         changed = np.abs(plain[name] - striped[name]).max(axis=-1) > 2
@@ -43,22 +43,22 @@ def test_test_folders_hold_the_same_scenes_but_for_the_coats(root: Path) -> None
 
 
 def test_no_scene_is_drawn_twice_but_for_the_test_answers(root: Path) -> None:
-    # Two pictures of one scene agree wherever there is no animal, in three quarters of their pixels.
-    everything = [*pictures(root / "trainA").values(), *pictures(root / "trainB").values()]
-    everything += pictures(root / "testA").values()
+    # Two images of one scene agree wherever there is no animal, in three quarters of their pixels.
+    everything = [*images(root / "trainA").values(), *images(root / "trainB").values()]
+    everything += images(root / "testA").values()
     for i, one in enumerate(everything):
         assert all((np.abs(one - other).max(axis=-1) <= 2).mean() < 0.5 for other in everything[:i])
 
 
 def test_copying_the_input_is_a_poor_answer(root: Path) -> None:
-    plain, striped = pictures(root / "testA"), pictures(root / "testB")
+    plain, striped = images(root / "testA"), images(root / "testB")
     psnr = [10 * np.log10(255**2 / np.square(plain[name] - striped[name]).mean()) for name in plain]
     assert 13 < np.mean(psnr) < 15.5
 
 
 def test_the_answer_is_known_from_the_image_coordinates(root: Path) -> None:
     """A pixel of a coat is black or white by its column alone, and a mirror does not change which."""
-    plain, striped = pictures(root / "testA"), pictures(root / "testB")
+    plain, striped = images(root / "testA"), images(root / "testB")
     black_or_white = np.array([np.cos(2 * np.pi * (x + 0.5 - 32) / 4) < 0 for x in range(64)])  # white
     for name in plain:
         coat = (np.abs(plain[name] - striped[name]) > 60).any(axis=-1)
@@ -72,12 +72,12 @@ def test_is_the_same_wherever_it_is_drawn(root: Path, tmp_path: Path) -> None:
     assert contents(tmp_path / "again") == contents(root)
 
 
-def test_more_pictures_and_another_seed(root: Path, tmp_path: Path) -> None:
+def test_more_images_and_another_seed(root: Path, tmp_path: Path) -> None:
     draw(tmp_path / "longer", train=13, test=1)
-    longer, shorter = pictures(tmp_path / "longer" / "trainA"), pictures(root / "trainA")
+    longer, shorter = images(tmp_path / "longer" / "trainA"), images(root / "trainA")
     assert all(np.array_equal(longer[name], shorter[name]) for name in shorter)
     draw(tmp_path / "other", train=1, test=1, seed=1)
-    assert not np.array_equal(pictures(tmp_path / "other" / "trainA")["0000.png"], longer["0000.png"])
+    assert not np.array_equal(images(tmp_path / "other" / "trainA")["0000.png"], longer["0000.png"])
 
 
 def test_leaves_its_own_set_alone(tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_draws_into_an_empty_folder(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "empty"], "nothing else is left"
 
 
-def test_never_draws_among_pictures_of_others(tmp_path: Path) -> None:
+def test_never_draws_among_images_of_others(tmp_path: Path) -> None:
     (tmp_path / "trainA").mkdir()
     (tmp_path / "holiday.jpg").write_bytes(b"mine")
     with pytest.raises(DataError, match=r"found: holiday\.jpg, trainA\..*experiment=folders data\.root=") as caught:

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from cyclegan.datasets.unpack import ArchiveError, DamagedArchiveError, Limits, unpack
-from tests.datasets.archive_server import TINY, packed, pictures
+from tests.datasets.archive_server import TINY, images, packed
 
-BOMB = packed(pictures() | {"tiny/trainA/bomb.jpg": bytes(2**22)}, zipfile.ZIP_DEFLATED)
+BOMB = packed(images() | {"tiny/trainA/bomb.jpg": bytes(2**22)}, zipfile.ZIP_DEFLATED)
 
 
 @pytest.fixture
@@ -36,8 +36,8 @@ def refuse(root: Path, content: bytes, match: str, limits: Limits | None = None)
 
 
 @pytest.mark.parametrize("top", ["tiny/", ""], ids=["in a folder", "at the top"])
-def test_the_pictures_arrive_byte_by_byte(root: Path, top: str) -> None:
-    members = pictures(top=top)
+def test_the_images_arrive_byte_by_byte(root: Path, top: str) -> None:
+    members = images(top=top)
     archive = write(root, packed(members))
     unpack(archive, root / "tiny", TINY.counts)
     found = {str(path.relative_to(root / "tiny")): path.read_bytes() for path in (root / "tiny").rglob("*.jpg")}
@@ -46,7 +46,7 @@ def test_the_pictures_arrive_byte_by_byte(root: Path, top: str) -> None:
 
 
 def test_what_lies_beside_the_data_set_is_left_out(root: Path) -> None:
-    archive = write(root, packed(pictures() | {"__MACOSX/tiny/._a.jpg": b"", "tiny/trainA/._a.jpg": b"", "x": b""}))
+    archive = write(root, packed(images() | {"__MACOSX/tiny/._a.jpg": b"", "tiny/trainA/._a.jpg": b"", "x": b""}))
     unpack(archive, root / "tiny", TINY.counts)
     assert {path.name for path in (root / "tiny").iterdir()} == set(TINY.counts)
 
@@ -63,14 +63,14 @@ def test_what_lies_beside_the_data_set_is_left_out(root: Path) -> None:
     ],
 )
 def test_a_name_that_leads_elsewhere_is_refused(root: Path, name: str, wrong: str) -> None:
-    refuse(root, packed(pictures() | {name: b"evil"}), wrong)
+    refuse(root, packed(images() | {name: b"evil"}), wrong)
 
 
 @pytest.mark.parametrize(
     ("kind", "wrong"), [(stat.S_IFLNK, "a symbolic link"), (stat.S_IFIFO, "a special file"), (stat.S_IFCHR, "special")]
 )
 def test_what_is_neither_file_nor_folder_is_refused(root: Path, kind: int, wrong: str) -> None:
-    archive = write(root, packed(pictures()))
+    archive = write(root, packed(images()))
     with zipfile.ZipFile(archive, "a") as opened:
         link = zipfile.ZipInfo("tiny/trainA/link")
         link.external_attr = (kind | 0o777) << 16
@@ -79,7 +79,7 @@ def test_what_is_neither_file_nor_folder_is_refused(root: Path, kind: int, wrong
 
 
 def test_the_same_name_twice_is_refused(root: Path) -> None:
-    refuse(root, packed(pictures() | {"tiny//trainA/2015-01-01 12:30:00.jpg": b"other"}), "12:30:00.jpg 2×")
+    refuse(root, packed(images() | {"tiny//trainA/2015-01-01 12:30:00.jpg": b"other"}), "12:30:00.jpg 2×")
 
 
 def test_a_bomb_is_refused_before_it_goes_off(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,18 +104,18 @@ def test_a_bomb_that_declares_itself_small_is_read_no_further(root: Path) -> Non
     ],
 )
 def test_what_is_too_large_is_refused(root: Path, limits: Limits, found: str) -> None:
-    # 5 training pictures of "trainA 0 " × 200 = 1800 bytes, 2 test pictures of 1600 each
-    refuse(root, packed(pictures()), found, limits)
+    # 5 training images of "trainA 0 " × 200 = 1800 bytes, 2 test images of 1600 each
+    refuse(root, packed(images()), found, limits)
 
 
 def test_what_is_just_small_enough_is_unpacked(root: Path) -> None:
-    archive = write(root, packed(pictures()))
+    archive = write(root, packed(images()))
     unpack(archive, root / "tiny", TINY.counts, Limits(members=7, file_bytes=1800, total_bytes=12_200, ratio=1.0))
     assert (root / "tiny").is_dir()
 
 
 def test_a_flipped_bit_is_damage(root: Path) -> None:
-    content = bytearray(packed(pictures()))
+    content = bytearray(packed(images()))
     content[100] ^= 1
     archive = write(root, bytes(content))
     with pytest.raises(DamagedArchiveError, match="does not agree with its checksum"):
@@ -123,21 +123,21 @@ def test_a_flipped_bit_is_damage(root: Path) -> None:
     assert list(root.iterdir()) == [archive]
 
 
-@pytest.mark.parametrize("content", [b"", b"<html>Not here</html>", packed(pictures())[:-30]])
+@pytest.mark.parametrize("content", [b"", b"<html>Not here</html>", packed(images())[:-30]])
 def test_what_is_no_whole_zip_is_damage(root: Path, content: bytes) -> None:
     archive = write(root, content)
     with pytest.raises(DamagedArchiveError, match="no whole zip archive"):
         unpack(archive, root / "tiny", TINY.counts)
 
 
-def test_another_number_of_pictures_is_refused_with_both_numbers(root: Path) -> None:
-    members = pictures()
+def test_another_number_of_images_is_refused_with_both_numbers(root: Path) -> None:
+    members = images()
     del members["tiny/testB/2015-01-01 12:30:00.jpg"]
-    refuse(root, packed(members), r"holds 3 / 2 / 1 / 0 pictures, and 3 / 2 / 1 / 1 are expected")
+    refuse(root, packed(members), r"holds 3 / 2 / 1 / 0 images, and 3 / 2 / 1 / 1 are expected")
 
 
 def test_nothing_is_left_when_writing_fails(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    archive = write(root, packed(pictures()))
+    archive = write(root, packed(images()))
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")

@@ -1,4 +1,4 @@
-"""cyclegan-evaluate: the figures of checkpoints that runs leave behind, on a screen and in files."""
+"""cyclegan-evaluate: the values of checkpoints that runs leave behind, on a screen and in files."""
 
 import csv
 import errno
@@ -40,7 +40,9 @@ from tests.validation.networks import Projection
 
 DOC = Path(__file__).parents[2] / "docs" / "measuring.md"
 COUNT = 4
-FILES = {"metrics.json", "pictures.csv"} | {f"{kind}_{way}.jpg" for kind in ("worst", "best") for way in ("A2B", "B2A")}
+FILES = {"metrics.json", "per_image.csv"} | {
+    f"{kind}_{way}.jpg" for kind in ("worst", "best") for way in ("A2B", "B2A")
+}
 
 
 @pytest.fixture(scope="module")
@@ -72,16 +74,16 @@ class Measured(NamedTuple):
 
     screen: str
     record: dict[str, Any]
-    pictures: list[dict[str, str]]
+    images: list[dict[str, str]]
 
 
 @pytest.fixture
 def command(capsys: pytest.CaptureFixture[str]) -> Any:
     def call(*words: str) -> Measured:
         main([*words, "--perceptual", "none", "--device", "cpu", "--output", "out"])
-        with Path("out/pictures.csv").open(newline="") as file:
-            pictures = list(csv.DictReader(file))
-        return Measured(capsys.readouterr().out, json.loads(Path("out/metrics.json").read_text()), pictures)
+        with Path("out/per_image.csv").open(newline="") as file:
+            images = list(csv.DictReader(file))
+        return Measured(capsys.readouterr().out, json.loads(Path("out/metrics.json").read_text()), images)
 
     return call
 
@@ -103,54 +105,54 @@ def altered(last: str, change: Any) -> str:
     return "altered.ckpt"
 
 
-# ---------------------------------------------------------------------------------------- figures
+# ---------------------------------------------------------------------------------------- values
 
 
-def test_the_figures_are_those_that_training_measured_of_the_same_weights(
+def test_the_metrics_are_those_that_training_measured_of_the_same_weights(
     command: Any, run_dir: Path, last: str
 ) -> None:
-    """Of every figure: same pictures, same size, same averaged weights, same features."""
+    """Of every metric: same images, same size, same averaged weights, same features."""
     (entry,) = command("--checkpoint", last).record["checkpoints"]
     (row,) = [row for row in metrics(run_dir) if row["epoch"] == 3 and "val/psnr" in row]
     measured = {name.removeprefix("val/"): value for name, value in row.items() if name.startswith("val/")}
-    assert {name: value for name, value in entry["figures"].items() if value is not None} == pytest.approx(
+    assert {name: value for name, value in entry["metrics"].items() if value is not None} == pytest.approx(
         {name: value for name, value in measured.items() if not math.isnan(value)}, rel=1e-5, abs=1e-6
     )
     assert (entry["epoch"], entry["images"]) == (3, row["images_seen"])
     assert entry["sha256"] == hashlib.sha256(Path(last).read_bytes()).hexdigest()
     assert entry["protocol"]["weights"] == "their moving average"
-    assert entry["protocol"]["pictures"]["A"] == f"{COUNT} of testA"
+    assert entry["protocol"]["images"]["A"] == f"{COUNT} of testA"
 
 
-def test_a_row_for_each_picture_and_direction_and_a_sheet_each(command: Any, last: str) -> None:
-    pictures = command("--checkpoint", last).pictures
-    assert [row["direction"] for row in pictures] == ["A2B"] * COUNT + ["B2A"] * COUNT
-    assert all(Path(row["picture"]).name == Path(row["answer"]).name for row in pictures)
+def test_a_row_for_each_image_and_direction_and_a_sheet_each(command: Any, last: str) -> None:
+    images = command("--checkpoint", last).images
+    assert [row["direction"] for row in images] == ["A2B"] * COUNT + ["B2A"] * COUNT
+    assert all(Path(row["image"]).name == Path(row["answer"]).name for row in images)
     assert {path.name for path in Path("out").iterdir()} == FILES
 
 
-def test_one_direction_has_the_same_figures_as_in_both(command: Any, last: str) -> None:
-    both = command("--checkpoint", last).record["checkpoints"][0]["figures"]
+def test_one_direction_has_the_same_metrics_as_in_both(command: Any, last: str) -> None:
+    both = command("--checkpoint", last).record["checkpoints"][0]["metrics"]
     measured = command("--checkpoint", last, "--direction", "B2A")
-    one = measured.record["checkpoints"][0]["figures"]
+    one = measured.record["checkpoints"][0]["metrics"]
     of_one_direction = {name: value for name, value in one.items() if "_" in name}
     assert of_one_direction == pytest.approx({name: both[name] for name in of_one_direction}, rel=1e-6)
     assert {"psnr_ba", "kid_ba", "cycle_b", "identity_a", "checkerboard_ba"} <= of_one_direction.keys()
     assert not {"psnr_ab", "cycle_a", "identity_b"} & one.keys()
     assert one["psnr"] == one["psnr_ba"]
-    assert {row["direction"] for row in measured.pictures} == {"B2A"}
+    assert {row["direction"] for row in measured.images} == {"B2A"}
     # Of the earlier evaluation, the other direction's sheets are gone.
     assert {path.name for path in Path("out").glob("*.jpg")} == {"worst_B2A.jpg", "best_B2A.jpg"}
     assert "A→B" not in measured.screen
 
 
-def test_fewer_pictures_and_other_sizes_stand_in_the_protocol(command: Any, last: str) -> None:
+def test_fewer_images_and_other_sizes_stand_in_the_protocol(command: Any, last: str) -> None:
     measured = command("--checkpoint", last, "--features", "none", "--max-images", "2", "--size", "24")
     (entry,) = measured.record["checkpoints"]
-    assert entry["protocol"]["pictures"]["B"] == f"2 of the {COUNT} of testB"
-    assert entry["protocol"]["pictures"]["size"] == "24×24, the middle of images stretched to 24"
-    assert len(measured.pictures) == 4
-    assert "kid" not in entry["figures"]
+    assert entry["protocol"]["images"]["B"] == f"2 of the {COUNT} of testB"
+    assert entry["protocol"]["images"]["size"] == "24×24, the middle of images stretched to 24"
+    assert len(measured.images) == 4
+    assert "kid" not in entry["metrics"]
     assert "distances" not in entry["protocol"]
 
 
@@ -161,7 +163,7 @@ def test_pairing_is_the_runs_unless_asked_otherwise(command: Any, last: str) -> 
     def psnr(checkpoint: str, *words: str) -> tuple[bool, str, str]:
         measured = command("--checkpoint", checkpoint, "--features", "none", *words)
         (entry,) = measured.record["checkpoints"]
-        return "psnr" in entry["figures"], entry["protocol"]["pairing"], measured.screen
+        return "psnr" in entry["metrics"], entry["protocol"]["pairing"], measured.screen
 
     assert psnr(last)[:2] == (True, "by name")
     assert psnr(last, "--pairing", "none")[:2] == (False, "none")
@@ -173,12 +175,12 @@ def test_pairing_is_the_runs_unless_asked_otherwise(command: Any, last: str) -> 
     assert psnr(older, "--pairing", "by_name")[:2] == (True, "by name")
 
 
-def test_test_pictures_go_before_validation_pictures_unless_asked_otherwise(
+def test_test_images_go_before_validation_images_unless_asked_otherwise(
     command: Any, last: str, root: Path, tmp_path: Path
 ) -> None:
     def split(*words: str) -> str:
         said = command("--checkpoint", last, "--features", "none", "--data", str(tmp_path), *words)
-        return str(said.record["checkpoints"][0]["protocol"]["pictures"]["split"])
+        return str(said.record["checkpoints"][0]["protocol"]["images"]["split"])
 
     for domain in "AB":
         shutil.copytree(root / f"test{domain}", tmp_path / f"val{domain}")
@@ -196,15 +198,15 @@ def test_a_run_folder_stands_for_its_checkpoints_each_once_in_order(command: Any
     measured = command("--checkpoint", str(run_dir), str(run_dir / "checkpoints" / "*.ckpt"), "--features", "none")
     entries = measured.record["checkpoints"]
     assert [entry["epoch"] for entry in entries] == [1, 2, 3]  # best.ckpt, last.ckpt, images=… are these again
-    assert len(measured.pictures) == 3 * 2 * COUNT
-    assert [row["checkpoint"] for row in measured.pictures[:: 2 * COUNT]] == [
-        str(run_dir / "checkpoints" / f"epoch=000{epoch}.ckpt") for epoch in (1, 2, 3)
+    assert len(measured.images) == 3 * 2 * COUNT
+    assert [row["checkpoint"] for row in measured.images[:: 2 * COUNT]] == [
+        str(run_dir / "checkpoints" / f"epoch000{epoch}.ckpt") for epoch in (1, 2, 3)
     ]
     with Path("out/curve.csv").open(newline="") as file:
         curve = list(csv.DictReader(file))
-    assert [float(row["psnr_ab"]) for row in curve] == [entry["figures"]["psnr_ab"] for entry in entries]
+    assert [float(row["psnr_ab"]) for row in curve] == [entry["metrics"]["psnr_ab"] for entry in entries]
     assert "PSNR" in Path("out/curve.html").read_text(encoding="utf-8")
-    best = max(range(3), key=lambda place: entries[place]["figures"]["psnr"])
+    best = max(range(3), key=lambda place: entries[place]["metrics"]["psnr"])
     table = measured.screen.splitlines()[1:-1]  # the first and the last line name files
     assert max(map(len, table)) <= 80
     marked = [
@@ -219,7 +221,7 @@ def test_checkpoints_under_two_protocols_are_told_apart(command: Any, run_dir: P
     def smaller(checkpoint: dict[str, Any]) -> None:
         checkpoint["config"]["data"]["crop_size"] = 12
 
-    earlier = str(run_dir / "checkpoints" / "epoch=0001.ckpt")
+    earlier = str(run_dir / "checkpoints" / "epoch0001.ckpt")
     two = command("--checkpoint", earlier, altered(last, smaller), "--features", "none").screen
     assert two.index("BEWARE") < two.index("A→B")
     assert "*" not in two  # none is the best
@@ -230,14 +232,14 @@ def test_checkpoints_under_two_protocols_are_told_apart(command: Any, run_dir: P
 
 @pytest.fixture
 def two_runs(run_dir: Path) -> list[str]:
-    """The folders of two runs, t1 and sw/1, each of which kept an epoch=0001.ckpt and a last.ckpt."""
+    """The folders of two runs, t1 and sw/1, each of which kept an epoch0001.ckpt and a last.ckpt."""
 
     def other(checkpoint: dict[str, Any]) -> None:
         checkpoint["data"]["position"] += 2
 
     for run in ("t1", "sw/1"):
         Path("runs", run, "checkpoints").mkdir(parents=True)
-    for name in ("epoch=0001.ckpt", "last.ckpt"):
+    for name in ("epoch0001.ckpt", "last.ckpt"):
         shutil.copy(run_dir / "checkpoints" / name, Path("runs/t1/checkpoints") / name)
         shutil.move(altered(str(run_dir / "checkpoints" / name), other), Path("runs/sw/1/checkpoints") / name)
     return ["runs/t1", "runs/sw/1"]
@@ -247,13 +249,13 @@ def test_checkpoints_of_two_runs_are_told_apart(command: Any, two_runs: list[str
     Path("out").mkdir()
     Path("out/curve.html").write_text("of an earlier evaluation")
     measured = command("--checkpoint", *two_runs, "--features", "none")
-    names = ["t1/epoch=0001", "t1/last", "sw/1/epoch=0001", "sw/1/last"]
+    names = ["t1/epoch0001", "t1/last", "sw/1/epoch0001", "sw/1/last"]
     block = measured.screen.rpartition("mean of the directions\n")[2].splitlines()
     assert [line.split()[0] for line in block[1:5]] == names  # a run's rows stand together
     head, row = block[0], block[3]
     assert head.index("epoch") + len("epoch") == row.index(" 1.", len(names[2])) + len(" 1.4")
     files = [f"runs/{name.replace('/e', '/checkpoints/e').replace('/l', '/checkpoints/l')}.ckpt" for name in names]
-    assert [row["checkpoint"] for row in measured.pictures[:: 2 * COUNT]] == files
+    assert [row["checkpoint"] for row in measured.images[:: 2 * COUNT]] == files
     with Path("out/curve.csv").open(newline="") as file:
         assert [row["checkpoint"] for row in csv.DictReader(file)] == files
     assert not Path("out/curve.html").exists()  # its one line would lead from the one run to the other
@@ -262,7 +264,7 @@ def test_checkpoints_of_two_runs_are_told_apart(command: Any, two_runs: list[str
 
 
 def test_the_middle_of_an_epoch_counts_as_its_part(command: Any, last: str) -> None:
-    """Five pictures in batches of two: an epoch is three batches. One batch more is a fraction of the next."""
+    """Five images in batches of two: an epoch is three batches. One batch more is a fraction of the next."""
 
     def one_batch_more(checkpoint: dict[str, Any]) -> None:
         checkpoint["data"]["position"] += 2
@@ -301,7 +303,7 @@ def test_mistakes_name_the_remedy(last: str, tmp_path: Path) -> None:
 
 
 def test_a_checkpoints_configuration_is_data(last: str) -> None:
-    """Classes that it names for the pictures are not looked for, and values that mean nothing are refused."""
+    """Classes that it names for the images are not looked for, and values that mean nothing are refused."""
     alone = ("--perceptual", "none", "--features", "none")
 
     def evil(checkpoint: dict[str, Any]) -> None:
@@ -330,13 +332,13 @@ def test_whole_paths_of_the_run_give_way_to_other_data(command: Any, last: str, 
         checkpoint["config"]["data"]["domains"]["A"]["test"] = str(root / "trainA")
 
     checkpoint = altered(last, whole_paths)
-    here = command("--checkpoint", checkpoint, "--features", "none").pictures
-    assert all(Path(row["picture"]).parent == root / "trainA" for row in here if row["direction"] == "A2B")
+    here = command("--checkpoint", checkpoint, "--features", "none").images
+    assert all(Path(row["image"]).parent == root / "trainA" for row in here if row["direction"] == "A2B")
     other = tmp_path / "other"
     for domain in "AB":
         shutil.copytree(root / f"test{domain}", other / f"test{domain}")
-    there = command("--checkpoint", checkpoint, "--features", "none", "--data", str(other)).pictures
-    assert {Path(row["picture"]).parent for row in there} == {other / "testA", other / "testB"}
+    there = command("--checkpoint", checkpoint, "--features", "none", "--data", str(other)).images
+    assert {Path(row["image"]).parent for row in there} == {other / "testA", other / "testB"}
 
 
 # --------------------------------------------------------------------------------------- networks
@@ -379,8 +381,8 @@ class Colours(nn.Module):
         super().__init__()
         self.register_buffer("weights", torch.from_numpy(np.load(weights)["weights"]))
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        return nn.functional.adaptive_avg_pool2d(pictures, 2).flatten(1) * self.weights
+    def forward(self, images: Tensor) -> Tensor:
+        return nn.functional.adaptive_avg_pool2d(images, 2).flatten(1) * self.weights
 
 
 @pytest.mark.parametrize("wrapped", [False, True], ids=["the module itself", "as training's group has it"])
@@ -394,7 +396,7 @@ def test_features_of_any_module_by_yaml(command: Any, last: str, wrapped: bool) 
     (entry,) = command("--checkpoint", last, "--features", "mine.yaml").record["checkpoints"]
     features = entry["protocol"]["distances"]["features"]
     assert (features["network"], features["size"]) == (f"{__name__}.Colours", 8 if wrapped else None)
-    assert math.isfinite(entry["figures"]["kid_ab"])
+    assert math.isfinite(entry["metrics"]["kid_ab"])
 
 
 def test_yaml_that_describes_no_network_is_refused(last: str) -> None:
@@ -413,10 +415,10 @@ def test_yaml_that_describes_no_network_is_refused(last: str) -> None:
         assert "HYDRA_FULL_ERROR" not in said
 
 
-# --------------------------------------------------------------------------------- broken pictures
+# --------------------------------------------------------------------------------- broken images
 
 
-def test_a_broken_picture_is_named_whether_it_stops_or_is_left_out(
+def test_a_broken_image_is_named_whether_it_stops_or_is_left_out(
     command: Any, last: str, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     other = tmp_path / "other"
@@ -431,9 +433,9 @@ def test_a_broken_picture_is_named_whether_it_stops_or_is_left_out(
     main([*words, "--device", "cpu", "--output", "out", "--on-error", "skip"])
     shown = capsys.readouterr()
     assert f"left out, as it cannot be read: {broken}" in shown.err
-    assert f"pictures   {COUNT - 1} of the {COUNT} of testA, {COUNT} of testB;" in shown.out
+    assert f"images   {COUNT - 1} of the {COUNT} of testA, {COUNT} of testB;" in shown.out
     (entry,) = json.loads(Path("out/metrics.json").read_text())["checkpoints"]
-    assert entry["protocol"]["pictures"]["unreadable"] == {"A": 1, "B": 0}
+    assert entry["protocol"]["images"]["unreadable"] == {"A": 1, "B": 0}
 
 
 def test_files_of_an_earlier_evaluation_stay_if_this_one_fails(command: Any, last: str, root: Path) -> None:
@@ -441,8 +443,8 @@ def test_files_of_an_earlier_evaluation_stay_if_this_one_fails(command: Any, las
     before = {path.name: path.read_bytes() for path in Path("out").iterdir()}
     shutil.copytree(root / "testA", "other/testA")
     shutil.copytree(root / "testB", "other/testB")
-    for picture in Path("other/testB").iterdir():
-        picture.write_bytes(b"")
+    for image in Path("other/testB").iterdir():
+        image.write_bytes(b"")
     with pytest.raises(SystemExit):
         command("--checkpoint", last, "--features", "none", "--data", "other")
     assert {path.name: path.read_bytes() for path in Path("out").iterdir()} == before
@@ -499,7 +501,7 @@ def test_an_interruption_says_what_it_leaves(
 
 
 def drawn(folder: str, sides: dict[str, int], count: int) -> None:
-    """Pictures of noise, testA and testB as large as is said."""
+    """Images of noise, testA and testB as large as is said."""
     rng = np.random.default_rng(0)
     for domain, side in sides.items():
         Path(folder, f"test{domain}").mkdir(parents=True)
@@ -513,7 +515,7 @@ def test_what_was_not_measured_has_a_reason(command: Any, last: str) -> None:
         checkpoint["config"]["data"] |= {"load_size": None, "crop_size": None}
 
     drawn("one", {"A": 16, "B": 16}, 1)
-    needs = "KID and FID need 2 pictures of each domain"
+    needs = "KID and FID need 2 images of each domain"
     assert needs in command("--checkpoint", last, "--data", "one", "--features", "random").screen
     assert needs not in command("--checkpoint", last, "--data", "one", "--features", "none").screen
     drawn("unlike", {"A": 16, "B": 24}, 2)
@@ -567,9 +569,9 @@ def test_json_holds_no_number_that_json_does_not_know() -> None:
     }  # fmt: skip
 
 
-def test_pictures_are_ranked_by_their_answers_else_by_the_way_back() -> None:
-    def row(**figures: float) -> dict[str, Any]:
-        return {"direction": "A2B", "picture": str(figures), **figures}
+def test_images_are_ranked_by_their_answers_else_by_the_way_back() -> None:
+    def row(**values: float) -> dict[str, Any]:
+        return {"direction": "A2B", "image": str(values), **values}
 
     known = [row(psnr=20.0, cycle=0.1), row(psnr=math.inf, cycle=0.3), row(psnr=10.0, cycle=0.2), row(cycle=0.9)]
     assert ranked(known, ("A", "B")) == ("psnr", [known[2], known[0], known[1]])
@@ -578,7 +580,7 @@ def test_pictures_are_ranked_by_their_answers_else_by_the_way_back() -> None:
     assert ranked(known, ("B", "A")) == ("cycle", [])
 
 
-def test_a_sheet_shows_input_output_answer_and_back_with_small_pictures_enlarged(command: Any, last: str) -> None:
+def test_a_sheet_shows_input_output_answer_and_back_with_small_images_enlarged(command: Any, last: str) -> None:
     command("--checkpoint", last, "--features", "none", "--worst", "2")
     with Image.open("out/worst_A2B.jpg") as sheet:
         assert sheet.width == 8 + 4 * (192 + 8)  # 16 × 12 pixels each
@@ -586,8 +588,8 @@ def test_a_sheet_shows_input_output_answer_and_back_with_small_pictures_enlarged
 
 
 def test_the_table_marks_ways_and_shows_what_untouched_input_would_reach() -> None:
-    figures = {"psnr_ab": 19.618, "psnr": 19.618, "psnr_copied_ab": 14.2, "kid_ab": 0.01234, "kid_spread_ab": 0.0021}
-    text = of_one(figures | {"change_ab": 0.2}, [("A", "B")])
+    values = {"psnr_ab": 19.618, "psnr": 19.618, "psnr_copied_ab": 14.2, "kid_ab": 0.01234, "kid_spread_ab": 0.0021}
+    text = of_one(values | {"change_ab": 0.2}, [("A", "B")])
     lines = [line.split() for line in text.splitlines() if line]
     assert ["PSNR,", "dB", "↑", "19.62"] in lines
     assert ["untouched", "input", "14.20"] in lines
@@ -599,11 +601,11 @@ def test_the_table_marks_ways_and_shows_what_untouched_input_would_reach() -> No
 def test_no_line_of_a_full_table_is_wider_than_a_screen() -> None:
     directions = [("A", "B"), ("B", "A")]
     names = [f"{line.stem}_{end}" for line in LINES for end in ("ab", "ba", "a", "b")]
-    figures = dict.fromkeys([*names, *(line.stem for line in LINES)], 0.12345)
+    values = dict.fromkeys([*names, *(line.stem for line in LINES)], 0.12345)
     for way in ("", "_ab", "_ba"):
-        figures |= {f"psnr{way}": 23.45, f"kid{way}": -0.00123, f"kid_spread{way}": 0.00123, f"fid{way}": 175.34}
-    several = of_several([{"epoch": 200.0, "images": 1_234_567, **figures}] * 2, directions)
-    assert max(map(len, (of_one(figures, directions) + "\n" + several).splitlines())) <= 80
+        values |= {f"psnr{way}": 23.45, f"kid{way}": -0.00123, f"kid_spread{way}": 0.00123, f"fid{way}": 175.34}
+    several = of_several([{"epoch": 200.0, "images": 1_234_567, **values}] * 2, directions)
+    assert max(map(len, (of_one(values, directions) + "\n" + several).splitlines())) <= 80
 
 
 def test_the_best_is_finite_and_the_first_of_equals() -> None:
@@ -629,18 +631,18 @@ class AnyLpips(Lpips):
         return (a.float() - b.float()).abs().mean((1, 2, 3))
 
 
-def test_docs_list_every_figure_and_no_other(root: Path, run_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_docs_list_every_metric_and_no_other(root: Path, run_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`name_ab` in the page stands for each direction, `name_a` for each domain."""
     monkeypatch.setattr("cyclegan.validation.summary.LEAST_OF_A_MANIFOLD", COUNT)
     held_out = held_out_below(root, view=TrainingView(None, 16, flip=False), pairing="by_name")
-    found = evaluate(small_cyclegan().eval(), held_out, References(Projection(), None), AnyLpips()).figures
-    page = DOC.read_text(encoding="utf-8").partition("## The figures")[2].partition("\n## ")[0]
+    found = evaluate(small_cyclegan().eval(), held_out, References(Projection(), None), AnyLpips()).metrics
+    page = DOC.read_text(encoding="utf-8").partition("## The metrics")[2].partition("\n## ")[0]
     listed = {name for row in re.findall(r"^\| (`.*?) \|", page, re.M) for name in re.findall(r"`(\w+)`", row)}
     assert listed == {re.sub(r"_b$", "_a", re.sub(r"_ba$", "_ab", name)) for name in found}
 
 
 def test_docs_say_which_way_is_better_as_the_code_does() -> None:
-    page = DOC.read_text(encoding="utf-8").partition("## The figures")[2].partition("\n## ")[0]
+    page = DOC.read_text(encoding="utf-8").partition("## The metrics")[2].partition("\n## ")[0]
     for names, better in re.findall(r"^\| (`.*?) \| .*? \| (.*?) \|", page, re.M):
         for name in re.findall(r"`(\w+)`", names):
             neither = name.partition("_")[0] in SYMPTOMS or "realness" in name or "_copied" in name or "_spread" in name

@@ -78,8 +78,8 @@ KINDS = [
         lambda p: np.save(p, np.array([[{}]]), allow_pickle=True),
         error=r"object.*never unpickled",
     ),
-    Odd("NPY of four axes", ".npy", lambda p: np.save(p, np.zeros((2, 8, 8, 3), np.uint8)), error=r"pictures are"),
-    Odd("NPZ with one array", ".npz", lambda p: np.savez_compressed(p, picture=COLOURS), COLOURS),
+    Odd("NPY of four axes", ".npy", lambda p: np.save(p, np.zeros((2, 8, 8, 3), np.uint8)), error=r"images are"),
+    Odd("NPZ with one array", ".npz", lambda p: np.savez_compressed(p, image=COLOURS), COLOURS),
     Odd(
         "NPZ with two arrays",
         ".npz",

@@ -1,4 +1,4 @@
-"""Files that are no whole picture, or pretend to be."""
+"""Files that are no whole image, or pretend to be."""
 
 import os
 import struct
@@ -68,11 +68,11 @@ PNG = saved("PNG")
 
 KINDS = [
     Odd("No file", ".jpg", lambda path: None, error=r"cannot be read \(No such file or directory\): put it back"),
-    bytes_of("Empty file", ".jpg", b"", r"0 bytes that cannot be read as a picture \(it is empty"),
+    bytes_of("Empty file", ".jpg", b"", r"0 bytes that cannot be read as an image \(it is empty"),
     bytes_of("Text named .jpg", ".jpg", b"hello, world\n", r"13 bytes.*text that begins with 'hello, world"),
     bytes_of("HTML page named .jpg", ".jpg", b"\n<!DOCTYPE html><html>404</html>", r"32 bytes.*an HTML page"),
     bytes_of("Git LFS pointer", ".png", b"version https://git-lfs.github.com/spec/v1\noid", r"git lfs pull"),
-    bytes_of("HEIC named .jpg", ".jpg", b"\0\0\0\x18ftypheic" + bytes(40), r"a HEIC picture.*save it as JPEG"),
+    bytes_of("HEIC named .jpg", ".jpg", b"\0\0\0\x18ftypheic" + bytes(40), r"a HEIC image.*save it as JPEG"),
     bytes_of("Zeros", ".jpg", bytes(500), r"500 bytes.*zero bytes"),
     bytes_of("Random bytes", ".png", b"\xa9\xb8\xc7\xd6\xe5\xf4\x03\x12\xff", r"no known kind.*a9 b8 c7 d6"),
     Odd("Folder named .jpg", ".jpg", lambda path: path.mkdir(), error=r"is a folder, no file"),
@@ -85,7 +85,7 @@ KINDS = [
         "JPEG, height 0",
         ".jpg",
         jpeg().replace(b"\x08\0\x10\0\x10\x03", b"\x08\0\0\0\x10\x03"),
-        r"cannot be read as a picture",
+        r"cannot be read as an image",
     ),
     bytes_of(
         "JPEG, 65,535 × 65,535 (a bomb)",
@@ -95,7 +95,7 @@ KINDS = [
     ),
     bytes_of("PNG, cut off", ".png", PNG[:2000], r"2000 bytes of a PNG that is cut off in its chunk IDAT"),
     bytes_of("PNG, wrong checksum", ".png", changed(PNG, 1000), r"checksum of its chunk IDAT at byte 33 is wrong"),
-    bytes_of("PNG, too few rows", ".png", png((1, 2), 8, 2, [bytes(RED)]), r"cannot be read as a picture"),
+    bytes_of("PNG, too few rows", ".png", png((1, 2), 8, 2, [bytes(RED)]), r"cannot be read as an image"),
     bytes_of("PNG of 16 bits, too few rows", ".png", png((1, 2), 16, 0, [b"\0\1"]), r"cannot be read", GREY),
     bytes_of(
         "PNG, interlaced, too few rows",
@@ -128,7 +128,7 @@ KINDS = [
     ),
     bytes_of("TIFF, cut off", ".tif", as_tiff()[:3000], r"3000 bytes of a TIFF that is cut off"),
     bytes_of(
-        "TIFF, deflate, damaged", ".tif", changed(as_tiff(compression="zlib"), 2000), r"cannot be read as a picture"
+        "TIFF, deflate, damaged", ".tif", changed(as_tiff(compression="zlib"), 2000), r"cannot be read as an image"
     ),
     bytes_of(
         "TIFF, JPEG inside, cut off",

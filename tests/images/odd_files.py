@@ -1,4 +1,4 @@
-"""Every kind of odd picture file: how to make it, and what has to happen. docs/data.md lists the same kinds."""
+"""Every kind of odd image file: how to make it, and what has to happen. docs/data.md lists the same kinds."""
 
 from collections.abc import Callable
 from pathlib import Path

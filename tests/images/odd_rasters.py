@@ -337,7 +337,7 @@ KINDS = [
         dtype=np.uint16,
     ),  # 65535 / 1023 = 64.06
     Odd(
-        "Picture with a name in Unicode and with blanks",
+        "Image with a name in Unicode and with blanks",
         " ünïcode 図 .png",
         lambda p: Image.new("RGB", (1, 1), RED).save(p),
         [[RED]],

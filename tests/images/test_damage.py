@@ -1,4 +1,4 @@
-"""Files that are cut or changed anywhere: whole pictures or an `ImageError`, and nothing else."""
+"""Files that are cut or changed anywhere: whole images or an `ImageError`, and nothing else."""
 
 import logging
 from collections.abc import Callable
@@ -63,7 +63,7 @@ def silent(caplog: pytest.LogCaptureFixture) -> None:
 
 
 @of_every_format
-def test_a_file_cut_at_any_byte_is_the_whole_picture_or_an_error(data: bytes) -> None:
+def test_a_file_cut_at_any_byte_is_the_whole_image_or_an_error(data: bytes) -> None:
     whole = decode(data, "whole", FORMAT)
     errors = 0
     for length in range(0, len(data), 1 + len(data) // 400):

@@ -15,7 +15,7 @@ TABLE = Path(__file__).parents[2] / "docs" / "data.md"
 
 @pytest.mark.parametrize("odd", KINDS, ids=lambda odd: odd.kind)
 def test_an_odd_file_is_read_exactly_or_refused_with_a_reason(odd: Odd, tmp_path: Path) -> None:
-    path = tmp_path / f"picture{odd.ending}"
+    path = tmp_path / f"image{odd.ending}"
     odd.make(path)
     if odd.kind == "File that may not be read" and os.geteuid() == 0:
         pytest.skip("root may read everything")

@@ -40,7 +40,7 @@ def jpeg(width: int, height: int, orientation: int = 1) -> bytes:
     return file.getvalue()
 
 
-def test_an_ordinary_picture_is_what_pillow_decodes() -> None:
+def test_an_ordinary_image_is_what_pillow_decodes() -> None:
     with Image.open(BytesIO(busy_jpeg())) as image:
         assert np.array_equal(decode(busy_jpeg(), "busy.jpg"), np.asarray(image))
 
@@ -97,7 +97,7 @@ def test_odd_sizes_are_never_decoded_too_small(size: tuple[int, int]) -> None:
         assert decode(data, "photo.jpg", at_least=(width, 1)).shape[1] >= width
 
 
-def test_an_interlaced_picture_is_read_without_a_word(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_interlaced_image_is_read_without_a_word(caplog: pytest.LogCaptureFixture) -> None:
     assert np.array_equal(decode(interlaced_png(NOISE, 2), "x.png"), NOISE)
     assert caplog.messages == []
 
@@ -184,7 +184,7 @@ HEAD = Header("TIFF", "RGB", 100, 100, 3, "uint8", 2)
         (HEAD._replace(dtype="float32", mode="RGB;float32"), PixelFormat(), r"float32.*range=\[0, 1\]"),
     ],
 )
-def test_a_header_can_show_that_a_picture_is_unsuitable(head: Header, pixel_format: PixelFormat, words: str) -> None:
+def test_a_header_can_show_that_an_image_is_unsuitable(head: Header, pixel_format: PixelFormat, words: str) -> None:
     with pytest.raises(ImageError, match=words):
         require_suitable(head, pixel_format, "x")
 
@@ -229,7 +229,7 @@ def test_a_bomb_is_not_decoded_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
             decode(file.getvalue(), "x", max_pixels=100)
 
 
-def test_a_tile_larger_than_its_picture_is_a_bomb_too() -> None:
+def test_a_tile_larger_than_its_image_is_a_bomb_too() -> None:
     entries = tags(1, 1, 1, [8], t322=50000, t323=50000)
     entries.pop(278)
     data = tiff(entries | {324: (4, [8]), 325: (4, [1])}, b"\1")
@@ -257,7 +257,7 @@ def test_the_error_survives_the_way_out_of_a_worker_process() -> None:
 def test_says_what_to_do_about_a_file_that_cannot_be_read(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, number: int, remedy: str, call: str
 ) -> None:
-    (tmp_path / "a.png").write_bytes(b"picture")
+    (tmp_path / "a.png").write_bytes(b"image")
 
     def fail(*_: object) -> None:
         raise OSError(number, os.strerror(number))

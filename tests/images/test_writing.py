@@ -65,10 +65,10 @@ def test_other_programs_see_the_same_colours(tmp_path: Path) -> None:
 def test_jpeg_keeps_the_colour_of_single_columns(tmp_path: Path) -> None:
     stripes = np.zeros((8, 8, 3), np.uint8)
     stripes[:, ::2, 0] = stripes[:, 1::2, 2] = 255  # red and blue, a pixel wide
-    write(stripes, tmp_path / "new" / "picture.JPG")
+    write(stripes, tmp_path / "new" / "image.JPG")
     # With JPEG's usual half resolution of colour, red and blue would both become purple, an error near 100.
-    assert np.abs(read(tmp_path / "new" / "picture.JPG").astype(int) - stripes).mean() < 13
-    assert [path.name for path in (tmp_path / "new").iterdir()] == ["picture.JPG"]
+    assert np.abs(read(tmp_path / "new" / "image.JPG").astype(int) - stripes).mean() < 13
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["image.JPG"]
 
 
 @pytest.mark.parametrize(
@@ -92,8 +92,8 @@ def test_an_ending_that_cannot_hold_the_pixels_is_refused(
     assert not list(tmp_path.iterdir())
 
 
-def test_write_leaves_the_old_picture_whole_when_it_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "picture.png"
+def test_write_leaves_the_old_image_whole_when_it_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "image.png"
     write(np.zeros((4, 4, 3), np.uint8), path)
     before = path.read_bytes()
 

@@ -93,7 +93,7 @@ def test_a_process_that_cannot_begin_is_no_fault_of_the_file(monkeypatch: pytest
         list(workers.map(square, [1], died))
 
 
-def test_the_processes_that_check_pictures_do_without_torch() -> None:
+def test_the_processes_that_check_images_do_without_torch() -> None:
     assert "torch" in sys.modules  # here it is there, by the tests' conftest
     with Crew(1) as workers:
         assert list(workers.map(has_torch, [0], died)) == [False]

@@ -1,4 +1,4 @@
-"""Prepared copies of a data set: that training sees the same pictures, and what happens when not all goes well."""
+"""Prepared copies of a data set: that training sees the same images, and what happens when not all goes well."""
 
 import json
 import shutil
@@ -42,7 +42,7 @@ def root(tmp_path: Path) -> Path:
     write(noise(0), root / "trainA/sub/0.jpg")
     write(noise(1), root / "trainA/1.png")
     write(noise(2), root / "trainB/2.png")
-    (root / "trainB/readme.txt").write_text("no picture")
+    (root / "trainB/readme.txt").write_text("no image")
     return root
 
 
@@ -133,7 +133,7 @@ def test_names_and_folders_stay_and_the_work_is_done_by_processes(root: Path, tm
     names = ("trainA/sub/0.jpg", "trainA/1.png", "trainB/2.png")
     assert outcome.source_bytes == sum((root / name).stat().st_size for name in names)
     assert outcome.output_bytes == sum(path.stat().st_size for path in out.glob("train*/**/*.png"))
-    assert (outcome.pictures, outcome.kept, outcome.errors, seen) == (3, 0, [], [3])
+    assert (outcome.images, outcome.kept, outcome.errors, seen) == (3, 0, [], [3])
 
 
 def test_the_same_command_goes_on(root: Path, tmp_path: Path, alone: None) -> None:
@@ -144,7 +144,7 @@ def test_the_same_command_goes_on(root: Path, tmp_path: Path, alone: None) -> No
     with (out / NAME).open("a", encoding="utf-8") as manifest:
         manifest.write('{"source": "trainB/2.p')  # a line that was cut off
     outcome = prepare(root, out, Recipe(16))
-    assert (outcome.pictures, outcome.kept) == (3, 2)
+    assert (outcome.images, outcome.kept) == (3, 2)
     changed = {path.name for path, mtime in before.items() if path.stat().st_mtime_ns != mtime}
     assert changed == {"1.png"}
     assert read(out / "trainA/1.png").shape == (16, 16, 3)
@@ -175,30 +175,30 @@ def test_other_settings_are_refused(root: Path, tmp_path: Path, alone: None) -> 
     assert read(out / "trainA/1.png").shape == (16, 16, 3)
 
 
-def test_broken_pictures_are_left_out_and_named(root: Path, tmp_path: Path, alone: None) -> None:
+def test_broken_images_are_left_out_and_named(root: Path, tmp_path: Path, alone: None) -> None:
     (root / "trainA/1.png").write_bytes(b"<html>")
     (root / "trainA/0.png").write_bytes(b"")
     outcome = prepare(root, tmp_path / "out", Recipe(16))
     assert files_of(tmp_path / "out") == {"trainA/sub/0.png", "trainB/2.png", NAME}
     assert [error.split(":")[0] for error in outcome.errors] == [f"{root}/trainA/0.png", f"{root}/trainA/1.png"]
-    assert outcome.pictures == 2
+    assert outcome.images == 2
     write(noise(3), root / "trainA/1.png")  # mended
-    assert prepare(root, tmp_path / "out", Recipe(16)).pictures == 3
+    assert prepare(root, tmp_path / "out", Recipe(16)).images == 3
 
 
 def test_what_a_source_that_broke_had_become_is_taken_away(root: Path, tmp_path: Path, alone: None) -> None:
     prepare(root, tmp_path / "out", Recipe(16))
     (root / "trainA/1.png").write_bytes(b"")
-    assert prepare(root, tmp_path / "out", Recipe(16)).pictures == 2
+    assert prepare(root, tmp_path / "out", Recipe(16)).images == 2
     assert "trainA/1.png" not in files_of(tmp_path / "out")
 
 
-def test_a_picture_that_crashes_the_decoder_is_left_out(
+def test_an_image_that_crashes_the_decoder_is_left_out(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(preparing, "shrink", refuse_or_die)
     outcome = prepare(root, tmp_path / "out", Recipe(16), workers=1)
-    assert outcome.pictures == 0
+    assert outcome.images == 0
     assert [error.split(":")[1][:35] for error in outcome.errors] == [
         " the process that read it was kille",
         " refused",
@@ -206,7 +206,7 @@ def test_a_picture_that_crashes_the_decoder_is_left_out(
     ]
 
 
-def test_two_pictures_that_would_become_one_are_named_before_work_begins(root: Path, tmp_path: Path) -> None:
+def test_two_images_that_would_become_one_are_named_before_work_begins(root: Path, tmp_path: Path) -> None:
     shutil.copy(root / "trainA/1.png", root / "trainA/1.tif")
     with pytest.raises(DataError, match=r"trainA/1\.png and trainA/1\.tif would both become trainA/1: rename one"):
         prepare(root, tmp_path / "out", Recipe(16))
@@ -235,7 +235,7 @@ def test_a_damaged_manifest_is_refused(root: Path, tmp_path: Path, alone: None) 
         prepare(root, tmp_path / "out", Recipe(16))
 
 
-def test_a_picture_whose_source_is_gone_is_named(root: Path, tmp_path: Path, alone: None) -> None:
+def test_an_image_whose_source_is_gone_is_named(root: Path, tmp_path: Path, alone: None) -> None:
     prepare(root, tmp_path / "out", Recipe(16))
     (root / "trainA/sub/0.jpg").unlink()
     with pytest.raises(
@@ -246,19 +246,19 @@ def test_a_picture_whose_source_is_gone_is_named(root: Path, tmp_path: Path, alo
 
 def test_nothing_to_prepare(tmp_path: Path) -> None:
     (tmp_path / "set/trainA").mkdir(parents=True)
-    with pytest.raises(DataError, match="there is no picture in"):
+    with pytest.raises(DataError, match="there is no image in"):
         prepare(tmp_path / "set", tmp_path / "out", Recipe(16))
 
 
-def test_too_little_room_is_said_after_the_first_pictures(
+def test_too_little_room_is_said_after_the_first_images(
     root: Path, tmp_path: Path, alone: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(preparing, "SAMPLES", 1)
     monkeypatch.setattr("shutil.disk_usage", lambda path: usage(10**9, 10**9, 100))
-    with pytest.raises(DataError, match=r"0\.00 GB left, and the other 2 pictures .* 1 are done"):
+    with pytest.raises(DataError, match=r"0\.00 GB left, and the other 2 images .* 1 are done"):
         prepare(root, tmp_path / "out", Recipe(16))
     monkeypatch.undo()
     monkeypatch.setattr("cyclegan.inspection.resize.Crew", Alone)
     outcome = prepare(root, tmp_path / "out", Recipe(16))
-    assert (outcome.pictures, outcome.kept) == (3, 1)
+    assert (outcome.images, outcome.kept) == (3, 1)

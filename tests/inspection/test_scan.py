@@ -1,4 +1,4 @@
-"""What `check` finds in a data set, held against folders whose content was chosen picture by picture."""
+"""What `check` finds in a data set, held against folders whose content was chosen image by sample."""
 
 import shutil
 from pathlib import Path
@@ -21,7 +21,7 @@ from tests.inspection.alone import Alone
 from tests.inspection.crashes import look_or_die
 
 
-def picture(path: Path, seed: int, width: int = 8, height: int = 6, channels: int = 3) -> Path:
+def image(path: Path, seed: int, width: int = 8, height: int = 6, channels: int = 3) -> Path:
     """Noise; the same seed and size give the same pixels."""
     pixels = np.random.default_rng(seed).integers(0, 256, (height, width, channels), dtype=np.uint8)
     write(pixels, path)
@@ -29,7 +29,7 @@ def picture(path: Path, seed: int, width: int = 8, height: int = 6, channels: in
 
 
 def same_pixels(source: Path, target: Path) -> None:
-    """The picture in another format: other bytes, and not a pixel changed."""
+    """The image in another format: other bytes, and not a pixel changed."""
     with Image.open(source) as image:
         image.save(target)
 
@@ -39,18 +39,18 @@ def messy(tmp_path: Path) -> Path:
     """trainA 4 (1 broken), trainB 5, testA 2, testB 1, and an empty valA."""
     root = tmp_path / "messy"
     for seed in range(3):
-        picture(root / f"trainA/{seed}.png", seed)
+        image(root / f"trainA/{seed}.png", seed)
     (root / "trainA/9 cut.png").write_bytes((root / "trainA/0.png").read_bytes()[:60])
-    (root / "trainA/notes.txt").write_text("no picture")
+    (root / "trainA/notes.txt").write_text("no image")
     (root / "trainA/.hidden.png").write_text("passed over")
-    picture(root / "trainB/deep/0.png", 10)
+    image(root / "trainB/deep/0.png", 10)
     same_pixels(root / "trainB/deep/0.png", root / "trainB/deep/0.bmp")  # twice the same
     shutil.copy(root / "trainB/deep/0.png", root / "trainB/again.png")  # and a third time
     shutil.copy(root / "trainA/1.png", root / "trainB/of A.png")
-    picture(root / "trainB/bands.tif", 11, channels=6)
-    picture(root / "testA/20.png", 20, width=12)
+    image(root / "trainB/bands.tif", 11, channels=6)
+    image(root / "testA/20.png", 20, width=12)
     same_pixels(root / "trainA/2.png", root / "testA/leaked.bmp")
-    picture(root / "testB/20.png", 21)
+    image(root / "testB/20.png", 21)
     (root / "valA").mkdir()
     return root
 
@@ -70,7 +70,7 @@ def told(found: Survey, sizing: Sizing | None = None) -> dict[str, Finding]:
 
 
 def by_hand(**folders: list[tuple[int, int]]) -> Survey:
-    """A survey of folders such as trainA with pictures of these widths and heights, all of them different."""
+    """A survey of folders such as trainA with images of these widths and heights, all of them different."""
     surveys, number = [], 0
     for name, sizes in folders.items():
         names = [f"{index}.png" for index in range(len(sizes))]
@@ -96,7 +96,7 @@ def test_folders_come_in_the_order_of_their_use(messy: Path) -> None:
         ("testB", "test", "B"),
     ]
     assert folders[0].passed_over == {".txt": 1, "hidden": 1}
-    assert [folders[1].picture(index) for index in range(5)] == [
+    assert [folders[1].image(index) for index in range(5)] == [
         "again.png",
         "bands.tif",
         "deep/0.bmp",
@@ -108,28 +108,28 @@ def test_folders_come_in_the_order_of_their_use(messy: Path) -> None:
 def test_folders_whose_names_only_begin_like_a_split_are_no_domains(messy: Path) -> None:
     before = folders_of(messy)
     for name in ("validation", "values", "train_logs", "testing", "valC", "train-old"):
-        picture(messy / name / "0.png", 0)
+        image(messy / name / "0.png", 0)
     assert [folder.name for folder in folders_of(messy)] == [folder.name for folder in before]
 
 
 def test_the_folders_of_pairs_have_no_domain(tmp_path: Path) -> None:
     for name in ("train", "val", "validation"):
-        picture(tmp_path / name / "0.png", 0)
+        image(tmp_path / name / "0.png", 0)
     assert [(folder.name, folder.domain) for folder in folders_of(tmp_path)] == [("train", ""), ("val", "")]
 
 
-def test_without_pictures_for_training_the_domains_are_those_of_the_others(tmp_path: Path) -> None:
+def test_without_images_for_training_the_domains_are_those_of_the_others(tmp_path: Path) -> None:
     for name in ("testA", "testB"):
-        picture(tmp_path / name / "0.png", 0)
+        image(tmp_path / name / "0.png", 0)
     assert [(folder.name, folder.domain) for folder in folders_of(tmp_path)] == [("testA", "A"), ("testB", "B")]
 
 
 def test_a_plain_folder_is_one_split(tmp_path: Path, alone: None) -> None:
-    picture(tmp_path / "pictures/sub/0.png", 0)
-    (tmp_path / "pictures/trainings").mkdir()  # a word that only begins like a split
-    (folder,) = folders_of(tmp_path / "pictures")
-    assert (folder.name, folder.split, folder.domain, folder.picture(0)) == ("pictures", "", "", "sub/0.png")
-    assert told(survey(tmp_path / "pictures")).keys() == {"distorted"}  # no folder is missing
+    image(tmp_path / "images/sub/0.png", 0)
+    (tmp_path / "images/trainings").mkdir()  # a word that only begins like a split
+    (folder,) = folders_of(tmp_path / "images")
+    assert (folder.name, folder.split, folder.domain, folder.image(0)) == ("images", "", "", "sub/0.png")
+    assert told(survey(tmp_path / "images")).keys() == {"distorted"}  # no folder is missing
 
 
 @pytest.mark.parametrize(("name", "is_what"), [("nowhere", "does not exist"), ("file", "is a file")])
@@ -140,23 +140,23 @@ def test_what_is_no_folder_is_refused(tmp_path: Path, name: str, is_what: str) -
 
 
 def test_a_look_tells_what_is_in_the_file(tmp_path: Path) -> None:
-    path = picture(tmp_path / "0.png", 0)
+    path = image(tmp_path / "0.png", 0)
     seen = look(str(path), RGB)
     assert seen[:7] == (path.stat().st_size, "PNG", "RGB", "uint8", 8, 6, 1)
     assert seen[8:] == ("", "")
     same_pixels(path, tmp_path / "0.bmp")
     assert look(str(tmp_path / "0.bmp"), RGB).pixels == seen.pixels
-    assert look(str(picture(tmp_path / "1.png", 1)), RGB).pixels != seen.pixels
+    assert look(str(image(tmp_path / "1.png", 1)), RGB).pixels != seen.pixels
 
 
-def test_pictures_of_another_shape_or_depth_are_others() -> None:
+def test_images_of_another_shape_or_depth_are_others() -> None:
     flat = np.zeros((2, 6, 1), np.uint8)
     digests = {looking.digest(pixels) for pixels in (flat, flat.reshape(3, 4, 1), np.zeros((2, 3, 1), np.uint16))}
     assert len(digests) == 3  # although all three are twelve bytes of zero
 
 
-def test_a_whole_picture_of_the_wrong_kind_is_not_broken(tmp_path: Path) -> None:
-    bands = picture(tmp_path / "bands.tif", 0, channels=6)
+def test_a_whole_image_of_the_wrong_kind_is_not_broken(tmp_path: Path) -> None:
+    bands = image(tmp_path / "bands.tif", 0, channels=6)
     assert look(str(bands), RGB).trouble == UNSUITABLE
     assert look(str(bands), PixelFormat(channels=6)).trouble == ""
     (tmp_path / "cut.tif").write_bytes(bands.read_bytes()[:-40])
@@ -172,7 +172,7 @@ def test_counts_and_what_is_in_the_files(found: Survey) -> None:
     assert (val_a.formats, len(val_a.file_bytes)) == ({}, 0)
 
 
-def test_equal_pictures_are_found_wherever_they_are(found: Survey) -> None:
+def test_equal_images_are_found_wherever_they_are(found: Survey) -> None:
     assert found.same == [
         [Place(0, 1), Place(1, 4)],
         [Place(0, 2), Place(3, 1)],
@@ -187,13 +187,13 @@ def test_what_is_wrong_and_what_is_worth_knowing(found: Survey) -> None:
         "broken": (True, 1),
         "unsuitable": (True, 1),
         "leak": (True, 1),
-        "copies": (False, 2),  # three files of one picture: two too many
+        "copies": (False, 2),  # three files of one sample: two too many
         "shared": (False, 1),
         "distorted": (False, 12),  # all but the broken one, whose header is whole and counts: 8 : 6 is 1.33
         "passed_over": (False, 2),
         "known_answers": (False, 1),
     }
-    assert told_of["missing"].items == (Item("valA", "the folder holds no picture"),)
+    assert told_of["missing"].items == (Item("valA", "the folder holds no image"),)
     assert told_of["leak"].items == (Item("testA/leaked.bmp", same_as=("trainA/2.png",)),)
     assert told_of["copies"].items == (Item("trainB/again.png", same_as=("trainB/deep/0.bmp", "trainB/deep/0.png")),)
     assert told_of["copies"].text == "2 surplus copies: 2 in trainB"
@@ -212,7 +212,7 @@ def test_missing_folders() -> None:
 def test_what_the_crop_does_not_fit_into() -> None:
     found = by_hand(trainA=[(300, 200), (300, 200), (256, 256)], trainB=[(100, 400)])
     small = told(found, Sizing(None, 256))["too_small"]
-    assert (small.count, small.text) == (3, "3 pictures are smaller than the crop, 256×256")
+    assert (small.count, small.text) == (3, "3 images are smaller than the crop, 256×256")
     assert small.items == (Item("trainA", "2 of 300×200"), Item("trainB", "1 of 100×400"))
     # 300×200 with a width of 286 is 286×191 (190.67 rounded); 100×400 becomes 286×1144.
     small = told(found, Sizing(286, 256, "width"))["too_small"]
@@ -231,9 +231,7 @@ def test_halves_of_pairs_are_what_counts() -> None:
 def test_domains_of_unequal_size() -> None:
     square = [(9, 9)]
     assert "unequal" not in told(by_hand(trainA=5 * square, trainB=10 * square))
-    assert told(by_hand(trainA=4 * square, trainB=10 * square))["unequal"].items == (
-        Item("trainA", "4 pictures of 10"),
-    )
+    assert told(by_hand(trainA=4 * square, trainB=10 * square))["unequal"].items == (Item("trainA", "4 images of 10"),)
 
 
 def test_depths_and_pages() -> None:
@@ -245,15 +243,15 @@ def test_depths_and_pages() -> None:
     assert told_of["pages"].items == (Item("trainA/1.tif"),)
 
 
-def test_validation_pictures_in_test(tmp_path: Path, alone: None) -> None:
+def test_validation_images_in_test(tmp_path: Path, alone: None) -> None:
     for folder in ("valA", "testA"):
-        picture(tmp_path / folder / "0.png", 0)
+        image(tmp_path / folder / "0.png", 0)
     told_of = told(survey(tmp_path))
     assert told_of["val_in_test"].items == (Item("valA/0.png", same_as=("testA/0.png",)),)
     assert "leak" not in told_of
 
 
-def test_a_picture_that_crashes_the_decoder_is_broken(messy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_image_that_crashes_the_decoder_is_broken(messy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cyclegan.inspection.scan.look", look_or_die)
     found = survey(messy, workers=2)
     broken = told(found)["broken"]
@@ -262,7 +260,7 @@ def test_a_picture_that_crashes_the_decoder_is_broken(messy: Path, monkeypatch: 
     assert (len(broken.items), found.folders[0].sizes) == (1, {(8, 6): 3})
 
 
-def test_progress_sees_every_picture(messy: Path, alone: None) -> None:
+def test_progress_sees_every_image(messy: Path, alone: None) -> None:
     totals = []
     survey(messy, progress=lambda looks, total: (totals.append(total), looks)[1])  # type: ignore[func-returns-value]
     assert totals == [12]
@@ -275,7 +273,7 @@ def test_the_report_for_programs(found: Survey) -> None:
     assert report["folders"]["trainA"] == {
         "split": "train",
         "domain": "A",
-        "pictures": 4,
+        "images": 4,
         "bytes": sum(sizes),
         "passed_over": {".txt": 1, "hidden": 1},
         "formats": {"PNG": 4},
@@ -340,7 +338,7 @@ def test_many_copies_are_cut_short_too() -> None:
     assert "      trainA/0.png = trainA/1.png = trainA/2.png = trainA/3.png and 5 more" in lines
 
 
-def test_bars_show_where_the_pictures_are() -> None:
+def test_bars_show_where_the_images_are() -> None:
     # From 10 to 29 in twenty bars: one a pixel, and a last one for 29 itself, which the 20th holds with 28.
     found = by_hand(trainA=8 * [(10, 10)] + 4 * [(20, 20)] + [(29, 29)])
     lines = as_text(found, []).splitlines()

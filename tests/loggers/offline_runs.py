@@ -66,7 +66,7 @@ class Stored:
                     self.exit_code = record.exit.exit_code
 
     def curve(self, name: str) -> list[tuple[int, float]]:
-        """(images seen, value) of every row that has the figure."""
+        """(images seen, value) of every row that has the metric."""
         return [(row["images_seen"], row[name]) for row in self.history if name in row]
 
 

@@ -20,7 +20,7 @@ def table(folder: Path) -> list[list[str]]:
         return list(csv.reader(file))
 
 
-def test_a_figure_that_comes_later_gets_a_column_and_earlier_rows_a_gap(tmp_path: Path) -> None:
+def test_a_metric_that_comes_later_gets_a_column_and_earlier_rows_a_gap(tmp_path: Path) -> None:
     logger = MetricsCsv(str(tmp_path))
     logger.log_metrics({"loss": 0.5}, step=4)
     logger.log_metrics({"loss": 0.25}, step=8)

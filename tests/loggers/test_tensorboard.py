@@ -14,7 +14,7 @@ from cyclegan.train.command import train
 from tests.tiny_run import STEPS_PER_EPOCH, composed
 
 
-def test_curves_and_pictures_lie_over_images_seen(tmp_path: Path) -> None:
+def test_curves_and_images_lie_over_images_seen(tmp_path: Path) -> None:
     train(composed(tmp_path / "run", tmp_path / "toy", "logger=tensorboard"))
     events = EventAccumulator(str(tmp_path / "run" / "tensorboard"))
     events.Reload()
@@ -29,10 +29,10 @@ def test_curves_and_pictures_lie_over_images_seen(tmp_path: Path) -> None:
     assert [event.step for event in events.Scalars("train/cycle_a")] == [2, 4, 6, 8, 10, 12]
     assert [event.step for event in events.Scalars("val/psnr")] == [0, 6, 12]
 
-    pictures = events.Images("samples")
-    assert [event.step for event in pictures] == [0, 6, 12]
-    for epoch, event in enumerate(pictures):
+    images = events.Images("samples")
+    assert [event.step for event in images] == [0, 6, 12]
+    for epoch, event in enumerate(images):
         shown = np.asarray(Image.open(BytesIO(event.encoded_image_string))).astype(float)
-        on_disk = np.asarray(read(tmp_path / "run" / "samples" / f"epoch={epoch:04d}.jpg")).astype(float)
+        on_disk = np.asarray(read(tmp_path / "run" / "samples" / f"epoch{epoch:04d}.jpg")).astype(float)
         assert shown.shape == on_disk.shape
         assert np.abs(shown - on_disk).mean() < 4, "but for what JPEG loses"

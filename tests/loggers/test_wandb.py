@@ -64,15 +64,15 @@ def test_curves_are_stored_over_images_seen(run_dir: Path) -> None:
     assert run.curve("train/cycle_a") == [(int(row[0]), float(row[cycle])) for row in rows[1:] if row[cycle]]
 
 
-def test_the_sample_pictures_are_those_on_disk_and_not_black(run_dir: Path) -> None:
+def test_the_sample_images_are_those_on_disk_and_not_black(run_dir: Path) -> None:
     run = stored(run_dir)
-    pictures = [row for row in run.history if "samples.filenames" in row]
-    assert [row["images_seen"] for row in pictures] == [0, 8, 16]
-    for epoch, row in enumerate(pictures):
+    images = [row for row in run.history if "samples.filenames" in row]
+    assert [row["images_seen"] for row in images] == [0, 8, 16]
+    for epoch, row in enumerate(images):
         assert row["samples.captions"] == ["real_a | fake_b | rec_a | real_b | fake_a | rec_b"]
         (name,) = row["samples.filenames"]
         found = run.folder / "files" / name
-        assert found.read_bytes() == (run_dir / "samples" / f"epoch={epoch:04d}.jpg").read_bytes()
+        assert found.read_bytes() == (run_dir / "samples" / f"epoch{epoch:04d}.jpg").read_bytes()
         pixels = np.asarray(read(found))
         assert pixels.shape == (2 * (32 + 2) + 2, 6 * (32 + 2) + 2, 3)
         assert pixels[2:34, 2:34].mean() > 20, "floats of [0, 1] that are taken for bytes would be black"
@@ -113,7 +113,7 @@ KEY = "0123456789abcdef" * 2 + "01234567"
 
 
 def mode(run_dir: Path) -> Any:
-    """What wandb.init would be asked for; nothing begins before the first figure."""
+    """What wandb.init would be asked for; nothing begins before the first metric."""
     return Wandb(str(run_dir), project="p", name="n")._wandb_init["mode"]
 
 

@@ -52,7 +52,7 @@ class NoAlerts:
         """Is of no interest here."""
 
 
-def test_without_alerts_the_figures_are_logged_on(
+def test_without_alerts_the_metrics_are_logged_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     run = NoAlerts()

@@ -18,7 +18,7 @@ BLOCK = 32768
 
 
 def history(**row: Any) -> bytes:
-    """A row as wandb stores it; a picture has a name in two parts."""
+    """A row as wandb stores it; an image has a name in two parts."""
     record = wandb_internal_pb2.Record()  # type: ignore[attr-defined]
     for name, value in row.items():
         item = record.history.item.add(value_json=json.dumps(value))

@@ -52,9 +52,9 @@ def rows(parts: list[Stored]) -> list[dict[str, Any]]:
     for part in parts:
         for row in part.history:
             kept = {name: value for name, value in row.items() if name[0] != "_" and name != "images_per_s"}
-            found.append({"pictures": len(kept["samples.filenames"])} if "samples.filenames" in kept else kept)
+            found.append({"images": len(kept["samples.filenames"])} if "samples.filenames" in kept else kept)
             found[-1]["images_seen"] = row["images_seen"]
-    return sorted(found, key=lambda row: (row["images_seen"], "pictures" in row))
+    return sorted(found, key=lambda row: (row["images_seen"], "images" in row))
 
 
 @pytest.mark.usefixtures("quiet")
@@ -63,7 +63,7 @@ def test_a_run_that_was_cut_off_twice_holds_every_point_once(tmp_path: Path) -> 
     saves = ("callbacks.checkpointing.every_n_epochs=2", "callbacks.checkpointing.best=null")
     options = ("logger=default", "trainer.max_epochs=3", *saves)
     train(composed(whole, root, *options))
-    # Three batches an epoch. Checkpoints hold two epochs and the end, so rows and a picture are repeated twice.
+    # Three batches an epoch. Checkpoints hold two epochs and the end, so rows and an image are repeated twice.
     for step in (5, 8):
         with pytest.raises(StoppedError):
             train(composed(cut, root, *options, "resume=auto", *stop_at("on_train_batch_start", step)))
@@ -71,7 +71,7 @@ def test_a_run_that_was_cut_off_twice_holds_every_point_once(tmp_path: Path) -> 
 
     parts, undisturbed = stored_runs(cut), rows([stored(whole)])
     assert [row["images_seen"] for row in undisturbed] == [
-        *(0, 0, 2, 4, 6, 6, 6, 6, 8, 10, 12, 12, 12, 12, 14, 16, 18, 18, 18, 18)  # losses, figures, alarms, pictures
+        *(0, 0, 2, 4, 6, 6, 6, 6, 8, 10, 12, 12, 12, 12, 14, 16, 18, 18, 18, 18)  # losses, metrics, alarms, images
     ]
     assert len({part.id for part in parts}) == 1
     assert [part.exit_code for part in parts] == [1, 1, 0]
@@ -101,7 +101,7 @@ def test_a_run_that_was_killed_holds_every_point_once(tmp_path: Path) -> None:
 
 
 def test_all_calls_of_a_position_are_stored_each_once(tmp_path: Path) -> None:
-    """A row and a picture share a position; a run that ended between the two repeats the picture only."""
+    """A row and an image share a position; a run that ended between the two repeats the image only."""
     first = logger(tmp_path)
     first.log_metrics({"loss": 1.0}, step=4)
     first.log_metrics({"val": 2.0}, step=4)

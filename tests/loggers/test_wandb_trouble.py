@@ -188,7 +188,7 @@ def test_a_run_that_fails_as_it_begins_can_be_asked_for(
     assert run.asked == ["define_metric"]
 
 
-def test_a_picture_that_cannot_be_read_is_one_line(
+def test_an_image_that_cannot_be_read_is_one_line(
     tmp_path: Path, begun: list[Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def broken(*_: Any, **__: Any) -> None:

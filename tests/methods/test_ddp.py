@@ -1,4 +1,4 @@
-"""Two processes train as one: the command line, Lightning's ddp strategy, gloo, float64 and real pictures."""
+"""Two processes train as one: the command line, Lightning's ddp strategy, gloo, float64 and real images."""
 
 import os
 import signal
@@ -43,12 +43,12 @@ def command_line(*words: str, folder: Path, code: int = 0) -> str:
 
 
 def validations(run_dir: Path) -> list[dict[str, float]]:
-    """The rows of held-out pictures' figures."""
+    """The rows of held-out images' metrics."""
     return [row for row in metrics(run_dir) if "val/psnr" in row]
 
 
 def test_two_processes_equal_one_with_the_doubled_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Equal weights and pools to 1e-9 say at once that gradients are averaged and that the same pictures are seen.
+    """Equal weights and pools to 1e-9 say at once that gradients are averaged and that the same images are seen.
 
     All terms are on but the gradient penalty, whose random points are each process's own. Lightning is not told to
     look for unused parameters, so each of them must have a part in every step.
@@ -56,7 +56,7 @@ def test_two_processes_equal_one_with_the_doubled_batch(tmp_path: Path, monkeypa
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("PL_GLOBAL_SEED", raising=False)
     one = train(composed(tmp_path / "one", tmp_path / "toy", *SHARED))
-    # The two share a cache of decoded pictures, which changes none.
+    # The two share a cache of decoded images, which changes none.
     words = (*TINY, *SMALL_NETWORKS, *SHARED, "data.root=toy", "data.batch_size=1", "data.cache=ram")
     # Lightning starts the second process by the same words and adds the run folder, which must survive its quoting.
     screen = command_line('name="one = two"', *words, "trainer.devices=2", "trainer.strategy=ddp", folder=tmp_path)
@@ -92,10 +92,10 @@ def test_two_processes_equal_one_with_the_doubled_batch(tmp_path: Path, monkeypa
     assert screen.count("epoch 2 of 2") == screen.count("done      ") == 1
     assert "2 × cpu" in screen
     assert "distributed" not in screen, "the start-up lines say it"
-    assert screen.count("cache     ram, 5 + 5 pictures") == 1
+    assert screen.count("cache     ram, 5 + 5 images") == 1
     names = sorted(path.name for path in two.iterdir())
     assert names == [".lock", "checkpoints", "config.yaml", "metrics.csv", "samples", "train.log", "validation"]
-    assert (two / "samples/epoch=0002.jpg").read_bytes() == (tmp_path / "one/samples/epoch=0002.jpg").read_bytes()
+    assert (two / "samples/epoch0002.jpg").read_bytes() == (tmp_path / "one/samples/epoch0002.jpg").read_bytes()
 
 
 def test_two_processes_agree_that_the_end_was_not_saved(tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_a_signal_to_one_process_stops_both_and_one_device_can_go_on(tmp_path: P
     seen = images_seen(run)
     assert screen.splitlines()[-1] == (
         f"cyclegan-train: stopped by SIGTERM at {seen} images; "
-        f"resume=auto goes on from runs/stopped/checkpoints/images={seen:09d}.ckpt"
+        f"resume=auto goes on from runs/stopped/checkpoints/images{seen:09d}.ckpt"
     )
     saved = read_checkpoint(run)
     assert saved["data"]["position"] == seen

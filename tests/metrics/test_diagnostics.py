@@ -1,4 +1,4 @@
-"""Figures of symptoms: against numbers worked out by hand, and on pictures that are odd."""
+"""Metrics of symptoms: against numbers worked out by hand, and on images that are odd."""
 
 import math
 from functools import partial
@@ -19,11 +19,11 @@ def noise(*shape: int, seed: int = 0) -> Tensor:
 
 
 def smooth(count: int, channels: int = 3, height: int = 64, width: int = 64) -> Tensor:
-    """Pictures with a falling spectrum, as photographs have: noise, blurred."""
-    pictures = noise(count, channels, height + 8, width + 8, seed=5)
+    """Images with a falling spectrum, as photographs have: noise, blurred."""
+    images = noise(count, channels, height + 8, width + 8, seed=5)
     for _ in range(4):
-        pictures = nn.functional.avg_pool2d(pictures, 3, stride=1)
-    return 2 * pictures
+        images = nn.functional.avg_pool2d(images, 3, stride=1)
+    return 2 * images
 
 
 # ------------------------------------------------------------------------------------------ of pairs
@@ -53,7 +53,7 @@ def test_correlation_is_that_of_light_and_dark_whatever_the_scale_and_colour() -
     torch.testing.assert_close(luminance_correlation(-originals, originals), -torch.ones(2))
 
 
-def test_flat_pictures_follow_nothing_and_spoil_no_mean() -> None:
+def test_flat_images_follow_nothing_and_spoil_no_mean() -> None:
     flat = torch.full((3, 3, 8, 8), 0.1) + torch.tensor([0.0, 1e-7, 1e-3]).view(3, 1, 1, 1) * noise(3, 3, 8, 8)
     assert luminance_correlation(flat, noise(3, 3, 8, 8, seed=3)).tolist() == [0, 0, 0]
     assert luminance_correlation(noise(3, 3, 8, 8, seed=3), flat).tolist() == [0, 0, 0]
@@ -63,22 +63,22 @@ def test_flat_pictures_follow_nothing_and_spoil_no_mean() -> None:
     torch.testing.assert_close(luminance_correlation(faint, faint), torch.ones(1))
 
 
-@pytest.mark.parametrize("figure", BOTH)
-def test_pictures_whose_channels_differ_are_compared_in_luminance(figure: object) -> None:
-    assert callable(figure)
+@pytest.mark.parametrize("metric", BOTH)
+def test_images_whose_channels_differ_are_compared_in_luminance(metric: object) -> None:
+    assert callable(metric)
     colour, grey = noise(2, 3, 8, 8, seed=1), noise(2, 1, 8, 8, seed=2)
     luma = 0.299 * colour[:, :1] + 0.587 * colour[:, 1:2] + 0.114 * colour[:, 2:]
-    torch.testing.assert_close(figure(colour, grey), figure(luma, grey))
+    torch.testing.assert_close(metric(colour, grey), metric(luma, grey))
     five = noise(2, 5, 8, 8, seed=3)
-    torch.testing.assert_close(figure(five, grey), figure(five.mean(1, keepdim=True), grey))
+    torch.testing.assert_close(metric(five, grey), metric(five.mean(1, keepdim=True), grey))
 
 
-@pytest.mark.parametrize("figure", BOTH)
-def test_pictures_that_do_not_belong_together_are_refused(figure: object) -> None:
-    assert callable(figure)
+@pytest.mark.parametrize("metric", BOTH)
+def test_images_that_do_not_belong_together_are_refused(metric: object) -> None:
+    assert callable(metric)
     for other in (noise(2, 3, 8, 9), noise(3, 3, 8, 8), noise(1, 3, 8, 8)):
         with pytest.raises(ValueError, match=r"images \(2, 3, 8, 8\) and originals"):
-            figure(noise(2, 3, 8, 8), other)
+            metric(noise(2, 3, 8, 8), other)
 
 
 # ------------------------------------------------------------------------------------------ variety
@@ -100,15 +100,15 @@ def test_variety_by_hand() -> None:
     assert variety(fakes[:1].expand(9, 2), reals) == 0
 
 
-def test_pictures_that_come_twice_among_the_real_ones_count_once() -> None:
-    """A target that holds one picture a hundred times would make any outputs look various."""
+def test_images_that_come_twice_among_the_real_ones_count_once() -> None:
+    """A target that holds one image a hundred times would make any outputs look various."""
     reals = noise(10, 64)
     crowded = torch.cat([reals, reals[:1].expand(100, 64)])
     fakes = 0.3 * noise(10, 64, seed=1)
     assert variety(fakes, crowded) == pytest.approx(variety(fakes, reals))
 
 
-def test_a_few_pictures_over_and_over_have_little_variety() -> None:
+def test_a_few_images_over_and_over_have_little_variety() -> None:
     reals, modes = noise(60, 64), noise(3, 64, seed=1)
     outputs = modes.repeat(40, 1)
     # Two rows differ in two of three cases, but for the pairs of a row with itself that are not counted.
@@ -117,18 +117,18 @@ def test_a_few_pictures_over_and_over_have_little_variety() -> None:
     assert variety(mostly_one, reals) < 0.12
 
 
-def test_many_pictures_are_compared_at_even_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_images_are_compared_at_even_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(diagnostics, "MOST_COMPARED", 4)
     rows = torch.arange(10.0).unsqueeze(1)  # 0, 2, 5, 7 are taken: distances 2, 5, 7, 3, 5, 2
     assert variety(rows, torch.tensor([[0.0], [1.0]])) == pytest.approx(24 / 6)
 
 
 @pytest.mark.parametrize(("fakes", "reals"), [(1, 5), (0, 5), (5, 1), (5, 0)])
-def test_one_picture_has_no_variety_to_speak_of(fakes: int, reals: int) -> None:
+def test_one_image_has_no_variety_to_speak_of(fakes: int, reals: int) -> None:
     assert math.isnan(variety(noise(fakes, 64), noise(reals, 64)))
 
 
-def test_real_pictures_that_are_all_one_are_nothing_to_compare_with() -> None:
+def test_real_images_that_are_all_one_are_nothing_to_compare_with() -> None:
     assert math.isnan(variety(noise(5, 64), noise(1, 64).expand(5, 64)))
 
 
@@ -159,14 +159,14 @@ def test_other_patterns_do_not(period: int) -> None:
 
 
 def test_by_the_formula() -> None:
-    """Of a grey picture of 8 bits, without windows or crops: 17 pixels have 16 differences."""
-    picture = (smooth(1, 1, 17, 17) * 127.5 + 127.5).clamp(0, 255).round() / 127.5 - 1
+    """Of a grey image of 8 bits, without windows or crops: 17 pixels have 16 differences."""
+    image = (smooth(1, 1, 17, 17) * 127.5 + 127.5).clamp(0, 255).round() / 127.5 - 1
     found = []
-    for values in (picture[0, 0].double().numpy(), picture[0, 0].double().numpy().T):
+    for values in (image[0, 0].double().numpy(), image[0, 0].double().numpy().T):
         power = (np.abs(np.fft.rfft(np.diff(values, axis=1), axis=1)) ** 2 / 16).mean(0)
         decibels = 10 * np.log10(power + (2 / 255) ** 2 / 12)
         found.append([decibels[4] - decibels[[2, 3, 5, 6]].mean(), decibels[8] - decibels[[6, 7]].mean()])
-    assert checkerboard(picture).item() == pytest.approx(np.mean(found, axis=0).max(), abs=1e-3)
+    assert checkerboard(image).item() == pytest.approx(np.mean(found, axis=0).max(), abs=1e-3)
 
 
 def test_flat_tiny_and_invisible_patterns_have_none() -> None:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from cyclegan.metrics.feature_network import AnyNetwork, FeatureNetwork, signed, versioned
 
 
-def pictures(count: int = 2, side: int = 16, seed: int = 0) -> Tensor:
+def random_images(count: int = 2, side: int = 16, seed: int = 0) -> Tensor:
     rng = torch.Generator().manual_seed(seed)
     return torch.randint(0, 256, (count, 3, side, side), dtype=torch.uint8, generator=rng)
 
@@ -34,7 +34,7 @@ class Giving(nn.Module):
         return self.answer
 
 
-def test_the_module_sees_pictures_from_minus_one_to_one() -> None:
+def test_the_module_sees_images_from_minus_one_to_one() -> None:
     black_grey_white = torch.tensor([0, 51, 255], dtype=torch.uint8).view(3, 1, 1, 1).expand(3, 3, 8, 8)
     expected = torch.tensor([-1.0, -0.6, 1.0])[:, None].expand(3, 3)
     torch.testing.assert_close(AnyNetwork(Means(), size=None).features(black_grey_white), expected)
@@ -42,7 +42,7 @@ def test_the_module_sees_pictures_from_minus_one_to_one() -> None:
 
 def test_a_map_is_averaged_over_its_places() -> None:
     network = nn.Conv2d(3, 5, 3)
-    images = pictures()
+    images = random_images()
     torch.testing.assert_close(
         AnyNetwork(network, size=None).features(images), network(images / 127.5 - 1).mean((2, 3))
     )
@@ -50,26 +50,26 @@ def test_a_map_is_averaged_over_its_places() -> None:
 
 @pytest.mark.parametrize(("side", "size"), [(40, 16), (16, 24)])
 def test_resizing_is_that_of_pillow(side: int, size: int) -> None:
-    picture = pictures(1, side)
+    image = random_images(1, side)
     planes = [
         np.asarray(Image.fromarray(plane.float().numpy()).resize((size, size), Image.Resampling.BILINEAR))
-        for plane in picture[0]
+        for plane in image[0]
     ]
     expected = torch.from_numpy(np.stack(planes)) / 127.5 - 1
-    torch.testing.assert_close(signed(picture, size, antialias=True)[0], expected, atol=1e-5, rtol=0)
+    torch.testing.assert_close(signed(image, size, antialias=True)[0], expected, atol=1e-5, rtol=0)
 
 
 def test_resizing_without_antialias_takes_the_nearest_pixels() -> None:
     rows = torch.tensor([0, 100, 200, 255, 0, 50, 0, 250], dtype=torch.uint8)
-    picture = rows.view(1, 1, 1, 8).expand(1, 3, 8, 8)
+    image = rows.view(1, 1, 1, 8).expand(1, 3, 8, 8)
     # To a quarter: between the second and the third of each four.
     expected = torch.tensor([150.0, 25.0]) / 127.5 - 1
-    torch.testing.assert_close(signed(picture, 2, antialias=False), expected.expand(1, 3, 2, 2))
+    torch.testing.assert_close(signed(image, 2, antialias=False), expected.expand(1, 3, 2, 2))
 
 
 def test_a_module_in_training_mode_is_put_into_eval_mode() -> None:
     network = nn.Sequential(nn.BatchNorm2d(3), nn.Dropout(0.9)).train()
-    images = pictures()
+    images = random_images()
     expected = (images / 127.5 - 1).mean((2, 3)) / (1 + 1e-5) ** 0.5
     features = AnyNetwork(network, size=None).features(images)
     torch.testing.assert_close(features, expected)
@@ -78,13 +78,13 @@ def test_a_module_in_training_mode_is_put_into_eval_mode() -> None:
 
 def test_mixed_precision_around_it_does_not_reach_it() -> None:
     network = AnyNetwork(nn.Conv2d(3, 5, 3), size=None)
-    expected = network.features(pictures())
+    expected = network.features(random_images())
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert torch.equal(network.features(pictures()), expected)
+        assert torch.equal(network.features(random_images()), expected)
 
 
 def test_doubles_become_floats() -> None:
-    assert AnyNetwork(Giving(torch.ones(2, 4).double()), size=None).features(pictures()).dtype == torch.float32
+    assert AnyNetwork(Giving(torch.ones(2, 4).double()), size=None).features(random_images()).dtype == torch.float32
 
 
 @pytest.mark.parametrize(
@@ -96,9 +96,9 @@ def test_doubles_become_floats() -> None:
         (torch.zeros(3, 4), r"a tensor \(3, 4\)"),
     ],
 )
-def test_what_is_no_vector_for_each_picture_is_refused(answer: Any, found: str) -> None:
+def test_what_is_no_vector_for_each_image_is_refused(answer: Any, found: str) -> None:
     with pytest.raises(ValueError, match=rf"Giving should give a vector .* \(2, D\); it gave {found}"):
-        AnyNetwork(Giving(answer), size=None).features(pictures(2))
+        AnyNetwork(Giving(answer), size=None).features(random_images(2))
 
 
 @pytest.mark.parametrize("size", [-3, 0, "big", 2.5, True])
@@ -114,14 +114,14 @@ def test_what_is_no_module_is_refused() -> None:
 
 def test_features_that_are_not_finite_are_refused() -> None:
     with pytest.raises(ValueError, match="Giving gave features that are not finite"):
-        AnyNetwork(Giving(torch.tensor([[1.0, torch.inf], [0.0, 0.0]])), size=None).features(pictures(2))
+        AnyNetwork(Giving(torch.tensor([[1.0, torch.inf], [0.0, 0.0]])), size=None).features(random_images(2))
 
 
 @pytest.mark.parametrize(
     "images", [torch.zeros(2, 3, 8, 8), torch.zeros(2, 1, 8, 8).byte(), torch.zeros(3, 8, 8).byte()]
 )
-def test_pictures_that_are_not_8_bit_rgb_are_refused(images: Tensor) -> None:
-    with pytest.raises(ValueError, match="features are taken of uint8 pictures"):
+def test_images_that_are_not_8_bit_rgb_are_refused(images: Tensor) -> None:
+    with pytest.raises(ValueError, match="features are taken of uint8 images"):
         AnyNetwork(Means(), size=None).features(images)
 
 

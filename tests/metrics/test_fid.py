@@ -51,13 +51,13 @@ def test_it_is_that_of_torch_fidelity() -> None:
 
 
 @pytest.mark.parametrize(("n", "m"), [(12, 9), (12, 200), (200, 12), (2, 2)])
-def test_it_is_exact_for_fewer_pictures_than_features(n: int, m: int) -> None:
+def test_it_is_exact_for_fewer_images_than_features(n: int, m: int) -> None:
     x, y = features(n, 40, seed=4), features(m, 40, seed=5, shift=0.3)
     # Of the Gram matrix's null direction, from centring, about 1e-16 is left; its root, 1e-8 of a spread, is the error.
     assert frechet_distance(x, y) == pytest.approx(by_eigenvalues(x.numpy(), y.numpy()), rel=1e-6)
 
 
-def test_few_pictures_in_few_directions_are_measured_in_those() -> None:
+def test_few_images_in_few_directions_are_measured_in_those() -> None:
     """Features that are zero but in three places: the root of a singular 40 × 40 is that of the full-rank 3 × 3."""
     x, y = features(30, 3, seed=6), features(20, 3, seed=7, shift=0.3)
     wide = [torch.cat([z, torch.zeros(len(z), 37, dtype=torch.float64)], 1) for z in (x, y)]
@@ -75,8 +75,8 @@ def test_float32_features_are_taken_in_float64() -> None:
     assert frechet_distance(x, y) == pytest.approx(frechet_distance(x.double(), y.double()), rel=1e-12)
 
 
-def test_one_picture_has_no_covariance() -> None:
-    with pytest.raises(ValueError, match="2 pictures or more on either side; here are 3 and 1"):
+def test_one_image_has_no_covariance() -> None:
+    with pytest.raises(ValueError, match="2 images or more on either side; here are 3 and 1"):
         frechet_distance(torch.zeros(3, 4), torch.zeros(1, 4))
 
 

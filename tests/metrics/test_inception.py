@@ -44,7 +44,7 @@ def inception(weights: Path) -> Inception:
     return Inception(weights=str(weights))
 
 
-def pictures(side: int, count: int = 2) -> Tensor:
+def random_images(side: int, count: int = 2) -> Tensor:
     rng = torch.Generator().manual_seed(1)
     return torch.randint(0, 256, (count, 3, side, side), dtype=torch.uint8, generator=rng)
 
@@ -53,7 +53,7 @@ def test_features_are_those_of_the_librarys_own_extractor(inception: Inception, 
     theirs = create_feature_extractor(
         "inception-v3-compat", ["2048"], cuda=False, verbose=False, feature_extractor_weights_path=str(weights)
     )
-    images = pictures(48)
+    images = random_images(48)
     features = inception.features(images)
     assert features.shape == (2, 2048)
     assert (features[0] - features[1]).abs().max() > 0.01
@@ -63,7 +63,7 @@ def test_features_are_those_of_the_librarys_own_extractor(inception: Inception, 
 
 def test_the_protocol_is_true_of_the_resize(inception: Inception) -> None:
     """At twice the size it takes every second pixel as it is: no half-pixel centres, and no antialias."""
-    images = pictures(2 * inception.protocol["size"], count=1)
+    images = random_images(2 * inception.protocol["size"], count=1)
     torch.testing.assert_close(inception.features(images), inception.features(images[..., ::2, ::2]), rtol=0, atol=0)
     assert inception.protocol["antialias"] is False
 
@@ -109,7 +109,7 @@ def test_no_network_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_a_missing_file_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=r"no weights of .* at .*none.pth. Get the file weights-inception"):
-        Inception(tmp_path / "none.pth").features(pictures(16))
+        Inception(tmp_path / "none.pth").features(random_images(16))
 
 
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_a_run_measured_with_it_has_none_of_it_in_a_checkpoint(inception: Incept
     saving = Checkpointing(str(tmp_path), best="kid")
     model = small_cyclegan()
     fit_toy(model, toy_data(tmp_path / "toy"), validation, saving)
-    assert "kid" in validation.figures
+    assert "kid" in validation.metrics
     names = set(inception.load().state_dict())
     checkpoint = read(tmp_path / "checkpoints" / "best.ckpt")
     assert checkpoint["state_dict"].keys() == small_cyclegan().state_dict().keys()

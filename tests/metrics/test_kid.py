@@ -59,7 +59,7 @@ def test_float32_features_are_taken_in_float64() -> None:
 
 
 def test_the_spread_is_that_of_halves_drawn_without_replacement() -> None:
-    """Of 5 and 4 pictures there are 10 and 6 halves: a large sample has the spread of all 60 pairs."""
+    """Of 5 and 4 images there are 10 and 6 halves: a large sample has the spread of all 60 pairs."""
     x, y = features(5, seed=4), features(4, seed=5, shift=1)
     value, spread = kernel_distance(x, y, subsets=20_000)
     pairs = itertools.product(itertools.combinations(range(5), 2), itertools.combinations(range(4), 2))
@@ -82,7 +82,7 @@ def test_the_spread_is_the_standard_error_and_up_to_a_root_of_three_more_where_s
 
 
 def kernel_expected(shift: float) -> float:
-    """The squared MMD of two normal distributions in 6 dimensions, one of them shifted, from many pictures."""
+    """The squared MMD of two normal distributions in 6 dimensions, one of them shifted, from many images."""
     x, y = features(3000, seed=1000, shift=shift), features(3000, seed=1001)
     return kernel_distance(x, y, subsets=0).value
 
@@ -106,6 +106,6 @@ def test_without_halves_there_is_no_spread(n: int, m: int, subsets: int) -> None
         assert math.isnan(spread)
 
 
-def test_one_picture_has_no_distance() -> None:
-    with pytest.raises(ValueError, match="2 pictures or more on either side; here are 1 and 3"):
+def test_one_image_has_no_distance() -> None:
+    with pytest.raises(ValueError, match="2 images or more on either side; here are 1 and 3"):
         kernel_distance(torch.zeros(1, 4), torch.zeros(3, 4))

@@ -13,7 +13,7 @@ from cyclegan.images.tensors import to_uint8
 from cyclegan.metrics.paired import l1, psnr, ssim
 
 
-def test_psnr_of_hand_computed_pictures() -> None:
+def test_psnr_of_hand_computed_images() -> None:
     answers = torch.full((3, 3, 2, 2), -1.0)
     images = answers.clone()
     images[0] = 1.0  # all of 255 wrong everywhere: 0 dB
@@ -22,14 +22,14 @@ def test_psnr_of_hand_computed_pictures() -> None:
     torch.testing.assert_close(psnr(images, answers), expected)
 
 
-def test_psnr_is_that_of_pictures_rounded_to_8_bits() -> None:
+def test_psnr_is_that_of_images_rounded_to_8_bits() -> None:
     answers = torch.zeros(1, 3, 2, 2)  # 127.5, saved as 128
     assert psnr(answers + 0.9 / 127.5, answers).isinf().all()  # 128.4, saved as 128
     one_off = psnr(answers + 1.1 / 127.5, answers)  # 128.6, saved as 129
     assert one_off.item() == pytest.approx(20 * math.log10(255))
 
 
-def test_l1_of_hand_computed_pictures() -> None:
+def test_l1_of_hand_computed_images() -> None:
     answers = torch.full((3, 3, 2, 2), -1.0)
     images = answers.clone()
     images[0] = 1.0  # everywhere wrong by the whole range of 2
@@ -37,25 +37,25 @@ def test_l1_of_hand_computed_pictures() -> None:
     torch.testing.assert_close(l1(images, answers), torch.tensor([2.0, 0.1, 0.0], dtype=torch.float64))
 
 
-def test_l1_is_that_of_pictures_rounded_to_8_bits() -> None:
+def test_l1_is_that_of_images_rounded_to_8_bits() -> None:
     answers = torch.zeros(1, 3, 2, 2)  # 127.5, saved as 128
     assert l1(answers + 0.9 / 127.5, answers).item() == 0
     assert l1(answers + 1.1 / 127.5, answers).item() == pytest.approx(1 / 127.5)
 
 
-def test_ssim_of_flat_pictures_is_its_luminance_term() -> None:
+def test_ssim_of_flat_images_is_its_luminance_term() -> None:
     images, answers = torch.full((1, 3, 16, 16), -1.0), torch.full((1, 3, 16, 16), 1.0)
     c1 = (0.01 * 255) ** 2
     assert ssim(images, answers).item() == pytest.approx(c1 / (255**2 + c1))
 
 
 def test_ssim_of_negatives_is_negative_and_of_equals_one() -> None:
-    noise = pictures(1, 3, 20, 20, seed=0)
+    noise = random_images(1, 3, 20, 20, seed=0)
     assert ssim(noise, noise).item() == pytest.approx(1, abs=1e-12)
     assert ssim(noise, -noise).item() < -0.5
 
 
-def pictures(*shape: int, seed: int) -> Tensor:
+def random_images(*shape: int, seed: int) -> Tensor:
     return torch.rand(shape, generator=torch.Generator().manual_seed(seed)) * 2.2 - 1.1
 
 
@@ -71,8 +71,8 @@ def pictures(*shape: int, seed: int) -> Tensor:
 def test_psnr_and_ssim_are_those_of_scikit_image(
     count: int, channels: int, height: int, width: int, strength: float, seed: int
 ) -> None:
-    answers = pictures(count, channels, height, width, seed=seed)
-    images = answers + strength * pictures(count, channels, height, width, seed=seed + 100)
+    answers = random_images(count, channels, height, width, seed=seed)
+    images = answers + strength * random_images(count, channels, height, width, seed=seed + 100)
     saved = [(to_uint8(image).numpy(), to_uint8(answer).numpy()) for image, answer in zip(images, answers, strict=True)]
     expected = [
         structural_similarity(  # type: ignore[no-untyped-call]
@@ -81,24 +81,24 @@ def test_psnr_and_ssim_are_those_of_scikit_image(
         for pair in saved
     ]
     np.testing.assert_allclose(ssim(images, answers).numpy(), expected, atol=1e-6, rtol=0)
-    with np.errstate(divide="ignore"):  # equal pictures
+    with np.errstate(divide="ignore"):  # equal images
         expected = [peak_signal_noise_ratio(*pair, data_range=255) for pair in saved]  # type: ignore[no-untyped-call]
     np.testing.assert_allclose(psnr(images, answers).numpy(), expected, atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize("shape", [(2, 3, 10, 16), (2, 3, 16, 10), (2, 3, 1, 16), (2, 3, 16, 1)])
-def test_pictures_smaller_than_the_window_have_no_ssim(shape: tuple[int, ...]) -> None:
+def test_images_smaller_than_the_window_have_no_ssim(shape: tuple[int, ...]) -> None:
     found = ssim(torch.zeros(shape), torch.zeros(shape))
     assert found.shape == (2,)
     assert found.isnan().all()
 
 
-def test_no_pictures_have_no_figures() -> None:
+def test_no_images_have_no_metrics() -> None:
     none = torch.zeros(0, 3, 16, 16)
     assert psnr(none, none).shape == ssim(none, none).shape == l1(none, none).shape == (0,)
 
 
-@pytest.mark.parametrize("figure", [psnr, ssim, l1])
-def test_nothing_is_broadcast(figure: Callable[[Tensor, Tensor], Tensor]) -> None:
+@pytest.mark.parametrize("metric", [psnr, ssim, l1])
+def test_nothing_is_broadcast(metric: Callable[[Tensor, Tensor], Tensor]) -> None:
     with pytest.raises(ValueError, match=r"\(2, 3, 4, 4\) and answers \(1, 3, 4, 4\)"):
-        figure(torch.zeros(2, 3, 4, 4), torch.zeros(1, 3, 4, 4))
+        metric(torch.zeros(2, 3, 4, 4), torch.zeros(1, 3, 4, 4))

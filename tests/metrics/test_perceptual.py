@@ -46,7 +46,7 @@ def random_weights(net: str, folder: Path) -> Path:
     return folder / name
 
 
-def pictures(seed: int, side: int = 64, count: int = 3) -> Tensor:
+def images(seed: int, side: int = 64, count: int = 3) -> Tensor:
     rng = torch.Generator().manual_seed(seed)
     return torch.randint(0, 256, (count, 3, side, side), dtype=torch.uint8, generator=rng)
 
@@ -60,7 +60,7 @@ def features_alone(path: Path) -> dict[str, Tensor]:
 def test_it_is_the_metric_of_torchmetrics(hub: Path, net: Literal["alex", "squeeze", "vgg"]) -> None:
     random_weights(net, hub)
     theirs = LearnedPerceptualImagePatchSimilarity(net_type=net, reduction="none")
-    a, b = pictures(0), pictures(1)
+    a, b = images(0), images(1)
     expected = theirs(a / 127.5 - 1, b / 127.5 - 1)
     found = Lpips(net=net).distances(a, b)
     assert found.shape == (3,)
@@ -79,24 +79,24 @@ def test_weights_of_a_named_file_are_used(hub: Path, tmp_path: Path) -> None:
     assert lpips.protocol["weights"] == "mine.pth"
 
 
-def test_equal_pictures_are_at_zero_and_one_picture_is_a_batch(hub: Path) -> None:
+def test_equal_images_are_at_zero_and_one_image_is_a_batch(hub: Path) -> None:
     random_weights("squeeze", hub)
     lpips = Lpips(net="squeeze").to("cpu")
-    one = pictures(0, count=1)
+    one = images(0, count=1)
     assert lpips.distances(one, one).tolist() == [0]
     torch.testing.assert_close(
-        lpips.distances(one, pictures(1, count=1))[0], lpips.distances(pictures(0), pictures(1))[0], check_stride=False
+        lpips.distances(one, images(1, count=1))[0], lpips.distances(images(0), images(1))[0], check_stride=False
     )
 
 
 @pytest.mark.parametrize(("net", "smallest"), [("alex", 31), ("squeeze", 17)])
-def test_pictures_too_small_for_the_backbone_have_no_distance(
+def test_images_too_small_for_the_backbone_have_no_distance(
     hub: Path, net: Literal["alex", "squeeze"], smallest: int
 ) -> None:
     random_weights(net, hub)
     lpips = Lpips(net=net)
-    assert lpips.distances(pictures(0, smallest), pictures(1, smallest)).isfinite().all()
-    small = lpips.distances(pictures(0, smallest - 1), pictures(1, smallest - 1))
+    assert lpips.distances(images(0, smallest), images(1, smallest)).isfinite().all()
+    small = lpips.distances(images(0, smallest - 1), images(1, smallest - 1))
     assert small.shape == (3,)
     assert small.isnan().all()
 
@@ -115,16 +115,16 @@ def test_loading_draws_no_global_random_numbers_and_happens_once(hub: Path) -> N
 def test_mixed_precision_around_it_does_not_reach_it(hub: Path) -> None:
     random_weights("squeeze", hub)
     lpips = Lpips(net="squeeze")
-    expected = lpips.distances(pictures(0), pictures(1))
+    expected = lpips.distances(images(0), images(1))
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert torch.equal(lpips.distances(pictures(0), pictures(1)), expected)
+        assert torch.equal(lpips.distances(images(0), images(1)), expected)
 
 
 def test_no_network_says_what_to_do(hub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     lpips = Lpips()  # reads and fetches nothing
     with pytest.raises(WeightsError, match=r"torchvision's AlexNet are not at .*, and fetching them failed") as caught:
-        lpips.distances(pictures(0), pictures(1))
+        lpips.distances(images(0), images(1))
     assert "put it at " + str(tmp_path / "hub" / "checkpoints" / FILES["alex"][1]) in str(caught.value)
     assert "perceptual.weights=PATH, or --perceptual-weights PATH; perceptual=none" in str(caught.value)
 
@@ -148,8 +148,8 @@ def test_weights_of_another_network_are_refused(hub: Path) -> None:
         (torch.zeros(1, 1, 64, 64).byte(), torch.zeros(1, 1, 64, 64).byte()),
     ],
 )
-def test_other_pictures_are_refused(a: Tensor, b: Tensor) -> None:
-    with pytest.raises(ValueError, match=r"LPIPS compares uint8 pictures \(N, 3, H, W\) of one shape"):
+def test_other_images_are_refused(a: Tensor, b: Tensor) -> None:
+    with pytest.raises(ValueError, match=r"LPIPS compares uint8 images \(N, 3, H, W\) of one shape"):
         Lpips().distances(a, b)
 
 

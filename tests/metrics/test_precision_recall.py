@@ -17,7 +17,7 @@ def on_a_line(*places: float) -> Tensor:
 def test_points_on_a_line() -> None:
     real = on_a_line(0, 1, 2, 10)  # each reaches as far as its nearest: 1, 1, 1 and 8
     fake = on_a_line(2.5, 3.5, 30, 31.5)  # reach 1, 1, 1.5, 1.5
-    # Real pictures cover 2.5 (from 2) and 3.5 (from 10); fakes cover 2 (from 2.5) alone.
+    # Real images cover 2.5 (from 2) and 3.5 (from 10); fakes cover 2 (from 2.5) alone.
     assert precision_recall(real, fake, k=1) == (0.5, 0.25)
 
 
@@ -35,10 +35,10 @@ def test_outputs_all_alike_are_precise_and_recall_nothing() -> None:
     assert precision_recall(real, alike) == (1.0, 0.0)
 
 
-def test_copies_of_one_real_picture_recall_that_picture_although_they_reach_no_way_at_all() -> None:
+def test_copies_of_one_real_image_recall_that_image_although_they_reach_no_way_at_all() -> None:
     real = torch.randn(50, 301, generator=torch.Generator().manual_seed(0))
-    for picture in real[:20]:
-        assert precision_recall(real, picture.expand(20, 301)) == (1.0, 1 / 50)
+    for image in real[:20]:
+        assert precision_recall(real, image.expand(20, 301)) == (1.0, 1 / 50)
     # What holds this is that products of matrices, whose last digits hang on the machine, leave no distance over.
     assert (module._squared_distances(real.double(), real.double()).diagonal() == 0).all()
 
@@ -69,7 +69,7 @@ def test_distances_far_from_the_origin_keep_their_digits() -> None:
 
 
 @pytest.mark.parametrize(("n", "m"), [(3, 9), (9, 3)])
-def test_without_a_kth_neighbour_there_are_no_figures(n: int, m: int) -> None:
+def test_without_a_kth_neighbour_there_are_no_metrics(n: int, m: int) -> None:
     precision, recall = precision_recall(torch.rand(n, 2), torch.rand(m, 2), k=3)
     assert math.isnan(precision)
     assert math.isnan(recall)

@@ -10,7 +10,7 @@ from cyclegan.metrics.random_features import RandomFeatures
 
 
 def scenes(count: int, seed: int, striped: bool) -> Tensor:
-    """Pictures of the toy set, uint8 (count, 3, 64, 64)."""
+    """Images of the toy set, uint8 (count, 3, 64, 64)."""
     rng = np.random.default_rng(seed)
     drawn = [np.array(draw_scene(rng, 64, striped).convert("RGB")) for _ in range(count)]
     return torch.from_numpy(np.stack(drawn)).permute(0, 3, 1, 2)
@@ -18,13 +18,13 @@ def scenes(count: int, seed: int, striped: bool) -> Tensor:
 
 def test_features_are_means_and_deviations_of_three_layers_at_three_scales() -> None:
     network = RandomFeatures()
-    picture = scenes(2, seed=0, striped=True)
+    image = scenes(2, seed=0, striped=True)
     first, second, third = network.load().parameters()
-    one = F.conv2d(picture / 127.5 - 1, first).relu()
+    one = F.conv2d(image / 127.5 - 1, first).relu()
     two = F.conv2d(F.avg_pool2d(one, 2), second).relu()
     three = F.conv2d(F.avg_pool2d(two, 2), third).relu()
     expected = [pooled for maps in (one, two, three) for pooled in (maps.mean((2, 3)), maps.std((2, 3)))]
-    features = network.features(picture)
+    features = network.features(image)
     assert features.shape == (2, 384)
     torch.testing.assert_close(features, torch.cat(expected, 1))
     assert [maps.shape[-1] for maps in (one, two, three)] == [58, 25, 10]
@@ -50,7 +50,7 @@ def test_domains_are_told_apart_and_draws_of_one_domain_are_not() -> None:
 
 @pytest.mark.parametrize("period", [4, 6, 8])
 def test_stripes_are_seen_where_all_colours_are_the_same(period: int) -> None:
-    """A texture without its mean: pictures whose pixels are the same, in another order."""
+    """A texture without its mean: images whose pixels are the same, in another order."""
     network = RandomFeatures()
     stripes = (torch.arange(64) % period < period // 2).expand(64, 64) * 100 + 78
     rng = torch.Generator().manual_seed(0)
@@ -74,14 +74,14 @@ def test_a_seed_is_one_network_and_global_random_numbers_are_left_alone() -> Non
 
 
 @pytest.mark.parametrize("side", [1, 16, 100])
-def test_pictures_of_any_size_have_features(side: int) -> None:
-    picture = torch.full((1, 3, side, side), 200, dtype=torch.uint8)
+def test_images_of_any_size_have_features(side: int) -> None:
+    image = torch.full((1, 3, side, side), 200, dtype=torch.uint8)
     same = torch.full((1, 3, 64, 64), 200, dtype=torch.uint8)
     network = RandomFeatures(size=64)
-    torch.testing.assert_close(network.features(picture), network.features(same), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(network.features(image), network.features(same), atol=1e-5, rtol=1e-5)
 
 
-def test_the_protocol_says_what_its_figures_are_good_for() -> None:
+def test_the_protocol_says_what_its_metrics_are_good_for() -> None:
     protocol = RandomFeatures(seed=3, size=32).protocol
     assert protocol["network"] == "random convolutions (seed 3)"
     assert protocol["size"] == 32

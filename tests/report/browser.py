@@ -84,7 +84,7 @@ class Browser:
         os.close(self._read)
 
     def open(self, file: Path) -> None:
-        """Opens a file from disk and waits until it is loaded, scripts and pictures included."""
+        """Opens a file from disk and waits until it is loaded, scripts and images included."""
         self.events.clear()
         self.call("Page.navigate", url=file.as_uri())
         self._until(lambda: any(event["method"] == "Page.loadEventFired" for event in self.events))
@@ -103,8 +103,8 @@ class Browser:
 
     def screenshot(self, file: Path) -> None:
         """Writes the whole page as PNG."""
-        picture = self.call("Page.captureScreenshot", captureBeyondViewport=True)["data"]
-        file.write_bytes(base64.b64decode(picture))
+        image = self.call("Page.captureScreenshot", captureBeyondViewport=True)["data"]
+        file.write_bytes(base64.b64decode(image))
 
     def complaints(self) -> list[dict[str, Any]]:
         """Errors and warnings of the page since it was opened: of scripts, of its policy, of what did not load."""

@@ -10,7 +10,7 @@ from typing import Any
 from PIL import Image
 
 PROTOCOL = {
-    "pictures": {"A": 12, "B": 14},
+    "images": {"A": 12, "B": 14},
     "distances": {"network": "inception", "antialias": False, "sizes": [8, 299]},
 }
 
@@ -22,14 +22,14 @@ ALARMS = [
 
 
 def jpeg(colour: str) -> bytes:
-    """A small picture of one colour."""
+    """A small image of one colour."""
     file = io.BytesIO()
     Image.new("RGB", (48, 32), colour).save(file, "JPEG")
     return file.getvalue()
 
 
 def write_table(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Writes metrics.csv, blank where a row has no such figure."""
+    """Writes metrics.csv, blank where a row has no such metric."""
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, list(dict.fromkeys(name for row in rows for name in row)))
         writer.writeheader()
@@ -52,7 +52,7 @@ def write_run(folder: Path, epochs: int = 4) -> Path:
             | {"val/variety_ab": 0.5}
         )
         shade = hex(40 + epoch * 20 % 200)[2:]
-        (folder / "samples" / f"epoch={epoch:04d}.jpg").write_bytes(jpeg(f"#{shade * 3}"))
+        (folder / "samples" / f"epoch{epoch:04d}.jpg").write_bytes(jpeg(f"#{shade * 3}"))
     write_table(folder / "metrics.csv", rows)
     (folder / "config.yaml").write_text("name: toy\nseed: 3\n")
     (folder / "validation" / "protocol.json").write_text(json.dumps(PROTOCOL))

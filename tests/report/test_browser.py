@@ -12,7 +12,7 @@ from tests.report.test_page import write_evil_run
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on PATH (apt-get install chromium)")
 
-SHOWN = "[...document.querySelectorAll('#pictures img')].filter(p => p.checkVisibility()).map(p => p.dataset.epoch)"
+SHOWN = "[...document.querySelectorAll('#images img')].filter(p => p.checkVisibility()).map(p => p.dataset.epoch)"
 LABEL = "document.getElementById('epoch-label').textContent"
 CURVES = "document.querySelectorAll('#{} .scatterlayer path.js-line').length"
 
@@ -59,7 +59,7 @@ def test_the_browser_would_tell_of_errors_and_of_requests(browser: Browser, tmp_
     assert len(browser.complaints()) >= 3  # the message, the exception, what did not load
 
 
-def test_every_picture_loads(browser: Browser, report: Path) -> None:
+def test_every_image_loads(browser: Browser, report: Path) -> None:
     browser.open(report)
     widths = browser.ask(
         "Promise.all([...document.images].map(p => p.decode().then(() => p.naturalWidth)))"
@@ -67,7 +67,7 @@ def test_every_picture_loads(browser: Browser, report: Path) -> None:
     assert widths == [48] * 5
 
 
-def test_the_arrow_keys_move_the_slider_the_picture_and_the_label(browser: Browser, report: Path) -> None:
+def test_the_arrow_keys_move_the_slider_the_image_and_the_label(browser: Browser, report: Path) -> None:
     browser.open(report)
     assert (browser.ask(SHOWN), browser.ask(LABEL)) == (["4"], "epoch 4")
     browser.ask("document.getElementById('epoch').focus()")
@@ -80,7 +80,7 @@ def test_the_arrow_keys_move_the_slider_the_picture_and_the_label(browser: Brows
     assert browser.ask("document.getElementById('epoch').getAttribute('aria-valuetext')") == "epoch 1"
 
 
-def test_play_goes_from_the_first_picture_to_the_last(browser: Browser, report: Path) -> None:
+def test_play_goes_from_the_first_image_to_the_last(browser: Browser, report: Path) -> None:
     browser.open(report)
     browser.ask(
         "window.seen = []; new MutationObserver(() => seen.push(document.getElementById('epoch-label').textContent))"
@@ -136,7 +136,7 @@ def test_a_narrow_screen_needs_no_scrolling_sideways(browser: Browser, report: P
 
 
 @pytest.mark.parametrize("width", [1280, 1024, 360])
-def test_no_figure_is_wider_than_its_card(browser: Browser, tmp_path: Path, width: int) -> None:
+def test_no_metric_is_wider_than_its_card(browser: Browser, tmp_path: Path, width: int) -> None:
     small = {"val/kid_ab": -0.00041094, "val/kid_spread_ab": 0.000581, "val/kid_ba": -1.23456e-12, "val/fid": 1234.567}
     write_table(tmp_path / "metrics.csv", [{"images_seen": 10, "epoch": 1.0, **small}])
     browser.call("Emulation.setDeviceMetricsOverride", width=width, height=800, deviceScaleFactor=1, mobile=False)

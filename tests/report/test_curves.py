@@ -6,9 +6,9 @@ from cyclegan.report.curves import MAX_POINTS, Chart, ChartGroup, training_curve
 from cyclegan.report.run_files import Row
 
 
-def rows(count: int, **figures: float) -> list[Row]:
-    """Rows at 10, 20, 30 images and so on; a figure grows by its number in each row."""
-    named = {name.replace("__", "/"): step for name, step in figures.items()}
+def rows(count: int, **metrics: float) -> list[Row]:
+    """Rows at 10, 20, 30 images and so on; a metric grows by its number in each row."""
+    named = {name.replace("__", "/"): step for name, step in metrics.items()}
     return [Row(10 * i, i / 2, {name: step * i for name, step in named.items()}) for i in range(1, count + 1)]
 
 
@@ -24,7 +24,7 @@ def curve(chart: Chart, name: str) -> dict[str, Any]:
     return found
 
 
-def test_a_curve_is_the_figure_over_images_with_the_epoch_to_hover_on() -> None:
+def test_a_curve_is_the_metric_over_images_with_the_epoch_to_hover_on() -> None:
     found = curve(charts(training_curves(rows(3, train__adv_ab=0.5)))["Adversarial"], "A→B")
     assert list(found["x"]) == [10, 20, 30]
     assert list(found["y"]) == [0.5, 1.0, 1.5]
@@ -58,7 +58,7 @@ def test_the_spread_becomes_bars_and_no_curve() -> None:
     assert "error_y" not in curve(chart, "copied A→B")
 
 
-def test_figures_are_grouped_and_symptoms_folded_away() -> None:
+def test_metrics_are_grouped_and_symptoms_folded_away() -> None:
     found = validation_curves(rows(2, val__variety_ab=1, val__mine_ab=1, val__cycle_a=1, val__fid_ab=1, val__psnr_ab=1))
     assert [(group.title, group.is_open) for group in found] == [
         ("Known answers", True),
@@ -73,8 +73,8 @@ def test_figures_are_grouped_and_symptoms_folded_away() -> None:
 
 
 def test_losses_come_by_term_and_the_learning_rates_last() -> None:
-    figures = {"lr__generators": 1.0, "lr__discriminators": 1.0, "train__adv_ab": 1.0, "train__penalty_a": 1.0}
-    (group,) = training_curves(rows(2, **figures))
+    metrics = {"lr__generators": 1.0, "lr__discriminators": 1.0, "train__adv_ab": 1.0, "train__penalty_a": 1.0}
+    (group,) = training_curves(rows(2, **metrics))
     assert [chart.title for chart in group.charts] == ["Adversarial", "Penalty of the discriminators", "Learning rate"]
     assert [trace["name"] for trace in group.charts[-1].figure["data"]] == ["generators", "discriminators"]
     assert all(trace.get("showlegend") is not False for trace in group.charts[-1].figure["data"])

@@ -72,7 +72,7 @@ def test_an_active_alarm_stands_first_and_a_cleared_one_in_the_history_only(tmp_
     ("removed", "section", "says"),
     [
         ("metrics.csv", "header", "metrics.csv is missing"),
-        ("metrics.csv", "main", "no figures of a validation"),
+        ("metrics.csv", "main", "no metrics of a validation"),
         ("metrics.csv", "curves", "holds no losses"),
         ("alarms.jsonl", "alarms", "No alarm has been raised"),
         ("metrics.csv", "alarms", "Nothing was measured"),
@@ -104,15 +104,15 @@ def test_damaged_rows_are_counted_on_the_page(tmp_path: Path) -> None:
     assert "1 damaged line of metrics.csv passed over." in Page(write_report(run)).text["curves"]
 
 
-def test_all_pictures_are_inside_and_thinning_is_said(tmp_path: Path) -> None:
+def test_all_images_are_inside_and_thinning_is_said(tmp_path: Path) -> None:
     page = Page(write_report(write_run(tmp_path / "long", epochs=50)))
-    pictures = page.find("img")
-    assert len(pictures) == 40
-    assert (pictures[0]["data-epoch"], pictures[-1]["data-epoch"]) == ("0", "50")
+    images = page.find("img")
+    assert len(images) == 40
+    assert (images[0]["data-epoch"], images[-1]["data-epoch"]) == ("0", "50")
     assert "40 of 51 grids, evenly chosen" in page.text["samples"]
-    assert all((picture["src"] or "").startswith("data:image/jpeg;base64,") for picture in pictures)
-    assert all(picture["alt"] for picture in pictures)
-    assert ["hidden" in picture for picture in pictures] == [True] * 39 + [False]
+    assert all((image["src"] or "").startswith("data:image/jpeg;base64,") for image in images)
+    assert all(image["alt"] for image in images)
+    assert ["hidden" in image for image in images] == [True] * 39 + [False]
     (slider,) = page.find("input")
     assert (slider["min"], slider["max"], slider["value"]) == ("0", "39", "39")
 

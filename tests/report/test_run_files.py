@@ -10,10 +10,10 @@ def test_reads_everything_a_run_leaves(tmp_path: Path) -> None:
     run = read_run(write_run(tmp_path / "toy"))
     assert run.name == "toy"
     assert run.rows[1] == Row(10, 1.0, {"train/adv_ab": 1.0, "train/adv_ba": 2.0, "lr/generators": 2e-4})
-    assert run.rows[2].figures["val/psnr_ab"] == 17.0  # a row of its own, without the losses
+    assert run.rows[2].metrics["val/psnr_ab"] == 17.0  # a row of its own, without the losses
     assert run.alarms is not None
     assert run.alarms[0] == Alarm(20, 2.0, "checkerboard", True, "a pattern")
-    assert [path.name for path in run.samples.values()] == [f"epoch={epoch:04d}.jpg" for epoch in range(5)]
+    assert [path.name for path in run.samples.values()] == [f"epoch{epoch:04d}.jpg" for epoch in range(5)]
     assert run.protocol == PROTOCOL
     assert run.config == "name: toy\nseed: 3\n"
     assert run.environment == {"Python": "3.12.1", "device": "cpu"}
@@ -56,14 +56,14 @@ def test_damaged_lines_are_passed_over_and_counted(tmp_path: Path) -> None:
     assert run.damaged == {"metrics.csv": 4, "alarms.jsonl": 3}
 
 
-def test_what_is_not_finite_is_no_figure(tmp_path: Path) -> None:
+def test_what_is_not_finite_is_no_metric(tmp_path: Path) -> None:
     (tmp_path / "metrics.csv").write_text("images_seen,epoch,val/fid,val/kid\n10,1.0,nan,0.5\n20,2.0,inf,0.4\n")
-    assert [row.figures for row in read_run(tmp_path).rows] == [{"val/kid": 0.5}, {"val/kid": 0.4}]
+    assert [row.metrics for row in read_run(tmp_path).rows] == [{"val/kid": 0.5}, {"val/kid": 0.4}]
 
 
 def test_other_files_among_the_samples_are_not_theirs(tmp_path: Path) -> None:
     (tmp_path / "samples").mkdir()
-    for name in ("epoch=0010.jpg", "epoch=0009.jpg", "epoch=last.jpg", "mine.jpg", "epoch=0011.png"):
+    for name in ("epoch0010.jpg", "epoch=0009.jpg", "epochlast.jpg", "mine.jpg", "epoch0011.png"):
         (tmp_path / "samples" / name).touch()
     assert list(read_run(tmp_path).samples) == [9, 10]
 

@@ -12,7 +12,7 @@ from tests.report.run_folders import jpeg
 
 def grids(folder: Path, count: int) -> dict[int, Path]:
     """Grids of epochs 0, 1, 2 and so on."""
-    files = {epoch: folder / f"epoch={epoch:04d}.jpg" for epoch in range(count)}
+    files = {epoch: folder / f"epoch{epoch:04d}.jpg" for epoch in range(count)}
     for path in files.values():
         path.write_bytes(jpeg("tan"))
     return files
@@ -26,14 +26,14 @@ def test_even_steps_from_the_first_to_the_last() -> None:
 
 def test_the_files_own_bytes_are_carried(tmp_path: Path) -> None:
     files = grids(tmp_path, 2)
-    assert [base64.b64decode(picture.base64) for picture in embed(files)] == [
+    assert [base64.b64decode(image.base64) for image in embed(files)] == [
         files[0].read_bytes(),
         files[1].read_bytes(),
     ]
 
 
 def test_two_hundred_grids_become_forty(tmp_path: Path) -> None:
-    epochs = [picture.epoch for picture in embed(grids(tmp_path, 200))]
+    epochs = [image.epoch for image in embed(grids(tmp_path, 200))]
     assert len(epochs) == 40
     assert (epochs[0], epochs[-1]) == (0, 199)
 
@@ -42,9 +42,9 @@ def test_large_grids_become_fewer_but_never_less_than_two(tmp_path: Path, monkey
     files = grids(tmp_path, 10)
     size = files[0].stat().st_size
     monkeypatch.setattr(samples, "MAX_BYTES", 4 * size)
-    assert [picture.epoch for picture in embed(files)] == [0, 3, 6, 9]
+    assert [image.epoch for image in embed(files)] == [0, 3, 6, 9]
     monkeypatch.setattr(samples, "MAX_BYTES", size // 2)
-    assert [picture.epoch for picture in embed(files)] == [0, 9]
+    assert [image.epoch for image in embed(files)] == [0, 9]
 
 
 def test_what_is_no_whole_jpeg_is_left_out(tmp_path: Path) -> None:
@@ -52,4 +52,4 @@ def test_what_is_no_whole_jpeg_is_left_out(tmp_path: Path) -> None:
     files[1].write_bytes(b"")
     files[2].write_bytes(jpeg("tan")[:-20])
     files[3].unlink()
-    assert [picture.epoch for picture in embed(files)] == [0]
+    assert [image.epoch for image in embed(files)] == [0]

@@ -1,14 +1,14 @@
-"""First, latest and best of a figure, worked out by hand."""
+"""First, latest and best of a metric, worked out by hand."""
 
 import pytest
 
 from cyclegan.report.names import full, split
 from cyclegan.report.run_files import Row
-from cyclegan.report.summary import Summary, main_figures, summarise
+from cyclegan.report.summary import Summary, main_metrics, summarise
 
 
 def summaries(**histories: list[float]) -> dict[str, Summary]:
-    """Of figures that were measured at epochs 0, 2, 4 and so on, of 10 images each."""
+    """Of metrics that were measured at epochs 0, 2, 4 and so on, of 10 images each."""
     columns = {f"val/{name}": values for name, values in histories.items()}
     length = max(map(len, columns.values()))
     rows = [
@@ -35,7 +35,7 @@ def test_first_latest_and_best_with_its_epoch() -> None:
         ("cycle_a", [0.3, 0.3], "level", "", 0.3),
     ],
 )
-def test_up_is_better_for_some_figures_and_worse_for_others(
+def test_up_is_better_for_some_metrics_and_worse_for_others(
     name: str, values: list[float], direction: str, verdict: str, best: float
 ) -> None:
     found = summaries(**{name: values})[name]
@@ -44,13 +44,13 @@ def test_up_is_better_for_some_figures_and_worse_for_others(
     assert found.best.value == best
 
 
-@pytest.mark.parametrize("name", ["variety_ab", "realness_fake_a", "psnr_copied_ab"])
+@pytest.mark.parametrize("name", ["variety_ab", "d_fake_a", "psnr_copied_ab"])
 def test_symptoms_and_baselines_have_no_best(name: str) -> None:
     found = summaries(**{name: [0.2, 0.4]})[name]
     assert (found.best, found.verdict) == (None, "")
 
 
-def test_a_spread_stands_beside_its_own_latest_figure_only() -> None:
+def test_a_spread_stands_beside_its_own_latest_metric_only() -> None:
     found = summaries(kid_ab=[0.2, 0.1], kid_spread_ab=[0.02, 0.01], kid_ba=[0.3, 0.2], kid_spread_ba=[0.03], kid=[0.2])
     assert found["kid_ab"].spread == 0.01
     assert found["kid_ba"].spread is None  # it was not measured with the latest
@@ -58,9 +58,9 @@ def test_a_spread_stands_beside_its_own_latest_figure_only() -> None:
     assert "kid_spread_ab" not in found
 
 
-def test_the_main_figures_are_means_or_directions_where_there_is_no_mean() -> None:
+def test_the_main_metrics_are_means_or_directions_where_there_is_no_mean() -> None:
     found = summaries(cycle=[1.0], kid_ab=[1.0], psnr_ab=[1.0], psnr=[1.0], psnr_copied_ab=[1.0], change_ab=[1.0])
-    assert [summary.name for summary in main_figures(list(found.values()))] == ["psnr", "kid_ab", "cycle"]
+    assert [summary.name for summary in main_metrics(list(found.values()))] == ["psnr", "kid_ab", "cycle"]
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_the_main_figures_are_means_or_directions_where_there_is_no_mean() -> No
     [
         ("psnr", ("psnr", "", ""), "PSNR, dB"),
         ("kid_spread_ab", ("kid", "spread", "ab"), "KID · spread · A→B"),
-        ("realness_real_a", ("realness", "real", "a"), "Realness as the discriminators see it · real · A"),
+        ("d_real_a", ("realness", "real", "a"), "Realness as the discriminators see it · real · A"),
         ("ssim_photo_map", ("ssim", "", "photo_map"), "SSIM · photo_map"),
         ("mine", ("mine", "", ""), "mine"),
     ],

@@ -96,20 +96,20 @@ def test_the_run_folder_holds_what_is_promised(command: Command, tmp_path: Path)
     assert list(contents(run)) == [
         ".lock",
         "checkpoints/best.ckpt",
-        "checkpoints/epoch=0001.ckpt",
-        "checkpoints/epoch=0002.ckpt",
-        "checkpoints/images=000000006.ckpt",
-        "checkpoints/images=000000012.ckpt",
+        "checkpoints/epoch0001.ckpt",
+        "checkpoints/epoch0002.ckpt",
+        "checkpoints/images000000006.ckpt",
+        "checkpoints/images000000012.ckpt",
         "checkpoints/last.ckpt",
         "config.yaml",
         "metrics.csv",
-        "samples/epoch=0000.jpg",
-        "samples/epoch=0001.jpg",
-        "samples/epoch=0002.jpg",
+        "samples/epoch0000.jpg",
+        "samples/epoch0001.jpg",
+        "samples/epoch0002.jpg",
         "train.log",
-        "validation/epoch=0000.csv",
-        "validation/epoch=0001.csv",
-        "validation/epoch=0002.csv",
+        "validation/epoch0000.csv",
+        "validation/epoch0001.csv",
+        "validation/epoch0002.csv",
         "validation/protocol.json",
     ]
     assert len(training_rows(run)) == 2 * STEPS_PER_EPOCH
@@ -124,7 +124,7 @@ def test_the_run_folder_holds_what_is_promised(command: Command, tmp_path: Path)
     config = yaml.safe_load(text)
     assert "${" not in text, "resolved"
     assert config["model"]["schedule"]["total_epochs"] == 2
-    for name in ("last.ckpt", "epoch=0001.ckpt"):
+    for name in ("last.ckpt", "epoch0001.ckpt"):
         assert read_checkpoint(run, name)["config"] == config
 
 
@@ -167,7 +167,7 @@ def test_a_second_run_in_the_same_folder_is_refused_and_changes_nothing(command:
         )
         assert contents(run) | minute == before | minute
 
-    # A checkpoint is enough to make it a run, and so is a table of figures.
+    # A checkpoint is enough to make it a run, and so is a table of metrics.
     (run / "metrics.csv").unlink()
     assert "already holds a run" in command(*tiny("mine")).screen
 
@@ -189,13 +189,13 @@ def test_overwrite_starts_again_but_keeps_the_old_run_until_the_new_one_can_begi
     after = contents(run)
     assert [name for name in after if name.startswith(("checkpoints", "samples"))] == [
         "checkpoints/best.ckpt",
-        "checkpoints/epoch=0001.ckpt",
-        "checkpoints/images=000000006.ckpt",
+        "checkpoints/epoch0001.ckpt",
+        "checkpoints/images000000006.ckpt",
         "checkpoints/last.ckpt",
-        "samples/epoch=0000.jpg",
-        "samples/epoch=0001.jpg",
+        "samples/epoch0000.jpg",
+        "samples/epoch0001.jpg",
     ]
-    assert before["checkpoints/epoch=0001.ckpt"] != after["checkpoints/epoch=0001.ckpt"]
+    assert before["checkpoints/epoch0001.ckpt"] != after["checkpoints/epoch0001.ckpt"]
     assert len(training_rows(run)) == STEPS_PER_EPOCH
     assert "epoch 2 of 2" not in (run / "train.log").read_text()
 
@@ -226,7 +226,7 @@ def test_a_run_that_cannot_begin_is_not_in_the_way_of_the_next(
 def test_a_run_that_fails_on_its_way_says_so_in_a_line_and_why_in_its_log(command: Command, tmp_path: Path) -> None:
     command(*tiny("first", "trainer.max_epochs=1"))
     broken = tmp_path / "toy" / "trainB" / "0003.png"
-    broken.write_bytes(b"no picture")
+    broken.write_bytes(b"no image")
     failed = command(*tiny("mine", "trainer.max_epochs=1"))
     assert failed.code == 1
     assert "Traceback" not in failed.screen
@@ -315,7 +315,7 @@ def test_a_run_on_one_device_is_a_whole_run_whatever_number_its_process_has(
     assert "epoch 1 of 1" in done.screen
     assert done.screen.splitlines()[-1].startswith("done  ")
     run = tmp_path / "runs" / "mine"
-    written = {".lock", "config.yaml", "metrics.csv", "samples/epoch=0001.jpg", "train.log", "validation/protocol.json"}
+    written = {".lock", "config.yaml", "metrics.csv", "samples/epoch0001.jpg", "train.log", "validation/protocol.json"}
     assert written <= contents(run).keys()
     assert len(training_rows(run)) == STEPS_PER_EPOCH
 
@@ -344,7 +344,7 @@ def test_a_run_that_is_asked_to_stop_says_where_it_stands_and_its_exit_code_mean
     monkeypatch.setattr(StopAt, "stop", lambda _: os.kill(os.getpid(), number))
     stopped = command(*tiny("mine", *stop_at("on_train_batch_start", STEPS_PER_EPOCH + 1)))
     assert stopped.code == 75
-    last = "runs/mine/checkpoints/images=000000010.ckpt"
+    last = "runs/mine/checkpoints/images000000010.ckpt"
     assert stopped.screen.splitlines()[-1] == (
         f"cyclegan-train: stopped by {number.name} at 10 images; resume=auto goes on from {last}"
     )
@@ -353,7 +353,7 @@ def test_a_run_that_is_asked_to_stop_says_where_it_stands_and_its_exit_code_mean
     assert "resume    from runs/mine/checkpoints/last.ckpt: 10 images, 1 epochs" in resumed.screen
     assert len(training_rows(tmp_path / "runs" / "mine")) == 2 * STEPS_PER_EPOCH
     # A path of a checkpoint has an equals sign, which Hydra would want quoted.
-    assert command(*tiny("branch", "resume=runs/mine/checkpoints/epoch=0002.ckpt", "trainer.max_epochs=3")).code == 0
+    assert command(*tiny("branch", "resume=runs/mine/checkpoints/epoch0002.ckpt", "trainer.max_epochs=3")).code == 0
     assert [row["images_seen"] for row in training_rows(tmp_path / "runs" / "branch")] == [14, 16, 18]
 
 
@@ -408,7 +408,7 @@ MISTAKES = {
     "model.loss_weights.idt=1": "no key 'model.loss_weights.idt'",
     "generator=unet128 model.generator.blocks=3": "'model.generator.blocks'. Did you mean model.generator.downs?",
     "generator=resnet7": "no generator=resnet7. Did you mean generator=resnet9? There are: encoder_decoder, ",
-    "experiment=folders": "nothing says where the pictures of domain A are: pass data.root, the folder",
+    "experiment=folders": "nothing says where the images of domain A are: pass data.root, the folder",
     "experiment=folders data.root=nowhere": "no folder nowhere/trainA: nowhere does not exist; pass the folder that",
     "data.crop_size=63 discriminator=pixel": "data.crop_size is 63, but these networks take multiples of 4 from 8 on; "
     "the nearest is data.crop_size=64, with data.load_size=64 or more",

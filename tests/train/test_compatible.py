@@ -51,7 +51,7 @@ def test_what_the_weights_do_not_depend_on_changes_silently_in_both_directions(o
 
 
 def test_what_training_refused_so_far_may_be_allowed_from_now_on() -> None:
-    """The remedies of errors that come in the middle of a run; a run that skipped has seen other pictures."""
+    """The remedies of errors that come in the middle of a run; a run that skipped has seen other images."""
     allowed = ("data.max_pixels=100000000", "data.domains.B.convert=[alpha]")
     assert require_continuable(plain(), plain(*allowed)) == []
     for override in allowed:

@@ -150,7 +150,7 @@ def test_a_run_of_a_subclass_is_evaluated(root: Path, tmp_path: Path, make: Any)
     make(last)
     words = ("--features", "none", "--perceptual", "none", "--device", "cpu", "--output", str(tmp_path / "out"))
     evaluate(["--checkpoint", str(last), *words])
-    with (tmp_path / "out" / "pictures.csv").open(newline="") as file:
+    with (tmp_path / "out" / "per_image.csv").open(newline="") as file:
         assert len(list(csv.DictReader(file))) == 4, "two test images in two directions"
 
 

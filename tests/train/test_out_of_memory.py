@@ -127,7 +127,7 @@ def test_shortages_of_real_processes_are_recognised(num_workers: int, room: int)
         RuntimeError("The size of tensor a (3) must match the size of tensor b (4)"),
         RuntimeError("CUDA error: device-side assert triggered"),
         RuntimeError("cuDNN error: CUDNN_STATUS_BAD_PARAM"),
-        ValueError("a picture called out of memory.png"),
+        ValueError("an image called out of memory.png"),
         FileNotFoundError(errno.ENOENT, "no such file"),
     ],
 )
@@ -157,7 +157,7 @@ def test_errors_that_name_each_other_come_to_an_end() -> None:
 @cache
 def composed(*overrides: str) -> DictConfig:
     with initialize_config_dir(conf_dir(), version_base="1.3"):
-        return compose("train", ["experiment=folders", "data.root=pictures", *overrides])
+        return compose("train", ["experiment=folders", "data.root=images", *overrides])
 
 
 def test_one_line_names_what_ran_out_and_the_settings_as_they_are() -> None:

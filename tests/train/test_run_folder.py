@@ -12,19 +12,19 @@ from cyclegan.train.run_folder import claim, clear, is_alone
 
 WRITTEN = (
     *("config.yaml", "environment.json", "metrics.csv", "train.log", "alarms.jsonl", "report.html"),
-    *("checkpoints/last.ckpt", "checkpoints/best.ckpt", "samples/epoch=0001.jpg", "wandb/latest-run/run-1.wandb"),
-    *("tensorboard/events", "validation/protocol.json", "validation/epoch=0001.csv"),
+    *("checkpoints/last.ckpt", "checkpoints/best.ckpt", "samples/epoch0001.jpg", "wandb/latest-run/run-1.wandb"),
+    *("tensorboard/events", "validation/protocol.json", "validation/epoch0001.csv"),
 )
 
 
 def test_all_that_a_run_writes_goes_and_what_the_user_put_there_stays(tmp_path: Path) -> None:
-    for name in (*WRITTEN, "notes.txt", "mine/picture.png"):
+    for name in (*WRITTEN, "notes.txt", "mine/image.png"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     (tmp_path / "config.yaml").write_text("# cyclegan-train name=mine\nname: mine\n")
     clear(tmp_path)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["mine", "notes.txt"]
-    assert (tmp_path / "mine" / "picture.png").exists()
+    assert (tmp_path / "mine" / "image.png").exists()
     clear(tmp_path)  # and where there is nothing
 
 

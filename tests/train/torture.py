@@ -26,7 +26,7 @@ from pathlib import Path
 from tests.tiny_run import SMALL_NETWORKS, TINY, differences, metrics, read_checkpoint
 
 LIMIT = 180  # seconds that one start of the training may take, against a hang
-IMAGES_PER_EPOCH = 6  # five pictures in batches of two
+IMAGES_PER_EPOCH = 6  # five images in batches of two
 # A checkpoint every other batch and at the end of every epoch; averages; small pools, which are random early.
 WORDS = (
     *TINY,
@@ -203,8 +203,8 @@ def compare(one: Path, other: Path) -> list[str]:
         elif any(there):
             found.append(f"{name} is in one only")
     if metrics(one) != metrics(other):
-        found.append(f"metrics.csv: {len(metrics(one))} rows and {len(metrics(other))}, or other figures")
-    for folder, pattern in (("samples", "*.jpg"), ("checkpoints", "epoch=*.ckpt")):
+        found.append(f"metrics.csv: {len(metrics(one))} rows and {len(metrics(other))}, or other metrics")
+    for folder, pattern in (("samples", "*.jpg"), ("checkpoints", "epoch*.ckpt")):
         names = [sorted(path.name for path in (run / folder).glob(pattern)) for run in (one, other)]
         if names[0] != names[1]:
             found.append(f"{folder}: {set(names[0]) ^ set(names[1])} are in one only")

@@ -9,7 +9,7 @@ from cyclegan.metrics.feature_network import FeatureNetwork, WeightsError
 
 
 class Projection(FeatureNetwork):
-    """Random projections of pictures of any size; counts the pictures that it was shown."""
+    """Random projections of images of any size; counts the images that it was shown."""
 
     def __init__(self, seed: int = 0) -> None:
         super().__init__()
@@ -23,9 +23,9 @@ class Projection(FeatureNetwork):
     def build(self) -> nn.Module:
         return _Projection(self.seed)
 
-    def features(self, pictures: Tensor) -> Tensor:
-        self.shown += len(pictures)
-        return super().features(pictures)
+    def features(self, images: Tensor) -> Tensor:
+        self.shown += len(images)
+        return super().features(images)
 
 
 class _Projection(nn.Module):
@@ -33,8 +33,8 @@ class _Projection(nn.Module):
         super().__init__()
         self.seed = seed
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        flat = pictures.flatten(1).double() / 255
+    def forward(self, images: Tensor) -> Tensor:
+        flat = images.flatten(1).double() / 255
         rng = torch.Generator().manual_seed(self.seed)
         return flat @ torch.randn(flat.shape[1], 4, generator=rng, dtype=torch.float64)
 

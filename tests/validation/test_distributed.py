@@ -1,4 +1,4 @@
-"""Two processes measure together: every picture counts once, and the figures are those of one process."""
+"""Two processes measure together: every image counts once, and the metrics are those of one process."""
 
 import json
 import multiprocessing
@@ -23,11 +23,11 @@ def meet(rank: int, folder: Path) -> None:
 
 
 def measured(rank: int, folder: Path) -> None:
-    """What each of the two processes does; it leaves figures and rows behind."""
+    """What each of the two processes does; it leaves metrics and rows behind."""
     meet(rank, folder)
     network = Projection()
     found = evaluate(small_cyclegan().eval(), held_out_of(folder / "toy"), References(network, folder / "kept"))
-    record = {"figures": found.figures, "rows": found.pictures, "protocol": found.protocol, "shown": network.shown}
+    record = {"metrics": found.metrics, "rows": found.images, "protocol": found.protocol, "shown": network.shown}
     (folder / f"{rank}.json").write_text(json.dumps(record))
     distributed.destroy_process_group()
 
@@ -57,7 +57,7 @@ def in_two_processes(work: Callable[[int, Path], None], folder: Path) -> list[in
 
 
 def test_what_one_process_cannot_read_ends_both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The other would wait for its figures for ever."""
+    """The other would wait for its metrics for ever."""
     monkeypatch.setenv("GLOO_SOCKET_IFNAME", "lo")
     broken = Path(held_out_of(tmp_path / "toy").path("A", 1))  # the second process's
     broken.write_bytes(broken.read_bytes()[:60])
@@ -66,20 +66,20 @@ def test_what_one_process_cannot_read_ends_both(tmp_path: Path, monkeypatch: pyt
 
 
 def test_two_processes_measure_what_one_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Seven pictures: one process has four of them and the other three, in batches of other sizes."""
+    """Seven images: one process has four of them and the other three, in batches of other sizes."""
     monkeypatch.setenv("GLOO_SOCKET_IFNAME", "lo")  # gloo would look this machine's name up
     held_out = held_out_of(tmp_path / "toy")  # drawn before both look for it
     assert in_two_processes(measured, tmp_path) == [0, 0]
 
     one = evaluate(small_cyclegan().eval(), held_out, References(Projection(), None))
     first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2))
-    assert first["figures"] == second["figures"]
-    assert first["figures"].keys() == one.figures.keys()
-    for name, value in one.figures.items():
-        assert first["figures"][name] == pytest.approx(value, rel=1e-6, abs=1e-6, nan_ok=True), name
+    assert first["metrics"] == second["metrics"]
+    assert first["metrics"].keys() == one.metrics.keys()
+    for name, value in one.metrics.items():
+        assert first["metrics"][name] == pytest.approx(value, rel=1e-6, abs=1e-6, nan_ok=True), name
 
-    rows = [(row["direction"], row["picture"]) for row in first["rows"]]
-    assert rows == [(row["direction"], row["picture"]) for row in one.pictures]
+    rows = [(row["direction"], row["image"]) for row in first["rows"]]
+    assert rows == [(row["direction"], row["image"]) for row in one.images]
     assert len(set(rows)) == 2 * COUNT
     assert first["protocol"] == one.protocol
     assert sorted((first["shown"], second["shown"])) == [4 * 3, 4 * 4]  # real and translated, both directions

@@ -1,4 +1,4 @@
-"""Every figure against its formula, written out over single pictures; every picture once; nothing left changed."""
+"""Every metric against its formula, written out over single images; every image once; nothing left changed."""
 
 import threading
 from collections import Counter
@@ -56,10 +56,10 @@ def bytes_of(image: torch.Tensor) -> np.ndarray:
 
 
 @torch.no_grad()
-def test_known_answers_cycle_and_identity_are_the_formulas_over_single_pictures(
+def test_known_answers_cycle_and_identity_are_the_formulas_over_single_images(
     translator: CycleGAN, held_out: HeldOut
 ) -> None:
-    found = evaluate(translator, held_out, batch_size=3).figures
+    found = evaluate(translator, held_out, batch_size=3).metrics
     expected: dict[str, list[float]] = {}
     for source, target, gen, back in (("A", "B", translator.gen_ab, translator.gen_ba),
                                       ("B", "A", translator.gen_ba, translator.gen_ab)):  # fmt: skip
@@ -89,11 +89,11 @@ def test_known_answers_cycle_and_identity_are_the_formulas_over_single_pictures(
 
 
 @torch.no_grad()
-def test_distances_are_those_of_rounded_translations_to_real_pictures_of_the_target(
+def test_distances_are_those_of_rounded_translations_to_real_images_of_the_target(
     translator: CycleGAN, held_out: HeldOut
 ) -> None:
     network = Projection()
-    found = evaluate(translator, held_out, References(network, None)).figures
+    found = evaluate(translator, held_out, References(network, None)).metrics
 
     def features(images: list[torch.Tensor]) -> np.ndarray:
         rounded = torch.from_numpy(np.stack([bytes_of(image) for image in images])).permute(0, 3, 1, 2)
@@ -110,20 +110,20 @@ def test_distances_are_those_of_rounded_translations_to_real_pictures_of_the_tar
         assert found[name] == pytest.approx(distance, rel=1e-6), name
 
 
-def test_each_picture_has_its_row(translator: CycleGAN, held_out: HeldOut) -> None:
+def test_each_image_has_its_row(translator: CycleGAN, held_out: HeldOut) -> None:
     found = evaluate(translator, held_out)
-    assert len(found.pictures) == 2 * COUNT
-    for row in found.pictures:
+    assert len(found.images) == 2 * COUNT
+    for row in found.images:
         source, target = row["direction"].split("2")
-        assert row["picture"].endswith(Path(row["answer"]).name)
-        assert f"test{source}" in row["picture"]
+        assert row["image"].endswith(Path(row["answer"]).name)
+        assert f"test{source}" in row["image"]
         assert f"test{target}" in row["answer"]
     for direction in ("A2B", "B2A"):
-        mean = np.mean([row["psnr"] for row in found.pictures if row["direction"] == direction])
-        assert found.figures[f"psnr_{direction.replace('2', '').lower()}"] == pytest.approx(mean)
+        mean = np.mean([row["psnr"] for row in found.images if row["direction"] == direction])
+        assert found.metrics[f"psnr_{direction.replace('2', '').lower()}"] == pytest.approx(mean)
 
 
-def test_an_equal_picture_does_not_make_the_mean_infinite(held_out: HeldOut) -> None:
+def test_an_equal_image_does_not_make_the_mean_infinite(held_out: HeldOut) -> None:
     """A generator that hits one answer exactly has an infinite PSNR there; the others still count."""
     translator = small_cyclegan().eval()
     answers = {index: held_out.image("B", index) for index in range(COUNT)}
@@ -136,9 +136,9 @@ def test_an_equal_picture_does_not_make_the_mean_infinite(held_out: HeldOut) -> 
 
     translator.gen_ab.forward = hits_the_first
     found = evaluate(translator, held_out, batch_size=1)
-    values = [row["psnr"] for row in found.pictures if row["direction"] == "A2B"]
+    values = [row["psnr"] for row in found.images if row["direction"] == "A2B"]
     assert values[0] == float("inf")
-    assert found.figures["psnr_ab"] == pytest.approx(np.mean([value for value in values if value != float("inf")]))
+    assert found.metrics["psnr_ab"] == pytest.approx(np.mean([value for value in values if value != float("inf")]))
 
 
 def test_nothing_is_drawn_or_changed(translator: CycleGAN, held_out: HeldOut) -> None:
@@ -153,20 +153,20 @@ def test_nothing_is_drawn_or_changed(translator: CycleGAN, held_out: HeldOut) ->
 
 
 def test_batch_size_does_not_matter(translator: CycleGAN, held_out: HeldOut) -> None:
-    one, four = (evaluate(translator, held_out, References(Projection(), None), batch_size=n).figures for n in (1, 4))
+    one, four = (evaluate(translator, held_out, References(Projection(), None), batch_size=n).metrics for n in (1, 4))
     assert one == pytest.approx(four, rel=1e-5, abs=1e-7)
 
 
 class TestReferences:
-    def test_real_pictures_go_through_the_network_once(
+    def test_real_images_go_through_the_network_once(
         self, translator: CycleGAN, held_out: HeldOut, tmp_path: Path
     ) -> None:
         first = Projection()
-        figures = evaluate(translator, held_out, References(first, tmp_path / "kept")).figures
+        metrics = evaluate(translator, held_out, References(first, tmp_path / "kept")).metrics
         assert first.shown == 4 * COUNT
         again = Projection()
         references = References(again, tmp_path / "kept")
-        assert evaluate(translator, held_out, references).figures == figures
+        assert evaluate(translator, held_out, references).metrics == metrics
         assert again.shown == 2 * COUNT
         evaluate(translator, held_out, references)
         assert again.shown == 4 * COUNT
@@ -175,7 +175,7 @@ class TestReferences:
         kept, root = tmp_path / "kept", tmp_path / "toy"
 
         def computed(held_out: HeldOut, network: Projection) -> int:
-            """How many real pictures went through the network."""
+            """How many real images went through the network."""
             evaluate(translator, held_out, References(network, kept))
             return network.shown - sum(len(indices) for indices in held_out.indices.values())
 
@@ -196,13 +196,13 @@ class TestReferences:
     def test_a_damaged_file_is_computed_anew(
         self, translator: CycleGAN, held_out: HeldOut, tmp_path: Path, damage: bytes
     ) -> None:
-        figures = evaluate(translator, held_out, References(Projection(), tmp_path)).figures
+        metrics = evaluate(translator, held_out, References(Projection(), tmp_path)).metrics
         files = list(tmp_path.glob("*.npy"))
         assert len(files) == 2
         for file in files:
             file.write_bytes(damage)
         network = Projection()
-        assert evaluate(translator, held_out, References(network, tmp_path)).figures == figures
+        assert evaluate(translator, held_out, References(network, tmp_path)).metrics == metrics
         assert network.shown == 4 * COUNT
 
     def test_a_folder_that_cannot_be_made_is_no_error(
@@ -210,7 +210,7 @@ class TestReferences:
     ) -> None:
         (tmp_path / "file").write_text("in the way")
         found = evaluate(translator, held_out, References(Projection(), tmp_path / "file" / "below"))
-        assert "fid_ab" in found.figures
+        assert "fid_ab" in found.metrics
 
 
 class TestWhatIsMissing:
@@ -221,17 +221,17 @@ class TestWhatIsMissing:
         held_out = data.held_out()
         assert held_out is not None
         found = evaluate(translator, held_out)
-        figures = found.figures
+        metrics = found.metrics
         assert found.protocol["pairing"] == "none"
-        assert not any(name.startswith(("psnr", "ssim", "l1")) for name in figures)
-        assert {"cycle_a", "cycle_b", "identity_a", "identity_b", "cycle", "identity"} <= figures.keys()
+        assert not any(name.startswith(("psnr", "ssim", "l1")) for name in metrics)
+        assert {"cycle_a", "cycle_b", "identity_a", "identity_b", "cycle", "identity"} <= metrics.keys()
 
-    def test_one_picture_has_no_distance(self, translator: CycleGAN, tmp_path: Path) -> None:
-        figures = evaluate(translator, held_out_of(tmp_path / "toy", 1), References(Projection(), None)).figures
-        assert not any(name.startswith(("fid", "kid")) for name in figures)
-        assert "psnr_ab" in figures
+    def test_one_image_has_no_distance(self, translator: CycleGAN, tmp_path: Path) -> None:
+        metrics = evaluate(translator, held_out_of(tmp_path / "toy", 1), References(Projection(), None)).metrics
+        assert not any(name.startswith(("fid", "kid")) for name in metrics)
+        assert "psnr_ab" in metrics
 
-    def test_an_unreadable_picture_is_named_or_left_out(self, translator: CycleGAN, tmp_path: Path) -> None:
+    def test_an_unreadable_image_is_named_or_left_out(self, translator: CycleGAN, tmp_path: Path) -> None:
         held_out = held_out_of(tmp_path / "toy")
         broken = Path(held_out.path("A", 2))
         broken.write_bytes(broken.read_bytes()[:60])
@@ -239,12 +239,12 @@ class TestWhatIsMissing:
             evaluate(translator, held_out)
         held_out.on_error = "skip"
         found = evaluate(translator, held_out)
-        rows = [Path(row["picture"]).name for row in found.pictures if row["direction"] == "A2B"]
+        rows = [Path(row["image"]).name for row in found.images if row["direction"] == "A2B"]
         assert len(rows) == COUNT - 1
         assert broken.name not in rows
-        assert found.protocol["pictures"]["unreadable"] == {"A": 1, "B": 0}
+        assert found.protocol["images"]["unreadable"] == {"A": 1, "B": 0}
         # Of B all are translated, but the answer of one of them is not known now.
-        assert sum("psnr" in row for row in found.pictures) == 2 * (COUNT - 1)
+        assert sum("psnr" in row for row in found.images) == 2 * (COUNT - 1)
 
 
 @pytest.mark.parametrize(("kept_bytes", "times"), [(2**28, 1), (0, 2)])
@@ -258,26 +258,26 @@ def test_paired_images_are_decoded_once_if_they_fit_and_never_by_the_thread_of_t
         decoded.append(name)
         return decode(data, name, *more)
 
-    expected = evaluate(translator, held_out).figures
+    expected = evaluate(translator, held_out).metrics
     monkeypatch.setattr("cyclegan.data.reader.decode", counted)
     monkeypatch.setattr("cyclegan.validation.one_pass.KEPT_BYTES", kept_bytes)
-    assert evaluate(translator, held_out).figures == expected
+    assert evaluate(translator, held_out).metrics == expected
     assert Counter(decoded) == {held_out.path(domain, i): times for domain in "AB" for i in range(COUNT)}
 
 
 def test_the_protocol_says_with_what(translator: CycleGAN, held_out: HeldOut) -> None:
     record = evaluate(translator, held_out, References(Projection(), None)).protocol
-    assert record["pictures"]["split"] == "test"
-    assert record["pictures"]["A"] == f"{COUNT} of testA"
-    assert record["pictures"]["size"] == "16×16, the middle of images stretched to 16"
+    assert record["images"]["split"] == "test"
+    assert record["images"]["A"] == f"{COUNT} of testA"
+    assert record["images"]["size"] == "16×16, the middle of images stretched to 16"
     sizing = {"load_size": 16, "resize": "stretch", "crop_size": 16}
-    assert sizing.items() <= record["pictures"].items()
+    assert sizing.items() <= record["images"].items()
     assert record["pairing"] == "by name"
-    assert record["known answers"] == {"A2B": f"{COUNT} pictures", "B2A": f"{COUNT} pictures"}
+    assert record["known answers"] == {"A2B": f"{COUNT} images", "B2A": f"{COUNT} images"}
     features = record["distances"]["features"]
     assert {"network": "projection", "seed": 0}.items() <= features.items()
     assert features["digest"] == Projection().digest()[:16]
-    assert record["distances"]["A2B"] == f"{COUNT} translations of testA against {COUNT} real pictures of testB"
+    assert record["distances"]["A2B"] == f"{COUNT} translations of testA against {COUNT} real images of testB"
     assert torch.__version__.startswith(record["versions"]["torch"])
 
 
@@ -298,25 +298,25 @@ def test_the_perceptual_network_follows_the_translator(translator: CycleGAN) -> 
     assert network.devices == ["meta"]
 
 
-def test_unreadable_pictures_may_leave_too_few_for_a_distance(translator: CycleGAN, tmp_path: Path) -> None:
+def test_unreadable_images_may_leave_too_few_for_a_distance(translator: CycleGAN, tmp_path: Path) -> None:
     held_out = held_out_of(tmp_path / "toy", count=3)
     held_out.on_error = "skip"
     for index in (0, 2):
         broken = Path(held_out.path("B", index))
         broken.write_bytes(broken.read_bytes()[:60])
-    figures = evaluate(translator, held_out, References(Projection(), None)).figures
-    assert not any(name.startswith(("fid", "kid")) for name in figures)
-    assert "cycle" in figures
+    metrics = evaluate(translator, held_out, References(Projection(), None)).metrics
+    assert not any(name.startswith(("fid", "kid")) for name in metrics)
+    assert "cycle" in metrics
 
 
-def test_whole_pictures_too_small_for_the_judge_have_no_verdict(tmp_path: Path) -> None:
+def test_whole_images_too_small_for_the_judge_have_no_verdict(tmp_path: Path) -> None:
     """The generators take 8 pixels; a discriminator of three layers wants 24."""
     judge = partial(PatchDiscriminator, width=4, layers=3)
     translator = small_cyclegan(discriminator=judge).eval()
     assert translator.minimum_size <= 16 < translator.minimum_crop
-    figures = evaluate(translator, held_out_of(tmp_path / "toy")).figures
-    assert "psnr_ab" in figures
-    assert not any(name.startswith("realness") for name in figures)
+    metrics = evaluate(translator, held_out_of(tmp_path / "toy")).metrics
+    assert "psnr_ab" in metrics
+    assert not any(name.startswith("realness") for name in metrics)
 
 
 def test_a_mean_is_of_all_directions_or_there_is_none() -> None:
@@ -344,7 +344,7 @@ def test_precision_and_recall_of_few_images_are_left_out(fakes: int, reals: int,
 
 
 def test_domains_may_be_called_real_and_synthetic(tmp_path: Path) -> None:
-    """As in learning from simulations; figures of real pictures have that word in their names too."""
+    """As in learning from simulations; metrics of real images have that word in their names too."""
     drawn = toy_data(tmp_path / "toy", test=COUNT)
     drawn.prepare_data()
     domains = {
@@ -356,14 +356,14 @@ def test_domains_may_be_called_real_and_synthetic(tmp_path: Path) -> None:
     data.setup()
     held_out = data.held_out()
     assert held_out is not None
-    figures = evaluate(small_cyclegan(channels={"real": 3, "synthetic": 3}).eval(), held_out).figures
-    plain = evaluate(small_cyclegan().eval(), held_out_of(tmp_path / "toy")).figures
+    metrics = evaluate(small_cyclegan(channels={"real": 3, "synthetic": 3}).eval(), held_out).metrics
+    plain = evaluate(small_cyclegan().eval(), held_out_of(tmp_path / "toy")).metrics
     for name in ("checkerboard", "psnr", "variety"):
-        assert figures[f"{name}_real_synthetic"] == pytest.approx(plain[f"{name}_ab"])
-        assert figures[f"{name}_synthetic_real"] == pytest.approx(plain[f"{name}_ba"])
+        assert metrics[f"{name}_real_synthetic"] == pytest.approx(plain[f"{name}_ab"])
+        assert metrics[f"{name}_synthetic_real"] == pytest.approx(plain[f"{name}_ba"])
 
 
-def test_a_picture_s_vector_does_not_carry_its_batch_along() -> None:
+def test_an_image_s_vector_does_not_carry_its_batch_along() -> None:
     """Each is sent to other processes by itself."""
     sets: dict[tuple[str, ...], dict[int, torch.Tensor]] = {}
     note(sets, ("A",), [3, 5], torch.arange(8.0).view(2, 4))

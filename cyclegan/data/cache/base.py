@@ -11,9 +11,9 @@ from cyclegan.data.cache.room import as_size
 
 
 class Cache(ABC):
-    """Pixels (channels, height, width) by number, filled by whoever decodes a picture first.
+    """Pixels (channels, height, width) by number, filled by whoever decodes an image first.
 
-    A cache may be forked and pickled: the copy has the same pictures, and what either puts in the other gets.
+    A cache may be forked and pickled: the copy has the same images, and what either puts in the other gets.
 
     Args:
         plan: what it holds.
@@ -27,25 +27,25 @@ class Cache(ABC):
 
     @abstractmethod
     def get(self, i: int) -> NDArray[Any] | None:
-        """Picture i, whole and read-only; None if it has to be decoded, because nobody did or its bytes are damaged.
+        """Image i, whole and read-only; None if it has to be decoded, because nobody did or its bytes are damaged.
 
         Raises:
-            IndexError: there is no such picture.
+            IndexError: there is no such image.
         """
 
     @abstractmethod
     def put(self, i: int, pixels: NDArray[Any]) -> None:
-        """Keeps picture i for everybody. Two processes may put one picture at once, as they put the same pixels.
+        """Keeps image i for everybody. Two processes may put one image at once, as they put the same pixels.
 
         Raises:
-            IndexError: there is no such picture.
+            IndexError: there is no such image.
             DataError: the pixels have another shape or type than planned.
         """
 
     @property
     @abstractmethod
     def filled(self) -> int:
-        """How many pictures somebody put in."""
+        """How many images somebody put in."""
 
     @abstractmethod
     def forget_name(self) -> None:
@@ -58,11 +58,11 @@ class Cache(ABC):
 
 
 def describe(caches: Iterable[Cache]) -> str:
-    """One line about the caches of a run, such as "ram, 1067 + 1334 pictures, 589 MB"."""
+    """One line about the caches of a run, such as "ram, 1067 + 1334 images, 589 MB"."""
     listed = list(caches)
     places = " and ".join(dict.fromkeys(cache.place for cache in listed))
     counts = " + ".join(str(len(cache)) for cache in listed)
     distinct = {cache.plan.key: cache for cache in listed}.values()  # two domains may share one
     size, filled = sum(cache.plan.size for cache in distinct), sum(cache.filled for cache in distinct)
     found = f", {filled} of them already there" if filled else ""
-    return f"{places}, {counts} pictures, {as_size(size)}{found}"
+    return f"{places}, {counts} images, {as_size(size)}{found}"

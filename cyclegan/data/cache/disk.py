@@ -21,7 +21,7 @@ from cyclegan.errors import DataError
 
 
 class DiskCache(Cache):
-    """Pictures in a file.
+    """Images in a file.
 
     It is read and written by system calls, not mapped: what a disk that fails or is full would answer to a mapping is
     a signal that kills the process. The system keeps in memory what there is room for.
@@ -50,7 +50,7 @@ class DiskCache(Cache):
         return DiskCache, (self.plan, self.path)
 
     def get(self, i: int) -> NDArray[Any] | None:
-        """Picture i, compared with its CRC-32 each time it is read: a disk may lose what it had."""
+        """Image i, compared with its CRC-32 each time it is read: a disk may lose what it had."""
         shape = self.plan.shape(i)
         nbytes = self.plan.nbytes(shape)
         try:
@@ -58,14 +58,14 @@ class DiskCache(Cache):
             if not mark:
                 return None
             data = os.pread(self._file, nbytes, int(self.plan.offsets[i]))
-        except OSError:  # a bad sector: the picture itself is still there
+        except OSError:  # a bad sector: the image itself is still there
             return None
         if mark_of(zlib.crc32(data)) != mark:
             return None
         return np.frombuffer(data, self.plan.dtype).reshape(shape)
 
     def put(self, i: int, pixels: NDArray[Any]) -> None:
-        """Keeps picture i. If the disk takes no more, that is told once, and no further picture is kept."""
+        """Keeps image i. If the disk takes no more, that is told once, and no further image is kept."""
         data = self.plan.checked(i, pixels).data.cast("B")
         if not self._fills:
             return
@@ -75,11 +75,11 @@ class DiskCache(Cache):
             write_all(self._file, mark.to_bytes(8, sys.byteorder), HEADER_BYTES + 8 * i)
         except OSError as error:
             self._fills = False
-            warnings.warn(f"{self.path} takes no more pictures ({error.strerror}): they are decoded anew", stacklevel=2)
+            warnings.warn(f"{self.path} takes no more images ({error.strerror}): they are decoded anew", stacklevel=2)
 
     @property
     def filled(self) -> int:
-        """How many pictures somebody put in, in this run or another."""
+        """How many images somebody put in, in this run or another."""
         return int(np.count_nonzero(np.frombuffer(os.pread(self._file, 8 * len(self), HEADER_BYTES), np.uint64)))
 
     def forget_name(self) -> None:

@@ -81,7 +81,7 @@ def _is_named(path: Path, descriptor: int) -> bool:
 
 
 def lay_out(descriptor: int, plan: Plan) -> None:
-    """Makes an empty file a cache without pictures. The header comes last: a file that has it is all there.
+    """Makes an empty file a cache without images. The header comes last: a file that has it is all there.
 
     Raises:
         OSError: there is no room, whatever was said before.

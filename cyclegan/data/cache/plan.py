@@ -1,4 +1,4 @@
-"""What a cache holds, and where in its file each picture lies."""
+"""What a cache holds, and where in its file each image lies."""
 
 import hashlib
 import math
@@ -22,17 +22,17 @@ _KEY = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 
 def mark_of(crc: int) -> int:
-    """A filled picture's mark, 8 bytes of which no half is ever seen: its CRC-32, and a bit that no empty one has."""
+    """A filled image's mark, 8 bytes of which no half is ever seen: its CRC-32, and a bit that no empty one has."""
     return _FILLED | crc
 
 
 class Plan:
-    """The pictures of a cache, and their places in its file.
+    """The images of a cache, and their places in its file.
 
     Args:
         key: names the cache: letters, digits, - and _. It has to stand for all that the pixels depend on: which files,
             their contents, how they are decoded and resized, and by which versions of the libraries.
-        shapes: int (N, 3): channels, height and width of each picture.
+        shapes: int (N, 3): channels, height and width of each image.
         dtype: uint8, uint16, int16 or float32.
 
     Raises:
@@ -56,25 +56,25 @@ class Plan:
 
     @classmethod
     def equal(cls, key: str, count: int, shape: tuple[int, int, int], dtype: DTypeLike) -> "Plan":
-        """A plan for `count` pictures of one shape (channels, height, width); takes no memory for each of them."""
+        """A plan for `count` images of one shape (channels, height, width); takes no memory for each of them."""
         return cls(key, np.broadcast_to(np.array(shape, np.int32), (count, 3)), dtype)
 
     def __len__(self) -> int:
         return len(self.shapes)
 
     def shape(self, i: int) -> tuple[int, int, int]:
-        """Channels, height and width of picture i.
+        """Channels, height and width of image i.
 
         Raises:
-            IndexError: there is no such picture.
+            IndexError: there is no such image.
         """
         if not 0 <= i < len(self.shapes):
-            raise IndexError(f"the cache {self.key} has pictures 0 to {len(self.shapes) - 1}, not {i}")
+            raise IndexError(f"the cache {self.key} has images 0 to {len(self.shapes) - 1}, not {i}")
         channels, height, width = self.shapes[i].tolist()
         return channels, height, width
 
     def nbytes(self, shape: tuple[int, int, int]) -> int:
-        """Bytes of a picture's pixels."""
+        """Bytes of an image's pixels."""
         return math.prod(shape) * self.dtype.itemsize
 
     def fits(self, descriptor: int) -> bool:
@@ -89,13 +89,13 @@ class Plan:
         """
         if pixels.shape != self.shape(i) or pixels.dtype != self.dtype:
             raise DataError(
-                f"the picture is {_text(pixels.shape)} {pixels.dtype}, and the cache was laid out for "
+                f"the image is {_text(pixels.shape)} {pixels.dtype}, and the cache was laid out for "
                 f"{_text(self.shape(i))} {self.dtype}: the file was exchanged since; start the run again"
             )
         return np.ascontiguousarray(pixels)
 
     def _places(self) -> tuple[Sequence[int] | NDArray[np.int64], int]:
-        """Where each picture begins, and where the file ends."""
+        """Where each image begins, and where the file ends."""
         begin = _aligned(HEADER_BYTES + 8 * len(self))
         if self.shapes.strides[0] == 0 and len(self):  # of `equal`
             step = _aligned(self.nbytes(self.shape(0)))
@@ -108,7 +108,7 @@ class Plan:
     def _header(self) -> bytes:
         shapes = hashlib.sha256(np.ascontiguousarray(self.shapes, "<i8").tobytes()).hexdigest()
         text = (
-            f"cyclegan cache 1\nkey {self.key}\n{len(self)} pictures {self.dtype} {sys.byteorder}\n"
+            f"cyclegan cache 1\nkey {self.key}\n{len(self)} images {self.dtype} {sys.byteorder}\n"
             f"shapes {shapes}\n{self.size} bytes\n"
         )
         return text.encode().ljust(HEADER_BYTES, b"\0")

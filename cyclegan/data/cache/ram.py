@@ -33,7 +33,7 @@ HAS_MEMFD = hasattr(os, "memfd_create")  # some builds of Python for old systems
 
 
 class RamCache(Cache):
-    """Pictures in memory that processes share.
+    """Images in memory that processes share.
 
     Args:
         plan: what it holds.
@@ -56,7 +56,7 @@ class RamCache(Cache):
         return _opened, (self.plan, self._address())
 
     def get(self, i: int) -> NDArray[Any] | None:
-        """Picture i, not copied; compared with its CRC-32 when this process gets it for the first time."""
+        """Image i, not copied; compared with its CRC-32 when this process gets it for the first time."""
         shape = self.plan.shape(i)
         mark = int(self._marks[i])
         if not mark:
@@ -69,14 +69,14 @@ class RamCache(Cache):
         return pixels
 
     def put(self, i: int, pixels: NDArray[Any]) -> None:
-        """Keeps picture i for everybody."""
+        """Keeps image i for everybody."""
         pixels = self.plan.checked(i, pixels)
         np.ndarray(pixels.shape, pixels.dtype, self._map, int(self.plan.offsets[i]))[...] = pixels
         self._marks[i] = mark_of(zlib.crc32(pixels.data))  # 8 bytes, aligned: one store
 
     @property
     def filled(self) -> int:
-        """How many pictures somebody put in."""
+        """How many images somebody put in."""
         return int(np.count_nonzero(self._marks))
 
     @property

@@ -39,10 +39,10 @@ def require_room(kind: Literal["ram", "disk"], need: int, folder: Path | None) -
     if room is None or need <= room.free * SHARE[kind]:
         return
     part = room.free * SHARE[kind] / need
-    pictures, length = int(100 * part), int(100 * math.sqrt(part))
+    images, length = int(100 * part), int(100 * math.sqrt(part))
     raise DataError(
         f"data.cache={kind} needs {as_size(need)}; {room.of} has {as_size(room.free)} free, of which a cache may take "
-        f"{SHARE[kind]:.0%}. Set data.cache={_other(kind)} or none; or keep {pictures}% of the pictures "
+        f"{SHARE[kind]:.0%}. Set data.cache={_other(kind)} or none; or keep {images}% of the images "
         f"(data.max_images), or all at {length}% of their height and width (data.load_size); or {room.remedy}"
     )
 
@@ -51,7 +51,7 @@ def refused(kind: Literal["ram", "disk"], need: int, error: OSError) -> DataErro
     """The error to raise when the system does not give the room that it seemed to have."""
     return DataError(
         f"data.cache={kind} needs {as_size(need)}, and the system refuses them: {error.strerror}. "
-        f"Set data.cache={_other(kind)} or none, or keep fewer pictures (data.max_images) or smaller (data.load_size)"
+        f"Set data.cache={_other(kind)} or none, or keep fewer images (data.max_images) or smaller (data.load_size)"
     )
 
 
@@ -78,7 +78,7 @@ def _file_system(kind: str, need: int, folder: Path) -> Room:
 
 def _memory() -> Iterator[Room]:
     """What is free of the machine's memory, and of what this process's control groups may use of it."""
-    available = _figures(PROC / "meminfo").get("MemAvailable:")
+    available = _metrics(PROC / "meminfo").get("MemAvailable:")
     if available is not None:
         yield Room(available * 1024, "the memory of this machine", "use one with more memory")
     remedy = "raise its limit (docker run --memory, sbatch --mem)"
@@ -86,7 +86,7 @@ def _memory() -> Iterator[Room]:
         limit, usage = _number(folder / limit_file), _number(folder / usage_file)
         if limit is None or usage is None:  # "max"
             continue
-        stat = _figures(folder / "memory.stat")
+        stat = _metrics(folder / "memory.stat")
         # Files that were read count as used, and are given up as soon as somebody needs the memory.
         given_up = stat.get(f"{prefix}active_file", 0) + stat.get(f"{prefix}inactive_file", 0)
         yield Room(max(limit - max(usage - given_up, 0), 0), "the memory of this container or job", remedy)
@@ -109,7 +109,7 @@ def _control_groups() -> Iterator[tuple[Path, str, str, str]]:
                 yield mount / part, *files
 
 
-def _figures(path: Path) -> dict[str, int]:
+def _metrics(path: Path) -> dict[str, int]:
     """The numbers of a file with a name and a number in each line."""
     return {words[0]: int(words[1]) for words in map(str.split, _lines(path)) if len(words) > 1}
 

@@ -1,1 +1,1 @@
-"""Where a domain's pictures are: in folders, patterns, lists and shards."""
+"""Where a domain's images are: in folders, patterns, lists and shards."""

@@ -1,4 +1,4 @@
-"""Finds the picture files of a domain: in the folder that bears its name, or where a source says."""
+"""Finds the image files of a domain: in the folder that bears its name, or where a source says."""
 
 from collections import Counter
 from pathlib import Path
@@ -35,10 +35,10 @@ def require_folder(root: str | Path, split: str, domain: str) -> Path:
 
 
 def find(source: str | Path) -> Files:
-    """Finds the pictures that a source stands for.
+    """Finds the images that a source stands for.
 
-    - A folder: all pictures in it and in its sub-folders, sorted, so that a position stands for the same picture on
-      every machine. Links are followed; hidden files and folders, and what is no picture, are passed over.
+    - A folder: all images in it and in its sub-folders, sorted, so that a position stands for the same image on
+      every machine. Links are followed; hidden files and folders, and what is no image, are passed over.
     - A glob pattern: those whose names fit; "**" stands for any number of folders. Sorted likewise.
     - A list, a text file that ends in .txt: its paths, in its order; see `read_list`.
 
@@ -46,7 +46,7 @@ def find(source: str | Path) -> Files:
         source: a path; `~` is the home folder.
 
     Raises:
-        DataError: there is no such source, or no picture in it; says what there is, and the likeliest remedy.
+        DataError: there is no such source, or no image in it; says what there is, and the likeliest remedy.
     """
     path = Path(source).expanduser()
     if path.is_dir():
@@ -60,7 +60,7 @@ def _in_folder(folder: Path) -> Files:
     found = walk(folder)
     if not found.names:
         what = _summary(found.passed_over) or "the folder is empty"
-        raise DataError(f"no picture in {folder}: {what}. Put pictures there; {_ENDINGS}")
+        raise DataError(f"no image in {folder}: {what}. Put images there; {_ENDINGS}")
     return Files(folder, found.names, passed_over=found.passed_over)
 
 
@@ -69,10 +69,10 @@ def _in_list(file: Path) -> Files:
         return read_list(file)
     if file.suffix.lower() in IMAGE_SUFFIXES:
         raise DataError(
-            f"{file} is a single picture; give the folder that holds it, or a list (a {LIST_SUFFIX} file with one path "
+            f"{file} is a single image; give the folder that holds it, or a list (a {LIST_SUFFIX} file with one path "
             "a line)"
         )
-    raise DataError(f"{file} is neither a folder nor a list of pictures; a list ends in {LIST_SUFFIX}")
+    raise DataError(f"{file} is neither a folder nor a list of images; a list ends in {LIST_SUFFIX}")
 
 
 def _fitting(path: Path) -> Files:
@@ -81,12 +81,12 @@ def _fitting(path: Path) -> Files:
         raise DataError(f"there is no {path}: {around_path(path)}")
     base, pattern = split
     if not base.is_dir():
-        raise DataError(f"no picture fits {path}: {around_path(base)}")
+        raise DataError(f"no image fits {path}: {around_path(base)}")
     found = walk(base, pattern)
     if not found.names:
         what = _summary(found.passed_over) or "no file does"
         raise DataError(
-            f"no picture fits {path}: {what}. A pattern names files: end it in /** for all that are in the folders "
+            f"no image fits {path}: {what}. A pattern names files: end it in /** for all that are in the folders "
             f"which it names; {_ENDINGS}"
         )
     return Files(base, found.names, passed_over=found.passed_over)
@@ -98,4 +98,4 @@ def _summary(others: Counter[str]) -> str:
         return ""
     total = others.total()
     kinds = ", ".join(f"{kind} ×{count}" for kind, count in others.most_common(5))
-    return f"{total} file{'s' * (total != 1)}, none of them a picture: {kinds}"
+    return f"{total} file{'s' * (total != 1)}, none of them an image: {kinds}"

@@ -1,4 +1,4 @@
-"""Lists of pictures: a text file that names one a line, in the order in which they count."""
+"""Lists of images: a text file that names one a line, in the order in which they count."""
 
 from itertools import repeat
 from operator import itemgetter
@@ -18,7 +18,7 @@ _LOOKED_FOR = 8
 def read_list(path: Path) -> Files:
     """Reads the paths in a text file: absolute, or relative to the folder that the file is in.
 
-    Blank lines and lines that begin with `#` are passed over; a picture that is called so is written `./#name`.
+    Blank lines and lines that begin with `#` are passed over; an image that is called so is written `./#name`.
     The files' base is the folder that is common to all of them, and the label is that folder as the list writes it.
     Whether they are there is asked of a few only.
 
@@ -27,7 +27,7 @@ def read_list(path: Path) -> Files:
     """
     listed = _as_written(path)
     if not len(listed):
-        raise DataError(f"{path} lists no picture: write one path a line, absolute or relative to {path.parent}")
+        raise DataError(f"{path} lists no image: write one path a line, absolute or relative to {path.parent}")
     absolute = sum(map(str.startswith, listed.names(), repeat("/")))
     if 0 < absolute < len(listed):
         here = path.parent.absolute()

@@ -2,16 +2,16 @@
 
 from posixpath import splitext
 
-from cyclegan.data.source import Pictures
+from cyclegan.data.source import ImageSource
 
 PAIRINGS = ("auto", "by_name", "none")
 """Which images of the same name are paired: the halves of one file, all, none."""
 
 
-def paired_names(a: Pictures, b: Pictures) -> list[tuple[int, int]]:
-    """Pairs pictures whose names agree but for the ending: testA/x/1.png with testB/x/1.jpg.
+def paired_names(a: ImageSource, b: ImageSource) -> list[tuple[int, int]]:
+    """Pairs images whose names agree but for the ending: testA/x/1.png with testB/x/1.jpg.
 
-    Where two pictures of a domain have such a name, 1.png and 1.jpg in one folder, none of them is paired.
+    Where two images of a domain have such a name, 1.png and 1.jpg in one folder, none of them is paired.
 
     Returns:
         Indices (in a, in b), ascending in a.
@@ -20,11 +20,11 @@ def paired_names(a: Pictures, b: Pictures) -> list[tuple[int, int]]:
     return [(index, in_b[stem]) for stem, index in _by_stem(a).items() if stem in in_b]
 
 
-def _by_stem(pictures: Pictures) -> dict[str, int]:
-    """The index of each name without ending that is borne once, in the pictures' order."""
+def _by_stem(images: ImageSource) -> dict[str, int]:
+    """The index of each name without ending that is borne once, in the images' order."""
     found: dict[str, int] = {}
     repeated = set()
-    for index, name in enumerate(pictures.names()):
+    for index, name in enumerate(images.names()):
         stem = splitext(name)[0]
         if found.setdefault(stem, index) != index:
             repeated.add(stem)

@@ -1,4 +1,4 @@
-"""Which tar files a source of pictures means: one file, a folder of them, a pattern or a numbered range."""
+"""Which tar files a source of images means: one file, a folder of them, a pattern or a numbered range."""
 
 import glob
 import itertools
@@ -19,9 +19,9 @@ _RANGE = re.compile(r"(\d+)\.\.(\d+)")
 
 
 def are_shards(source: str | Path) -> bool:
-    """Whether a source means tar files and not pictures.
+    """Whether a source means tar files and not images.
 
-    Its name ends like a tar file's, compressed or not, or it is a folder that holds some, and neither pictures nor
+    Its name ends like a tar file's, compressed or not, or it is a folder that holds some, and neither images nor
     folders, in which there may be some.
     """
     text = os.fspath(source)

@@ -1,4 +1,4 @@
-"""Where the pictures of a tar file are: found once, and kept on disk beside it."""
+"""Where the images of a tar file are: found once, and kept on disk beside it."""
 
 import json
 import os
@@ -40,15 +40,15 @@ def stamp(file: int | str) -> Stamp:
 
 @dataclass(frozen=True)
 class TarIndex:
-    """The n pictures of a tar file, in the order in which they lie in it.
+    """The n images of a tar file, in the order in which they lie in it.
 
     Args:
         stamp: of the tar file when it was walked over.
-        offsets: int64 (n,), where the bytes of each picture begin in it.
+        offsets: int64 (n,), where the bytes of each image begin in it.
         sizes: int64 (n,), how many these are.
-        names: uint8, the pictures' names within it in UTF-8, one behind the other.
+        names: uint8, the images' names within it in UTF-8, one behind the other.
         ends: int64 (n,), where each name ends.
-        passed_over: how many members of each kind are no pictures.
+        passed_over: how many members of each kind are no images.
     """
 
     stamp: Stamp
@@ -60,7 +60,7 @@ class TarIndex:
 
 
 def walk(path: str) -> TarIndex:
-    """Finds the pictures of a tar file: regular files with a picture's ending that are not hidden.
+    """Finds the images of a tar file: regular files with an image's ending that are not hidden.
 
     Of members with one name the last counts, as for `tar --extract`.
 
@@ -75,7 +75,7 @@ def walk(path: str) -> TarIndex:
             for name, kind, offset, size in members(descriptor, known.size):
                 if _is_folder(name, kind):
                     continue
-                if (reason := _why_no_picture(name, kind)) is not None:
+                if (reason := _why_no_image(name, kind)) is not None:
                     passed_over[reason] += 1
                     continue
                 passed_over["replaced"] += found.pop(name, None) is not None
@@ -113,8 +113,8 @@ def _is_folder(name: str, kind: bytes) -> bool:
     return kind == b"5" or (kind in _PLAIN and name.endswith("/"))  # the latter from before folders had a kind
 
 
-def _why_no_picture(name: str, kind: bytes) -> str | None:
-    """As what a member is passed over; None if it is a picture."""
+def _why_no_image(name: str, kind: bytes) -> str | None:
+    """As what a member is passed over; None if it is an image."""
     if kind not in _PLAIN:
         return _KINDS.get(kind, "unknown")
     if "/." in f"/{name}":

@@ -1,6 +1,6 @@
 """The members of a plain tar file, by a walk over its headers.
 
-Not by the standard tarfile, which takes a damaged header for the end: the pictures behind it are lost without a word.
+Not by the standard tarfile, which takes a damaged header for the end: the images behind it are lost without a word.
 """
 
 import os
@@ -97,11 +97,11 @@ def _is_header(block: bytes) -> bool:
 def _require_uncompressed(begin: bytes) -> None:
     for magic, command in _COMPRESSED.items():
         if begin.startswith(magic):
-            raise UnfitError("is compressed, so that no picture can be read by itself", f"unpack it with {command}")
+            raise UnfitError("is compressed, so that no image can be read by itself", f"unpack it with {command}")
 
 
 def _require_nothing_behind(descriptor: int, end: int) -> None:
-    """After the end may come padding or rubbish, which tar ignores, but no pictures that someone counts on."""
+    """After the end may come padding or rubbish, which tar ignores, but no images that someone counts on."""
     behind = os.pread(descriptor, _LOOK_BEHIND_END, end)
     second = (len(behind) - len(behind.lstrip(b"\0"))) // BLOCK * BLOCK
     if _is_header(behind[second : second + BLOCK]):

@@ -1,4 +1,4 @@
-"""Finds the pictures below a folder, through links to other folders, and never in a circle."""
+"""Finds the images below a folder, through links to other folders, and never in a circle."""
 
 import heapq
 import os
@@ -17,7 +17,7 @@ _FILE, _FOLDER, _DANGLING, _SPECIAL = "file", "folder", "dangling link", "device
 
 
 class Found(NamedTuple):
-    """Names of pictures below a folder, "/" between folders, sorted; and what else there was, counted by kind."""
+    """Names of images below a folder, "/" between folders, sorted; and what else there was, counted by kind."""
 
     names: list[str]
     passed_over: Counter[str]
@@ -32,9 +32,9 @@ class _Folder(NamedTuple):
 
 
 def walk(base: Path, pattern: GlobPattern = EVERYTHING) -> Found:
-    """Finds the pictures below a folder whose names fit a pattern.
+    """Finds the images below a folder whose names fit a pattern.
 
-    Hidden files and files without a picture's ending are passed over and counted; hidden folders are not entered.
+    Hidden files and files without an image's ending are passed over and counted; hidden folders are not entered.
     Links to files and folders are followed. A folder that is reached in several ways is read once: by its own name
     if the way there holds no link, else by the link that comes first.
 
@@ -90,7 +90,7 @@ class _Walk:
             self.folders.append(_Folder(name, state))
 
     def _take(self, folder: _Folder, name: str, kind: str) -> None:
-        """Keeps the name of a picture; counts anything else."""
+        """Keeps the name of an image; counts anything else."""
         suffix = posixpath.splitext(name)[1].lower()
         if name.startswith("."):
             self.found.passed_over["hidden"] += 1

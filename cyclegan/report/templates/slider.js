@@ -2,14 +2,14 @@
   "use strict";
   const slider = document.getElementById("epoch");
   if (!slider) return;
-  const pictures = document.querySelectorAll("#pictures img");
+  const images = document.querySelectorAll("#images img");
   const label = document.getElementById("epoch-label");
   const play = document.getElementById("play");
   let timer = 0;
 
   const show = () => {
-    pictures.forEach((picture, place) => { picture.hidden = place !== Number(slider.value); });
-    label.textContent = "epoch " + pictures[slider.value].dataset.epoch;
+    images.forEach((image, place) => { image.hidden = place !== Number(slider.value); });
+    label.textContent = "epoch " + images[slider.value].dataset.epoch;
     slider.setAttribute("aria-valuetext", label.textContent);
   };
   const stop = () => {
@@ -33,6 +33,6 @@
     play.textContent = "❚❚";
     play.setAttribute("aria-pressed", "true");
   });
-  play.disabled = pictures.length < 2;
+  play.disabled = images.length < 2;
   show(); // a browser that goes back to the page may have kept the slider's place
 })();

@@ -29,12 +29,12 @@ pytestmark = pytest.mark.filterwarnings("ignore:This process.*is multi-threaded:
 SHAPE = (3, 5, 7)
 FIVE = Plan.equal("test-five", 5, SHAPE, "uint8")
 
-pictures = st.lists(
+images = st.lists(
     st.tuples(*[st.integers(1, 9)] * 3).flatmap(lambda shape: arrays(np.uint8, shape)), min_size=1, max_size=6
 )
 
 
-def picture(seed: int, shape: tuple[int, int, int] = SHAPE) -> NDArray[np.uint8]:
+def image(seed: int, shape: tuple[int, int, int] = SHAPE) -> NDArray[np.uint8]:
     return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
 
 
@@ -43,8 +43,8 @@ def same(found: NDArray[Any] | None, expected: NDArray[Any]) -> bool:
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=30)
-@given(listed=pictures, dtype=st.sampled_from(["uint8", "uint16", "int16", "float32"]), order=st.randoms())
-def test_every_picture_comes_back(opened: Opener, listed: list[Any], dtype: str, order: random.Random) -> None:
+@given(listed=images, dtype=st.sampled_from(["uint8", "uint16", "int16", "float32"]), order=st.randoms())
+def test_every_image_comes_back(opened: Opener, listed: list[Any], dtype: str, order: random.Random) -> None:
     listed = [pixels.astype(dtype) for pixels in listed]
     cache = opened(Plan("test-round", np.array([pixels.shape for pixels in listed]), dtype))
     numbers = list(range(len(listed)))
@@ -56,23 +56,23 @@ def test_every_picture_comes_back(opened: Opener, listed: list[Any], dtype: str,
     cache.forget_name()
 
 
-def test_pictures_are_missing_until_somebody_puts_them_in(opened: Opener) -> None:
+def test_images_are_missing_until_somebody_puts_them_in(opened: Opener) -> None:
     cache = opened(FIVE)
     assert [cache.get(i) for i in range(5)] == [None] * 5
-    cache.put(3, picture(3))
+    cache.put(3, image(3))
     assert [cache.get(i) is None for i in range(5)] == [True, True, True, False, True]
     assert cache.filled == 1
-    cache.put(3, picture(3))
+    cache.put(3, image(3))
     assert cache.filled == 1
 
 
-def test_a_black_picture_counts_as_filled(opened: Opener) -> None:
+def test_a_black_image_counts_as_filled(opened: Opener) -> None:
     cache = opened(FIVE)
     cache.put(0, np.zeros(SHAPE, np.uint8))
     assert same(cache.get(0), np.zeros(SHAPE, np.uint8))
 
 
-def test_a_picture_whose_checksum_is_zero_counts_as_filled(opened: Opener) -> None:
+def test_an_image_whose_checksum_is_zero_counts_as_filled(opened: Opener) -> None:
     cache = opened(Plan.equal("test-zero", 1, (1, 1, 4), "uint8"))
     pixels = np.array([[[0x9D, 0x0A, 0xD9, 0x6D]]], np.uint8)
     assert zlib.crc32(pixels.data) == 0
@@ -82,7 +82,7 @@ def test_a_picture_whose_checksum_is_zero_counts_as_filled(opened: Opener) -> No
 
 def test_what_comes_back_cannot_be_written_to(opened: Opener) -> None:
     cache = opened(FIVE)
-    cache.put(0, picture(0))
+    cache.put(0, image(0))
     found = cache.get(0)
     assert found is not None
     with pytest.raises(ValueError, match="read-only"):
@@ -91,47 +91,47 @@ def test_what_comes_back_cannot_be_written_to(opened: Opener) -> None:
 
 def test_pixels_may_lie_in_any_order(opened: Opener) -> None:
     cache = opened(FIVE)
-    pixels = picture(0, (5, 7, 3)).transpose(2, 0, 1)  # as decoded
+    pixels = image(0, (5, 7, 3)).transpose(2, 0, 1)  # as decoded
     assert not pixels.flags.c_contiguous
     cache.put(0, pixels)
     assert same(cache.get(0), pixels)
 
 
 @pytest.mark.parametrize("i", [-1, 5])
-def test_there_is_no_such_picture(opened: Opener, i: int) -> None:
+def test_there_is_no_such_image(opened: Opener, i: int) -> None:
     cache = opened(FIVE)
-    with pytest.raises(IndexError, match=f"pictures 0 to 4, not {i}"):
+    with pytest.raises(IndexError, match=f"images 0 to 4, not {i}"):
         cache.get(i)
-    with pytest.raises(IndexError, match=f"pictures 0 to 4, not {i}"):
-        cache.put(i, picture(0))
+    with pytest.raises(IndexError, match=f"images 0 to 4, not {i}"):
+        cache.put(i, image(0))
 
 
-def test_a_picture_of_another_size_is_refused(opened: Opener) -> None:
+def test_an_image_of_another_size_is_refused(opened: Opener) -> None:
     cache = opened(FIVE)
     with pytest.raises(DataError, match="the file was exchanged since"):
-        cache.put(0, picture(0, (3, 7, 5)))
+        cache.put(0, image(0, (3, 7, 5)))
     assert cache.get(0) is None
 
 
 def swap(cache: Cache, pipe: Any) -> None:
-    """In another process: sends picture 0, puts picture 1."""
+    """In another process: sends image 0, puts image 1."""
     pipe.send(cache.get(0))
-    cache.put(1, picture(1))
+    cache.put(1, image(1))
     pipe.send(cache.filled)
 
 
 def exchange(cache: Cache, method: Literal["fork", "spawn"]) -> None:
     """Each of two processes sees what the other put in."""
-    cache.put(0, picture(0))
+    cache.put(0, image(0))
     here, there = multiprocessing.Pipe()
     with here, there:
         worker = multiprocessing.get_context(method).Process(target=swap, args=(cache, there))  # type: ignore[attr-defined]
         worker.start()
         there.close()  # if the worker dies, nobody waits for it
-        assert same(here.recv(), picture(0))
+        assert same(here.recv(), image(0))
         assert here.recv() == 2
         worker.join()
-    assert same(cache.get(1), picture(1))
+    assert same(cache.get(1), image(1))
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
@@ -144,18 +144,18 @@ def test_workers_share_it(opened: Opener, method: Literal["fork", "spawn"]) -> N
 def test_a_pickled_copy_is_the_same_cache(opened: Opener) -> None:
     cache = opened(FIVE)
     copy = pickle.loads(pickle.dumps(cache))
-    copy.put(2, picture(2))
-    assert same(cache.get(2), picture(2))
+    copy.put(2, image(2))
+    assert same(cache.get(2), image(2))
 
 
 def test_a_mark_that_is_seen_before_its_pixels_does_not_count(opened: Opener) -> None:
     """As another processor may see it, or as the disk may keep it when power is lost."""
     cache = opened(FIVE)
-    write_mark(cache, 2, mark_of(zlib.crc32(picture(2).data)))
+    write_mark(cache, 2, mark_of(zlib.crc32(image(2).data)))
     assert cache.filled == 1
     assert cache.get(2) is None
-    cache.put(2, picture(2))
-    assert same(cache.get(2), picture(2))
+    cache.put(2, image(2))
+    assert same(cache.get(2), image(2))
 
 
 def write_mark(cache: Cache, i: int, mark: int) -> None:
@@ -165,7 +165,7 @@ def write_mark(cache: Cache, i: int, mark: int) -> None:
 
 def test_pixels_that_are_half_there_do_not_count(opened: Opener) -> None:
     cache = opened(FIVE)
-    pixels = picture(1)
+    pixels = image(1)
     write_mark(cache, 1, mark_of(zlib.crc32(pixels.data)))
     half = pixels.tobytes()[: pixels.nbytes // 2]
     os.pwrite(cache._file, half, int(FIVE.offsets[1]))  # type: ignore[attr-defined]
@@ -174,9 +174,9 @@ def test_pixels_that_are_half_there_do_not_count(opened: Opener) -> None:
     assert same(cache.get(1), pixels)
 
 
-def test_a_process_killed_amidst_its_writing_leaves_no_wrong_picture(opened: Opener) -> None:
+def test_a_process_killed_amidst_its_writing_leaves_no_wrong_image(opened: Opener) -> None:
     shape, count = (3, 500, 500), 20
-    listed = [picture(i, shape) for i in range(count)]
+    listed = [image(i, shape) for i in range(count)]
     for killed in range(3):
         cache = opened(Plan.equal(f"test-killed-{killed}", count, shape, "uint8"))
         cache.forget_name()
@@ -199,11 +199,11 @@ def fill(cache: Cache, listed: list[NDArray[np.uint8]]) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="open files cannot be listed here")
-def test_pictures_take_no_file_descriptors(opened: Opener) -> None:
+def test_images_take_no_file_descriptors(opened: Opener) -> None:
     cache = opened(Plan.equal("test-many", 50, SHAPE, "uint8"))
     before = len([*Path("/proc/self/fd").iterdir()])
     for i in range(50):
-        cache.put(i, picture(i))
+        cache.put(i, image(i))
     kept = [cache.get(i) for i in range(50)]
     assert len([*Path("/proc/self/fd").iterdir()]) == before
     del kept
@@ -229,7 +229,7 @@ def test_the_line_at_the_start(opened: Opener) -> None:
         opened(Plan.equal("test-b", 34, (3, 9, 9), "uint8")),
     )
     line = describe([a, b])
-    assert line == f"{a.place}, 1067 + 34 pictures, 13.1 MB"  # (1067 * 12288 + 34 * 256 + marks) / 10⁶
-    a.put(0, picture(0, (3, 64, 64)))
+    assert line == f"{a.place}, 1067 + 34 images, 13.1 MB"  # (1067 * 12288 + 34 * 256 + marks) / 10⁶
+    a.put(0, image(0, (3, 64, 64)))
     assert describe([a, b]) == f"{line}, 1 of them already there"
-    assert describe([a, a]) == f"{a.place}, 1067 + 1067 pictures, 13.1 MB, 1 of them already there"  # they share it
+    assert describe([a, a]) == f"{a.place}, 1067 + 1067 images, 13.1 MB, 1 of them already there"  # they share it

@@ -16,7 +16,7 @@ import pytest
 from cyclegan.data.cache import DiskCache, Plan, files, on_disk
 from cyclegan.data.cache.files import exclusive
 from cyclegan.errors import DataError
-from tests.data.cache.test_cache import FIVE, picture, same
+from tests.data.cache.test_cache import FIVE, image, same
 from tests.faults import in_a_child, largest_file
 
 LARGE = Plan.equal("test-large", 30, (3, 100, 1000), "uint8")  # 9 MB
@@ -29,50 +29,50 @@ def opened(folder: Path, plan: Plan = FIVE) -> DiskCache:
     return on_disk({"A": plan}, folder)["A"]
 
 
-def test_the_next_run_finds_the_pictures(tmp_path: Path) -> None:
+def test_the_next_run_finds_the_images(tmp_path: Path) -> None:
     cache = opened(tmp_path / "new" / "folder")
-    cache.put(4, picture(4))
+    cache.put(4, image(4))
     cache.forget_name()
     again = opened(tmp_path / "new" / "folder")
     assert again.filled == 1
-    assert same(again.get(4), picture(4))
+    assert same(again.get(4), image(4))
     assert stat.S_IMODE(again.path.stat().st_mode) == 0o600
     assert [path.name for path in again.path.parent.iterdir()] == ["test-five.cache"]
 
 
-def test_each_damaged_byte_is_found_and_the_picture_can_be_put_again(tmp_path: Path) -> None:
+def test_each_damaged_byte_is_found_and_the_image_can_be_put_again(tmp_path: Path) -> None:
     cache = opened(tmp_path)
-    cache.put(1, picture(1))
+    cache.put(1, image(1))
     begin = int(FIVE.offsets[1])
     for at in (begin, begin + 52, begin + 104):
         original = os.pread(cache._file, 1, at)
-        assert same(cache.get(1), picture(1))
+        assert same(cache.get(1), image(1))
         os.pwrite(cache._file, bytes([original[0] ^ 4]), at)
         assert cache.get(1) is None
-        cache.put(1, picture(1))
-    assert same(cache.get(1), picture(1))
+        cache.put(1, image(1))
+    assert same(cache.get(1), image(1))
 
 
 def test_another_plan_with_the_same_key_begins_anew_and_leaves_the_old_to_whoever_has_it_open(tmp_path: Path) -> None:
     old = opened(tmp_path)
-    old.put(0, picture(0))
+    old.put(0, image(0))
     other = Plan.equal(FIVE.key, 5, (3, 7, 5), "uint8")
     new = opened(tmp_path, other)
     assert new.filled == 0
-    new.put(0, picture(1, (3, 7, 5)))
-    assert same(old.get(0), picture(0))
-    assert same(opened(tmp_path, other).get(0), picture(1, (3, 7, 5)))
+    new.put(0, image(1, (3, 7, 5)))
+    assert same(old.get(0), image(0))
+    assert same(opened(tmp_path, other).get(0), image(1, (3, 7, 5)))
 
 
 @pytest.mark.parametrize("left", [1, 511, 600, FIVE.size - 1, FIVE.size + 1])
 def test_a_file_of_another_length_is_made_anew(tmp_path: Path, left: int) -> None:
-    opened(tmp_path).put(0, picture(0))
+    opened(tmp_path).put(0, image(0))
     os.truncate(tmp_path / "test-five.cache", left)
     cache = opened(tmp_path)
     assert cache.filled == 0
     assert cache.path.stat().st_size == FIVE.size
-    cache.put(0, picture(0))
-    assert same(opened(tmp_path).get(0), picture(0))
+    cache.put(0, image(0))
+    assert same(opened(tmp_path).get(0), image(0))
 
 
 def test_a_file_without_header_was_not_finished(tmp_path: Path) -> None:
@@ -83,19 +83,19 @@ def test_a_file_without_header_was_not_finished(tmp_path: Path) -> None:
     keep.close()
 
 
-def test_a_file_cut_short_while_in_use_loses_its_pictures_only(tmp_path: Path) -> None:
+def test_a_file_cut_short_while_in_use_loses_its_images_only(tmp_path: Path) -> None:
     cache = opened(tmp_path)
     for i in range(5):
-        cache.put(i, picture(i))
+        cache.put(i, image(i))
     os.truncate(cache.path, int(FIVE.offsets[3]) + 7)
     assert [cache.get(i) is None for i in range(5)] == [False, False, False, True, True]
-    cache.put(4, picture(4))
-    assert same(cache.get(4), picture(4))
+    cache.put(4, image(4))
+    assert same(cache.get(4), image(4))
 
 
-def test_a_disk_that_cannot_be_read_loses_its_pictures_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_cannot_be_read_loses_its_images_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cache = opened(tmp_path)
-    cache.put(0, picture(0))
+    cache.put(0, image(0))
 
     def fail(*_: Any) -> bytes:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
@@ -104,11 +104,11 @@ def test_a_disk_that_cannot_be_read_loses_its_pictures_only(tmp_path: Path, monk
     assert cache.get(0) is None
 
 
-def test_a_process_killed_after_half_a_picture_leaves_it_missing(
+def test_a_process_killed_after_half_an_image_leaves_it_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache = opened(tmp_path)
-    cache.put(0, picture(0))  # it is replaced, so its mark is there
+    cache.put(0, image(0))  # it is replaced, so its mark is there
     real = os.pwrite
 
     def half(descriptor: int, data: memoryview, offset: int) -> int:
@@ -118,7 +118,7 @@ def test_a_process_killed_after_half_a_picture_leaves_it_missing(
 
     monkeypatch.setattr(os, "pwrite", half)
     for i in (0, 1):
-        assert in_a_child(lambda i=i: cache.put(i, picture(9))) == -signal.SIGKILL  # type: ignore[misc]
+        assert in_a_child(lambda i=i: cache.put(i, image(9))) == -signal.SIGKILL  # type: ignore[misc]
         assert cache.get(i) is None
     assert cache.filled == 1
 
@@ -138,11 +138,11 @@ def test_a_full_disk_is_told_and_nothing_stays_on_it(tmp_path: Path) -> None:
 
 
 def test_what_is_there_already_needs_no_room_and_survives_a_failure(tmp_path: Path) -> None:
-    opened(tmp_path).put(0, picture(0))
+    opened(tmp_path).put(0, image(0))
     with largest_file(1_000_000), pytest.raises(DataError, match="refuses"):
         on_disk({"A": FIVE, "B": LARGE}, tmp_path)
     with largest_file(100):
-        assert same(opened(tmp_path).get(0), picture(0))
+        assert same(opened(tmp_path).get(0), image(0))
 
 
 def test_an_interrupted_beginning_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,13 +158,13 @@ def test_an_interrupted_beginning_leaves_nothing(tmp_path: Path, monkeypatch: py
 def test_a_disk_that_takes_no_more_is_told_once_and_training_goes_on(tmp_path: Path) -> None:
     """Some file systems find room for a reserved block only when it is written."""
     cache = opened(tmp_path)
-    cache.put(0, picture(0))
+    cache.put(0, image(0))
     with largest_file(int(FIVE.offsets[1]) + 50):
-        with pytest.warns(UserWarning, match=r"test-five\.cache takes no more pictures \(File too large\)"):
-            cache.put(1, picture(1))
+        with pytest.warns(UserWarning, match=r"test-five\.cache takes no more images \(File too large\)"):
+            cache.put(1, image(1))
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            cache.put(2, picture(2))
+            cache.put(2, image(2))
     assert [cache.get(i) is None for i in range(3)] == [False, True, True]
 
 
@@ -200,9 +200,9 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
 
 def test_a_cache_removed_in_between_is_told_to_a_worker_that_is_spawned_later(tmp_path: Path) -> None:
     cache = opened(tmp_path)
-    cache.put(0, picture(0))
+    cache.put(0, image(0))
     cache.path.unlink()
-    assert same(cache.get(0), picture(0))
+    assert same(cache.get(0), image(0))
     reopen, arguments = cache.__reduce__()
     with pytest.raises(DataError, match="cannot be opened: No such file or directory; start the run again"):
         reopen(*arguments)
@@ -224,8 +224,8 @@ def test_a_file_system_without_locks_does(tmp_path: Path, monkeypatch: pytest.Mo
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
     monkeypatch.setattr(fcntl, "flock", no_locks)
-    opened(tmp_path).put(0, picture(0))
-    assert same(opened(tmp_path).get(0), picture(0))
+    opened(tmp_path).put(0, image(0))
+    assert same(opened(tmp_path).get(0), image(0))
 
 
 def test_who_waited_for_a_file_that_lost_its_name_takes_the_next(
@@ -240,8 +240,8 @@ def test_who_waited_for_a_file_that_lost_its_name_takes_the_next(
         real(descriptor, operation)
 
     monkeypatch.setattr(fcntl, "flock", removed)
-    opened(tmp_path).put(0, picture(7))
-    assert same(opened(tmp_path).get(0), picture(7))
+    opened(tmp_path).put(0, image(7))
+    assert same(opened(tmp_path).get(0), image(7))
 
 
 def test_two_do_not_make_one_file_at_once(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Where the pictures of a cache lie, and by what its file is known."""
+"""Where the images of a cache lie, and by what its file is known."""
 
 import numpy as np
 import pytest
@@ -8,22 +8,22 @@ from cyclegan.data.cache.plan import distinct
 from cyclegan.errors import DataError
 
 
-def test_pictures_of_one_shape_follow_each_other_in_equal_steps() -> None:
+def test_images_of_one_shape_follow_each_other_in_equal_steps() -> None:
     plan = Plan.equal("k", 3, (3, 5, 7), "uint8")
-    # A header of 512 bytes, three marks of 8 and up to the next 64: 576. A picture of 105 bytes takes 128.
+    # A header of 512 bytes, three marks of 8 and up to the next 64: 576. An image of 105 bytes takes 128.
     assert list(plan.offsets) == [576, 704, 832]
     assert plan.size == 960
     assert [plan.shape(i) for i in range(len(plan))] == [(3, 5, 7)] * 3
 
 
-def test_pictures_of_many_shapes_lie_as_close() -> None:
+def test_images_of_many_shapes_lie_as_close() -> None:
     plan = Plan("k", np.array([[1, 2, 3], [3, 5, 7], [1, 1, 1]], np.int32), "uint16")
     assert list(plan.offsets) == [576, 576 + 64, 576 + 64 + 256]  # 12, 210 and 2 bytes
     assert plan.size == 576 + 64 + 256 + 64
     assert plan.shape(1) == (3, 5, 7)
 
 
-def test_large_pictures_do_not_overflow() -> None:
+def test_large_images_do_not_overflow() -> None:
     plan = Plan("k", np.array([[3, 40_000, 40_000]] * 2, np.int32), "float32")
     assert plan.offsets[1] - plan.offsets[0] == 3 * 40_000 * 40_000 * 4
 

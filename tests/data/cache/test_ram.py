@@ -18,7 +18,7 @@ import pytest
 
 from cyclegan.data.cache import Plan, files, in_ram, ram
 from cyclegan.errors import DataError
-from tests.data.cache.test_cache import FIVE, exchange, picture, same
+from tests.data.cache.test_cache import FIVE, exchange, image, same
 from tests.faults import in_a_child, largest_file
 
 pytestmark = [
@@ -88,12 +88,12 @@ def test_ranks_that_start_at_once_share_one_cache(tmp_path: Path, call: str) -> 
 
 def test_without_its_name_it_lives_on() -> None:
     cache = in_ram({"A": FIVE})["A"]
-    cache.put(0, picture(0))
+    cache.put(0, image(0))
     assert note_of(FIVE).exists()
     assert stat.S_IMODE(note_of(FIVE).stat().st_mode) == 0o600
     cache.forget_name()
     assert not note_of(FIVE).exists()
-    assert same(cache.get(0), picture(0))
+    assert same(cache.get(0), image(0))
     later = in_ram({"A": FIVE})["A"]
     assert later.get(0) is None
 
@@ -101,13 +101,13 @@ def test_without_its_name_it_lives_on() -> None:
 def test_a_second_one_of_the_same_plan_attaches() -> None:
     first = in_ram({"A": FIVE})["A"]
     second = in_ram({"A": FIVE})["A"]
-    first.put(0, picture(0))
-    assert same(second.get(0), picture(0))
+    first.put(0, image(0))
+    assert same(second.get(0), image(0))
     second.forget_name()
     assert note_of(FIVE).exists()  # it is the first one's
     second = in_ram({"A": Plan.equal(FIVE.key, 6, (3, 5, 7), "uint8")})["A"]  # another plan with its key
     assert second.filled == 0
-    assert same(first.get(0), picture(0))
+    assert same(first.get(0), image(0))
 
 
 def test_what_is_not_named_away_goes_with_the_cache() -> None:
@@ -136,7 +136,7 @@ def test_the_note_of_another_run_stays() -> None:
 def test_after_a_kill_the_memory_is_free_and_the_next_begins_anew() -> None:
     def killed() -> None:
         cache = in_ram({"A": FIVE})["A"]
-        cache.put(0, picture(0))
+        cache.put(0, image(0))
         os.kill(os.getpid(), signal.SIGKILL)
 
     assert in_a_child(killed) == -signal.SIGKILL
@@ -144,15 +144,15 @@ def test_after_a_kill_the_memory_is_free_and_the_next_begins_anew() -> None:
     assert not Path(address).exists()  # the memory had no other name
     cache = in_ram({"A": FIVE})["A"]
     assert cache.filled == 0
-    cache.put(0, picture(1))
-    assert same(in_ram({"A": FIVE})["A"].get(0), picture(1))
+    cache.put(0, image(1))
+    assert same(in_ram({"A": FIVE})["A"].get(0), image(1))
 
 
 @pytest.mark.parametrize("content", ["", "x", "/proc/self/fd/0", "/etc/passwd"])
 def test_a_note_that_tells_nothing_is_written_anew(content: str) -> None:
     note_of(FIVE).write_text(content)
     note_of(FIVE).chmod(0o600)
-    in_ram({"A": FIVE})["A"].put(0, picture(0))
+    in_ram({"A": FIVE})["A"].put(0, image(0))
     assert not note_of(FIVE).exists()
 
 
@@ -163,9 +163,9 @@ def test_another_file_with_the_number_of_the_cache_is_left_alone(tmp_path: Path,
     with (tmp_path / "theirs").open("rb+") as file:
         note_of(FIVE).write_text(f"/proc/{os.getpid()}/fd/{file.fileno()}")
         cache = in_ram({"A": FIVE})["A"]
-        cache.put(0, picture(0))
+        cache.put(0, image(0))
     assert (tmp_path / "theirs").read_bytes() == b"x" * size
-    assert same(cache.get(0), picture(0))
+    assert same(cache.get(0), image(0))
 
 
 def test_a_link_in_the_place_of_the_note_is_not_followed(tmp_path: Path) -> None:
@@ -267,17 +267,17 @@ def test_there_are_no_such_files_on_windows(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_it_is_not_copied() -> None:
     cache = in_ram({"A": FIVE})["A"]
-    cache.put(0, picture(0))
+    cache.put(0, image(0))
     first, second = cache.get(0), cache.get(0)
     assert first is not None
     assert second is not None
     assert np.shares_memory(first, second)
 
 
-def test_a_process_compares_a_picture_with_its_checksum_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_compares_an_image_with_its_checksum_once(monkeypatch: pytest.MonkeyPatch) -> None:
     cache = in_ram({"A": FIVE})["A"]
     for i in range(2):
-        cache.put(i, picture(i))
+        cache.put(i, image(i))
     compared = 0
     real = zlib.crc32
 
@@ -288,6 +288,6 @@ def test_a_process_compares_a_picture_with_its_checksum_once(monkeypatch: pytest
 
     monkeypatch.setattr(zlib, "crc32", counted)
     for _ in range(3):
-        assert same(cache.get(0), picture(0))
-        assert same(cache.get(1), picture(1))
+        assert same(cache.get(0), image(0))
+        assert same(cache.get(1), image(1))
     assert compared == 2

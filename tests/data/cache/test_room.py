@@ -56,8 +56,8 @@ def test_of_the_machines_memory_a_cache_may_take_four_fifths(machine: Machine) -
     require_room("ram", 8_192_000_000, None)
     assert refusal("ram", 32_768_000_000) == (
         "data.cache=ram needs 32.8 GB; the memory of this machine has 10.2 GB free, of which a cache may take 80%. "
-        # A quarter of the bytes are a quarter of the pictures, or all of half the height and half the width.
-        "Set data.cache=disk or none; or keep 25% of the pictures (data.max_images), or all at 50% of their height "
+        # A quarter of the bytes are a quarter of the images, or all of half the height and half the width.
+        "Set data.cache=disk or none; or keep 25% of the images (data.max_images), or all at 50% of their height "
         "and width (data.load_size); or use one with more memory"
     )
     refusal("ram", 8_192_000_001)
@@ -152,7 +152,7 @@ def test_on_disk_a_little_is_left(disk: Callable[[int, int], None], tmp_path: Pa
     require_room("disk", 95 * GB, tmp_path)
     assert refusal("disk", 190 * GB, tmp_path) == (
         f"data.cache=disk needs 190 GB; the disk of {tmp_path} has 100 GB free, of which a cache may take 95%. "
-        "Set data.cache=ram or none; or keep 50% of the pictures (data.max_images), or all at 70% of their height "
+        "Set data.cache=ram or none; or keep 50% of the images (data.max_images), or all at 70% of their height "
         "and width (data.load_size); or choose data.cache_dir on another, or remove old caches there"
     )
 

@@ -13,7 +13,7 @@ def touch(root: Path, *names: str) -> None:
         (root / name).touch()
 
 
-def test_a_folder_s_pictures_come_in_a_fixed_order(tmp_path: Path) -> None:
+def test_a_folder_s_images_come_in_a_fixed_order(tmp_path: Path) -> None:
     touch(tmp_path, "trainA/b.PNG", "trainA/a.jpg", "trainA/day/2.jpeg", "trainA/day/10.JPG", "trainA/c.webp")
     touch(tmp_path, "trainB/other.jpg", "testA/other.jpg")
     expected = ["a.jpg", "b.PNG", "c.webp", "day/10.JPG", "day/2.jpeg"]
@@ -66,17 +66,17 @@ def test_a_text_file_is_a_list(tmp_path: Path) -> None:
 
 def test_says_what_a_file_is_that_is_no_source(tmp_path: Path) -> None:
     touch(tmp_path, "one.JPG", "table.csv")
-    with pytest.raises(DataError, match=r"one\.JPG is a single picture; give the folder that holds it, or a list"):
+    with pytest.raises(DataError, match=r"one\.JPG is a single image; give the folder that holds it, or a list"):
         find(tmp_path / "one.JPG")
-    with pytest.raises(DataError, match=r"table\.csv is neither a folder nor a list of pictures; a list ends in \.txt"):
+    with pytest.raises(DataError, match=r"table\.csv is neither a folder nor a list of images; a list ends in \.txt"):
         find(tmp_path / "table.csv")
 
 
-def test_says_what_is_in_a_folder_without_pictures(tmp_path: Path) -> None:
+def test_says_what_is_in_a_folder_without_images(tmp_path: Path) -> None:
     touch(tmp_path, "trainA/a.txt", "trainA/b.TXT", "trainA/labels.csv", "trainA/.hidden.jpg", "trainB/.keep")
-    with pytest.raises(DataError, match=r"no picture in .*trainA: 4 files.*\.txt ×2, .*names end in .*\.jpg, "):
+    with pytest.raises(DataError, match=r"no image in .*trainA: 4 files.*\.txt ×2, .*names end in .*\.jpg, "):
         find(tmp_path / "trainA")
-    with pytest.raises(DataError, match=r"1 file, none of them a picture: hidden ×1\. Put pictures there"):
+    with pytest.raises(DataError, match=r"1 file, none of them an image: hidden ×1\. Put images there"):
         find(tmp_path / "trainB")
     (tmp_path / "testA").mkdir()
     with pytest.raises(DataError, match=r"testA: the folder is empty\. Put"):
@@ -85,11 +85,11 @@ def test_says_what_is_in_a_folder_without_pictures(tmp_path: Path) -> None:
 
 def test_says_what_is_wrong_with_a_pattern(tmp_path: Path) -> None:
     touch(tmp_path, "set/x/1.png", "set/x/1.txt", "set/y/2.png")
-    with pytest.raises(DataError, match=r"no picture fits .*/set/\?: no file does\. .*end it in /\*\* for all"):
+    with pytest.raises(DataError, match=r"no image fits .*/set/\?: no file does\. .*end it in /\*\* for all"):
         find(tmp_path / "set" / "?")
-    with pytest.raises(DataError, match=r"no picture fits .*: 1 file, none of them a picture: \.txt ×1"):
+    with pytest.raises(DataError, match=r"no image fits .*: 1 file, none of them an image: \.txt ×1"):
         find(tmp_path / "set" / "*" / "*.txt")
-    with pytest.raises(DataError, match=r"no picture fits .*: .*/set holds the folders x, y and no z$"):
+    with pytest.raises(DataError, match=r"no image fits .*: .*/set holds the folders x, y and no z$"):
         find(tmp_path / "set" / "z" / "*.png")
 
 

@@ -100,8 +100,8 @@ def test_of_many_only_eight_are_looked_for(tmp_path: Path, monkeypatch: pytest.M
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        (b"", r"lists no picture: write one path a line"),
-        (b"\n# only a remark\n", r"lists no picture"),
+        (b"", r"lists no image: write one path a line"),
+        (b"\n# only a remark\n", r"lists no image"),
         ("a.png\n".encode("utf-16"), r"is no text in UTF-8 \(.* holds a zero.*\): save the list as UTF-8"),
     ],
 )
@@ -116,13 +116,13 @@ def test_says_that_a_list_cannot_be_read(tmp_path: Path) -> None:
         read_list(tmp_path / "list.txt")
 
 
-def test_a_list_that_is_moved_with_its_pictures_keeps_its_fingerprint(tmp_path: Path) -> None:
+def test_a_list_that_is_moved_with_its_images_keeps_its_fingerprint(tmp_path: Path) -> None:
     relative = [read_list(write_list(tmp_path / place, "A/1.png\nA/2.png", "A/1.png")) for place in ("here", "there")]
     assert fingerprint(relative[0]) == fingerprint(relative[1])
     written = [read_list(write_list(tmp_path / x, f"{tmp_path}/{x}/A/1.png", "A/1.png")) for x in ("here", "there")]
     assert fingerprint(written[0]) == fingerprint(written[1])
     other = read_list(write_list(tmp_path / "here", "B/1.png\nB/2.png", "B/1.png"))
-    assert fingerprint(other) != fingerprint(relative[0]), "the same names in another folder are other pictures"
+    assert fingerprint(other) != fingerprint(relative[0]), "the same names in another folder are other images"
 
 
 words = st.text("ab #./\u00e9", min_size=1, max_size=6).filter(lambda text: text.strip()[:1] not in ("", "#", "/", "."))

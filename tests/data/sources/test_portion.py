@@ -26,7 +26,7 @@ def test_the_names_with_the_smallest_digests_are_chosen() -> None:
 
 
 def test_the_choice_is_the_same_on_every_machine_and_in_every_version() -> None:
-    """Otherwise pictures that a run validates on would be among those that it goes on to train with."""
+    """Otherwise images that a run validates on would be among those that it goes on to train with."""
     assert portion(Files("/data", (f"{i}.png" for i in range(20))), 4).tolist() == [1, 15, 16, 19]
 
 
@@ -41,7 +41,7 @@ def test_the_choice_has_the_size_asked_for_and_does_not_depend_on_the_order(
 
 
 @given(names, st.data())
-def test_a_picture_that_is_added_takes_the_place_of_one_at_most(given_names: list[str], data: st.DataObject) -> None:
+def test_an_image_that_is_added_takes_the_place_of_one_at_most(given_names: list[str], data: st.DataObject) -> None:
     count = data.draw(st.integers(0, len(given_names)))
     before, after = chosen(given_names, count), chosen([*given_names, "new"], count)
     assert len(before - after) <= 1
@@ -84,9 +84,9 @@ def test_a_limit_keeps_the_order(given_names: list[str], count: int) -> None:
 
 def test_says_what_cannot_be_split_or_limited() -> None:
     for share in (0.0, 1.0, -0.1, 10.0, float("nan")):
-        with pytest.raises(DataError, match=rf"{share} of the pictures cannot be set aside .* between 0 and 1"):
+        with pytest.raises(DataError, match=rf"{share} of the images cannot be set aside .* between 0 and 1"):
             split_off(Files("/data", ["a", "b"]), share)
-    with pytest.raises(DataError, match=r"1 picture of trainA cannot be split"):
+    with pytest.raises(DataError, match=r"1 image of trainA cannot be split"):
         split_off(Files("/data/trainA", ["a"]), 0.5)
-    with pytest.raises(DataError, match=r"0 is no number of pictures"):
+    with pytest.raises(DataError, match=r"0 is no number of images"):
         limit(Files("/data", ["a"]), 0)

@@ -78,7 +78,7 @@ def test_says_what_is_missing(root: Path, source: str | Path, text: str) -> None
     ("there", "source", "answer"),
     [
         ("a.tar a.tar.index notes.txt", "folder", True),
-        ("a.tar b.jpg", "folder", False),  # an archive that was left beside the pictures unpacked from it
+        ("a.tar b.jpg", "folder", False),  # an archive that was left beside the images unpacked from it
         ("a.tar day/b.jpg", "folder", False),
         ("b.jpg", "folder", False),
         (".a.tar.index.part notes.txt", "folder", False),
@@ -89,7 +89,7 @@ def test_says_what_is_missing(root: Path, source: str | Path, text: str) -> None
         ("", "list.txt", False),
     ],
 )
-def test_tells_shards_from_pictures(
+def test_tells_shards_from_images(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: str, source: str, answer: bool
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -23,7 +23,7 @@ def equal(one: TarIndex | None, other: TarIndex) -> bool:
     return one is not None and all(np.array_equal(getattr(one, key), getattr(other, key)) for key in vars(other))
 
 
-def test_takes_the_pictures_and_counts_the_rest(tmp_path: Path) -> None:
+def test_takes_the_images_and_counts_the_rest(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "a.tar", "w") as tar:
         for kind, name in [(tarfile.DIRTYPE, "x.jpg"), (tarfile.SYMTYPE, "s.jpg"), (tarfile.LNKTYPE, "h.jpg")]:
             member = tarfile.TarInfo(name)
@@ -73,7 +73,7 @@ def test_comes_back_from_disk(shard: str) -> None:
     assert sorted(path.name for path in Path(shard).parent.iterdir()) == ["a.tar", "a.tar.index"]
 
 
-def test_an_index_without_pictures_comes_back(tmp_path: Path) -> None:
+def test_an_index_without_images_comes_back(tmp_path: Path) -> None:
     path = str(write_tar(tmp_path / "a.tar", {"a.json": b"{}"}))
     index = walk(path)
     keep(index, path)
@@ -91,7 +91,7 @@ def test_a_stale_index_is_not_taken(shard: str, monkeypatch: pytest.MonkeyPatch)
     with monkeypatch.context() as patch:
         patch.setattr(tar_index, "_VERSION", 0)
         assert recall(shard) is None
-    with monkeypatch.context() as patch:  # a release that reads more kinds of pictures has to look for them
+    with monkeypatch.context() as patch:  # a release that reads more kinds of images has to look for them
         patch.setattr(tar_index, "IMAGE_SUFFIXES", frozenset({".jpg", ".json"}))
         assert recall(shard) is None
     assert equal(recall(shard), index)

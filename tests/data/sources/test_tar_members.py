@@ -161,7 +161,7 @@ def test_a_file_that_is_cut_off_anywhere_is_refused(tmp_path: Path) -> None:
 
 
 def test_every_damaged_byte_of_a_header_is_noticed(tmp_path: Path) -> None:
-    """The standard library takes such a header for the end, and says nothing of the pictures behind it."""
+    """The standard library takes such a header for the end, and says nothing of the images behind it."""
     path = write_tar(tmp_path / "a.tar", TWO)
     data = path.read_bytes()
     for at in range(1024, 1536):  # the second header

@@ -20,7 +20,7 @@ def touch(root: Path, *names: str) -> None:
         (root / name).touch()
 
 
-def test_every_picture_s_ending_counts_in_any_case(tmp_path: Path) -> None:
+def test_every_image_s_ending_counts_in_any_case(tmp_path: Path) -> None:
     assert {".jfif", ".jpe", ".avif", ".jp2"} < IMAGE_SUFFIXES, "as browsers and phones save them"
     names = sorted(f"1{ending}" for suffix in IMAGE_SUFFIXES for ending in (suffix, suffix.upper()))
     touch(tmp_path, *names, "1.PNGs", "1.jpg.part", "png")
@@ -173,7 +173,7 @@ def test_a_pattern_goes_through_links_that_it_names(tmp_path: Path) -> None:
     assert walk(tmp_path, GlobPattern("**", "*.png")).names == ["b/1.png"]
 
 
-def test_a_picture_that_fits_in_two_ways_counts_once(tmp_path: Path) -> None:
+def test_an_image_that_fits_in_two_ways_counts_once(tmp_path: Path) -> None:
     touch(tmp_path, "a1/ab/1.png")
     (tmp_path / "a1" / "xb").symlink_to("ab")
     assert walk(tmp_path, GlobPattern("**", "a*", "*b", "*.png")).names == ["a1/ab/1.png"]

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 import cyclegan
-from cyclegan.callbacks.embed_pictures import EmbedPictures
+from cyclegan.callbacks.embed_images import EmbedImages
 from cyclegan.data.datamodule import UnpairedData
 from cyclegan.data.domain import Domain
 from cyclegan.errors import CheckpointError
@@ -49,7 +49,7 @@ def checkpoint(tmp_path: Path) -> Path:
         },
     }
     trainer = fit_toy(
-        small_cyclegan(channels={"A": 1, "B": 3}, loss_weights=LossWeights(identity=0.0)), data, EmbedPictures()
+        small_cyclegan(channels={"A": 1, "B": 3}, loss_weights=LossWeights(identity=0.0)), data, EmbedImages()
     )
     trainer.save_checkpoint(tmp_path / "run.ckpt")
     content = torch.load(tmp_path / "run.ckpt", weights_only=True)
@@ -57,8 +57,8 @@ def checkpoint(tmp_path: Path) -> Path:
     return tmp_path / "run.ckpt"
 
 
-def test_a_checkpoint_says_how_pictures_are_stored(checkpoint: Path) -> None:
-    entry = torch.load(checkpoint, weights_only=True)["pictures"]
+def test_a_checkpoint_says_how_images_are_stored(checkpoint: Path) -> None:
+    entry = torch.load(checkpoint, weights_only=True)["pixel_formats"]
     assert entry["A"] == {"channels": 1, "dtype": "uint16", "range": (0.0, 4095.0), "page": 0, "convert": ()}
     assert entry["B"] == {"channels": 3, "dtype": "uint8", "range": None, "page": 0, "convert": ()}
     translator = cyclegan.load(checkpoint)
@@ -112,7 +112,7 @@ def test_what_training_would_refuse_translation_refuses_too_unless_told(checkpoi
 
 def test_a_checkpoint_from_before_is_of_8_bits(checkpoint: Path) -> None:
     content = torch.load(checkpoint, weights_only=True)
-    del content["pictures"]
+    del content["pixel_formats"]
     torch.save(content, checkpoint)
     formats = cyclegan.load(checkpoint).pixel_formats
     assert formats["A"] == PixelFormat(1, "uint8", convert=("alpha", "grey", "cmyk", "lab"))
@@ -121,15 +121,15 @@ def test_a_checkpoint_from_before_is_of_8_bits(checkpoint: Path) -> None:
 @pytest.mark.parametrize(
     ("entry", "words"),
     [
-        ({"channels": 1}, r"run\.ckpt: what it says of its pictures cannot be used \('range'\)"),
+        ({"channels": 1}, r"run\.ckpt: what it says of its images cannot be used \('range'\)"),
         ({"channels": 1, "dtype": "text", "range": None, "page": 0, "convert": []}, "cannot be used .*dtype=text"),
         ({"channels": 1, "range": None, "convert": [], "run": "code"}, "cannot be used .*'run'"),
-        ({"channels": 7, "range": None, "convert": []}, "contradicts itself: pictures of 7 channels, networks of 1"),
+        ({"channels": 7, "range": None, "convert": []}, "contradicts itself: images of 7 channels, networks of 1"),
     ],
 )
 def test_a_checkpoint_whose_entry_means_nothing_is_refused(checkpoint: Path, entry: object, words: str) -> None:
     content = torch.load(checkpoint, weights_only=True)
-    content["pictures"]["A"] = entry
+    content["pixel_formats"]["A"] = entry
     torch.save(content, checkpoint)
     with pytest.raises(CheckpointError, match=words):
         cyclegan.load(checkpoint)
