@@ -251,13 +251,13 @@ def test_ctrl_c_ends_all_processes_without_a_word_of_theirs(
     # As the terminal does, to this process and all that it started, once they are at work.
     program = (
         "import os, signal, sys\n"
-        "from cyclegan import inspect_data\n"
+        "from cyclegan import data_tool\n"
         "def interrupted(results, total):\n"
         "    for result in results:\n"
         "        os.killpg(0, signal.SIGINT)\n"
         "        yield result\n"
-        "inspect_data.bar = interrupted\n"
-        "inspect_data.main(sys.argv[1:])\n"
+        "data_tool.bar = interrupted\n"
+        "data_tool.main(sys.argv[1:])\n"
     )
     command, *rest = words
     paths = [str(root), *(str(tmp_path / "out") for _ in rest)]

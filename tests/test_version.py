@@ -9,7 +9,7 @@ import pytest
 
 import cyclegan
 
-COMMANDS = ("train", "translate", "evaluate", "inspect_data", "demo")
+COMMANDS = ("train", "translate", "evaluate", "data_tool", "demo")
 
 
 @pytest.mark.parametrize("command", COMMANDS)

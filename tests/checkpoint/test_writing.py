@@ -161,7 +161,10 @@ class Stamp:
 @pytest.mark.parametrize(
     ("entry", "told"),
     [
-        ({"mine": {"when": [1, Stamp()]}}, r"not saved: mine\.when\.1 is a tests\.test_saving\.Stamp\. A checkpoint"),
+        (
+            {"mine": {"when": [1, Stamp()]}},
+            r"not saved: mine\.when\.1 is a tests\.checkpoint\.test_writing\.Stamp\. A checkpoint",
+        ),
         ({"betas": ListConfig([0.5, 0.999])}, r"not saved: betas is a omegaconf\.listconfig\.ListConfig\. "),
         ({"loss": np.float64(0.5)}, r"not saved: loss is a numpy\.float64\. "),
         ({"names": dict.fromkeys(range(5), Stamp())}, r"names\.0 .*, names\.1 .*, names\.2 is a .* and 2 more\. "),

@@ -479,7 +479,10 @@ def interrupt(*arguments: Any, **more: Any) -> None:
 
 @pytest.mark.parametrize(
     ("where", "says", "is_there"),
-    [("evaluate.evaluate", "interrupted, nothing was written", False), ("sheets.write_sheets", "not complete", True)],
+    [
+        ("validation.evaluate.evaluate", "interrupted, nothing was written", False),
+        ("evaluate.contact_sheets.write_sheets", "not complete", True),
+    ],
 )
 def test_an_interruption_says_what_it_leaves(
     last: str,
@@ -489,7 +492,7 @@ def test_an_interruption_says_what_it_leaves(
     says: str,
     is_there: bool,
 ) -> None:
-    monkeypatch.setattr(f"cyclegan.validation.{where}", interrupt)
+    monkeypatch.setattr(f"cyclegan.{where}", interrupt)
     with pytest.raises(SystemExit) as caught:
         main(["--checkpoint", last, "--features", "none", "--perceptual", "none", "--device", "cpu", "--output", "out"])
     assert caught.value.code == 130
