@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
+# Processes that run the tests.
+JOBS ?= auto
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-all torture check format bench clean
@@ -21,11 +23,11 @@ $(STAMP): pyproject.toml
 demo: $(STAMP) ## train on the toy set, translate, and measure (about five minutes on two CPU cores)
 	@$(BIN)/cyclegan-demo
 
-test: $(STAMP) ## the tests, but those marked slow
-	@$(BIN)/pytest -m "not slow"
+test: $(STAMP) ## the tests without those marked slow, on all cores
+	@$(BIN)/pytest -m "not slow" -n $(JOBS) --dist loadfile
 
-test-all: $(STAMP) ## all tests
-	@$(BIN)/pytest
+test-all: $(STAMP) ## all tests, and more examples of those that draw them
+	@HYPOTHESIS_PROFILE=thorough $(BIN)/pytest -n $(JOBS) --dist loadfile
 
 torture: $(STAMP) ## kill a small training 24 times, damage what it left, and compare its end (about ten minutes)
 	@folder=$$(mktemp -d) && $(BIN)/python -m tests.train.torture --folder $$folder && rm -r $$folder

@@ -2,6 +2,8 @@
 
 import csv
 import math
+import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,11 @@ TINY = (
     "trainer.log_every_n_steps=1",
 )
 
+# Without held-out images, for runs that are not about them: half of the time of a tiny run.
+UNMEASURED = (
+    "~callbacks.validation", "~callbacks.alarms", "~callbacks.early_stopping", "callbacks.checkpointing.best=null",
+)  # fmt: skip
+
 
 def composed(run_dir: Path, root: Path, *overrides: str) -> DictConfig:
     """The configuration of a tiny run, as the command line would compose it; whatever networks, they are narrow."""
@@ -48,11 +55,11 @@ def composed(run_dir: Path, root: Path, *overrides: str) -> DictConfig:
 
 
 class StoppedError(Exception):
-    """The run was cut off."""
+    """The run was stopped."""
 
 
 class StopAt(pl.Callback):
-    """Cuts a run off in the middle: `+callbacks.stop._target_=tests.tiny_run.StopAt`.
+    """Stop a run in the middle: `+callbacks.stop._target_=tests.tiny_run.StopAt`.
 
     Args:
         hook: Lightning's name of the moment.
@@ -67,14 +74,47 @@ class StopAt(pl.Callback):
         setattr(self, hook, check)
 
     def stop(self) -> None:
-        """What cuts it off."""
         raise StoppedError
 
 
 def stop_at(hook: str, step: int) -> list[str]:
-    """The overrides that add a StopAt."""
+    """Overrides that add a StopAt."""
     target = f"{StopAt.__module__}.{StopAt.__qualname__}"
     return [f"+callbacks.stop={{_target_: {target}, hook: {hook}, step: {step}}}"]
+
+
+class SnapshotAt(pl.Callback):
+    """Copy the run's folder as a kill would leave it at that moment, to a folder named by the moment.
+
+    Args:
+        moment: Lightning's name of a hook, and the number of batches done by then, as `on_train_batch_end-3`.
+        run_dir: folder of the run.
+        folder: of the copies.
+    """
+
+    def __init__(self, moment: str, run_dir: str, folder: str) -> None:
+        hook, _, step = moment.partition("-")
+
+        def check(trainer: pl.Trainer, *_: Any) -> None:
+            if trainer.global_step == int(step):
+                shutil.copytree(run_dir, Path(folder) / moment)
+
+        setattr(self, hook, check)
+        self.moment = moment
+
+    @property
+    def state_key(self) -> str:
+        return f"SnapshotAt {self.moment}"
+
+
+def snapshot_at(moments: Iterable[str], run_dir: Path, folder: Path) -> list[str]:
+    """Overrides that add a SnapshotAt for each moment."""
+    target = f"_target_: {SnapshotAt.__module__}.{SnapshotAt.__qualname__}"
+    return [
+        f"+callbacks.snapshot_{moment.replace('-', '_')}="
+        f"{{{target}, moment: {moment}, run_dir: '{run_dir}', folder: '{folder}'}}"
+        for moment in moments
+    ]
 
 
 class Rates(pl.Callback):

@@ -111,7 +111,7 @@ def test_two_processes_agree_that_the_end_was_not_saved(tmp_path: Path) -> None:
 
 def test_a_signal_to_one_process_stops_both_and_one_device_can_go_on(tmp_path: Path) -> None:
     words = ("trainer.devices=2", "trainer.strategy=ddp", "data.batch_size=1", "data.num_workers=1")
-    with training(tmp_path, "stopped", Case("two processes", words), epochs=500) as process:
+    with training(tmp_path, "stopped", Case("two processes", words), epochs=500, forked=True) as process:
         run = tmp_path / "runs" / "stopped"
         wait_for(process, run, 8)
         os.kill(process.pid, signal.SIGTERM)  # Lightning's second process hears nothing of it
@@ -129,7 +129,7 @@ def test_a_signal_to_one_process_stops_both_and_one_device_can_go_on(tmp_path: P
     assert not torch.equal(*states), "each process has random numbers of its own"
 
     alone = ("trainer.devices=1", "data.batch_size=1", "data.num_workers=0")
-    with training(tmp_path, "stopped", Case("one process", alone), epochs=500) as process:
+    with training(tmp_path, "stopped", Case("one process", alone), epochs=500, forked=True) as process:
         wait_for(process, run, seen + 4)
         os.kill(process.pid, signal.SIGTERM)
         assert process.wait(TIMEOUT) == 75

@@ -17,6 +17,7 @@ from tests.tiny_run import (
     differences,
     metrics,
     read_checkpoint,
+    snapshot_at,
     stop_at,
 )
 
@@ -57,26 +58,33 @@ def assert_same_end(one: Path, other: Path) -> None:
     assert grids[0] == grids[1]
 
 
-# Each moment of a batch at one step or another; at the edges of epochs, every one. A step counts what is done before.
+# Each moment of a batch at one step or another; at the edges of epochs, every one. The number is of the batches done.
 CUTS = [
-    *(("on_train_batch_start", step) for step in (0, 2, 3, 4, 7)),
-    *(("on_after_backward", step) for step in (1, 5, 6)),
-    *(("on_before_zero_grad", step) for step in (3, 8)),
-    *(("on_train_batch_end", step) for step in (1, 3, 4, 6, 9)),  # before the checkpoint of that batch
-    *(("on_train_epoch_start", step) for step in (3, 6)),
-    *(("on_train_epoch_end", step) for step in (3, 6, 9)),  # before the epoch's checkpoint
+    *(f"on_train_batch_start-{step}" for step in (0, 2, 3, 4, 7)),
+    *(f"on_after_backward-{step}" for step in (1, 5, 6)),
+    *(f"on_before_zero_grad-{step}" for step in (3, 8)),
+    *(f"on_train_batch_end-{step}" for step in (1, 3, 4, 6, 9)),  # before the checkpoint of that batch
+    *(f"on_train_epoch_start-{step}" for step in (3, 6)),
+    *(f"on_train_epoch_end-{step}" for step in (3, 6, 9)),  # before the epoch's checkpoint
 ]
 
 
-@pytest.mark.parametrize(("hook", "step"), CUTS)
-def test_cut_off_at_any_moment(whole: Path, root: Path, tmp_path: Path, hook: str, step: int) -> None:
-    with pytest.raises(StoppedError):
-        train(composed(tmp_path, root, *OFTEN, *stop_at(hook, step)))
-    train(composed(tmp_path, root, *OFTEN, "resume=auto"))
-    assert_same_end(tmp_path, whole)
+@pytest.fixture(scope="module")
+def snapshots(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Path:
+    """A folder with a copy of one run's folder at every moment of CUTS, as a kill would have left it."""
+    folder = tmp_path_factory.mktemp("snapshots")
+    run = folder / "run"
+    train(composed(run, root, *OFTEN, *snapshot_at(CUTS, run, folder)))
+    return folder
 
 
-def test_cut_off_again_and_again(whole: Path, root: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("moment", CUTS)
+def test_a_run_killed_at_any_moment_resumes_bit_for_bit(whole: Path, root: Path, snapshots: Path, moment: str) -> None:
+    train(composed(snapshots / moment, root, *OFTEN, "resume=auto"))
+    assert_same_end(snapshots / moment, whole)
+
+
+def test_a_run_stopped_after_every_batch_resumes_bit_for_bit(whole: Path, root: Path, tmp_path: Path) -> None:
     trained = [row["images_seen"] for row in metrics(whole) if "train/cycle_a" in row]
     assert trained == [2.0 * n for n in range(1, EPOCHS * STEPS_PER_EPOCH + 1)]
     for step in range(1, EPOCHS * STEPS_PER_EPOCH):

@@ -9,6 +9,7 @@ metrics.csv have to be the same, bit for bit.
 """
 
 import argparse
+import multiprocessing
 import os
 import random
 import resource
@@ -22,6 +23,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import cycle
 from pathlib import Path
+from typing import Protocol
 
 from tests.tiny_run import SMALL_NETWORKS, TINY, differences, metrics, read_checkpoint
 
@@ -69,37 +71,98 @@ class Report:
 # ---------------------------------------------------------------------------------------------- a training
 
 
+SCRIPT = str(Path(sys.executable).with_name("cyclegan-train"))
+
+
+class Started(Protocol):
+    """What is used of a subprocess.Popen."""
+
+    pid: int
+
+    def poll(self) -> int | None: ...
+    def wait(self, timeout: float | None = None) -> int: ...
+    def kill(self) -> None: ...
+
+
+class Forked:
+    """The command in a process forked from one that has imported everything: it starts in a tenth of a second."""
+
+    def __init__(self, words: list[str], folder: Path, environment: dict[str, str], screen: Path) -> None:
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["cyclegan.train.assembly", "cyclegan.train.command", "cyclegan.train.resume"])
+        self.process = context.Process(target=run_command, args=(words, folder, environment, screen))
+        self.process.start()
+        assert self.process.pid is not None
+        self.pid = self.process.pid
+
+    def poll(self) -> int | None:
+        return self.process.exitcode
+
+    def wait(self, timeout: float | None = None) -> int:
+        self.process.join(timeout)
+        if self.process.exitcode is None:
+            raise TimeoutError(f"still running after {timeout} s")
+        return self.process.exitcode
+
+    def kill(self) -> None:
+        self.process.kill()
+
+
+def run_command(words: list[str], folder: Path, environment: dict[str, str], screen: Path) -> None:
+    """What the console script does, in a process group of its own."""
+    from cyclegan.train import main
+
+    os.setsid()
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    with screen.open("ab") as file:
+        for stream in (1, 2):
+            os.dup2(file.fileno(), stream)
+    sys.argv = [SCRIPT, *words]
+    main()
+
+
 @contextmanager
-def training(folder: Path, name: str, case: Case, epochs: int) -> Iterator[subprocess.Popen[bytes]]:
-    """The console script with its children, whose screen goes to a file; all are gone afterwards."""
+def training(folder: Path, name: str, case: Case, epochs: int, forked: bool) -> Iterator[Started]:
+    """Start the command with its output in a file; kill all of its processes at the end of the block.
+
+    Args:
+        folder: the working directory.
+        name: of the run.
+        case: how to train.
+        epochs: `trainer.max_epochs`.
+        forked: fork it from a process that has imported everything, instead of starting the console script.
+    """
     words = [*WORDS, *case.words, f"name={name}", f"trainer.max_epochs={epochs}", "resume=auto"]
     environment = {key: value for key, value in os.environ.items() if not key.startswith(CLUSTER)}
-    with (folder / f"{name}.txt").open("ab") as screen:
-        process = subprocess.Popen(
-            [str(Path(sys.executable).with_name("cyclegan-train")), *words],
-            cwd=folder,
-            # Gloo would look this machine's name up, which fails in some containers.
-            env={**environment, "GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1", "WANDB_MODE": "offline"},
-            stdout=screen,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        try:
-            yield process
-        finally:
+    # Gloo would look this machine's name up, which fails in some containers.
+    environment |= {"GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1", "WANDB_MODE": "offline"}
+    screen, process = folder / f"{name}.txt", None
+    try:
+        if forked:
+            process = Forked(words, folder, environment, screen)
+        else:
+            with screen.open("ab") as file:
+                process = subprocess.Popen(
+                    [SCRIPT, *words], cwd=folder, env=environment, stdout=file, stderr=file, start_new_session=True
+                )
+        yield process
+    finally:
+        if process is not None:
             end_all(process)
 
 
-def end_all(process: subprocess.Popen[bytes]) -> None:
-    """Kills a training with all its processes, and waits until the first is gone."""
+def end_all(process: Started) -> None:
+    """Kill a training with all its processes, and wait until the first is gone."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 
 
-def finish(folder: Path, name: str, case: Case, epochs: int) -> None:
-    """Lets a training run to its end."""
-    with training(folder, name, case, epochs) as process:
+def finish(folder: Path, name: str, case: Case, epochs: int, forked: bool) -> None:
+    """Let a training run to its end."""
+    with training(folder, name, case, epochs, forked) as process:
         code = process.wait(LIMIT)
     if code != 0:
         raise RuntimeError(f"{name} ended with {code}:\n{(folder / f'{name}.txt').read_text()}")
@@ -123,7 +186,7 @@ def is_saving(run: Path) -> bool:
 # ---------------------------------------------------------------------------------------------- what is done to it
 
 
-def kill(process: subprocess.Popen[bytes], run: Path, goal: int, rng: random.Random) -> str:
+def kill(process: Started, run: Path, goal: int, rng: random.Random) -> str:
     """Waits for a moment at or after a position and kills, sometimes the first process alone. Says where that fell."""
     begun = images_seen(run)
     kind = rng.choice(("any batch", "an epoch's edge", "saving"))
@@ -169,7 +232,7 @@ def damage(run: Path, rng: random.Random) -> str:
     return f"last.ckpt{' and what it is linked to' if both else ''}: {what}"
 
 
-def fill_disk(process: subprocess.Popen[bytes], run: Path, goal: int) -> str:
+def fill_disk(process: Started, run: Path, goal: int) -> str:
     """Lets no file grow beyond 50 kB until the run has got somewhat further, as if the disk were full."""
     wait_for(process, run, goal)
     _, hard = resource.prlimit(process.pid, resource.RLIMIT_FSIZE)
@@ -179,7 +242,7 @@ def fill_disk(process: subprocess.Popen[bytes], run: Path, goal: int) -> str:
     return f"the disk was full from image {goal} to {goal + 2 * IMAGES_PER_EPOCH}"
 
 
-def wait_for(process: subprocess.Popen[bytes], run: Path, goal: int) -> None:
+def wait_for(process: Started, run: Path, goal: int) -> None:
     """Waits until the run is at a position, or has ended."""
     deadline = time.monotonic() + LIMIT
     while images_seen(run) < goal and process.poll() is None:
@@ -213,18 +276,18 @@ def compare(one: Path, other: Path) -> list[str]:
     return found
 
 
-def torture(folder: Path, case: Case, kills: int, faults: int, epochs: int, seed: int) -> Report:
+def torture(folder: Path, case: Case, kills: int, faults: int, epochs: int, seed: int, forked: bool = False) -> Report:
     """Does all of it to one case, in a folder of its own."""
     rng, report = random.Random(seed), Report()
     folder.mkdir(parents=True, exist_ok=True)
-    finish(folder, "whole", case, epochs)
+    finish(folder, "whole", case, epochs, forked)
     run = folder / "runs" / "killed"
     after = dict(zip(sorted(rng.sample(range(1, kills), faults)), cycle((damage, fill_disk)), strict=False))
     while report.kills.total() < kills:
         number = report.kills.total()
         left = epochs * IMAGES_PER_EPOCH - images_seen(run)
         goal = images_seen(run) + rng.randint(1, max(1, left // (kills - number + 1)))
-        with training(folder, "killed", case, epochs) as process:
+        with training(folder, "killed", case, epochs, forked) as process:
             if after.get(number) is fill_disk:
                 report.faults.append(fill_disk(process, run, goal))
             fell = kill(process, run, goal, rng)
@@ -234,7 +297,7 @@ def torture(folder: Path, case: Case, kills: int, faults: int, epochs: int, seed
         print(f"  kill {number + 1:2}: {fell}, at image {images_seen(run)}", flush=True)
         if after.get(number) is damage:
             report.faults.append(damage(run, rng))
-    finish(folder, "killed", case, epochs)
+    finish(folder, "killed", case, epochs, forked)
     report.differences = compare(folder / "runs" / "whole", run)
     return report
 
