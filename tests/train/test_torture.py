@@ -17,7 +17,7 @@ from tests.train.torture import CASES, Case, torture
     ],
 )
 def test_a_killed_training_ends_like_an_undisturbed_one(tmp_path: Path, case: Case, kills: int, faults: int) -> None:
-    report = torture(tmp_path, case, kills=kills, faults=faults, epochs=12, seed=kills, forked=True)
+    report = torture(tmp_path, case, kills=kills, faults=faults, epochs=8, seed=kills, forked=True)
     assert report.kills.total() == kills
     assert len(report.faults) == faults
     assert report.differences == []
