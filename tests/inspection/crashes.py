@@ -1,20 +1,20 @@
-"""Work at which the process dies, as a decoder's does that a damaged file breaks; without torch, to start quickly."""
+"""Work that crashes its process, as a decoder may on a damaged file; without torch, so that it starts quickly."""
 
 import os
 import signal
 
 from cyclegan.images import PixelFormat
-from cyclegan.inspection.look import Look, look
 from cyclegan.inspection.resize import Done, Job, Recipe
+from cyclegan.inspection.scan import FileInfo, inspect_file
 
 
-def look_or_die(path: str, pixel_format: PixelFormat, max_pixels: int) -> Look:
+def inspect_or_crash(path: str, pixel_format: PixelFormat, max_pixels: int) -> FileInfo:
     if path.endswith("cut.png"):
         os.kill(os.getpid(), signal.SIGSEGV)
-    return look(path, pixel_format, max_pixels)
+    return inspect_file(path, pixel_format, max_pixels)
 
 
-def refuse_or_die(job: Job, recipe: Recipe) -> Done:
-    if job.path.endswith("1.png"):
+def refuse_or_crash(job: Job, recipe: Recipe) -> Done:
+    if job.source.endswith("1.png"):
         os.kill(os.getpid(), signal.SIGSEGV)
-    return Done(job, error=f"{job.path}: refused")
+    return Done(job, f"{job.source}: refused")
