@@ -61,18 +61,18 @@ class Check:
     """One kind of finding.
 
     Args:
-        key: its name in the JSON report.
+        run: function that finds the items.
+        key: name in the JSON report.
         is_problem: whether it has to be fixed before training; otherwise it is a note.
-        title: its name in the text report.
-        remedy: the advice.
-        run: the function that finds the items.
+        title: name in the text report.
+        remedy: advice.
     """
 
+    run: Callable[[Scan, Sizing], Iterator[Item]]
     key: str
     is_problem: bool
     title: str
     remedy: str
-    run: Callable[[Scan, Sizing], Iterator[Item]]
 
 
 @dataclass(frozen=True)
@@ -105,6 +105,14 @@ def _missing(scan: Scan, sizing: Sizing) -> Iterator[Item]:
     for folder in scan.folders:
         if not folder.images:
             yield Item(folder.name, "the folder holds no image")
+
+
+def _broken(scan: Scan, sizing: Sizing) -> Iterator[Item]:
+    return _with_problem(scan, BROKEN)
+
+
+def _unsuitable(scan: Scan, sizing: Sizing) -> Iterator[Item]:
+    return _with_problem(scan, UNSUITABLE)
 
 
 def _with_problem(scan: Scan, kind: str) -> Iterator[Item]:
@@ -202,75 +210,35 @@ def counts_text(counts: Counter[str]) -> str:
     return ", ".join(f"{name} ×{count:,}" for name, count in counts.most_common())
 
 
+# fmt: off
 CHECKS = (
-    Check(
-        "missing", True, "missing or empty folders",
-        "put images into a train folder of each domain, at least two domains",
-        _missing,
-    ),
-    Check(
-        "broken", True, "broken files",
-        "replace or delete them; data.on_error=skip trains without them",
-        lambda scan, sizing: _with_problem(scan, BROKEN),
-    ),
-    Check(
-        "unsuitable", True, "images that cannot be read in this format",
-        "choose --channels and --convert as these lines say, and the same for the domain in training",
-        lambda scan, sizing: _with_problem(scan, UNSUITABLE),
-    ),
-    Check(
-        "too_small", True, "images smaller than the crop",
-        "data.resize=short_side makes all large enough; or lower data.crop_size, or raise data.load_size",
-        _too_small,
-    ),
-    Check(
-        "leak", True, "test or validation images that are also in train",
-        "delete them from one of the two: on images seen in training, metrics are too good",
-        _leaks,
-    ),
-    Check(
-        "copies", False, "surplus copies",
-        "delete them unless these images are meant to count twice",
-        _copies,
-    ),
-    Check(
-        "shared", False, "images in several domains",
-        "keep each in the domain that it looks like",
-        _in_several_domains,
-    ),
-    Check(
-        "val_in_test", False, "images in both val and test",
-        "delete them from one: an image that selects the checkpoint should not evaluate it",
-        _val_in_test,
-    ),
-    Check(
-        "mixed_depths", False, "folders with mixed bit depths",
-        "the full range of each type becomes [-1, 1]; set the domain's range if equal values mean the same",
-        _mixed_depths,
-    ),
-    Check(
-        "pages", False, "files with several pages",
-        "the first page is used; the domain's page selects another",
-        _pages,
-    ),
-    Check(
-        "distorted", False, "images far from square",
-        "resize=stretch distorts them, as in the paper; data.resize=short_side or width keeps their proportions",
-        _distorted,
-    ),
-    Check(
-        "skipped", False, "skipped files",
-        "no action needed, unless they are images: convert or rename these",
-        _skipped,
-    ),
-    Check(
-        "paired_names", False, "file names in several test folders",
-        "no action needed; if such images show the same scene, data.pairing=by_name measures PSNR and SSIM",
-        _paired_names,
-    ),
-    Check(
-        "unequal", False, "domains less than half as large as the largest",
-        "no action needed: an epoch has as many images as the largest domain, and those of the others repeat",
-        _unequal,
-    ),
-)  # fmt: skip
+    Check(_missing, "missing", True, "missing or empty folders",
+          "put images into a train folder of each domain, at least two domains"),
+    Check(_broken, "broken", True, "broken files",
+          "replace or delete them; data.on_error=skip trains without them"),
+    Check(_unsuitable, "unsuitable", True, "images that cannot be read in this format",
+          "choose --channels and --convert as these lines say, and the same for the domain in training"),
+    Check(_too_small, "too_small", True, "images smaller than the crop",
+          "data.resize=short_side makes all large enough; or lower data.crop_size, or raise data.load_size"),
+    Check(_leaks, "leak", True, "test or validation images that are also in train",
+          "delete them from one of the two: on images seen in training, metrics are too good"),
+    Check(_copies, "copies", False, "surplus copies",
+          "delete them unless these images are meant to count twice"),
+    Check(_in_several_domains, "shared", False, "images in several domains",
+          "keep each in the domain that it looks like"),
+    Check(_val_in_test, "val_in_test", False, "images in both val and test",
+          "delete them from one: an image that selects the checkpoint should not evaluate it"),
+    Check(_mixed_depths, "mixed_depths", False, "folders with mixed bit depths",
+          "the full range of each type becomes [-1, 1]; set the domain's range if equal values mean the same"),
+    Check(_pages, "pages", False, "files with several pages",
+          "the first page is used; the domain's page selects another"),
+    Check(_distorted, "distorted", False, "images far from square",
+          "resize=stretch distorts them, as in the paper; data.resize=short_side or width keeps their proportions"),
+    Check(_skipped, "skipped", False, "skipped files",
+          "no action needed, unless they are images: convert or rename these"),
+    Check(_paired_names, "paired_names", False, "file names in several test folders",
+          "no action needed; if such images show the same scene, data.pairing=by_name measures PSNR and SSIM"),
+    Check(_unequal, "unequal", False, "domains less than half as large as the largest",
+          "no action needed: an epoch has as many images as the largest domain, and those of the others repeat"),
+)
+# fmt: on

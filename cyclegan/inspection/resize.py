@@ -77,13 +77,6 @@ class Job(NamedTuple):
     target: str  # path without extension, which depends on the pixels
 
 
-class Done(NamedTuple):
-    """The result of a job: an error message, or "" if the image was written."""
-
-    job: Job
-    error: str = ""
-
-
 @dataclass(frozen=True)
 class Outcome:
     """The result for a data set.
@@ -108,7 +101,7 @@ def prepare(
     out: str | Path,
     recipe: Recipe,
     workers: int = 1,
-    progress: Callable[[Iterator[Done], int], Iterator[Done]] = lambda results, total: results,
+    progress: Callable[[Iterator[str], int], Iterator[str]] = lambda results, total: results,
 ) -> Outcome:
     """Write resized images to `out`, under the same names apart from their extensions.
 
@@ -136,7 +129,7 @@ def prepare(
     write_text(out / SETTINGS, json.dumps(recipe.settings()) + "\n")
     waiting = [job for job in jobs if _output_of(job) is None]
     with closing(process_map(partial(shrink, recipe=recipe), waiting, workers, _crashed)) as results:
-        errors = [done.error for done in progress(results, len(waiting)) if done.error]
+        errors = [error for error in progress(results, len(waiting)) if error]
     outputs = [(job, output) for job in jobs if (output := _output_of(job))]
     return Outcome(
         len(outputs),
@@ -147,8 +140,8 @@ def prepare(
     )
 
 
-def shrink(job: Job, recipe: Recipe) -> Done:
-    """Prepare one image; runs in a worker process."""
+def shrink(job: Job, recipe: Recipe) -> str:
+    """Prepare one image, in a worker process; return an error message, or "" if the image was written."""
     import torch  # not at the top: the command itself does without torch
 
     from cyclegan.data.transforms import half_of, resized
@@ -158,12 +151,11 @@ def shrink(job: Job, recipe: Recipe) -> Done:
         Path(job.target + extension).unlink(missing_ok=True)  # of an earlier state of the source
     try:
         pixels = read(job.source, replace(recipe.pixel_format, range=ANY_RANGE), max_pixels=recipe.max_pixels)
-    except ImageError as error:
-        return Done(job, str(error))
-    try:
         parts = [half_of(pixels, half) for half in (("left", "right") if recipe.pairs else (None,))]
+    except ImageError as error:
+        return str(error)
     except DataError as error:
-        return Done(job, f"{job.source}: {error}")
+        return f"{job.source}: {error}"
     height, width = parts[0].shape[:2]
     size = target_size(width, height, recipe.load_size, recipe.resize)
     pixels = np.concatenate([resized(part, *size) for part in parts], axis=1)
@@ -172,7 +164,7 @@ def shrink(job: Job, recipe: Recipe) -> Done:
     output = job.target + recipe.extension_for(pixels)
     write(pixels, output, recipe.quality)
     os.utime(output, ns=(job.source_mtime_ns, job.source_mtime_ns))
-    return Done(job)
+    return ""
 
 
 def _jobs(root: Path, out: Path, pairs: bool) -> list[Job]:
@@ -187,11 +179,7 @@ def _jobs(root: Path, out: Path, pairs: bool) -> list[Job]:
                     f"{sources[target]} and {source} would both become {os.path.relpath(target, out)}: rename one"
                 )
             sources[target] = source
-            try:
-                mtime = os.stat(path).st_mtime_ns  # noqa: PTH116
-            except OSError as error:
-                raise DataError(f"{path}: {error.strerror or error}") from error
-            jobs.append(Job(path, mtime, target))
+            jobs.append(Job(path, os.stat(path).st_mtime_ns, target))  # noqa: PTH116
     if not jobs:
         raise DataError(f"there is no image in {root}")
     return jobs
@@ -225,9 +213,8 @@ def _output_of(job: Job) -> Path | None:
     return None
 
 
-def _crashed(job: Job) -> Done:
-    return Done(
-        job,
+def _crashed(job: Job) -> str:
+    return (
         f"{job.source}: the process that read it crashed: the file crashes the decoder, or memory ran out (then: fewer "
-        "--num-workers); remove it from the folder",
+        "--num-workers); remove it from the folder"
     )

@@ -31,7 +31,7 @@ def sized(view: TrainingView, pixels: Pixels) -> Planes:
 def shrunk(source: Path, recipe: Recipe) -> Path:
     """Prepare one image and return the path of the result."""
     target = source.with_name("prepared")
-    assert shrink(Job(str(source), 0, str(target)), recipe).error == ""
+    assert shrink(Job(str(source), 0, str(target)), recipe) == ""
     (output,) = source.parent.glob("prepared.*")
     return output
 
