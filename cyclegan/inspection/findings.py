@@ -117,11 +117,11 @@ def _unsuitable(scan: Scan, sizing: Sizing) -> Iterator[Item]:
 
 def _with_problem(scan: Scan, kind: str) -> Iterator[Item]:
     for folder in scan.folders:
-        for problem in folder.problems:
-            if problem.kind == kind:
+        for name, info in folder.problems.items():
+            if info.problem == kind:
                 # An ImageError begins with the path, of which the item's name is the end.
-                reason = problem.reason.removeprefix(f"{folder.path}/{problem.name}").lstrip(": ")
-                yield Item(f"{folder.name}/{problem.name}", reason)
+                reason = info.reason.removeprefix(f"{folder.path}/{name}").lstrip(": ")
+                yield Item(f"{folder.name}/{name}", reason)
 
 
 def _too_small(scan: Scan, sizing: Sizing) -> Iterator[Item]:

@@ -26,74 +26,37 @@ _FOLDER_NAME = re.compile(r"(train|validation|val|test)(?!ing)([^\W_].*)?")
 
 
 class FileInfo(NamedTuple):
-    """The description of one image file.
+    """The description of one image file."""
 
-    Args:
-        size: bytes of the file.
-        format: as in `images.Header`; "" if the header cannot be read. The next five too.
-        mode: see `format`.
-        dtype: see `format`.
-        width: see `format`.
-        height: see `format`.
-        pages: see `format`.
-        digest: 16-byte digest of the decoded pixels; b"" if they could not be decoded.
-        problem: BROKEN; UNSUITABLE for an intact image that cannot be read in the requested pixel format; or "".
-        reason: message of the problem.
-    """
-
-    size: int = 0
-    format: str = ""
+    size: int = 0  # bytes
+    format: str = ""  # this and the next five as in images.Header, if it could be read
     mode: str = ""
     dtype: str = ""
     width: int = 0
     height: int = 0
     pages: int = 0
-    digest: bytes = b""
-    problem: str = ""
-    reason: str = ""
-
-
-class Problem(NamedTuple):
-    """An image that cannot be used."""
-
-    kind: str  # BROKEN or UNSUITABLE
-    name: str  # below its folder
-    reason: str
+    digest: bytes = b""  # see `digest`; empty if the pixels could not be decoded
+    problem: str = ""  # BROKEN; or UNSUITABLE, an intact image that cannot be read in the requested pixel format
+    reason: str = ""  # message of the problem
 
 
 @dataclass(eq=False)
 class Folder:
-    """The images of one split of one domain, and what the scan found in them.
-
-    Args:
-        path: path of the folder.
-        name: its name below the data set's root, such as "trainA".
-        split: "train", "val" or "test"; "" for a plain folder of images.
-        domain: "A", "B", ...; "" if the folder's name has none, such as `train` of side-by-side pairs.
-        images: the image files.
-        skipped: number of files that are not images, by kind: {".txt": 2, "hidden": 1}.
-        formats: number of images by format; likewise `modes` and `dtypes`.
-        modes: see `formats`.
-        dtypes: see `formats`.
-        sizes: number of images by (width, height).
-        paged: names of the files with several pages.
-        file_bytes: size of each file, in order.
-        problems: the images that cannot be used.
-    """
+    """The images of one split of one domain, and what the scan found in them."""
 
     path: Path
-    name: str
-    split: str
-    domain: str
+    name: str  # below the root of the data set, such as "trainA"
+    split: str  # "train", "val" or "test"; "" for a plain folder of images
+    domain: str  # "A", "B", ...; "" if the folder's name has none, such as `train` of side-by-side pairs
     images: Files
-    skipped: Counter[str] = field(default_factory=Counter)
+    skipped: Counter[str] = field(default_factory=Counter)  # files that are not images: {".txt": 2, "hidden": 1}
     formats: Counter[str] = field(default_factory=Counter)
     modes: Counter[str] = field(default_factory=Counter)
     dtypes: Counter[str] = field(default_factory=Counter)
-    sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
-    paged: list[str] = field(default_factory=list)
-    file_bytes: list[int] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)
+    sizes: Counter[tuple[int, int]] = field(default_factory=Counter)  # (width, height)
+    paged: list[str] = field(default_factory=list)  # names of files with several pages
+    file_bytes: list[int] = field(default_factory=list)  # of every file, in order
+    problems: dict[str, FileInfo] = field(default_factory=dict)  # images that cannot be used, by name
 
     def image(self, index: int) -> str:
         """Return the name of an image below the folder, "/" between folders."""
@@ -104,7 +67,7 @@ class Folder:
         name = self.image(len(self.file_bytes))
         self.file_bytes.append(info.size)
         if info.problem:
-            self.problems.append(Problem(info.problem, name, info.reason))
+            self.problems[name] = info
         if info.format:
             self.formats[info.format] += 1
             self.modes[info.mode] += 1

@@ -1,12 +1,14 @@
 import pytest
 
 
-def patch_process_map(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let `check` and `prepare` work in the process of the test, which needs no time to start."""
+def patch_process_map(monkeypatch: pytest.MonkeyPatch, crashing: str = "nothing") -> None:
+    """Let `check` and `prepare` work in the test's process, where items whose text has `crashing` in it "crash"."""
     for module in ("scan", "resize"):
         monkeypatch.setattr(
             f"cyclegan.inspection.{module}.process_map",
-            lambda work, items, workers, on_crash: (work(item) for item in items),
+            lambda work, items, workers, on_crash: (
+                on_crash(item) if crashing in str(item) else work(item) for item in items
+            ),
         )
 
 

@@ -13,7 +13,7 @@ from cyclegan.data.transforms import Planes, TrainingView, half_of
 from cyclegan.errors import DataError
 from cyclegan.images import PixelFormat, Pixels, header, read, write
 from cyclegan.inspection.resize import SETTINGS, Job, Recipe, prepare, shrink
-from tests.inspection.crashes import refuse_or_crash
+from tests.inspection.conftest import patch_process_map
 
 
 def noise(seed: int, shape: tuple[int, ...] = (30, 40, 3), dtype: str = "uint8") -> Pixels:
@@ -173,10 +173,10 @@ def test_broken_images_are_left_out_and_reported(root: Path, tmp_path: Path, in_
 def test_an_image_that_crashes_the_decoder_is_left_out(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cyclegan.inspection.resize.shrink", refuse_or_crash)
+    patch_process_map(monkeypatch, crashing="set/trainA/1.png")
     outcome = prepare(root, tmp_path / "out", Recipe(16))
-    assert outcome.images == 0
-    assert [error.split(":")[1] for error in outcome.errors] == [" the process that read it crashed", *[" refused"] * 2]
+    assert outcome.images == 2
+    assert outcome.errors[0].startswith(f"{root}/trainA/1.png: the process that read it crashed")
 
 
 def test_two_images_with_one_output_are_refused_before_the_work(root: Path, tmp_path: Path) -> None:

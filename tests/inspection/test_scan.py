@@ -24,7 +24,7 @@ from cyclegan.inspection.scan import (
     inspect_file,
     scan,
 )
-from tests.inspection.crashes import inspect_or_crash
+from tests.inspection.conftest import patch_process_map
 
 SQUARE = [(9, 9)]
 
@@ -238,7 +238,7 @@ def test_validation_images_in_test(tmp_path: Path, in_process: None) -> None:
 
 
 def test_an_image_that_crashes_the_decoder_is_broken(messy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cyclegan.inspection.scan.inspect_file", inspect_or_crash)
+    patch_process_map(monkeypatch, crashing="cut.png")
     found = scan(messy)
     (broken,) = findings_of(found)["broken"].items
     assert broken.name == "trainA/9 cut.png"
