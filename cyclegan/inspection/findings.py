@@ -41,36 +41,21 @@ class Sizing:
 
 @dataclass(frozen=True)
 class Item:
-    """One file, or several files of one folder, that a finding is about.
+    """One file, or several files of one folder, that a finding is about."""
 
-    Args:
-        name: "trainA/image.jpg", or "trainA".
-        why: the reason.
-        same_as: other files with the same image.
-        count: number of files.
-    """
-
-    name: str
+    name: str  # "trainA/image.jpg", or "trainA"
     why: str = ""
-    same_as: tuple[str, ...] = ()
-    count: int = 1
+    same_as: tuple[str, ...] = ()  # other files with the same image
+    count: int = 1  # number of files
 
 
 @dataclass(frozen=True)
 class Check:
-    """One kind of finding.
-
-    Args:
-        run: function that finds the items.
-        key: name in the JSON report.
-        is_problem: whether it has to be fixed before training; otherwise it is a note.
-        title: name in the text report.
-        remedy: advice.
-    """
+    """One kind of finding."""
 
     run: Callable[[Scan, Sizing], Iterator[Item]]
-    key: str
-    is_problem: bool
+    key: str  # in the JSON report
+    is_problem: bool  # to be fixed before training; otherwise the finding is a note
     title: str
     remedy: str
 

@@ -77,23 +77,14 @@ class Job(NamedTuple):
     target: str  # path without extension, which depends on the pixels
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """The result for a data set.
+class Outcome(NamedTuple):
+    """The result for a data set."""
 
-    Args:
-        images: number of prepared images.
-        kept: number of those that an earlier call prepared.
-        source_bytes: size of the files that they were made from.
-        output_bytes: size of the prepared files.
-        errors: one message for each image that could not be read.
-    """
-
-    images: int
-    kept: int
-    source_bytes: int
+    images: int  # prepared now
+    kept: int  # of those, by an earlier call
+    source_bytes: int  # of the files that they were made from
     output_bytes: int
-    errors: Sequence[str]
+    errors: Sequence[str]  # one message for each image that could not be read
 
 
 def prepare(
