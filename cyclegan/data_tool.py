@@ -1,4 +1,4 @@
-"""cyclegan-data: what concerns data sets before any training: fetching, checking and shrinking them."""
+"""cyclegan-data: check data sets, download published ones, and prepare resized copies."""
 
 import argparse
 import json
@@ -22,21 +22,19 @@ from cyclegan.cli import (
     quality,
     seconds,
 )
-from cyclegan.datasets.catalog import BASE_URL, CATALOG, RIGHTS, find
+from cyclegan.datasets.catalog import BASE_URL, CATALOG, RIGHTS, counts_text, find
 from cyclegan.datasets.download import download, partial_file
-from cyclegan.datasets.fetch import Patience
-from cyclegan.datasets.unpack import as_text as counts_as_text
 from cyclegan.errors import UserError
+from cyclegan.files import write_text
 from cyclegan.images import PixelFormat
-from cyclegan.inspection.finding import counted
-from cyclegan.inspection.findings import Sizing, findings
-from cyclegan.inspection.report import as_json, as_text
+from cyclegan.inspection.findings import Sizing, find_all
+from cyclegan.inspection.report import as_json, as_text, counted
 from cyclegan.inspection.resize import Recipe, prepare
-from cyclegan.inspection.scan import survey
+from cyclegan.inspection.scan import scan
 
 PROGRAM = "cyclegan-data"
 CROP_SIZE, LOAD_SIZE = 256, 286
-SHOWN = 10
+SHOWN_ERRORS = 10
 PROBLEMS = 1
 USAGE = 2
 INTERRUPTED = 130
@@ -45,217 +43,234 @@ Result = TypeVar("Result")
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The command line: every sub-command is a parser whose `run` carries it out."""
-    parser = argparse.ArgumentParser(prog=PROGRAM, description="Get data sets ready for training.")
+    """Build the command line; every sub-command's parser sets `run` to the function that carries it out."""
+    parser = argparse.ArgumentParser(prog=PROGRAM, description="Prepare data sets for training.")
     add_version(parser)
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    add_check(commands.add_parser("check", help="decode every image and report what is wrong"))
-    add_download(commands.add_parser("download", help="fetch a published data set, check it and unpack it"))
-    add_prepare(commands.add_parser("prepare", help="write a copy whose images are as small as training makes them"))
+    _add_check(commands.add_parser("check", help="decode every image and report problems"))
+    _add_download(commands.add_parser("download", help="download a published data set, verify it and unpack it"))
+    _add_prepare(commands.add_parser("prepare", help="write a copy with images resized as training resizes them"))
     return parser
 
 
-def add_check(parser: argparse.ArgumentParser) -> None:
-    """The arguments of `check`."""
+def _add_check(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.description = (
-        "Decode every image below ROOT, as training will, and report what is there and what is wrong.\n"
-        "ROOT holds trainA, trainB and, if there are any, valA, testA ...; or just images."
+        "Decode every image below ROOT, as training does, and report counts, sizes and problems.\n"
+        "ROOT holds trainA, trainB and optionally valA, testA, ...; or just images."
     )
     parser.epilog = (
-        "exit code 0: no problem. 1: problems, which are missing or empty folders, broken files, images that cannot\n"
-        "be read with these --channels and --convert, images smaller than the crop, and test or validation images\n"
-        "that are also in train. The rest is worth knowing: surplus copies (a folder's images, less the different\n"
-        "ones), images in several domains, mixed depths, files passed over. Two images are the same if all their\n"
-        "decoded pixels are, however they are stored. 2: not checked. 130: interrupted.\n\n"
+        "exit codes:\n"
+        "  0    no problem\n"
+        "  1    problems: missing or empty folders, broken files, images that cannot be read with these --channels\n"
+        "       and --convert, images smaller than the crop, test or validation images that are also in train\n"
+        "  2    not checked\n"
+        "  130  interrupted\n\n"
+        "Everything else is a note. Two images are the same if all their decoded pixels are, in whatever format.\n\n"
         f"example: {PROGRAM} check data/horse2zebra"
     )
-    parser.add_argument("root", type=Path, metavar="ROOT", help="the data set's folder")
+    parser.add_argument("root", type=Path, metavar="ROOT", help="folder of the data set")
     add_format(parser)
     parser.add_argument(
         "--range",
         type=float,
         nargs=2,
         metavar=("LOW", "HIGH"),
-        help="the values that training will take for black and white; floating-point images need it",
+        help="values of black and white in training; required for floating-point images",
     )
     add_sizing(parser)
-    parser.add_argument("--crop-size", type=positive, default=CROP_SIZE, metavar="N", help="default: %(default)s")
-    parser.add_argument("--json", metavar="FILE", help="write everything there as JSON; - for stdout, instead of text")
+    parser.add_argument(
+        "--crop-size", type=positive, default=CROP_SIZE, metavar="N", help="size of the crop (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--json", metavar="FILE", help="also write the complete report to FILE as JSON; - writes only JSON, to stdout"
+    )
     add_workers(parser)
     parser.set_defaults(run=run_check)
 
 
-def add_prepare(parser: argparse.ArgumentParser) -> None:
-    """The arguments of `prepare`."""
+def _add_prepare(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.description = (
-        "Write the images below ROOT to OUT, in the same folders and under the same names, resized as training\n"
-        "resizes them, so that it has less to read and to decode. Nothing in ROOT is changed.\n\n"
-        "With --format png, training from OUT sees exactly what it sees from ROOT with data.reducing_gap=null.\n"
-        "Images of more than 8 bits or other than 1 or 3 channels keep their depth: they become png (up to 16 bits\n"
-        "and 4 channels) or tif, whatever --format says. Of files with several pages, --page is taken."
+        "Copy the images below ROOT to OUT, in the same folders and under the same names, resized as training\n"
+        "resizes them, so that training reads and decodes less. ROOT is not changed.\n\n"
+        "With --format png, training on OUT sees the same pixels as training on ROOT with data.reducing_gap=null.\n"
+        "Images of more than 8 bits, or with other than 1 or 3 channels, keep their depth: they become png (up to\n"
+        "16 bits and 4 channels) or tif, whatever --format says. Of files with several pages, --page is copied."
     )
     parser.epilog = (
-        "A preparation that was cut off goes on with the same command; images whose files have changed since are\n"
-        "made anew. Exit code 0: all is done. 1: not all; says why. 2: usage. 130: interrupted.\n\n"
+        "The same command resumes an interrupted preparation and updates images whose files have changed.\n"
+        "Exit codes: 0 all images are prepared, 1 some are not, 2 usage, 130 interrupted.\n\n"
         f"example: {PROGRAM} prepare photos/originals data/photos --format jpg"
     )
-    parser.add_argument("root", type=Path, metavar="ROOT", help="the data set's folder")
-    parser.add_argument("out", type=Path, metavar="OUT", help="a new folder, not in ROOT")
+    parser.add_argument("root", type=Path, metavar="ROOT", help="folder of the data set")
+    parser.add_argument("out", type=Path, metavar="OUT", help="output folder, outside of ROOT")
     add_format(parser)
     add_sizing(parser)
-    parser.add_argument("--format", choices=("png", "jpg"), default="png", help="default: %(default)s, without a loss")
-    parser.add_argument("--quality", type=quality, default=95, metavar="N", help="of jpg (default: %(default)s)")
+    parser.add_argument(
+        "--format", choices=("png", "jpg"), default="png", help="output format (default: %(default)s, lossless)"
+    )
+    parser.add_argument("--quality", type=quality, default=95, metavar="N", help="JPEG quality (default: %(default)s)")
     parser.add_argument(
         "--on-error",
         choices=("raise", "skip"),
         default="raise",
-        help="of images that cannot be read: name them at the end and exit with 1 (default), or leave them out",
+        help="unreadable images: prepare the others and exit with code 1 (raise, default) or 0 (skip)",
     )
     add_workers(parser)
     parser.set_defaults(run=run_prepare)
 
 
-def add_download(parser: argparse.ArgumentParser) -> None:
-    """The arguments of `download`."""
-    patience = Patience()
-    parser.description = "Fetch a data set that the method's authors publish, check it and unpack it into OUTPUT/NAME."
-    parser.epilog = f"example: {PROGRAM} download horse2zebra. A broken download goes on where it stopped."
+def _add_download(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Download a data set that the CycleGAN authors publish, and unpack it into OUTPUT/NAME."
+    parser.epilog = f"example: {PROGRAM} download horse2zebra. The same command resumes an interrupted download."
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("name", nargs="?", metavar="NAME", help=f"one of {', '.join(CATALOG)}")
-    what.add_argument("--list", action="store_true", help="print the catalogue and leave")
-    parser.add_argument("--output", type=Path, default=Path("data"), metavar="FOLDER", help="default: data")
-    parser.add_argument("--base-url", default=BASE_URL, metavar="URL", help="holds NAME.zip (default: %(default)s)")
+    what.add_argument("--list", action="store_true", help="print the available data sets and exit")
+    parser.add_argument(
+        "--output", type=Path, default=Path("data"), metavar="FOLDER", help="parent folder (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--base-url", default=BASE_URL, metavar="URL", help="server folder that holds NAME.zip (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--sha256", metavar="HEX", help="accept the archive with this SHA-256 (default: the pinned one)"
+    )
     parser.add_argument(
         "--retries",
         type=not_negative,
-        default=patience.retries,
+        default=5,
         metavar="N",
         help="attempts after a failure, with growing pauses (default: %(default)s)",
     )
     parser.add_argument(
         "--timeout",
         type=seconds,
-        default=patience.timeout,
+        default=30.0,
         metavar="SECONDS",
-        help="in which something must arrive (default: %(default)g)",
+        help="time without any data after which an attempt fails (default: %(default)g)",
     )
     parser.set_defaults(run=run_download)
 
 
 def run_check(args: argparse.Namespace) -> int:
-    """Carries out `check`; returns the exit code."""
-    began = time.monotonic()
+    """Run `check` and return the exit code."""
+    start = time.monotonic()
     try:
+        if args.json not in (None, "-") and not Path(args.json).absolute().parent.is_dir():
+            raise UserError(f"--json {args.json}: its folder does not exist")
         values = None if args.range is None else (args.range[0], args.range[1])
-        wanted = PixelFormat(args.channels, range=values, page=args.page, convert=args.convert)
-        found = survey(args.root, wanted, args.num_workers, bar, args.max_pixels)
+        pixel_format = PixelFormat(args.channels, range=values, page=args.page, convert=args.convert)
+        result = scan(args.root, pixel_format, args.num_workers, progress_bar, args.max_pixels, args.pairs)
     except ValueError as error:
         print(f"{PROGRAM}: {error}", file=sys.stderr)
         return USAGE
     except KeyboardInterrupt:
         print(f"\n{PROGRAM}: interrupted", file=sys.stderr)
         return INTERRUPTED
-    told = findings(found, Sizing(args.load_size, args.crop_size, args.resize, args.pairs))
+    findings = find_all(result, Sizing(args.load_size, args.crop_size, args.resize, args.pairs))
     if args.json is not None:
-        text = json.dumps(as_json(found, told), indent=2)
+        text = json.dumps(as_json(result, findings), indent=2)
         if args.json == "-":
             print(text)
         else:
-            Path(args.json).write_text(text + "\n", encoding="utf-8")
+            write_text(Path(args.json), text + "\n")
     if args.json != "-":
-        images = sum(len(one.folder.images) for one in found.folders)
-        took = f"in {time.monotonic() - began:,.1f} s by {counted(args.num_workers, 'process', 'processes')}"
-        print(f"{args.root}: {counted(images, 'image', 'images')}, each decoded completely, {took}\n")
-        print(as_text(found, told))
-    return PROBLEMS if any(finding.kind.problem for finding in told) else 0
+        images = counted(sum(len(folder.images) for folder in result.folders), "image", "images")
+        processes = counted(args.num_workers, "process", "processes")
+        print(f"{args.root}: {images} decoded in {time.monotonic() - start:,.1f} s by {processes}\n")
+        print(as_text(result, findings))
+    return PROBLEMS if any(finding.check.is_problem for finding in findings) else 0
 
 
 def run_prepare(args: argparse.Namespace) -> int:
-    """Carries out `prepare`; returns the exit code."""
-    wanted = PixelFormat(args.channels, page=args.page, convert=args.convert)
-    recipe = Recipe(args.load_size, args.resize, f".{args.format}", args.quality, wanted, args.pairs, args.max_pixels)
-    try:
-        outcome = prepare(args.root, args.out, recipe, args.num_workers, bar)
-    except KeyboardInterrupt:
-        print(f"\n{PROGRAM}: interrupted; what is done is kept, the same command goes on from there", file=sys.stderr)
-        return INTERRUPTED
-    skipped = f"; left out {counted(len(outcome.errors), 'image', 'images')}" if outcome.errors else ""
-    kept = f", of which {outcome.kept:,} were there" if outcome.kept else ""
-    print(
-        f"{counted(outcome.images, 'image', 'images')}{kept}: {outcome.source_bytes / 1e6:,.1f} MB below "
-        f"{args.root}, {outcome.output_bytes / 1e6:,.1f} MB below {args.out}{skipped}"
+    """Run `prepare` and return the exit code."""
+    pixel_format = PixelFormat(args.channels, page=args.page, convert=args.convert)
+    recipe = Recipe(
+        args.load_size, args.resize, f".{args.format}", args.quality, pixel_format, args.pairs, args.max_pixels
     )
-    for error in outcome.errors[:SHOWN]:
+    try:
+        outcome = prepare(args.root, args.out, recipe, args.num_workers, progress_bar)
+    except KeyboardInterrupt:
+        print(f"\n{PROGRAM}: interrupted; the same command resumes", file=sys.stderr)
+        return INTERRUPTED
+    errors = counted(len(outcome.errors), "image", "images")
+    skipped = f"; skipped {errors}" if outcome.errors else ""
+    kept = f", {outcome.kept:,} of them unchanged" if outcome.kept else ""
+    print(
+        f"{counted(outcome.images, 'image', 'images')}{kept}: {outcome.source_bytes / 1e6:,.1f} MB in {args.root}, "
+        f"{outcome.output_bytes / 1e6:,.1f} MB in {args.out}{skipped}"
+    )
+    for error in outcome.errors[:SHOWN_ERRORS]:
         print(f"  {error}", file=sys.stderr)
-    if len(outcome.errors) > SHOWN:
-        print(f"  and {len(outcome.errors) - SHOWN:,} more; {PROGRAM} check {args.root} names all", file=sys.stderr)
+    if len(outcome.errors) > SHOWN_ERRORS:
+        hidden = len(outcome.errors) - SHOWN_ERRORS
+        print(f"  and {hidden:,} more; {PROGRAM} check {args.root} lists all", file=sys.stderr)
     if outcome.errors and args.on_error == "raise":
         print(
-            f"{PROGRAM}: {counted(len(outcome.errors), 'image', 'images')} could not be read; mend them and give "
-            "the same command again, or leave them out with --on-error skip",
+            f"{PROGRAM}: {errors} could not be read; fix them and run the same command again, or skip them with "
+            "--on-error skip",
             file=sys.stderr,
         )
         return PROBLEMS
     if outcome.output_bytes > outcome.source_bytes:
-        print("the copy is larger, as the originals are small or compressed with a loss; --format jpg takes less")
+        print("the copy is larger than the originals, which are small or lossy; --format jpg takes less space")
     print(f"train on it: {training_command(args)}")
     return 0
 
 
 def training_command(args: argparse.Namespace) -> str:
-    """How to train on what was prepared."""
+    """Return the command that trains on the prepared copy."""
     size = "null" if args.load_size is None else args.load_size
     words = ["cyclegan-train", "experiment=folders", *(["data=pairs"] if args.pairs else []), f"data.root={args.out}"]
     words.append(f"data.load_size={size}")
     if args.resize != "stretch":
         words.append(f"data.resize={args.resize}")
     if args.load_size is not None and args.load_size < CROP_SIZE:
-        # As much smaller as in the paper, and a multiple of what the networks take.
+        # The paper's ratio of crop to load size, rounded down to a multiple of 4, as the networks need.
         words.append(f"data.crop_size={max(4, args.load_size * CROP_SIZE // LOAD_SIZE // 4 * 4)}")
     if args.channels != 3:
         words += [f"data.domains.{domain}.channels={args.channels}" for domain in "AB"]
     return shlex.join(words)
 
 
-def bar(results: Iterator[Result], total: int) -> Iterator[Result]:
-    """Shows on a terminal how many of the results have come."""
+def progress_bar(results: Iterator[Result], total: int) -> Iterator[Result]:
+    """Show a progress bar on a terminal while results arrive."""
     yield from tqdm(results, total=total, unit="image", disable=None, leave=False)
 
 
 def run_download(args: argparse.Namespace) -> int:
-    """Carries out `download`; returns the exit code."""
+    """Run `download` and return the exit code."""
     if args.list:
         print_catalog()
         return 0
     dataset = find(args.name)
     try:
-        download(dataset, args.output, args.base_url, Patience(args.retries, args.timeout))
+        download(dataset, args.output, args.base_url, args.sha256, args.retries, args.timeout)
     except KeyboardInterrupt:
         partial = partial_file(dataset, args.output)
-        kept = f"; what came is kept in {partial}; the same command goes on from there" if partial.exists() else ""
+        kept = f"; {partial} is kept, and the same command resumes there" if partial.exists() else ""
         print(f"\n{PROGRAM}: interrupted{kept}", file=sys.stderr)
         return INTERRUPTED
     return 0
 
 
 def print_catalog() -> None:
-    """Prints a table of the data sets: what they are called, how large they are, and where they are from."""
+    """Print a table of the published data sets: name, size, image counts, origin."""
     print(f"{'NAME':<24}{'MB':>6}  {'trainA / trainB / testA / testB':<33}IMAGES")
     for dataset in CATALOG.values():
         megabytes = f"{dataset.archive_bytes / 1e6:,.0f}"
-        print(f"{dataset.name:<24}{megabytes:>6}  {counts_as_text(dataset.counts):<33}{dataset.origin}")
+        print(f"{dataset.name:<24}{megabytes:>6}  {counts_text(dataset.counts):<33}{dataset.origin}")
     print(RIGHTS)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """The console script."""
+    """Run the console script."""
     open_screen()
     args = build_parser().parse_args(argv)
     try:
         code = args.run(args)
-    except (UserError, OSError) as error:  # OSError: it cannot be written
+    except (UserError, OSError) as error:  # OSError: the disk is full, or a folder is not writable
         sys.exit(f"{PROGRAM}: {error}")
     if code:
         sys.exit(code)

@@ -1,1 +1,1 @@
-"""Data sets that the method's authors publish: fetched, checked and unpacked."""
+"""Data sets to train on: the published CycleGAN sets, downloaded, and a small synthetic one."""

@@ -1,91 +1,87 @@
-"""The data sets that the method's authors publish: what an archive is called, and what has to be in it."""
+"""The data sets that the CycleGAN authors publish: image counts and checksums of the archives."""
 
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from cyclegan.errors import UserError
+from cyclegan.errors import DataError
 
 BASE_URL = "http://efrosgans.eecs.berkeley.edu/cyclegan/datasets"
 """The authors' public server; an archive is `BASE_URL/NAME.zip`."""
 
-RIGHTS = "No licence comes with the archive: the images' rights stay with their owners. Cite the authors."
-"""Holds for all of them: the authors say where the images are from, and nothing else."""
+RIGHTS = "The archives come without a licence: the rights stay with the owners of the images. Cite the authors."
 
 _IMAGENET = "Photographs from ImageNet, for non-commercial research and education."
 _FLICKR = "Photographs from Flickr."
 _PAINTINGS = "Paintings from WikiArt, photographs from Flickr."
 _MAPS = "Aerial images and maps from Google Maps, whose terms apply."
-_FACADES = "Photographs and labels from the CMP Facade Database, whose authors are to be cited too."
-
-
-class UnknownDatasetError(UserError):
-    """No data set of this name is in the catalogue; the text names the nearest."""
+_FACADES = "Photographs and labels from the CMP Facade Database; cite its authors too."
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """One published data set.
+    """A published data set.
 
     Args:
-        name: of the set, of its folder and of the folder in the archive.
-        train_a: images in trainA, and so on for the other three.
-        train_b: see train_a.
-        test_a: see train_a.
-        test_b: see train_a.
-        archive_bytes: size of the archive as TensorFlow Datasets recorded it; shown, not enforced.
-        origin: where the images are from.
+        name: name of the set, of its folder and of the folder inside the archive.
+        counts: number of images by folder (trainA, trainB, testA, testB).
+        archive_bytes: size of the archive; shown, not enforced.
+        sha256: hexadecimal SHA-256 of the archive, as TensorFlow Datasets pins it.
+        origin: where the images come from.
     """
 
     name: str
-    train_a: int
-    train_b: int
-    test_a: int
-    test_b: int
+    counts: dict[str, int]
     archive_bytes: int
+    sha256: str
     origin: str
 
-    @property
-    def archive(self) -> str:
-        """The archive's file name."""
-        return f"{self.name}.zip"
 
-    @property
-    def licence(self) -> str:
-        """What is known of the right to use the images."""
-        return f"{self.origin} {RIGHTS}"
+def counts_text(counts: dict[str, int]) -> str:
+    """Format image counts as in "1067 / 1334 / 120 / 140"."""
+    return " / ".join(map(str, counts.values()))
 
-    @property
-    def counts(self) -> dict[str, int]:
-        """How many images each folder holds."""
-        return {"trainA": self.train_a, "trainB": self.train_b, "testA": self.test_a, "testB": self.test_b}
 
+_SHA256 = {
+    "horse2zebra": "a74d9d392eecca9966b51287a76ca126af473d9de4f3e8fc0e9cda08fa1730a1",
+    "apple2orange": "845a191e9af8926408ea597001cd03a452e3300a1f44a79fe329b3d59f6e3eb8",
+    "summer2winter_yosemite": "167fe1726807a9d22bd106b4a6c0bd7953b688af924ac1bf967439c4961e49f9",
+    "monet2photo": "88f91b00fc228f97c9411fbf1880ec1d119c98f1722e4cfcfaa2fb35fac05b04",
+    "cezanne2photo": "3a6c10ca21f9485862f1cbd707744b9dc258954a04631271d23a3605eeb63cff",
+    "ukiyoe2photo": "02a2a2fb5ecf425ca1bf86aca7304377da64a2a1d3b86df54eb65e4068bf3b08",
+    "vangogh2photo": "362c3473e70be0944bda08d49d660eafdc2854df55d697835b8186d1d79caaff",
+    "maps": "639534f69dbf9f36bef8d6292a7698006361221f83f0285d7c9ca78afe6e8a9e",
+    "facades": "9a31ebf3a31b9b5cd195dd5bf62e9308e00cb94604d1019e3889ac84248695c0",
+    "iphone2dslr_flower": "8fcb5e374d631b107e1d961b8c4cd0a186aa2a4ff3e279923f4c426128de7113",
+}
+
+_FOLDERS = ("trainA", "trainB", "testA", "testB")
 
 CATALOG = {
-    dataset.name: dataset
-    for dataset in (
-        Dataset("horse2zebra", 1067, 1334, 120, 140, 116_867_962, _IMAGENET),
-        Dataset("apple2orange", 995, 1019, 266, 248, 78_456_409, _IMAGENET),
-        Dataset("summer2winter_yosemite", 1231, 962, 309, 238, 132_640_856, _FLICKR),
-        Dataset("monet2photo", 1072, 6287, 121, 751, 305_231_073, _PAINTINGS),
-        Dataset("cezanne2photo", 525, 6287, 58, 751, 279_885_071, _PAINTINGS),
-        Dataset("ukiyoe2photo", 562, 6287, 263, 751, 292_946_532, _PAINTINGS),
-        Dataset("vangogh2photo", 400, 6287, 400, 751, 306_590_349, _PAINTINGS),
-        Dataset("maps", 1096, 1096, 1098, 1098, 1_476_754_427, _MAPS),
-        Dataset("facades", 400, 400, 106, 106, 35_135_868, _FACADES),
-        Dataset("iphone2dslr_flower", 1812, 3325, 569, 480, 339_964_458, _FLICKR),
+    name: Dataset(name, dict(zip(_FOLDERS, counts, strict=True)), archive_bytes, _SHA256[name], origin)
+    for name, counts, archive_bytes, origin in (
+        ("horse2zebra", (1067, 1334, 120, 140), 116_867_962, _IMAGENET),
+        ("apple2orange", (995, 1019, 266, 248), 78_456_409, _IMAGENET),
+        ("summer2winter_yosemite", (1231, 962, 309, 238), 132_640_856, _FLICKR),
+        ("monet2photo", (1072, 6287, 121, 751), 305_231_073, _PAINTINGS),
+        ("cezanne2photo", (525, 6287, 58, 751), 279_885_071, _PAINTINGS),
+        ("ukiyoe2photo", (562, 6287, 263, 751), 292_946_532, _PAINTINGS),
+        ("vangogh2photo", (400, 6287, 400, 751), 306_590_349, _PAINTINGS),
+        ("maps", (1096, 1096, 1098, 1098), 1_476_754_427, _MAPS),
+        ("facades", (400, 400, 106, 106), 35_135_868, _FACADES),
+        ("iphone2dslr_flower", (1812, 3325, 569, 480), 339_964_458, _FLICKR),
     )
 }
-"""Every data set by its name."""
+"""Every published data set, by name."""
 
 
 def find(name: str) -> Dataset:
-    """Looks a data set up.
+    """Look up a data set by name.
 
     Raises:
-        UnknownDatasetError: there is none of this name.
+        DataError: no set has this name; the message suggests the nearest.
     """
     if name in CATALOG:
         return CATALOG[name]
     nearest = get_close_matches(name.lower(), CATALOG, n=1, cutoff=0.5)
     guess = f"; did you mean {nearest[0]}?" if nearest else "."
-    raise UnknownDatasetError(f"no data set is called {name}{guess} The catalogue holds {', '.join(CATALOG)}")
+    raise DataError(f"no data set is called {name}{guess} The catalogue holds {', '.join(CATALOG)}")

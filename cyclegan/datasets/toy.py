@@ -1,7 +1,7 @@
-"""The toy set: a miniature horse2zebra, drawn in seconds, in which the right answer of every test image is known.
+"""The toy set: a small synthetic horse2zebra, drawn in seconds, with paired test images.
 
-Domain A holds plain brown animals, domain B the same kind of animal in stripes. `testA` and `testB` hold the same
-scenes under the same names; the training folders hold disjoint ones, as unpaired data do.
+Domain A holds plain brown animals, domain B striped ones. `testA` and `testB` hold the same scenes under the same
+names, so every test image has a ground truth; the scenes of the training folders are all different.
 """
 
 import json
@@ -19,17 +19,17 @@ MARKER = "toy.json"
 
 
 def draw(root: Path | str, train: int = 400, test: int = 40, size: int = 64, seed: int = 0) -> None:
-    """Draws the toy set into `root` as PNG files: trainA, trainB, testA, testB, and a marker file.
+    """Draw the toy set into `root` as PNG files: trainA, trainB, testA, testB, and a marker file.
 
-    A folder that already holds this very set is left alone. The set appears whole or not at all: it is drawn
-    next to `root` and then moved there.
+    If `root` holds the same set already, nothing is done. The set is drawn next to `root` and then renamed, so `root`
+    never holds a part of it.
 
     Args:
-        root: folder to make; missing, empty, or holding this same set.
-        train: training images of each domain.
-        test: test scenes; each is drawn once in either domain.
+        root: output folder; missing, empty, or holding the same set.
+        train: number of training images of each domain.
+        test: number of test scenes, each drawn once in either domain.
         size: height and width in pixels.
-        seed: another seed gives other scenes.
+        seed: seed of the scenes.
 
     Raises:
         DataError: `root` holds something else.
@@ -38,24 +38,23 @@ def draw(root: Path | str, train: int = 400, test: int = 40, size: int = 64, see
     parameters = {"version": VERSION, "train": train, "test": test, "size": size, "seed": seed}
     if _holds(root, parameters):
         return
-    workshop = root.parent / f".{root.name}-{uuid.uuid4().hex[:8]}"
-    workshop.mkdir(parents=True)
+    staging = root.parent / f".{root.name}-{uuid.uuid4().hex[:8]}"
+    staging.mkdir(parents=True)
     try:
-        # Training scenes of A and B come from streams of their own; the two test folders share one.
+        # The training folders have random streams of their own; the two test folders share one.
         for name, stream, count in (("trainA", 0, train), ("trainB", 1, train), ("testA", 2, test), ("testB", 2, test)):
-            folder = workshop / name
+            folder = staging / name
             folder.mkdir()
             for i in range(count):
                 rng = np.random.default_rng([seed, stream, i])
                 draw_scene(rng, size, striped=name.endswith("B")).save(folder / f"{i:04d}.png")
-        (workshop / MARKER).write_text(json.dumps(parameters) + "\n", encoding="utf-8")
-        _move(workshop, root, parameters)
+        (staging / MARKER).write_text(json.dumps(parameters) + "\n", encoding="utf-8")
+        _move(staging, root, parameters)
     finally:
-        rmtree(workshop, ignore_errors=True)
+        rmtree(staging, ignore_errors=True)
 
 
 def _holds(root: Path, parameters: dict[str, int]) -> bool:
-    """Whether `root` already holds this toy set; False if there is nothing yet."""
     if not root.exists():
         return False
     if not root.is_dir():
@@ -67,27 +66,27 @@ def _holds(root: Path, parameters: dict[str, int]) -> bool:
         shown = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
         raise DataError(
             f"{root} is not empty and does not hold the toy set, so nothing was drawn there; found: {shown}. "
-            f"To train on images of your own: experiment=folders data.root={root}; "
+            f"To train on your own images: experiment=folders data.root={root}; "
             "to draw the toy set elsewhere: data.root=ANOTHER/FOLDER"
         )
     try:
         found: Any = json.loads((root / MARKER).read_text(encoding="utf-8"))
     except ValueError:
-        found = "its marker file cannot be read"
+        found = f"{MARKER} is damaged"
     if found != parameters:
         raise DataError(
-            f"{root} holds another toy set ({found}) than the one asked for ({parameters}): "
+            f"{root} holds another toy set ({found}) than the requested one ({parameters}): "
             "remove that folder, or draw elsewhere with data.root=ANOTHER/FOLDER"
         )
     return True
 
 
-def _move(workshop: Path, root: Path, parameters: dict[str, int]) -> None:
+def _move(staging: Path, root: Path, parameters: dict[str, int]) -> None:
     try:
         if root.is_dir():
             root.rmdir()
-        workshop.rename(root)
+        staging.rename(root)
     except OSError:
-        # Another run may have drawn the same set meanwhile; then theirs is as good as ours.
+        # Another run may have drawn the same set meanwhile.
         if not _holds(root, parameters):
             raise

@@ -1,4 +1,4 @@
-"""One image of the toy set: a landscape and one or two animals, plain brown or striped.
+"""Drawing of the toy set's images: a landscape with one or two animals, plain brown or striped.
 
 Coordinates are fractions of the image, x to the right and y downwards; colours are RGB in [0, 1].
 """
@@ -12,10 +12,10 @@ from PIL import Image, ImageDraw
 Array = NDArray[np.float64]
 Point = tuple[float, float]
 
-VERSION = 1  # raise it when the images change, so that an old set on disk is not taken for a new one
+VERSION = 1  # increase it when the images change, so that an old set on disk is recognised
 
 SUPERSAMPLING = 4
-# 4 pixels at 64×64. As long as the stride of the ResNet generator, so that a convolution can know the phase.
+# A period of 4 pixels at 64×64, the stride of the ResNet generator, so that convolutions can represent the phase.
 STRIPES = 16
 
 BROWN = np.array([0.52, 0.30, 0.14])
@@ -23,14 +23,14 @@ WHITE = np.array([0.95, 0.94, 0.90])
 BLACK = np.array([0.09, 0.08, 0.10])
 DARK = np.array([0.15, 0.10, 0.09])  # mane, tail, hooves, muzzle and eye, in both domains
 
-SKIES = [  # at the zenith, at the horizon
+SKIES = [  # colours at the zenith and at the horizon
     ((0.30, 0.55, 0.85), (0.75, 0.88, 0.96)),
     ((0.45, 0.68, 0.90), (0.93, 0.93, 0.86)),
     ((0.38, 0.42, 0.70), (0.97, 0.75, 0.60)),
     ((0.55, 0.63, 0.72), (0.82, 0.85, 0.87)),
     ((0.22, 0.44, 0.68), (0.98, 0.86, 0.62)),
 ]
-GROUNDS = [  # far, near
+GROUNDS = [  # far and near colours
     ((0.56, 0.68, 0.36), (0.28, 0.47, 0.17)),
     ((0.72, 0.72, 0.42), (0.47, 0.54, 0.22)),
     ((0.88, 0.79, 0.52), (0.71, 0.60, 0.31)),
@@ -40,9 +40,9 @@ GROUNDS = [  # far, near
 
 
 def draw_scene(rng: np.random.Generator, size: int, striped: bool) -> Image.Image:
-    """Draws the scene that `rng` holds: RGB, size × size.
+    """Draw a random scene as an RGB image of size × size pixels.
 
-    The same generator state gives the same scene, whether its animals are striped or not.
+    The same state of `rng` gives the same scene, whether its animals are striped or not.
     """
     horizon = float(rng.uniform(0.34, 0.50))
     image = _landscape(rng, size, horizon)
@@ -53,10 +53,10 @@ def draw_scene(rng: np.random.Generator, size: int, striped: bool) -> Image.Imag
 
 
 def _stripes(size: int) -> Array:
-    """Vertical stripes over the whole image, (1, size, 3).
+    """Return vertical stripes over the whole image, (1, size, 3).
 
-    Their phase is fixed in image coordinates and is its own mirror image: the striped twin of a scene is one
-    image, not many, and a horizontal flip of the training images leaves that image right.
+    Their phase is fixed in image coordinates and symmetric under a horizontal flip, so each scene has exactly one
+    correct striped version, and flips of the training images do not change it.
     """
     fine = (np.arange(size * SUPERSAMPLING) + 0.5) / (size * SUPERSAMPLING)
     black = np.cos(2 * np.pi * STRIPES * (fine - 0.5)) > 0
@@ -66,7 +66,7 @@ def _stripes(size: int) -> Array:
 
 
 class _Mask:
-    """Shapes drawn without jagged edges; `cover()` says how much of each pixel they cover."""
+    """Anti-aliased shapes, drawn at a multiple of the resolution."""
 
     def __init__(self, size: int) -> None:
         self.scale = size * SUPERSAMPLING
@@ -81,7 +81,7 @@ class _Mask:
         self.pen.ellipse([(x - rx) * s, (y - ry) * s, (x + rx) * s, (y + ry) * s], fill=255)
 
     def limb(self, start: Point, end: Point, start_radius: float, end_radius: float) -> None:
-        """Draws a tapered bar with round ends."""
+        """Draw a tapered bar with round ends."""
         (x0, y0), (x1, y1) = start, end
         length = max(float(np.hypot(x1 - x0, y1 - y0)), 1e-6)
         nx, ny = (y0 - y1) / length, (x1 - x0) / length
@@ -95,7 +95,7 @@ class _Mask:
         self.ellipse(end, end_radius, end_radius)
 
     def cover(self) -> Array:
-        """Share of each pixel that is covered, (size, size, 1) in [0, 1]."""
+        """Return the covered share of each pixel, (size, size, 1) in [0, 1]."""
         return np.asarray(self.image.reduce(SUPERSAMPLING), dtype=np.float64)[..., None] / 255
 
 
@@ -107,7 +107,7 @@ def _mix(below: Array, above: Array, cover: Array) -> Array:
 
 
 def _landscape(rng: np.random.Generator, size: int, horizon: float) -> Array:
-    """Sky with clouds, a range of hills, and ground: (size, size, 3)."""
+    """Draw sky with clouds, a range of hills, and ground: (size, size, 3)."""
     zenith, haze = np.array(SKIES[rng.integers(len(SKIES))]) + rng.normal(0, 0.02, 3)
     far, near = np.array(GROUNDS[rng.integers(len(GROUNDS))]) + rng.normal(0, 0.025, 3)
     y = ((np.arange(size) + 0.5) / size)[:, None, None]
@@ -134,7 +134,7 @@ def _clouds(rng: np.random.Generator, size: int, horizon: float) -> Array:
 
 
 def _ridge(rng: np.random.Generator, size: int, horizon: float, height: float) -> Array:
-    """All below a wavy line that touches the horizon from above."""
+    """Cover everything below a wavy line above the horizon."""
     x = np.linspace(0, 1, 33)
     line = np.full(33, horizon - 0.5 * height)
     for frequency in (1.0, 2.3, 4.1):
@@ -145,7 +145,7 @@ def _ridge(rng: np.random.Generator, size: int, horizon: float, height: float) -
 
 
 def _patches(rng: np.random.Generator, size: int) -> Array:
-    """Light and dark places of the ground, wider than high: (size, size, 1) of about unit deviation."""
+    """Return smooth noise for the ground, (size, size, 1), with a standard deviation of about 1."""
     coarse = Image.fromarray(rng.normal(size=(9, 5)).astype(np.float32))
     return np.asarray(coarse.resize((size, size), Image.Resampling.BICUBIC), dtype=np.float64)[..., None]
 
@@ -164,23 +164,23 @@ def _grass(rng: np.random.Generator, size: int, horizon: float) -> Array:
 
 @dataclass(frozen=True)
 class _Animal:
-    """Where an animal stands and how; lengths of its body are fractions of its `length`."""
+    """Position and pose of an animal; other lengths of its body are fractions of `length`."""
 
     x: float
-    feet: float  # y of the ground under it
+    feet: float  # y of the ground below
     length: float
     facing: int  # 1 to the right, -1 to the left
     neck: float  # angle above the horizontal, radians; negative when grazing
-    gait: Array  # (4,) how far each hoof is put forward
+    gait: Array  # (4,) forward offset of each hoof
     tail: float
 
     def at(self, x: float, y: float) -> Point:
-        """From the animal's own frame (origin in the middle of the body, x towards its head) to the image."""
+        """Map coordinates relative to the body's centre, with x towards the head, to image coordinates."""
         return self.x + self.facing * x * self.length, self.feet + (y - 0.66) * self.length
 
 
 def _herd(rng: np.random.Generator, horizon: float) -> list[_Animal]:
-    """One large animal or two smaller ones, those further away first."""
+    """Draw the pose of one large animal or two smaller ones, farther ones first."""
     count = int(rng.integers(1, 3))
     animals = []
     for i in range(count):
@@ -202,10 +202,10 @@ def _herd(rng: np.random.Generator, horizon: float) -> list[_Animal]:
 
 
 def _paint(image: Array, animal: _Animal, coat: Array) -> Array:
-    """The image with the animal in it; `coat` is its colour at every place of the image."""
+    """Paint an animal whose colour at each pixel is `coat`."""
     size = len(image)
     y = ((np.arange(size) + 0.5) / size)[:, None, None]
-    # Light from above: the belly lies in shade.
+    # Light from above leaves the belly in shade.
     light = 1.08 - 0.28 * ((y - animal.at(0, -0.25)[1]) / (0.5 * animal.length)).clip(0, 1)
     image = image * (1 - 0.4 * _shadow(animal, size))
     image = _mix(image, 0.68 * coat, _legs(animal, size, near=False))
@@ -230,7 +230,7 @@ def _legs(animal: _Animal, size: int, near: bool) -> Array:
 
 
 def _hooves(animal: _Animal, near: bool) -> list[Point]:
-    """Places along the body of (hip, hoof), hind leg and fore leg."""
+    """Return the x positions (hip, hoof) of the hind leg and the fore leg."""
     hind, fore = animal.gait[:2] if near else animal.gait[2:]
     shift = 0.0 if near else 0.09
     return [(-0.37 + shift, -0.37 + shift + float(hind)), (0.29 + shift, 0.29 + shift + float(fore))]
@@ -263,7 +263,7 @@ def _trunk(animal: _Animal, size: int) -> Array:
 
 
 def _head(animal: _Animal) -> tuple[Point, Point]:
-    """Top of the neck and tip of the muzzle, in the animal's frame."""
+    """Return the top of the neck and the tip of the muzzle, in the animal's coordinates."""
     poll = (0.34 + 0.46 * float(np.cos(animal.neck)), -0.04 - 0.46 * float(np.sin(animal.neck)))
     droop = 0.55 if animal.neck > 0 else 1.1
     return poll, (poll[0] + 0.27 * float(np.cos(droop)), poll[1] + 0.27 * float(np.sin(droop)))

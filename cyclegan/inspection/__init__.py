@@ -1,1 +1,1 @@
-"""What is done with a whole data set before any training: looked at, and copied at another size."""
+"""Inspection of data sets before training (`cyclegan-data check`), and resized copies (`cyclegan-data prepare`)."""

@@ -1,5 +1,6 @@
-"""A server of one file on this machine, which can be told to misbehave, and small data sets to serve."""
+"""A local HTTP server of one file that can be made to fail, and a tiny data set to serve."""
 
+import hashlib
 import io
 import threading
 import zipfile
@@ -10,46 +11,42 @@ from typing import Any
 
 from cyclegan.datasets.catalog import Dataset
 
-TINY = Dataset("tiny", 3, 2, 1, 1, 4096, "Drawn here.")
 
-
-def packed(members: Mapping[str, bytes], method: int = zipfile.ZIP_STORED) -> bytes:
-    """A zip archive of these members."""
+def packed(members: Mapping[str, bytes]) -> bytes:
+    """Return a zip archive of these members."""
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", method) as archive:
+    with zipfile.ZipFile(buffer, "w") as archive:
         for name, content in members.items():
-            archive.writestr(name, content)
+            archive.writestr(zipfile.ZipInfo(name), content)
     return buffer.getvalue()
 
 
-def images(dataset: Dataset = TINY, top: str = "tiny/") -> dict[str, bytes]:
-    """The members of a data set's archive: files that count as images, each with a content of its own."""
-    return {
-        f"{top}{folder}/2015-01-01 12:30:{i:02}.jpg": f"{folder} {i} ".encode() * 200
-        for folder, count in dataset.counts.items()
-        for i in range(count)
-    }
+COUNTS = {"trainA": 3, "trainB": 2, "testA": 1, "testB": 1}
+MEMBERS = {
+    f"tiny/{folder}/2015-01-01 12:30:{i:02}.jpg": f"{folder} {i} ".encode() * 200
+    for folder, count in COUNTS.items()
+    for i in range(count)
+}
+ARCHIVE = packed(MEMBERS)
+TINY = Dataset("tiny", COUNTS, 4096, hashlib.sha256(ARCHIVE).hexdigest(), "Drawn here.")
 
 
 class ArchiveServer(ThreadingHTTPServer):
-    """Serves `content` under every address.
+    """A server that answers every address with `content`.
 
     Attributes:
-        etag: sent with it, and compared with If-Range; None sends none.
-        ranges: whether requests for a part are understood.
-        faults: what becomes of the next requests, one after the other: an HTTP status; "truncate" sends half of
-            what was announced; "stall" sends half and then nothing; "flip" changes a bit of what is sent; "whole"
-            does as asked.
-        requests: the headers of every request so far.
+        ranges: whether Range requests are understood.
+        faults: what happens to the next requests: an HTTP status; "truncate" sends half of the announced bytes;
+            "stall" sends half and then nothing; "flip" changes a bit.
+        ranges_asked: the Range header of every request so far.
     """
 
     def __init__(self, content: bytes) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.content = content
-        self.etag: str | None = '"one"'
         self.ranges = True
         self.faults: list[int | str] = []
-        self.requests: list[dict[str, str]] = []
+        self.ranges_asked: list[str | None] = []
         self.done = threading.Event()
 
     @property
@@ -62,29 +59,17 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         server = self.server
-        server.requests.append(dict(self.headers))
-        fault = server.faults.pop(0) if server.faults else "whole"
-        if isinstance(fault, int):
-            self.send_response(fault)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-            return
-        body = server.content
         asked = self.headers.get("Range")
-        if asked and server.ranges and self.headers.get("If-Range") in (None, server.etag):
+        server.ranges_asked.append(asked)
+        fault = server.faults.pop(0) if server.faults else ""
+        body, status = server.content, 200
+        if asked and server.ranges:
             start = int(asked.removeprefix("bytes=").removesuffix("-"))
-            if start >= len(body):
-                self.send_response(416)
-                self.end_headers()
-                return
-            self.send_response(206)
-            self.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
-            body = body[start:]
-        else:
-            self.send_response(200)
+            body, status = (body[start:], 206) if start < len(body) else (b"", 416)
+        if isinstance(fault, int):
+            body, status = b"", fault
+        self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
-        if server.etag:
-            self.send_header("ETag", server.etag)
         self.end_headers()
         if fault == "flip":
             body = bytes([*body[:100], body[100] ^ 1, *body[101:]])
@@ -94,12 +79,12 @@ class Handler(BaseHTTPRequestHandler):
             server.done.wait(10)
 
     def log_message(self, *_: Any) -> None:
-        """Says nothing."""
+        pass
 
 
 @contextmanager
-def serving(content: bytes) -> Iterator[ArchiveServer]:
-    """A running server."""
+def serving(content: bytes = ARCHIVE) -> Iterator[ArchiveServer]:
+    """Run a server."""
     with ArchiveServer(content) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()

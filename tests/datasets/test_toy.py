@@ -27,22 +27,22 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def test_is_a_data_set_of_ordinary_files(root: Path) -> None:
+def test_the_set_has_the_usual_folders(root: Path) -> None:
     assert sorted(path.name for path in root.iterdir()) == ["testA", "testB", "toy.json", "trainA", "trainB"]
     assert [len(list((root / name).iterdir())) for name in ("trainA", "trainB", "testA", "testB")] == [12, 12, 10, 10]
     assert all(image.shape == (64, 64, 3) for image in images(root / "trainA").values())
 
 
-def test_test_folders_hold_the_same_scenes_but_for_the_coats(root: Path) -> None:
+def test_test_images_are_paired_and_differ_in_the_animals_only(root: Path) -> None:
     plain, striped = images(root / "testA"), images(root / "testB")
     assert plain.keys() == striped.keys()
     for name in plain:
         changed = np.abs(plain[name] - striped[name]).max(axis=-1) > 2
-        assert 0.1 < changed.mean() < 0.35, "the animals, and nothing else, differ"
+        assert 0.1 < changed.mean() < 0.35, "only the animals differ"
         assert not changed[:4].any(), "the sky is the same"
 
 
-def test_no_scene_is_drawn_twice_but_for_the_test_answers(root: Path) -> None:
+def test_every_scene_is_drawn_once(root: Path) -> None:
     # Two images of one scene agree wherever there is no animal, in three quarters of their pixels.
     everything = [*images(root / "trainA").values(), *images(root / "trainB").values()]
     everything += images(root / "testA").values()
@@ -50,14 +50,13 @@ def test_no_scene_is_drawn_twice_but_for_the_test_answers(root: Path) -> None:
         assert all((np.abs(one - other).max(axis=-1) <= 2).mean() < 0.5 for other in everything[:i])
 
 
-def test_copying_the_input_is_a_poor_answer(root: Path) -> None:
+def test_copying_the_input_has_a_low_psnr(root: Path) -> None:
     plain, striped = images(root / "testA"), images(root / "testB")
     psnr = [10 * np.log10(255**2 / np.square(plain[name] - striped[name]).mean()) for name in plain]
     assert 13 < np.mean(psnr) < 15.5
 
 
-def test_the_answer_is_known_from_the_image_coordinates(root: Path) -> None:
-    """A pixel of a coat is black or white by its column alone, and a mirror does not change which."""
+def test_stripes_depend_on_the_column_only(root: Path) -> None:
     plain, striped = images(root / "testA"), images(root / "testB")
     black_or_white = np.array([np.cos(2 * np.pi * (x + 0.5 - 32) / 4) < 0 for x in range(64)])  # white
     for name in plain:
@@ -67,12 +66,12 @@ def test_the_answer_is_known_from_the_image_coordinates(root: Path) -> None:
     assert np.array_equal(black_or_white, black_or_white[::-1])
 
 
-def test_is_the_same_wherever_it_is_drawn(root: Path, tmp_path: Path) -> None:
+def test_drawing_is_deterministic(root: Path, tmp_path: Path) -> None:
     draw(tmp_path / "again", train=12, test=10)
     assert contents(tmp_path / "again") == contents(root)
 
 
-def test_more_images_and_another_seed(root: Path, tmp_path: Path) -> None:
+def test_scenes_depend_on_the_seed_and_not_on_the_number(root: Path, tmp_path: Path) -> None:
     draw(tmp_path / "longer", train=13, test=1)
     longer, shorter = images(tmp_path / "longer" / "trainA"), images(root / "trainA")
     assert all(np.array_equal(longer[name], shorter[name]) for name in shorter)
@@ -80,14 +79,14 @@ def test_more_images_and_another_seed(root: Path, tmp_path: Path) -> None:
     assert not np.array_equal(images(tmp_path / "other" / "trainA")["0000.png"], longer["0000.png"])
 
 
-def test_leaves_its_own_set_alone(tmp_path: Path) -> None:
+def test_the_same_set_is_not_drawn_again(tmp_path: Path) -> None:
     draw(tmp_path / "toy", train=1, test=1, size=16)
     (tmp_path / "toy" / "trainA" / "0000.png").write_bytes(b"untouched")
     draw(tmp_path / "toy", train=1, test=1, size=16)
     assert (tmp_path / "toy" / "trainA" / "0000.png").read_bytes() == b"untouched"
 
 
-def test_draws_into_an_empty_folder(tmp_path: Path) -> None:
+def test_an_empty_folder_is_filled(tmp_path: Path) -> None:
     draw(str(tmp_path / "a" / "b"), train=1, test=1, size=16)
     (tmp_path / "empty").mkdir()
     draw(tmp_path / "empty", train=1, test=1, size=16)
@@ -95,7 +94,7 @@ def test_draws_into_an_empty_folder(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "empty"], "nothing else is left"
 
 
-def test_never_draws_among_images_of_others(tmp_path: Path) -> None:
+def test_a_folder_with_other_files_is_refused(tmp_path: Path) -> None:
     (tmp_path / "trainA").mkdir()
     (tmp_path / "holiday.jpg").write_bytes(b"mine")
     with pytest.raises(DataError, match=r"found: holiday\.jpg, trainA\..*experiment=folders data\.root=") as caught:
@@ -104,13 +103,13 @@ def test_never_draws_among_images_of_others(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["holiday.jpg", "trainA"]
 
 
-def test_tells_another_toy_set_from_this_one(tmp_path: Path) -> None:
+def test_another_toy_set_is_refused(tmp_path: Path) -> None:
     draw(tmp_path / "toy", train=1, test=1, size=16)
     with pytest.raises(DataError, match=r"another toy set .*'size': 16.*'size': 32.*remove that folder"):
         draw(tmp_path / "toy", train=1, test=1, size=32)
 
 
-def test_appears_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_drawing_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
@@ -120,13 +119,13 @@ def test_appears_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert list(tmp_path.iterdir()) == []
 
 
-def test_two_runs_may_draw_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_processes_may_draw_the_same_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     move = toy._move
 
-    def overtaken(workshop: Path, root: Path, parameters: dict[str, int]) -> None:
+    def overtaken(staging: Path, root: Path, parameters: dict[str, int]) -> None:
         monkeypatch.setattr(toy, "_move", move)
         draw(root, train=1, test=1, size=16)
-        move(workshop, root, parameters)
+        move(staging, root, parameters)
 
     monkeypatch.setattr(toy, "_move", overtaken)
     draw(tmp_path / "toy", train=1, test=1, size=16)
