@@ -26,7 +26,7 @@ class Domain:
         range: (low, high), the values that become -1 and 1, others are clipped; None: all that the type can hold.
         page: of files with several.
         convert: conversions that lose something and are wanted nevertheless: "alpha" (transparent pixels onto white),
-            "grey" (colours to grey), "cmyk", "lab" (to RGB).
+            "grey" (colours to grey), "cmyk" (to RGB).
         half: "left" or "right": every image is two side by side, and this domain's is that one.
 
     Raises:

@@ -1,11 +1,12 @@
-"""Image files and their pixels: the only place that decodes or encodes them. What needs torch is in `tensors`."""
+"""Read and write image files: the only place that decodes or encodes them.
+
+Nothing here imports torch, except `cyclegan.images.tensors`.
+"""
 
 from cyclegan.errors import DiskError, ImageError
-from cyclegan.images.files import content
-from cyclegan.images.header import MAX_PIXELS, Header
+from cyclegan.images.header import MAX_PIXELS, Header, require_suitable
 from cyclegan.images.pixel_format import CONVERSIONS, RGB, PixelFormat, Pixels
-from cyclegan.images.reading import IMAGE_SUFFIXES, decode, header, header_in, header_of, read
-from cyclegan.images.suitable import require_suitable
+from cyclegan.images.reading import IMAGE_SUFFIXES, content, decode, header, header_in, header_of, read
 from cyclegan.images.writing import can_hold, suffix_for, write
 
 __all__ = [

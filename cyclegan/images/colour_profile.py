@@ -1,4 +1,4 @@
-"""ICC profiles: colours of other spaces, such as a phone's Display P3, as sRGB."""
+"""Convert colours with an ICC profile, such as a phone's Display P3, to sRGB."""
 
 import logging
 from io import BytesIO
@@ -8,29 +8,28 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-if TYPE_CHECKING:  # needs a moment, and few files a profile
+if TYPE_CHECKING:  # slow to import, and few files have a profile
     from PIL.ImageCms import ImageCmsTransform
 
 log = logging.getLogger(__name__)
 
 _TOLERANCE = 4
-"""A profile is that of sRGB if it moves no colour by more than this, of 255."""
+"""A profile that moves no colour by more than this, of 255, is taken for sRGB."""
 
-_MOST = 64
+_CACHE_SIZE = 64
 _PROBE = (51 * np.indices((6, 6, 6)).reshape(3, -1, 1).T.reshape(-1, 1, 3)).astype(np.uint8)
 
 _known: dict[tuple[bytes, str], "ImageCmsTransform | None"] = {}
 
 
 def to_srgb(pixels: NDArray[Any], profile: bytes, name: str) -> NDArray[Any]:
-    """Converts the colours of pixels (H, W, 3 or 4) to sRGB; an alpha channel stays.
+    """Convert pixels (H, W, 3 or 4) of type uint8 to sRGB; an alpha channel stays unchanged.
 
-    Pixels of other types than uint8, and those whose profile cannot be used, are returned as they are; this is logged
-    once for each profile. So are pixels whose profile is that of sRGB, without a word.
+    Pixels of another type, or with an unusable profile, are returned unchanged, with one warning for each profile.
     """
     key = profile, pixels.dtype.name
     if key not in _known:
-        if len(_known) >= _MOST:
+        if len(_known) >= _CACHE_SIZE:
             _known.clear()
         _known[key] = _transform(profile, pixels.dtype, name)
     transform = _known[key]
@@ -40,7 +39,7 @@ def to_srgb(pixels: NDArray[Any], profile: bytes, name: str) -> NDArray[Any]:
 
 
 def _transform(profile: bytes, dtype: np.dtype[Any], name: str) -> "ImageCmsTransform | None":
-    """What leads to sRGB; None if nothing has to be done or nothing can be."""
+    """Build the transform to sRGB; None if the profile is sRGB or cannot be used."""
     from PIL import ImageCms
 
     try:

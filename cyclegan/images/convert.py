@@ -1,4 +1,4 @@
-"""From the channels and the type that a file has to those that are wanted: without a loss, or as it was allowed."""
+"""Convert decoded images to the wanted channels and to one of four types."""
 
 from typing import Any
 
@@ -14,10 +14,11 @@ _READY = {np.dtype(name) for name in FULL_RANGE}
 
 
 def convert(stored: Stored, wanted: Wanted) -> Pixels:
-    """The image with the wanted channels, contiguous, as uint8, uint16, int16 or float32.
+    """Convert a decoded image to contiguous pixels (H, W, C) of type uint8, uint16, int16 or float32.
 
     Raises:
-        ImageError: that would lose something, and the pixel format does not allow it; or there is no range.
+        ImageError: a conversion would lose something and the pixel format does not allow it, values are NaN or
+            infinite, or a range is missing.
     """
     pixels, mode = _typed(stored.pixels, wanted), stored.mode
     pixel_format, name = wanted.pixel_format, wanted.name
@@ -25,32 +26,29 @@ def convert(stored: Stored, wanted: Wanted) -> Pixels:
         pixels = to_srgb(pixels, stored.profile, name)
     if mode == "CMYK":
         pixels, mode = _cmyk_to_rgb(pixels, name), "RGB"
-    elif mode == "LAB":
-        pixels, mode = _lab_to_rgb(pixels, name), "RGB"
     if mode != "bands" and pixel_format.channels <= 4:
         pixels = _channels(pixels, pixel_format, name)
     ready: Pixels = np.ascontiguousarray(pixels)
-    return ready if ready.flags.writeable else ready.copy()  # torch complains about what it must not change
+    return ready if ready.flags.writeable else ready.copy()  # torch warns of read-only arrays
 
 
 def _typed(pixels: NDArray[Any], wanted: Wanted) -> Any:
-    """The pixels in one of the four types that go on from here."""
     if pixels.dtype in _READY:
         return pixels
     if pixels.dtype == bool:
         return pixels.astype(np.uint8) * np.uint8(255)
     if pixels.dtype.kind not in "iuf":
-        raise ImageError(f"{wanted.name}: holds {pixels.dtype}, which are no pixels; save numbers in it")
+        raise ImageError(f"{wanted.name}: holds {pixels.dtype}, which are not numbers; save it with numbers")
     low, high = pixels.min(), pixels.max()
     if not (np.isfinite(low) and np.isfinite(high)):
         raise ImageError(
             f"{wanted.name}: {np.count_nonzero(~np.isfinite(pixels))} of its values are NaN or infinite; "
-            "write a finite number there, such as that of the background"
+            "replace them with a finite number, such as that of the background"
         )
     if wanted.pixel_format.range is None:
         raise ImageError(
             f"{wanted.name}: its pixels are {pixels.dtype} from {low:g} to {high:g}, and which values are to become "
-            f"-1 and 1 is not said; set the range of its domain, such as range=[{low:g}, {high:g}], for all its files"
+            f"-1 and 1 is not set; set the range of its domain, such as range=[{low:g}, {high:g}], for all its files"
         )
     if pixels.dtype.itemsize > 4:  # a float64 may be too large for float32
         largest = np.finfo(np.float32).max
@@ -59,7 +57,7 @@ def _typed(pixels: NDArray[Any], wanted: Wanted) -> Any:
 
 
 def _channels(pixels: Any, pixel_format: PixelFormat, name: str) -> Any:
-    """Grey or colours, with or without alpha, as 1 to 4 channels: grey, grey and alpha, RGB, RGB and alpha."""
+    """Convert between grey, grey and alpha, RGB, RGB and alpha: 1 to 4 channels."""
     keeps_alpha = pixel_format.channels in (2, 4)
     opaque = _opaque(pixels.dtype, pixel_format)
     alpha = None
@@ -79,15 +77,15 @@ def _channels(pixels: Any, pixel_format: PixelFormat, name: str) -> Any:
 
 
 def _opaque(dtype: np.dtype[Any], pixel_format: PixelFormat) -> float:
-    """What a pixel that hides all behind it has for alpha."""
+    """Return the alpha of an opaque pixel."""
     return pixel_format.bounds("float32")[1] if dtype.kind == "f" else float(np.iinfo(dtype).max)
 
 
 def _onto_white(colours: Any, alpha: Any, pixel_format: PixelFormat, name: str) -> Any:
     if "alpha" not in pixel_format.convert:
         raise ImageError(
-            f"{name}: has transparent pixels, which {pixel_format.channels} channels cannot hold; to put them onto "
-            "white, add alpha to the conversions of its domain, convert=[alpha]; or set channels=4, with alpha the last"
+            f"{name}: has transparent pixels, which {pixel_format.channels} channels cannot hold; to blend them "
+            "with white, add alpha to the conversions of its domain, convert=[alpha]; or set channels=4 to keep alpha"
         )
     white = min(pixel_format.bounds(colours.dtype.name)[1], _opaque(colours.dtype, pixel_format))
     share = alpha.astype(np.float32) / np.float32(_opaque(colours.dtype, pixel_format))
@@ -101,35 +99,18 @@ def _grey(colours: Any, pixel_format: PixelFormat, name: str) -> Any:
         return red
     if "grey" not in pixel_format.convert:
         raise ImageError(
-            f"{name}: has colours, but its domain asks for grey (channels={pixel_format.channels}); to make grey of "
+            f"{name}: has colours, but its domain asks for grey (channels={pixel_format.channels}); to convert "
             "them, add grey to its conversions, convert=[grey]; or set channels=3"
         )
-    # ITU-R 601 luma, counted in float64 so that 16 bits are rounded rightly.
+    # ITU-R 601 luma, in float64 so that 16 bits are rounded correctly.
     luma = 0.299 * red.astype(np.float64) + 0.587 * green + 0.114 * blue
     return luma.astype(np.float32) if colours.dtype.kind == "f" else luma.round().astype(colours.dtype)
 
 
 def _cmyk_to_rgb(pixels: Any, name: str) -> Any:
-    """Inks as light: (1 - ink) · (1 - black), without the profile of a press."""
+    """Compute (1 - ink) · (1 - black), without a colour profile."""
     if pixels.dtype not in (np.uint8, np.uint16):
         raise ImageError(f"{name}: is CMYK of type {pixels.dtype}; save it as 8 or 16 bits, or as RGB")
     full = np.uint64(np.iinfo(pixels.dtype).max)
     light = full - pixels.astype(np.uint64)  # in which the product of two 16-bit values fits
     return ((light[..., :3] * light[..., 3:] + full // np.uint64(2)) // full).astype(pixels.dtype)
-
-
-def _lab_to_rgb(pixels: Any, name: str) -> Any:
-    """CIELAB of D50, a and b with an offset of 128, as sRGB."""
-    from PIL import Image, ImageCms  # rare, and needs a moment
-
-    if pixels.dtype != np.uint8:
-        raise ImageError(f"{name}: is LAB of type {pixels.dtype}, of which only 8 bits can be read; save it as RGB")
-    # Pillow takes a and b signed where they come in.
-    signed = np.ascontiguousarray(pixels) ^ np.array([0, 128, 128], np.uint8)
-    lab = Image.frombytes("LAB", (pixels.shape[1], pixels.shape[0]), signed.tobytes())
-    profiles = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
-    # Not through a table of few colours: white would become (254, 255, 254).
-    to_srgb = ImageCms.buildTransform(*profiles, "LAB", "RGB", flags=ImageCms.Flags.NOOPTIMIZE)
-    rgb = ImageCms.applyTransform(lab, to_srgb)
-    assert rgb is not None  # None is for changes in place
-    return np.array(rgb)

@@ -1,4 +1,4 @@
-"""What the networks see of a domain's images, and how these are stored."""
+"""Pixel formats: how the stored values of a domain's images correspond to the networks' [-1, 1]."""
 
 import math
 from dataclasses import dataclass
@@ -9,29 +9,29 @@ from numpy.typing import NDArray
 from cyclegan.errors import UserError
 
 Pixels = NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.int16] | NDArray[np.float32]
-"""A decoded image (H, W, C), in the type that its file has; float32 stands for all types but these integers."""
+"""A decoded image (H, W, C) in the type of its file; types other than these integers become float32."""
 
 FULL_RANGE = {"uint8": (0.0, 255.0), "uint16": (0.0, 65535.0), "int16": (-32768.0, 32767.0)}
-"""All that a stored type can hold; the other types have no such range that images would use."""
+"""Types whose smallest and largest value become -1 and 1 by default; the other types need an explicit range."""
 
-CONVERSIONS = ("alpha", "grey", "cmyk", "lab")
+CONVERSIONS = ("alpha", "grey", "cmyk")
 
 
 @dataclass(frozen=True)
 class PixelFormat:
-    """Which channels and values of an image become the networks' [-1, 1], and what becomes an image again.
+    """Channels, values and allowed conversions of a domain's images.
 
     Args:
-        channels: that the networks see.
-        dtype: "uint8", "uint16", "int16" or "float32": in which images are written; None until files have been
-            looked at.
-        range: the values that become -1 and 1; what lies outside is clipped. None: all that the stored type can hold.
-        page: of a file with several, from 0.
-        convert: conversions that lose something and are wanted nevertheless: "alpha" puts transparent pixels onto
-            white, "grey" makes one channel of colours, "cmyk" and "lab" make RGB of these.
+        channels: number of channels that the networks see.
+        dtype: type in which images are written: "uint8", "uint16", "int16" or "float32". None: the type of the
+            domain's files, which is looked up later.
+        range: values that become -1 and 1; values outside are clipped. None: the full range of the stored type.
+        page: page of files with several, from 0.
+        convert: allowed conversions that lose something: "alpha" (transparent pixels onto white), "grey" (colours to
+            grey) and "cmyk" (CMYK to RGB).
 
     Raises:
-        UserError: an argument is none of these.
+        UserError: an argument is invalid.
     """
 
     channels: int = 3
@@ -42,11 +42,11 @@ class PixelFormat:
 
     def __post_init__(self) -> None:
         if self.channels < 1:
-            raise UserError(f"channels={self.channels}: the networks need to see one at least")
+            raise UserError(f"channels={self.channels}: at least 1 is needed")
         if self.dtype not in (None, "float32", *FULL_RANGE):
-            raise UserError(f"dtype={self.dtype}: images are written in one of {', '.join(FULL_RANGE)}, float32")
+            raise UserError(f"dtype={self.dtype}: images are written as one of {', '.join(FULL_RANGE)}, float32")
         if self.range is not None and not -math.inf < self.range[0] < self.range[1] < math.inf:
-            raise UserError(f"range={list(self.range)}: two numbers are needed, the smaller one first")
+            raise UserError(f"range={list(self.range)}: two finite numbers are needed, the smaller one first")
         if self.page < 0:
             raise UserError(f"page={self.page}: pages are counted from 0")
         unknown = [word for word in self.convert if word not in CONVERSIONS]
@@ -54,10 +54,10 @@ class PixelFormat:
             raise UserError(f"convert={list(self.convert)}: {unknown[0]} is none of {', '.join(CONVERSIONS)}")
 
     def bounds(self, dtype: str) -> tuple[float, float]:
-        """The values of this stored type that become -1 and 1.
+        """Return the values of a stored type that become -1 and 1.
 
         Raises:
-            UserError: the type has no full range, and none is set.
+            UserError: the type has no full range, and `range` is not set.
         """
         if self.range is not None:
             return self.range
@@ -67,4 +67,4 @@ class PixelFormat:
 
 
 RGB = PixelFormat()
-"""Three channels of 8 bits, or of as many as the file has."""
+"""Three channels in the full range of the file's type."""

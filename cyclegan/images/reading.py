@@ -1,43 +1,36 @@
-"""From an image file to its pixels; what it is, its content says, not its ending."""
+"""Read image files: open them, recognise their format by content, decode and convert."""
 
-from io import BufferedReader, BytesIO
+import errno
+import os
+import stat
+from io import BufferedReader, BytesIO, FileIO
 from pathlib import Path
 from typing import IO
 
-from cyclegan.errors import ImageError
-from cyclegan.images import arrays, jpeg, png, pnm, raster, tiff
+from cyclegan.errors import DiskError, ImageError
+from cyclegan.images import arrays, pillow_formats, png, tiff
 from cyclegan.images.convert import convert
-from cyclegan.images.files import content, open_file
 from cyclegan.images.header import MAX_PIXELS, Header, Stored, Wanted
 from cyclegan.images.pixel_format import RGB, PixelFormat, Pixels
-from cyclegan.images.sniff import kind, stranger
+from cyclegan.images.sniff import START_BYTES, describe_content, image_kind
 
 IMAGE_SUFFIXES = frozenset(
     f".{name}"
     for name in "jpg jpeg jpe jfif png webp avif jp2 bmp tif tiff ppm pgm pbm pnm gif npy npz".split()  # noqa: SIM905
 )
-"""Endings, in lower case, of the files that are taken for images."""
+"""Extensions, in lower case, of the files in a folder that are taken for images."""
 
-_START = 200  # bytes that show what a file holds
+# O_NONBLOCK: open() would wait for a writer if the path is a FIFO.
+_FLAGS = os.O_RDONLY | sum(getattr(os, flag, 0) for flag in ("O_NONBLOCK", "O_CLOEXEC", "O_BINARY"))
 
-
-def header(path: str | Path, pixel_format: PixelFormat | None = None) -> Header:
-    """What a file says about its image; as little as possible is read.
-
-    Args:
-        path: of the file.
-        pixel_format: how it is to be read; decides the page, and which axis of an array is that of the channels.
-
-    Raises:
-        ImageError: the file is missing, empty, or no image.
-    """
-    with open_file(path) as raw, BufferedReader(raw) as file:
-        return header_in(file, str(path), pixel_format)
-
-
-def header_of(data: bytes, name: str, pixel_format: PixelFormat | None = None) -> Header:
-    """The same of a file's content."""
-    return header_in(BytesIO(data), name, pixel_format)
+_REMOVE = "remove it from the data set (a resumed run refuses such a change)"
+_REMEDIES = {
+    errno.ENOENT: f"put it back, or {_REMOVE}",
+    errno.EACCES: "make it readable (chmod +r)",
+    errno.EPERM: "make it readable",
+    errno.ELOOP: f"its links form a loop: fix them, or {_REMOVE}",
+    errno.ENAMETOOLONG: "give it a shorter name",
+}
 
 
 def read(
@@ -46,7 +39,7 @@ def read(
     at_least: tuple[int, int] | None = None,
     max_pixels: int = MAX_PIXELS,
 ) -> Pixels:
-    """Reads a file; see `decode`."""
+    """Read an image file; see `decode` for the arguments, the result and the errors."""
     return decode(content(path), str(path), pixel_format, at_least, max_pixels)
 
 
@@ -57,87 +50,140 @@ def decode(
     at_least: tuple[int, int] | None = None,
     max_pixels: int = MAX_PIXELS,
 ) -> Pixels:
-    """The whole image, upright, with the channels of `pixel_format`, in the type that its file has.
+    """Decode the content of an image file, upright, with the channels of `pixel_format` and the type of the file.
 
     Args:
-        data: the content of a file.
-        name: of the file, for errors.
-        pixel_format: the channels wanted, and the conversions allowed.
-        at_least: (width, height); a JPEG may be decoded smaller than it is, but not smaller than this.
-        max_pixels: width × height of the largest image that is decoded.
+        data: content of the file.
+        name: name of the file, for errors.
+        pixel_format: wanted channels and allowed conversions.
+        at_least: (width, height). A JPEG may be decoded at 1/2, 1/4 or 1/8 of its size, but not smaller than this.
+        max_pixels: largest width × height that is decoded.
 
     Returns:
-        (H, W, C), contiguous: uint8, uint16, int16, and float32 for every other type.
+        Contiguous pixels (H, W, C): uint8, uint16, int16, or float32 for every other type.
 
     Raises:
-        ImageError: the content is damaged, no image, too large, or cannot become what is asked without a loss.
+        ImageError: the content is damaged, is not an image, has too many pixels, or needs a conversion that loses
+            something and that `pixel_format` does not allow.
     """
     wanted = Wanted(name, pixel_format, at_least, max_pixels)
     try:
-        return convert(_stored(data, wanted), wanted)
-    except ImageError:
+        return convert(_decode(data, wanted), wanted)
+    except (ImageError, MemoryError):
         raise
-    except MemoryError:
-        raise  # which says nothing about the file, whose size has been looked at
-    except Exception as error:
-        # Damaged files make decoders raise nearly anything: OSError, SyntaxError, struct.error, ...
-        raise _unreadable(name, len(data), error) from error
+    except Exception as error:  # damaged files make decoders raise nearly anything: SyntaxError, struct.error ...
+        raise _not_readable(name, len(data), error) from error
 
 
-def _stored(data: bytes, wanted: Wanted) -> Stored:
-    match kind(data[:16]):
-        case "JPEG":
-            return jpeg.decode(data, wanted)
-        case "PNG":
-            return png.decode(data, wanted)
-        case "TIFF":
-            return tiff.decode(data, wanted)
-        case "PNM":
-            return pnm.decode(data, wanted)
-        case "NPY":
-            return arrays.decode_npy(data, wanted)
-        case "NPZ":
-            return arrays.decode_npz(data, wanted)
-        case None:
-            raise _no_image(wanted.name, len(data), data[:_START])
-        case other:
-            return raster.decode(other, BytesIO(data), wanted)
+def header(path: str | Path, pixel_format: PixelFormat | None = None) -> Header:
+    """Read the header of an image file, without its pixels.
+
+    Args:
+        path: path of the file.
+        pixel_format: its `page` selects the page, its `channels` the channel axis of an array.
+
+    Raises:
+        ImageError: the file is missing, empty, or not an image.
+    """
+    with _open_file(path) as raw, BufferedReader(raw) as file:
+        return header_in(file, str(path), pixel_format)
+
+
+def header_of(data: bytes, name: str, pixel_format: PixelFormat | None = None) -> Header:
+    """Read the header in the content of an image file; see `header`."""
+    return header_in(BytesIO(data), name, pixel_format)
 
 
 def header_in(file: IO[bytes], name: str, pixel_format: PixelFormat | None = None) -> Header:
-    """The same of a file that is open, at its beginning."""
+    """Read the header of an open image file, from its beginning; see `header`."""
     page, channels = (0, None) if pixel_format is None else (pixel_format.page, pixel_format.channels)
     try:
-        start = file.read(_START)
+        start = file.read(START_BYTES)
         file.seek(0)
-        match kind(start):
+        match image_kind(start):
             case "PNG":
                 return png.header(file)
             case "TIFF":
                 return tiff.header(file, page)
             case "PNM":
-                return pnm.header(file)
+                return arrays.header_pnm(file)
             case "NPY":
                 return arrays.header_npy(file, name, channels)
             case "NPZ":
                 return arrays.header_npz(file, name, channels)
             case None:
-                raise _no_image(name, file.seek(0, 2), start)
+                raise ValueError(describe_content(start))
             case other:
-                return raster.header(other, file)
+                return pillow_formats.header(other, file)
     except ImageError:
         raise
     except Exception as error:
-        raise _unreadable(name, file.seek(0, 2), error) from error
+        raise _not_readable(name, file.seek(0, 2), error) from error
 
 
-def _no_image(name: str, size: int, start: bytes) -> ImageError:
-    return _unreadable(name, size, f"it is {stranger(start)}" if size else "it is empty")
+def content(path: str | Path) -> bytes:
+    """Read all bytes of a regular file.
+
+    Raises:
+        ImageError: the file is missing, not a regular file, or cannot be opened.
+        DiskError: the disk or the network folder fails.
+    """
+    with _open_file(path) as file:
+        try:
+            return file.readall()
+        except OSError as error:
+            raise _not_accessible(path, error) from error
 
 
-def _unreadable(name: str, size: int, reason: Exception | str) -> ImageError:
-    words = reason if isinstance(reason, str) else f"{type(reason).__name__}: {reason}"
+def _decode(data: bytes, wanted: Wanted) -> Stored:
+    match image_kind(data[:START_BYTES]):
+        case "JPEG":
+            return pillow_formats.decode_jpeg(data, wanted)
+        case "PNG":
+            return png.decode(data, wanted)
+        case "TIFF":
+            return tiff.decode(data, wanted)
+        case "PNM":
+            return arrays.decode_pnm(data, wanted)
+        case "NPY":
+            return arrays.decode_npy(data, wanted)
+        case "NPZ":
+            return arrays.decode_npz(data, wanted)
+        case None:
+            raise ValueError(describe_content(data[:START_BYTES]))
+        case other:
+            return pillow_formats.decode(other, BytesIO(data), wanted)
+
+
+def _not_readable(name: str, size: int, error: Exception) -> ImageError:
+    reason = str(error) if type(error) is ValueError else f"{type(error).__name__}: {error}"
     return ImageError(
-        f"{name}: {size} bytes that cannot be read as an image ({words}); "
-        "put a whole image in its place, or take it out of the folder (which a run that is resumed does not allow)"
+        f"{name}: {size} bytes that cannot be read as an image ({reason}); replace it with an intact file, or {_REMOVE}"
     )
+
+
+def _open_file(path: str | Path) -> FileIO:
+    try:
+        return FileIO(path, opener=_open_regular)
+    except ImageError:
+        raise
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
+        raise _not_accessible(path, error) from error
+
+
+def _open_regular(path: str, _: int) -> int:
+    descriptor = os.open(path, _FLAGS)
+    file_mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(file_mode):
+        return descriptor
+    os.close(descriptor)
+    found = "a folder" if stat.S_ISDIR(file_mode) else "a pipe, socket or device"
+    raise ImageError(f"{path}: is {found}, not a file; remove it, or give it another extension")
+
+
+def _not_accessible(path: str | Path, error: OSError | ValueError) -> ImageError:
+    if not isinstance(error, OSError):
+        return ImageError(f"{path}: cannot be read ({error}): give it another name")
+    if error.errno in _REMEDIES:
+        return ImageError(f"{path}: cannot be read ({error.strerror}): {_REMEDIES[error.errno]}")
+    return DiskError(f"{path}: cannot be read ({error.strerror or error}): check the disk or the network folder")

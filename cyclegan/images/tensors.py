@@ -1,4 +1,4 @@
-"""Pixels as the tensors in [-1, 1] that networks see, and back."""
+"""Convert between pixels and tensors in [-1, 1], and compose tensors into images for display."""
 
 from collections.abc import Sequence
 
@@ -11,13 +11,13 @@ from cyclegan.images.pixel_format import RGB, PixelFormat, Pixels
 
 
 def to_tensor(pixels: Pixels, pixel_format: PixelFormat = RGB) -> Tensor:
-    """Pixels (H, W, C) as float32 (C, H, W) in [-1, 1]."""
-    writable = pixels if pixels.flags.writeable else pixels.copy()  # torch warns of memory that it must not change
+    """Convert pixels (H, W, C) to a float32 tensor (C, H, W) in [-1, 1]."""
+    writable = pixels if pixels.flags.writeable else pixels.copy()  # torch warns of read-only arrays
     return normalise(torch.from_numpy(np.ascontiguousarray(writable)).permute(2, 0, 1), pixel_format)
 
 
 def normalise(planes: Tensor, pixel_format: PixelFormat) -> Tensor:
-    """Values of a stored type, of any shape, as contiguous float32 in [-1, 1]."""
+    """Scale a tensor of stored values, of any shape, to contiguous float32 in [-1, 1]."""
     low, high = pixel_format.bounds(str(planes.dtype).removeprefix("torch."))
     values = planes.to(torch.float32, copy=True, memory_format=torch.contiguous_format)
     values = (values.sub_(low) if low else values).div_((high - low) / 2).sub_(1)
@@ -25,9 +25,9 @@ def normalise(planes: Tensor, pixel_format: PixelFormat) -> Tensor:
 
 
 def to_pixels(image: Tensor, pixel_format: PixelFormat = RGB) -> Pixels:
-    """An image (C, H, W) in [-1, 1], on any device, as pixels (H, W, C) of `pixel_format.dtype`; None stands for uint8.
+    """Convert an image (C, H, W) in [-1, 1] to pixels (H, W, C) of `pixel_format.dtype` (uint8 if that is None).
 
-    Integers are rounded, and clamped where they leave the range.
+    Integers are rounded and clamped to the range.
     """
     dtype = pixel_format.dtype or "uint8"
     low, high = pixel_format.bounds(dtype)
@@ -41,26 +41,26 @@ def to_pixels(image: Tensor, pixel_format: PixelFormat = RGB) -> Pixels:
 
 
 def to_uint8(images: Tensor) -> Tensor:
-    """Images (..., C, H, W) in [-1, 1] as uint8 of 0..255: rounded, and clamped where they leave the range."""
+    """Convert a tensor in [-1, 1], of any shape, to uint8 in 0..255: rounded and clamped."""
     return (images.float() * 127.5 + 127.5).round().clamp(0, 255).to(torch.uint8)
 
 
 def to_view(images: Tensor) -> Pixels:
-    """An image (C, H, W) in [-1, 1] as 8-bit RGB pixels (H, W, 3) to look at, however many channels it has.
+    """Convert an image (C, H, W) in [-1, 1] with any number of channels to 8-bit RGB pixels (H, W, 3) for display.
 
-    Grey is repeated; of two channels the first is shown as grey, of four and more the first three as colours.
+    With one or two channels the first is shown as grey, with four or more the first three as colours.
     """
     channels = [0, 0, 0] if images.shape[-3] < 3 else [0, 1, 2]
     return to_uint8(images.detach()[channels]).permute(1, 2, 0).contiguous().cpu().numpy()
 
 
 def to_rgb8(images: Tensor) -> Tensor:
-    """Images (N, C, H, W) in [-1, 1] as uint8 (N, 3, H, W), rounded, with channels as in `to_view`."""
+    """Convert images (N, C, H, W) in [-1, 1] to uint8 (N, 3, H, W), with channels as in `to_view`."""
     return to_uint8(_colours(images))
 
 
 def grid(columns: Sequence[Tensor], padding: int = 2) -> Tensor:
-    """One image out of many: a column for each tensor, its images one below the other, on white.
+    """Compose images into one: a column for each tensor, on white.
 
     Args:
         columns: images (N, C, H, W) in [-1, 1]; N, C, H and W may differ between columns.

@@ -1,6 +1,5 @@
-"""From pixels to an image file."""
+"""Write pixels to image files."""
 
-import uuid
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -10,18 +9,19 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cyclegan.errors import ImageError
+from cyclegan.files import replacing
 from cyclegan.images.pixel_format import PixelFormat, Pixels
 
 _LARGEST_JPEG = 65500
 
 
 def suffix_for(pixel_format: PixelFormat) -> str:
-    """The ending of the file in which nothing of such pixels is lost, and which most programs can open."""
+    """Return the extension of the most common lossless format for such pixels: ".png" or ".tif"."""
     return ".png" if can_hold(".png", pixel_format) else ".tif"
 
 
 def can_hold(suffix: str, pixel_format: PixelFormat) -> bool:
-    """Whether files with this ending, one that `write` knows, hold pixels of this format."""
+    """Return whether files with this extension, one that `write` supports, hold pixels of this format."""
     match suffix:
         case ".jpg" | ".jpeg":
             return pixel_format.channels in (1, 3) and pixel_format.dtype in (None, "uint8")
@@ -32,23 +32,22 @@ def can_hold(suffix: str, pixel_format: PixelFormat) -> bool:
 
 
 def write(pixels: Pixels, path: str | Path, quality: int = 95) -> None:
-    """Writes pixels (H, W, C); a half-written file never bears the name.
+    """Write pixels (H, W, C) to a file, which is replaced as a whole.
 
-    Two and four channels are grey and RGB with alpha. The endings and what they hold:
-    .png (1 to 4 channels of 8 or 16 bits), .jpg and .jpeg (grey and RGB of 8 bits, the only ones with a loss),
-    .tif, .tiff and .npy (any number of channels, also floating-point).
+    Two and four channels are grey and RGB with alpha. Extensions: .png (1 to 4 channels of uint8 or uint16), .jpg and
+    .jpeg (grey and RGB of uint8, lossy), .tif, .tiff and .npy (any number of channels, also float32).
 
     Args:
-        pixels: what to write.
-        path: where; folders on the way are made.
-        quality: of a JPEG, whose colours keep their full resolution.
+        pixels: image to write.
+        path: path of the file; missing folders are created.
+        quality: JPEG quality; colours keep their full resolution.
 
     Raises:
-        ImageError: the ending is another one, or cannot hold such pixels.
+        ImageError: the extension is not supported, or cannot hold such pixels.
     """
     path = Path(path)
     if pixels.ndim != 3 or 0 in pixels.shape:
-        raise ImageError(f"{path}: pixels are (height, width, channels), but these are {pixels.shape}")
+        raise ImageError(f"{path}: pixels must be (height, width, channels), but these are {pixels.shape}")
     encoded = BytesIO()
     match path.suffix.lower():
         case ".png":
@@ -63,15 +62,11 @@ def write(pixels: Pixels, path: str | Path, quality: int = 95) -> None:
             np.save(encoded, pixels, allow_pickle=False)
         case other:
             raise ImageError(
-                f"{path}: images are written as .png, .jpg, .tif or .npy, not as {other or 'a name without ending'}"
+                f"{path}: images are written as .png, .jpg, .tif or .npy, not {other or 'without an extension'}"
             )
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
-    try:
+    with replacing(path) as unfinished:
         unfinished.write_bytes(encoded.getbuffer())
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def _encode_png(pixels: NDArray[Any], file: BytesIO, path: Path) -> None:
@@ -80,13 +75,13 @@ def _encode_png(pixels: NDArray[Any], file: BytesIO, path: Path) -> None:
     if pixels.dtype == np.uint8:
         _image(pixels).save(file, "PNG")
         return
-    import imagecodecs  # heavy, and 16 bits are rare
+    import imagecodecs  # slow to import, and 16 bits are rare
 
     file.write(imagecodecs.png_encode(np.ascontiguousarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)))
 
 
 def _encode_tiff(pixels: NDArray[Any], file: BytesIO) -> None:
-    from tifffile import imwrite  # takes a moment
+    from tifffile import imwrite  # slow to import
 
     channels = pixels.shape[2]
     alpha = channels in (2, 4)
@@ -108,8 +103,8 @@ def _image(pixels: NDArray[Any]) -> Image.Image:
 
 
 def _cannot_hold(pixels: NDArray[Any], path: Path) -> ImageError:
-    endings = ".png, .tif or .npy" if pixels.dtype in (np.uint8, np.uint16) and pixels.shape[2] <= 4 else ".tif or .npy"
+    others = ".png, .tif or .npy" if pixels.dtype in (np.uint8, np.uint16) and pixels.shape[2] <= 4 else ".tif or .npy"
     return ImageError(
-        f"{path}: {path.suffix} cannot hold {pixels.shape[1]}×{pixels.shape[0]} pixels of {pixels.shape[2]} channels "
-        f"and type {pixels.dtype}; {endings} can"
+        f"{path}: {path.suffix} cannot hold {pixels.shape[1]}×{pixels.shape[0]} pixels with {pixels.shape[2]} channels "
+        f"of type {pixels.dtype}; {others} can"
     )

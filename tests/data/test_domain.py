@@ -21,12 +21,12 @@ def test_its_pixel_format_is_made_of_plain_values() -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"channels": 0}, "channels=0: the networks need to see one at least"),
+        ({"channels": 0}, "channels=0: at least 1 is needed"),
         ({"page": -1}, "page=-1: pages are counted from 0"),
-        ({"dtype": "int8"}, "dtype=int8: images are written in one of uint8, uint16, int16, float32"),
-        ({"range": [5, 5]}, "range=[5.0, 5.0]: two numbers are needed, the smaller one first"),
+        ({"dtype": "int8"}, "dtype=int8: images are written as one of uint8, uint16, int16, float32"),
+        ({"range": [5, 5]}, "range=[5.0, 5.0]: two finite numbers are needed, the smaller one first"),
         ({"range": [1]}, "range is [1]; give the lowest and the highest value"),
-        ({"convert": ["rgb", "alpha"]}, "convert=['rgb', 'alpha']: rgb is none of alpha, grey, cmyk, lab"),
+        ({"convert": ["rgb", "alpha"]}, "convert=['rgb', 'alpha']: rgb is none of alpha, grey, cmyk"),
         ({"convert": "cmyk"}, "convert is 'cmyk'; give a list, as in [cmyk]"),
         ({"dtype": "float32"}, "dtype is float32, which has no full range: say which values to write, range=[0, 1]"),
         ({"dtype": "uint8", "range": [-1000, 2000]}, "range is [-1000, 2000], and uint8 holds 0 to 255"),

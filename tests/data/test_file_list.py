@@ -100,7 +100,7 @@ def test_opens_a_file_whole(tmp_path: Path) -> None:
     assert files.open(0) == b"\x89PNG"
     with pytest.raises(ImageError, match=r"x/gone\.png: cannot be read \(No such file or directory\): put it back, or"):
         files.open(1)
-    with pytest.raises(ImageError, match=r"x: is a folder, no file; take it away"):
+    with pytest.raises(ImageError, match=r"x: is a folder, not a file; remove it"):
         files.open(2)
 
 

@@ -1,4 +1,4 @@
-"""Files that are no whole image, or pretend to be."""
+"""Files that are damaged or not images."""
 
 import os
 import struct
@@ -37,8 +37,8 @@ def npy(array: object = NOISE) -> bytes:
     return file.getvalue()
 
 
-def bytes_of(kind: str, ending: str, data: bytes, error: str, pixel_format: PixelFormat = RGB) -> Odd:
-    return Odd(kind, ending, lambda path: path.write_bytes(data), error=error, pixel_format=pixel_format)
+def fault(kind: str, extension: str, data: bytes, error: str, pixel_format: PixelFormat = RGB) -> Odd:
+    return Odd(kind, extension, data, error=error, pixel_format=pixel_format)
 
 
 def forbidden(path: Path) -> None:
@@ -68,85 +68,77 @@ PNG = saved("PNG")
 
 KINDS = [
     Odd("No file", ".jpg", lambda path: None, error=r"cannot be read \(No such file or directory\): put it back"),
-    bytes_of("Empty file", ".jpg", b"", r"0 bytes that cannot be read as an image \(it is empty"),
-    bytes_of("Text named .jpg", ".jpg", b"hello, world\n", r"13 bytes.*text that begins with 'hello, world"),
-    bytes_of("HTML page named .jpg", ".jpg", b"\n<!DOCTYPE html><html>404</html>", r"32 bytes.*an HTML page"),
-    bytes_of("Git LFS pointer", ".png", b"version https://git-lfs.github.com/spec/v1\noid", r"git lfs pull"),
-    bytes_of("HEIC named .jpg", ".jpg", b"\0\0\0\x18ftypheic" + bytes(40), r"a HEIC image.*save it as JPEG"),
-    bytes_of("Zeros", ".jpg", bytes(500), r"500 bytes.*zero bytes"),
-    bytes_of("Random bytes", ".png", b"\xa9\xb8\xc7\xd6\xe5\xf4\x03\x12\xff", r"no known kind.*a9 b8 c7 d6"),
-    Odd("Folder named .jpg", ".jpg", lambda path: path.mkdir(), error=r"is a folder, no file"),
+    fault("Empty file", ".jpg", b"", r"0 bytes that cannot be read as an image \(it is empty"),
+    fault("Text named .jpg", ".jpg", b"hello, world\n", r"13 bytes.*text that begins with 'hello, world"),
+    fault("HTML page named .jpg", ".jpg", b"\n<!DOCTYPE html><html>404</html>", r"32 bytes.*an HTML page"),
+    fault("Git LFS pointer", ".png", b"version https://git-lfs.github.com/spec/v1\noid", r"git lfs pull"),
+    fault("HEIC named .jpg", ".jpg", b"\0\0\0\x18ftypheic" + bytes(40), r"a HEIC image.*save it as JPEG"),
+    fault("Zeros", ".jpg", bytes(500), r"500 bytes.*zero bytes"),
+    fault("Random bytes", ".png", b"\xa9\xb8\xc7\xd6\xe5\xf4\x03\x12\xff", r"no known format.*a9 b8 c7 d6"),
+    Odd("Folder named .jpg", ".jpg", lambda path: path.mkdir(), error=r"is a folder, not a file"),
     Odd("FIFO named .jpg", ".jpg", os.mkfifo, error=r"is a pipe, socket or device"),
-    Odd("File that may not be read", ".jpg", forbidden, error=r"Permission denied\): make it readable"),
-    bytes_of("JPEG, cut off", ".jpg", BUSY[:HALF], rf"{HALF} bytes of a JPEG that is cut off"),
-    bytes_of("JPEG, cut off and filled up with zeros", ".jpg", BUSY[:HALF] + bytes(HALF), r"JPEG that is cut off"),
-    bytes_of("JPEG with a hole of zeros", ".jpg", BUSY[:HALF] + bytes(512) + BUSY[HALF + 512 :], rf"from byte {HALF}"),
-    bytes_of(
+    Odd("Unreadable file", ".jpg", forbidden, error=r"Permission denied\): make it readable"),
+    fault("JPEG, cut off", ".jpg", BUSY[:HALF], rf"{HALF} bytes of a JPEG that is cut off"),
+    fault("JPEG, cut off and filled up with zeros", ".jpg", BUSY[:HALF] + bytes(HALF), r"JPEG that is cut off"),
+    fault("JPEG with a hole of zeros", ".jpg", BUSY[:HALF] + bytes(512) + BUSY[HALF + 512 :], rf"from byte {HALF}"),
+    fault(
         "JPEG, height 0",
         ".jpg",
         jpeg().replace(b"\x08\0\x10\0\x10\x03", b"\x08\0\0\0\x10\x03"),
         r"cannot be read as an image",
     ),
-    bytes_of(
+    fault(
         "JPEG, 65,535 × 65,535 (a bomb)",
         ".jpg",
         jpeg().replace(b"\x08\0\x10\0\x10\x03", b"\x08\xff\xff\xff\xff\x03"),
-        r"65535×65535 pixels large",
+        r"65535×65535 pixels",
     ),
-    bytes_of("PNG, cut off", ".png", PNG[:2000], r"2000 bytes of a PNG that is cut off in its chunk IDAT"),
-    bytes_of("PNG, wrong checksum", ".png", changed(PNG, 1000), r"checksum of its chunk IDAT at byte 33 is wrong"),
-    bytes_of("PNG, too few rows", ".png", png((1, 2), 8, 2, [bytes(RED)]), r"cannot be read as an image"),
-    bytes_of("PNG of 16 bits, too few rows", ".png", png((1, 2), 16, 0, [b"\0\1"]), r"cannot be read", GREY),
-    bytes_of(
+    fault("PNG, cut off", ".png", PNG[:2000], r"2000 bytes.*cut off in its IDAT chunk"),
+    fault("PNG, wrong checksum", ".png", changed(PNG, 1000), r"checksum of its IDAT chunk is wrong"),
+    fault("PNG, too few rows", ".png", png((1, 2), 8, 2, [bytes(RED)]), r"cannot be read as an image"),
+    fault("PNG of 16 bits, too few rows", ".png", png((1, 2), 16, 0, [b"\0\1"]), r"cannot be read", GREY),
+    fault(
         "PNG, interlaced, too few rows",
         ".png",
         interlaced_png(np.zeros((2, 2), np.uint8), 0, passes=6),
         "cannot be read",
     ),
-    bytes_of("PNG, width 0", ".png", png((0, 1), 8, 2, [b""]), r"0×1 pixels large"),
-    bytes_of("PNG, 100,000 × 100,000 (a bomb)", ".png", png((HUGE, HUGE), 8, 2, [b""]), r"100000×100000 pixels large"),
-    bytes_of("PNG without its header", ".png", b"\x89PNG\r\n\x1a\n" + chunk(b"IEND", b""), r"IHDR chunk is damaged"),
-    bytes_of("WebP, cut off", ".webp", saved("WEBP", lossless=True)[:1000], r"1000 bytes that cannot be read"),
-    bytes_of("BMP, cut off", ".bmp", saved("BMP")[:1000], r"1000 bytes that cannot be read"),
-    bytes_of("GIF, cut off", ".gif", saved("GIF")[:1200], r"1200 bytes that cannot be read"),
-    bytes_of("GIF, 65,535 × 65,535 (a bomb)", ".gif", gif_header(65535, 65535), r"65535×65535 pixels large"),
-    bytes_of(
+    fault("PNG, width 0", ".png", png((0, 1), 8, 2, [b""]), r"0×1 pixels"),
+    fault("PNG, 100,000 × 100,000 (a bomb)", ".png", png((HUGE, HUGE), 8, 2, [b""]), r"100000×100000 pixels"),
+    fault("PNG without IHDR", ".png", b"\x89PNG\r\n\x1a\n" + chunk(b"IEND", b""), r"IHDR chunk is missing"),
+    fault("WebP, cut off", ".webp", saved("WEBP", lossless=True)[:1000], r"1000 bytes that cannot be read"),
+    fault("BMP, cut off", ".bmp", saved("BMP")[:1000], r"1000 bytes that cannot be read"),
+    fault("GIF, cut off", ".gif", saved("GIF")[:1200], r"1200 bytes that cannot be read"),
+    fault("GIF, 65,535 × 65,535 (a bomb)", ".gif", gif_header(65535, 65535), r"65535×65535 pixels"),
+    fault(
         "AVIF of 10 bits",
         ".avif",
         bytes(imagecodecs.avif_encode(np.zeros((8, 8, 3), np.uint16), bitspersample=10)),
         r"10 bits a channel, of which 8 would be read: save it as PNG or TIFF",
     ),
-    bytes_of(
+    fault(
         "JPEG 2000, RGB of 16 bits",
         ".jp2",
         bytes(imagecodecs.jpeg2k_encode(np.zeros((8, 8, 3), np.uint16), codecformat="jp2")),
         r"16 bits a channel, of which 8 would be read: save it as PNG or TIFF",
     ),
-    bytes_of("PPM, cut off", ".ppm", b"P6 2 2 255\n\1\2\3", r"cut off: 12 bytes of pixels are wanted, 3 left"),
-    bytes_of(
-        "PGM as text, cut off in its last number", ".pgm", b"P2 2 1 255\n1 25", r"cut off in its last number", GREY
-    ),
-    bytes_of("TIFF, cut off", ".tif", as_tiff()[:3000], r"3000 bytes of a TIFF that is cut off"),
-    bytes_of(
-        "TIFF, deflate, damaged", ".tif", changed(as_tiff(compression="zlib"), 2000), r"cannot be read as an image"
-    ),
-    bytes_of(
-        "TIFF, JPEG inside, cut off",
+    fault("PPM, cut off", ".ppm", b"P6 2 2 255\n\1\2\3", r"cut off: 12 bytes of pixels are needed, 3 are left"),
+    fault("TIFF, cut off", ".tif", as_tiff()[:3000], r"3000 bytes of a TIFF that is cut off"),
+    fault("TIFF, deflate, damaged", ".tif", changed(as_tiff(compression="zlib"), 2000), r"cannot be read as an image"),
+    fault(
+        "TIFF, JPEG compression, cut off",
         ".tif",
         as_tiff(compression="jpeg").replace(b"\xff\xd9", b"\0\0"),
         r"JPEG that is cut off",
     ),
     Odd("TIFF, a strip is missing", ".tif", missing_strip, error=r"strip or tile 0 of 1", pixel_format=GREY),
-    bytes_of("TIFF whose pages go in a circle", ".tif", tiff(tags(2, 1, 1, [8]), b"\1\2", 10), r"leads back", GREY),
-    bytes_of("TIFF, 60,000 × 60,000 (a bomb)", ".tif", tiff(tags(60000, 60000, 1, [8]), b"\0"), r"60000×60000", GREY),
-    bytes_of(
-        "NPY, cut off", ".npy", npy()[:1000], r"is cut off: an array \(40, 40, 3\) of uint8 needs 4800 bytes, 872"
-    ),
-    bytes_of(
+    fault("TIFF, 60,000 × 60,000 (a bomb)", ".tif", tiff(tags(60000, 60000, 1, [8]), b"\0"), r"60000×60000", GREY),
+    fault("NPY, cut off", ".npy", npy()[:1000], r"is cut off: an array \(40, 40, 3\) of uint8 needs 4800 bytes, 872"),
+    fault(
         "NPY that says it is huge (a bomb)",
         ".npy",
         npy().replace(b"(40, 40, 3), }", b"(99999,99999,3),}"),
-        r"99999×99999 pixels large",
+        r"99999×99999 pixels",
     ),
-    bytes_of("NPZ, damaged", ".npz", b"PK\x03\x04" + bytes(100), r"104 bytes that cannot be read"),
+    fault("NPZ, damaged", ".npz", b"PK\x03\x04" + bytes(100), r"104 bytes that cannot be read"),
 ]

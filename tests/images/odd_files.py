@@ -1,4 +1,7 @@
-"""Every kind of odd image file: how to make it, and what has to happen. docs/data.md lists the same kinds."""
+"""Odd image files: how to make each kind, and what `read` gives or says.
+
+`python -m tests.images.odd_files > docs/odd-files.md` writes the page that lists them.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,24 +13,60 @@ from cyclegan.images import PixelFormat
 
 RGB, GREY = PixelFormat(), PixelFormat(channels=1)
 
+INTRODUCTION = """\
+# Odd image files
+
+A file is recognised by its content, not by its extension. It is decoded completely or refused with an error that names
+the file, what was found and what to do; it never becomes an image that is partly grey or black. This page is generated
+from the tests: `tests/images/` makes a file of each kind, and compares every pixel or the error with what is expected.
+
+The settings are keys of `data.domains.A` that the file is read with; without any, it is read as RGB.
+
+| Kind of file | Settings | Result |
+|---|---|---|"""
+
+LIMITS = """
+Damage that cannot be noticed: a JPEG in which coded pixels were replaced by others, or by zeros if its own Huffman
+tables give zeros a meaning (those of an optimised file may); and changed bytes in formats without a checksum (BMP, PNM,
+GIF, WebP, NPY, and TIFF without deflate). Such files have the right size and wrong colours."""
+
 
 class Odd(NamedTuple):
-    """A kind of file.
-
-    `pixels` are all that `read` must give, exactly, one row after the other; or `error` is a pattern of what it says.
-    """
+    """A kind of file."""
 
     kind: str
-    ending: str
-    make: Callable[[Path], object]
-    pixels: Any = None
-    error: str = ""
+    extension: str
+    make: bytes | Callable[[Path], object]  # content, or a function that writes the file
+    pixels: Any = None  # expected result of `read`
     pixel_format: PixelFormat = RGB
-    dtype: type = np.uint8
+    dtype: Any = np.uint8
+    error: str = ""  # pattern of the expected message
 
 
 def odd_files() -> list[Odd]:
-    """All kinds."""
     from tests.images import odd_arrays, odd_faults, odd_rasters, odd_tiffs
 
     return [*odd_rasters.KINDS, *odd_tiffs.KINDS, *odd_arrays.KINDS, *odd_faults.KINDS]
+
+
+def page() -> str:
+    rows = (f"| {odd.kind} | {_settings(odd.pixel_format)} | {_result(odd)} |" for odd in odd_files())
+    return "\n".join([INTRODUCTION, *rows, LIMITS, ""])
+
+
+def _settings(pixel_format: PixelFormat) -> str:
+    words = {
+        "channels": str(pixel_format.channels) if pixel_format.channels != 3 else "",
+        "range": "[{:g}, {:g}]".format(*pixel_format.range) if pixel_format.range else "",
+        "page": str(pixel_format.page or ""),
+        "convert": f"[{', '.join(pixel_format.convert)}]" if pixel_format.convert else "",
+    }
+    return ", ".join(f"`{key}={value}`" for key, value in words.items() if value)
+
+
+def _result(odd: Odd) -> str:
+    return "refused" if odd.error else f"read as {np.dtype(odd.dtype)}"
+
+
+if __name__ == "__main__":
+    print(page(), end="")

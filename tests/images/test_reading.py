@@ -18,11 +18,11 @@ from cyclegan.images import (
     ImageError,
     PixelFormat,
     decode,
-    files,
     header,
     header_in,
     header_of,
     read,
+    reading,
     require_suitable,
     write,
 )
@@ -118,7 +118,7 @@ def test_a_header_of_a_png_is_read_up_to_its_pixels(tmp_path: Path, monkeypatch:
     pixels = np.random.default_rng(0).integers(0, 256, (300, 300, 3), np.uint8)
     (tmp_path / "a.png").write_bytes(imagecodecs.png_encode(pixels))
     assert (tmp_path / "a.png").stat().st_size > 30 * 8192
-    monkeypatch.setattr(files, "FileIO", CountingFile)
+    monkeypatch.setattr(reading, "FileIO", CountingFile)
     assert header(tmp_path / "a.png")[2:4] == (300, 300)
     assert CountingFile.count == 8192
 
@@ -180,7 +180,6 @@ HEAD = Header("TIFF", "RGB", 100, 100, 3, "uint8", 2)
         (HEAD._replace(mode="4×uint8", channels=4), PixelFormat(), r"has 4 channels"),
         (HEAD, PixelFormat(channels=6), r"has 3 channels.*asks for 6"),
         (HEAD._replace(mode="CMYK", channels=4), PixelFormat(), r"convert=\[cmyk\]"),
-        (HEAD._replace(mode="LAB;uint16"), PixelFormat(convert=("cmyk",)), r"convert=\[lab\]"),
         (HEAD._replace(dtype="float32", mode="RGB;float32"), PixelFormat(), r"float32.*range=\[0, 1\]"),
     ],
 )
@@ -212,7 +211,7 @@ def test_max_pixels_is_one_of_each_call_and_exact(kind: str, monkeypatch: pytest
     if kind not in ("GIF", "WEBP"):  # whose decoders ask Pillow's own limit in any case
         monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
     assert decode(file.getvalue(), "x", max_pixels=64 * 48).shape == (64, 48, 3)
-    with pytest.raises(ImageError, match="48×64 pixels large, more than the 3071"):
+    with pytest.raises(ImageError, match="48×64 pixels, more than the limit of 3071"):
         decode(file.getvalue(), "x", max_pixels=64 * 48 - 1)
 
 
@@ -225,7 +224,7 @@ def test_a_bomb_is_not_decoded_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
     for kind in ("JPEG", "BMP", "TIFF"):
         file = BytesIO()
         Image.fromarray(NOISE).save(file, kind)
-        with pytest.raises(ImageError, match="pixels large"):
+        with pytest.raises(ImageError, match="more than the limit of 100"):
             decode(file.getvalue(), "x", max_pixels=100)
 
 
@@ -251,7 +250,7 @@ def test_the_error_survives_the_way_out_of_a_worker_process() -> None:
 
 @pytest.mark.parametrize(
     ("number", "remedy"),
-    [(errno.EACCES, r"make it readable \(chmod \+r\)"), (errno.EIO, "see whether the disk or the network folder")],
+    [(errno.EACCES, r"make it readable \(chmod \+r\)"), (errno.EIO, "check the disk or the network folder")],
 )
 @pytest.mark.parametrize("call", ["open", "readall"])
 def test_says_what_to_do_about_a_file_that_cannot_be_read(
@@ -266,11 +265,11 @@ def test_says_what_to_do_about_a_file_that_cannot_be_read(
         readall = fail  # type: ignore[assignment]
 
     if call == "open":
-        monkeypatch.setattr(files, "_open_ordinary", fail)
+        monkeypatch.setattr(reading, "_open_regular", fail)
     else:
-        monkeypatch.setattr(files, "FileIO", Failing)
+        monkeypatch.setattr(reading, "FileIO", Failing)
     with pytest.raises(ImageError, match=rf"a\.png: cannot be read \({os.strerror(number)}\): {remedy}"):
-        files.content(tmp_path / "a.png")
+        reading.content(tmp_path / "a.png")
 
 
 def test_a_header_is_that_of_the_page_that_will_be_read(tmp_path: Path) -> None:

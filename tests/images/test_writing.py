@@ -22,7 +22,7 @@ EXACT = [
 
 
 @pytest.mark.parametrize(("ending", "dtype", "channels"), EXACT)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=3, deadline=None)
 @given(draw=st.data())
 def test_what_is_written_without_a_loss_is_read_again(
     tmp_path_factory: pytest.TempPathFactory, ending: str, dtype: str, channels: int, draw: st.DataObject
@@ -74,13 +74,18 @@ def test_jpeg_keeps_the_colour_of_single_columns(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "shape", "dtype", "words"),
     [
-        ("a.jpg", (2, 2, 3), np.uint16, r"\.jpg cannot hold 2×2 pixels of 3 channels and type uint16; \.png, \.tif or"),
+        (
+            "a.jpg",
+            (2, 2, 3),
+            np.uint16,
+            r"\.jpg cannot hold 2×2 pixels with 3 channels of type uint16; \.png, \.tif",
+        ),
         ("a.jpg", (2, 2, 4), np.uint8, r"4 channels.*\.png, \.tif or \.npy can"),
         ("a.jpg", (1, 65501, 3), np.uint8, r"65501×1.*\.png, \.tif or \.npy can"),
         ("a.png", (2, 2, 5), np.uint8, r"5 channels.*uint8; \.tif or \.npy can"),
         ("a.png", (2, 2, 3), np.float32, r"float32; \.tif or \.npy can"),
-        ("a.gif", (2, 2, 3), np.uint8, r"\.png, \.jpg, \.tif or \.npy, not as \.gif"),
-        ("a", (2, 2, 3), np.uint8, r"not as a name without ending"),
+        ("a.gif", (2, 2, 3), np.uint8, r"\.png, \.jpg, \.tif or \.npy, not \.gif"),
+        ("a", (2, 2, 3), np.uint8, r"not without an extension"),
         ("a.png", (2, 2), np.uint8, r"\(height, width, channels\), but these are \(2, 2\)"),
     ],
 )
@@ -92,7 +97,7 @@ def test_an_ending_that_cannot_hold_the_pixels_is_refused(
     assert not list(tmp_path.iterdir())
 
 
-def test_write_leaves_the_old_image_whole_when_it_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_write_leaves_the_old_image_intact_when_it_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "image.png"
     write(np.zeros((4, 4, 3), np.uint8), path)
     before = path.read_bytes()
