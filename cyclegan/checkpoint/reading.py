@@ -63,8 +63,18 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
         ) from error
     if not isinstance(checkpoint, dict):
         raise CheckpointError(f"{file} holds a {type(checkpoint).__name__}, not a checkpoint of cyclegan-train")
+    return _upgraded(checkpoint)
+
+
+def _upgraded(checkpoint: dict[str, Any]) -> dict[str, Any]:
+    """Replace the names of earlier versions in a checkpoint."""
     if "config" in checkpoint:
         checkpoint["config"] = with_present_names(checkpoint["config"])
+    callbacks = checkpoint.get("callbacks")
+    for state in callbacks.values() if isinstance(callbacks, dict) else ():
+        best = state.get("best") if isinstance(state, dict) else None
+        if isinstance(best, dict) and "figure" in best:
+            best["metric"] = best.pop("figure")
     return checkpoint
 
 

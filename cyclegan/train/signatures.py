@@ -117,7 +117,10 @@ def _misfit(path: str, value: Any, annotation: Any) -> str:
         if isinstance(value, Mapping) and get_origin(one) in MAPPINGS:
             name = next(name for name in value if not _fits(value[name], get_args(one)[1]))
             return _misfit(f"{path}.{name}", value[name], get_args(one)[1])
-    return f"{path} is {value!r}; it takes {_in_words(annotation)}"
+    quoted = (
+        f". Quote it: {path}=\"'{value}'\"" if str in _alternatives(annotation) and type(value) in (int, float) else ""
+    )
+    return f"{path} is {value!r}; it takes {_in_words(annotation)}{quoted}"
 
 
 def _alternatives(annotation: Any) -> tuple[Any, ...]:

@@ -1,4 +1,4 @@
-"""Checkpoints: whole or absent, enough by themselves, and unable to run code."""
+"""Checkpoints load by themselves, without running code, and name what is damaged or does not fit."""
 
 import os
 import pickle
@@ -44,7 +44,7 @@ def save(path: Path, config: dict[str, Any], **entries: Any) -> CycleGAN:
 
 def test_load_rebuilds_the_translator_from_the_file_alone(tmp_path: Path) -> None:
     model = save(tmp_path / "last.ckpt", small_config())
-    translator = cyclegan.load(tmp_path / "last.ckpt")
+    translator = cyclegan.load(tmp_path)  # the folder, or the file
     images = torch.rand(2, 3, 16, 16) * 2 - 1
     torch.testing.assert_close(translator.translate(images, "B", "A"), model.gen_ba(images))
     assert not translator.training
@@ -109,11 +109,9 @@ def test_interpolations_are_refused(tmp_path: Path) -> None:
 
 
 def test_every_model_of_this_project_is_trusted(tmp_path: Path) -> None:
-    for adversarial in ("least_squares", "wasserstein"):
-        for optimizer in ("adam", "adamw"):
-            with initialize_config_dir(conf_dir(), version_base="1.3"):
-                config = compose("train", ["name=small", f"adversarial={adversarial}", f"optimizer={optimizer}"])
-            require_trusted(OmegaConf.to_container(config.model, resolve=True), tmp_path)
+    with initialize_config_dir(conf_dir(), version_base="1.3"):
+        config = compose("train", ["name=small", "adversarial=wasserstein", "optimizer=adamw"])
+    require_trusted(OmegaConf.to_container(config.model, resolve=True), tmp_path)
 
 
 def test_trust_names_a_package(tmp_path: Path) -> None:
@@ -154,7 +152,7 @@ def test_a_file_from_before_torch_1_6_is_read(tmp_path: Path) -> None:
     assert not (tmp_path / "proof").exists()
 
 
-def test_a_runs_folder_is_as_good_as_its_best_checkpoint_else_its_newest(tmp_path: Path) -> None:
+def test_a_runs_folder_stands_for_its_best_checkpoint_else_its_newest(tmp_path: Path) -> None:
     folder = tmp_path / "run" / "checkpoints"
     folder.mkdir(parents=True)
     for name in ("epoch0001.ckpt", "epoch0002.ckpt", "last.ckpt", "best.ckpt"):
@@ -164,14 +162,6 @@ def test_a_runs_folder_is_as_good_as_its_best_checkpoint_else_its_newest(tmp_pat
     (tmp_path / "empty").mkdir()
     with pytest.raises(CheckpointError, match=r"no checkpoint at .*empty"):
         cyclegan.load(tmp_path / "empty")
-
-
-def test_load_takes_a_runs_folder(tmp_path: Path) -> None:
-    (tmp_path / "checkpoints").mkdir()
-    model = save(tmp_path / "checkpoints" / "last.ckpt", small_config())
-    translator = cyclegan.load(tmp_path)
-    images = torch.rand(1, 3, 16, 16) * 2 - 1
-    torch.testing.assert_close(translator.translate(images, "A", "B"), model.gen_ab(images))
 
 
 def test_load_draws_no_random_numbers(tmp_path: Path) -> None:

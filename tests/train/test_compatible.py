@@ -230,8 +230,11 @@ def test_a_class_that_was_renamed_is_the_same(tmp_path: Path) -> None:
     old["data"] |= {"source": config["data"]["source"] | {"_target_": "cyclegan.data.toy.draw"}}
     with pytest.raises(RunError, match=r"data\._target_: cyclegan\.data\.unpaired"):
         require_continuable(old, config)
-    torch.save({"config": old}, tmp_path / "old.ckpt")
-    assert read(tmp_path / "old.ckpt")["config"] == config
+    best = {"Checkpointing": {"best": {"figure": "kid", "value": 0.1}}, "Other": {}}
+    torch.save({"config": old, "callbacks": best}, tmp_path / "old.ckpt")
+    found = read(tmp_path / "old.ckpt")
+    assert found["config"] == config
+    assert found["callbacks"]["Checkpointing"]["best"] == {"metric": "kid", "value": 0.1}
 
 
 @pytest.mark.parametrize(("old", "new"), RENAMED.items())

@@ -85,7 +85,7 @@ def test_a_finished_run_resumed_says_that_nothing_is_left(
     assert "nothing left to do; to continue, raise trainer.max_epochs=2" in caplog.messages
     assert differences(before, read_checkpoint(tmp_path)["state_dict"]) == []
     last = whole / "checkpoints" / "last.ckpt"
-    with pytest.raises(RunError, match=r"max_epochs is 2, but .*last\.ckpt has had 4 epochs already: give as many"):
+    with pytest.raises(RunError, match=r"max_epochs is 2, but .*last\.ckpt has had 4 epochs already: give that number"):
         train(composed(tmp_path / "fewer", root, *FOUR_EPOCHS, "trainer.max_epochs=2", f"resume={last}"))
 
 
