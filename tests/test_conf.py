@@ -38,9 +38,7 @@ def override_for(path: Path, tmp_path: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("path", OPTIONS, ids=str)
-def test_every_option_composes_and_builds_what_it_names(
-    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_every_option_composes_and_builds(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_MODE", "offline")
     config = narrow(composed(*override_for(path, tmp_path)))
     before = OmegaConf.to_yaml(config)
@@ -65,7 +63,7 @@ def test_no_file_was_left_out() -> None:
 
 
 @pytest.mark.parametrize("path", [p for p in OPTIONS if p.parts[0] == "experiment"], ids=str)
-def test_every_experiment_says_its_command_and_what_it_needs(path: Path) -> None:
+def test_every_experiment_states_its_command_and_requirements(path: Path) -> None:
     head = (CONF / path).read_text().split("defaults:")[0]
     name = path.stem
     command = "cyclegan-train\n" if name == "toy" else f"cyclegan-train experiment={name}"

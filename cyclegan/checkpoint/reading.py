@@ -138,7 +138,7 @@ def rolling(folder: Path) -> list[Path]:
 
 
 def _number(path: Path) -> int:
-    """The number in a checkpoint's name: `epoch0010.ckpt`, or `epoch=0010.ckpt` of earlier versions."""
+    """Return the number in a checkpoint's name: `epoch0010.ckpt`, or `epoch=0010.ckpt` of earlier versions."""
     digits = re.search(r"\d+", path.name)
     return int(digits[0]) if digits else -1
 

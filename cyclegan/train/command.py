@@ -231,7 +231,7 @@ def quieten() -> None:
 
 
 def main() -> None:
-    """The console script."""
+    """Run the command `cyclegan-train`."""
     open_screen()
     if "--version" in sys.argv[1:]:  # Hydra would answer with its own
         print(VERSION)

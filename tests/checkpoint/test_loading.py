@@ -61,7 +61,7 @@ def test_load_prefers_averaged_weights(tmp_path: Path) -> None:
 
 
 class RunsCode:
-    """What a hostile checkpoint holds: unpickling it would make a file."""
+    """A hostile object: unpickling it makes a folder."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -29,7 +29,7 @@ NEW = {"state_dict": {"w": torch.arange(12.0).reshape(3, 4) + 0.5}, "step": 2}
 
 
 def dies_at(call: int) -> None:
-    """Lets this process be killed at the n-th of the calls by which a checkpoint reaches the disk."""
+    """Kill this process at the n-th call that writes a checkpoint to disk."""
     done = 0
 
     def counted(original: Callable[..., Any]) -> Callable[..., Any]:

@@ -468,7 +468,7 @@ def test_every_job_of_a_sweep_has_a_folder_a_name_and_a_seed(command: Command, t
     assert [k for k in after if after[k] != before[k] and k not in changing] == []
 
 
-def test_a_sweep_trains_what_it_was_started_with(
+def test_a_sweep_ignores_later_edits_of_yaml_files(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe = tmp_path / "recipes" / "experiment" / "mine.yaml"

@@ -49,12 +49,12 @@ def plain(*overrides: str) -> dict[str, Any]:
         ("data.source=null",),
     ],
 )
-def test_what_the_weights_do_not_depend_on_changes_silently_in_both_directions(overrides: tuple[str, ...]) -> None:
+def test_keys_without_influence_on_the_weights_may_change(overrides: tuple[str, ...]) -> None:
     assert require_continuable(plain(), plain(*overrides)) == []
     assert require_continuable(plain(*overrides), plain()) == []
 
 
-def test_what_training_refused_so_far_may_be_allowed_from_now_on() -> None:
+def test_conversions_and_sizes_that_training_refused_may_be_allowed_later() -> None:
     """The remedies of errors that come in the middle of a run; a run that skipped has seen other images."""
     allowed = ("data.max_pixels=100000000", "data.domains.B.convert=[alpha]")
     assert require_continuable(plain(), plain(*allowed)) == []
@@ -91,7 +91,7 @@ def test_what_training_refused_so_far_may_be_allowed_from_now_on() -> None:
         ("trainer.use_distributed_sampler=true", "trainer.use_distributed_sampler: false → true"),
     ],
 )
-def test_what_makes_another_run_is_refused(override: str, line: str) -> None:
+def test_keys_that_the_weights_depend_on_are_refused(override: str, line: str) -> None:
     with pytest.raises(RunError) as error:
         require_continuable(plain(), plain(override))
     assert line in [text.strip() for text in str(error.value).splitlines()]
@@ -110,7 +110,7 @@ def test_every_refusal_is_listed_and_the_remedy_given() -> None:
     ]
 
 
-def test_what_only_rounds_and_sums_otherwise_passes_with_a_line_each() -> None:
+def test_keys_that_change_only_rounding_are_allowed_with_a_line_each() -> None:
     changed = plain("trainer.devices=2", "trainer.precision=bf16-mixed", "trainer.accelerator=auto", "schedule=cosine")
     assert require_continuable(plain(), changed) == [
         "trainer.accelerator: cpu → auto (no longer bit-exact)",
@@ -131,7 +131,7 @@ def test_what_only_rounds_and_sums_otherwise_passes_with_a_line_each() -> None:
         (("callbacks=ema",), ("callbacks=ema_short",), "callbacks.ema.decay: 0.999 → 0.995"),
     ],
 )
-def test_an_average_of_weights_neither_comes_goes_nor_changes(before: Any, after: Any, line: str) -> None:
+def test_an_average_of_weights_may_not_be_added_removed_or_changed(before: Any, after: Any, line: str) -> None:
     with pytest.raises(RunError) as error:
         require_continuable(plain(*before), plain(*after))
     assert str(error.value).splitlines()[1:-1] == [f"  {line}"]
@@ -155,7 +155,7 @@ def test_arguments_of_another_version_pass_but_not_another_part_or_domain() -> N
         assert str(error.value).splitlines()[1:-1] == [f"  {line}"]
 
 
-def test_whole_numbers_equal_their_decimals_except_where_one_is_a_count_and_the_other_a_share() -> None:
+def test_1_equals_1_0_except_for_counts_and_shares_of_batches() -> None:
     assert require_continuable({"model": {"rate": 1}}, {"model": {"rate": 1.0}}) == []
     with pytest.raises(RunError, match=r"trainer\.limit_train_batches: 1\.0 → 1\n"):
         require_continuable(plain(), plain("trainer.limit_train_batches=1"))  # one batch, no longer all of them

@@ -1,4 +1,4 @@
-"""Weights of other runs as a beginning: network by network, with a report, or not at all."""
+"""init_from: weights of other checkpoints, network by network, with a report."""
 
 from functools import partial
 from pathlib import Path
@@ -69,7 +69,7 @@ def test_each_network_may_have_a_checkpoint_of_its_own(tmp_path: Path) -> None:
     ]
 
 
-def test_what_fits_is_taken_and_the_rest_reported(tmp_path: Path) -> None:
+def test_fitting_tensors_are_taken_and_the_others_reported(tmp_path: Path) -> None:
     theirs = state(small_cyclegan(1))
     first = "disc_a.model.0.weight"
     assert theirs[first].shape == (4, 3, 4, 4)
@@ -120,7 +120,7 @@ def assert_refused_unchanged(source: Any, error: type[Exception], *texts: str) -
     assert differences(state(model), drawn) == []
 
 
-def test_nothing_that_fits_is_an_error_which_says_what_there_is(tmp_path: Path) -> None:
+def test_a_checkpoint_without_any_fitting_tensor_is_refused(tmp_path: Path) -> None:
     theirs = state(small_cyclegan(1, generator=WIDE))
     # Biases of the last layer count the image's channels, and so fit any width.
     misfits = {n: t for n, t in of("gen_ab", theirs).items() if t.shape != small_cyclegan().state_dict()[n].shape}
@@ -131,7 +131,7 @@ def test_nothing_that_fits_is_an_error_which_says_what_there_is(tmp_path: Path) 
     )  # fmt: skip
 
 
-def test_networks_and_files_that_there_are_not(tmp_path: Path) -> None:
+def test_missing_networks_and_files_are_refused(tmp_path: Path) -> None:
     path = saved(tmp_path / "a.ckpt", state(small_cyclegan(1)))
     networks = "the networks of this model are gen_ab, gen_ba, disc_a, disc_b"
     assert_refused_unchanged({"gen_ab": path, "netG_A": path}, RunError, "init_from names netG_A;", networks)
@@ -140,7 +140,7 @@ def test_networks_and_files_that_there_are_not(tmp_path: Path) -> None:
     assert_refused_unchanged({"gen_ab": path, "gen_ba": tmp_path / "gone.ckpt"}, CheckpointError, "gone.ckpt")
 
 
-def test_a_file_without_weights_is_refused_by_what_it_holds(tmp_path: Path) -> None:
+def test_a_file_without_weights_is_refused_with_its_entries(tmp_path: Path) -> None:
     path = tmp_path / "a.ckpt"
     torch.save({f"entry{n}": n for n in range(5)}, path)
     held = "it holds entry0, entry1, entry2, … 2 more"

@@ -22,7 +22,7 @@ WRITTEN = (
 )
 
 
-def test_all_that_a_run_writes_goes_and_what_the_user_put_there_stays(tmp_path: Path) -> None:
+def test_files_of_a_run_are_removed_and_the_users_own_are_kept(tmp_path: Path) -> None:
     for name in (*WRITTEN, "notes.txt", "mine/image.png"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
@@ -102,7 +102,7 @@ def holder(tmp_path: Path) -> subprocess.Popen[str]:
     return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, start_new_session=True)
 
 
-def test_a_second_process_is_told_who_is_there(tmp_path: Path, holder: subprocess.Popen[str]) -> None:
+def test_a_second_process_is_refused_with_the_first_ones_number(tmp_path: Path, holder: subprocess.Popen[str]) -> None:
     assert holder.stdout is not None
     worker = int(holder.stdout.readline())
     try:

@@ -1,4 +1,4 @@
-"""Values of a configuration, checked against the arguments that they become."""
+"""Values of a configuration are checked against the annotations of their arguments."""
 
 import sys
 from pathlib import Path
