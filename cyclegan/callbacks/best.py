@@ -15,7 +15,7 @@ from cyclegan.callbacks.validation import given_up_by, metrics_of, validation_of
 from cyclegan.checkpoint.reading import read
 from cyclegan.checkpoint.writing import same_file
 from cyclegan.errors import CheckpointError, UserError
-from cyclegan.validation.catalogue import JUDGED_BY, higher_is_better, judges_a_run
+from cyclegan.validation.catalogue import SELECTABLE, higher_is_better, is_selectable
 
 log = logging.getLogger(__name__)
 
@@ -50,11 +50,11 @@ class MetricWatch:
 
     def __init__(self, metric: str, key: str, min_delta: float = 0.0) -> None:
         self.metric = metric.removeprefix("val/")
-        if not judges_a_run(self.metric):
-            near = difflib.get_close_matches(self.metric, JUDGED_BY, n=1)
+        if not is_selectable(self.metric):
+            near = difflib.get_close_matches(self.metric, SELECTABLE, n=1)
             meant = f" (did you mean {near[0]}?)" if near else ""
             raise UserError(
-                f"{key} is {metric}{meant}; what a run can be judged by is {', '.join(JUDGED_BY)}, of both directions "
+                f"{key} is {metric}{meant}; what a run can be judged by is {', '.join(SELECTABLE)}, of both directions "
                 "or of one, as psnr_ab, or one domain, as cycle_a"
             )
         self.best: Best | None = None
@@ -109,7 +109,7 @@ class MetricWatch:
         return True
 
     def _say_missing(self, metrics: Iterable[str], given_up: Sequence[str]) -> None:
-        judges = sorted(name for name in metrics if judges_a_run(name))
+        judges = sorted(name for name in metrics if is_selectable(name))
         overall = [name for name in judges if "_" not in name]
         if self.metric.partition("_")[0] in given_up:  # why, was said
             log.info(

@@ -10,7 +10,7 @@ from cyclegan.metrics.diagnostics import variety
 from cyclegan.metrics.fid import frechet_distance
 from cyclegan.metrics.kid import kernel_distance
 from cyclegan.metrics.precision_recall import precision_recall
-from cyclegan.validation.catalogue import judges_a_run, suffix
+from cyclegan.validation.catalogue import is_selectable, suffix
 from cyclegan.validation.one_pass import Collection, Vectors
 from cyclegan.validation.per_image import OF_REAL, Direction
 
@@ -101,7 +101,7 @@ def overall(metrics: Mapping[str, float], directions: int) -> dict[str, float]:
     """The mean over directions, or domains, of each metric that a run is judged by; of those that all of them have."""
     found: dict[str, list[float]] = {}
     for name, value in metrics.items():
-        if judges_a_run(name):
+        if is_selectable(name):
             found.setdefault(name.partition("_")[0], []).append(value)
     return {
         name: sum(values) / len(values)
