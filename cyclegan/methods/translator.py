@@ -46,6 +46,9 @@ class Translator(pl.LightningModule, ABC):
     scale: Scale | None = None
     """How training resizes images; known of a translator that comes from a checkpoint. `translate` takes any size."""
 
+    advice: Mapping[str, str] = MappingProxyType({})
+    """What to try when an alarm is raised, in configuration keys, by the name of the alarm."""
+
     @abstractmethod
     def translate(self, images: Tensor, source: str, target: str) -> Tensor:
         """Translates images (N, C, H, W) in [-1, 1] of domain `source` into domain `target`.

@@ -16,6 +16,7 @@ from cyclegan.checkpoint.loading import leaves
 from cyclegan.checkpoint.reading import read
 from cyclegan.metrics.feature_network import WeightsError
 from cyclegan.metrics.inception import Inception
+from tests.callbacks.given_metrics import Listener
 from tests.small import small_cyclegan
 from tests.toy_runs import fit_toy, toy_data
 
@@ -124,8 +125,9 @@ def test_a_run_measured_with_it_has_none_of_it_in_a_checkpoint(inception: Incept
     validation = Validation(str(tmp_path), every_n_epochs=1, features=inception)
     saving = Checkpointing(str(tmp_path), best="kid")
     model = small_cyclegan()
-    fit_toy(model, toy_data(tmp_path / "toy"), validation, saving)
-    assert "kid" in validation.metrics
+    listener = Listener()
+    fit_toy(model, toy_data(tmp_path / "toy"), validation, listener, saving)
+    assert "kid" in listener.metrics
     names = set(inception.load().state_dict())
     checkpoint = read(tmp_path / "checkpoints" / "best.ckpt")
     assert checkpoint["state_dict"].keys() == small_cyclegan().state_dict().keys()
