@@ -64,7 +64,6 @@ class Threshold:
         self.meaning = meaning
 
     def check(self, history: History) -> dict[str, str]:
-        """Return where the metric is beyond the threshold; see `Rule.check`."""
         found = {}
         bound = f"below {self.below:g}" if self.below is not None else f"above {self.above:g}"
         for place in _places(history, self.metric):
@@ -104,7 +103,6 @@ class DiscriminatorWon:
         self.validations = validations
 
     def check(self, history: History) -> dict[str, str]:
-        """Return the domains whose discriminator has won; see `Rule.check`."""
         found = {}
         for place in _places(history, "d_real"):
             real = _recent(history, f"d_real_{place}", self.validations)
@@ -139,7 +137,6 @@ class IdentityRising:
         self.validations = validations
 
     def check(self, history: History) -> dict[str, str]:
-        """Return the domains whose identity loss has risen; see `Rule.check`."""
         found = {}
         for place in _places(history, "identity"):
             values, width = _series(history, f"identity_{place}"), self.validations

@@ -80,7 +80,6 @@ class MetricWatch:
             _warning("best      %s: no validation measures %s", consequence, self.metric)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the best so far in plain values; empty if there is none."""
         return {"best": asdict(self.best)} if self.best else {}
 
     def load_state_dict(self, state: dict[str, Any]) -> bool:

@@ -61,7 +61,6 @@ class Alarms(pl.Callback):
         self._log(trainer, texts, pl_module, validated)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the metrics so far and the alarms that are raised."""
         return {"history": self.history, "raised": self.raised}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

@@ -95,7 +95,6 @@ class Checkpointing(Checkpoint):
     # ------------------------------------------------------------------------------------ when
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Start counting, and listen to signals."""
         self._steps = trainer.global_step
         self._saved = (data_of(trainer).images_seen, time.monotonic())
         self.newest = Path(trainer.ckpt_path) if trainer.ckpt_path else None
@@ -275,7 +274,6 @@ class Checkpointing(Checkpoint):
     # ------------------------------------------------------------------------------------ state
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the best metric so far and its position."""
         return self._watch.state_dict() if self._watch else {}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

@@ -52,7 +52,6 @@ class EarlyStopping(pl.Callback):
             self._end_if_due(trainer)
 
     def on_validated(self, trainer: pl.Trainer, pl_module: pl.LightningModule, validated: Validated) -> None:
-        """Count a validation."""
         found = self._watch.measured(validated) if self._watch else None
         if self._watch is None or found is None:
             return
@@ -78,7 +77,6 @@ class EarlyStopping(pl.Callback):
         )
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the best value and the validations since."""
         return {} if self._watch is None else {**self._watch.state_dict(), "waited": self.waited}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

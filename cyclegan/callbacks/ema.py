@@ -38,7 +38,6 @@ class Ema(pl.Callback):
         self._steps = 0
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Copy the generators."""
         if self.average is None:
             self.average = deepcopy(_generators(pl_module)).requires_grad_(False)
 
@@ -47,7 +46,6 @@ class Ema(pl.Callback):
         self._networks.to(next(pl_module.parameters()))
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Count optimiser steps from the resumed one, which is unknown earlier."""
         self._steps = trainer.global_step
 
     @torch.no_grad()
@@ -70,7 +68,6 @@ class Ema(pl.Callback):
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Add the averaged weights of each generator, by its name."""
         checkpoint["ema"] = {name: network.state_dict() for name, network in self._networks.items()}
 
     def on_load_checkpoint(
@@ -81,11 +78,9 @@ class Ema(pl.Callback):
             self._networks[name].load_state_dict(weights)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the number of updates."""
         return {"updates": self.updates}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore the number of updates."""
         self.updates = state_dict["updates"]
 
     def exchange(self, translator: Translator) -> None:

@@ -43,14 +43,12 @@ class ImageGrid(pl.Callback):
         self._batch: Batch | None = None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Draw the untrained networks of a new run."""
         if trainer.is_global_zero:
             discard_later(self.folder, trainer)
         if data_of(trainer).images_seen == 0:
             self.draw(trainer, pl_module, 0)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Draw every few epochs, and after the last one."""
         epoch = trainer.current_epoch + 1
         if epoch % self.every_n_epochs == 0 or epoch == trainer.max_epochs:
             self.draw(trainer, pl_module, epoch)

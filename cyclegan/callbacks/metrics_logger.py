@@ -39,7 +39,6 @@ class MetricsLogger(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Log the row if it is due."""
         step = trainer.global_step  # unchanged while gradients are accumulated
         if step == self._steps or step % trainer.log_every_n_steps:  # type: ignore[attr-defined]
             return

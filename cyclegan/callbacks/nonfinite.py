@@ -90,11 +90,9 @@ class NonFiniteGuard(pl.Callback):
         self._undo(trainer, pl_module)
 
     def state_dict(self) -> dict[str, int]:
-        """Return the number of skipped batches."""
         return {"skips": self.skips}
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
-        """Restore the number of skipped batches."""
         self.skips = state_dict["skips"]
 
     def _undo(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

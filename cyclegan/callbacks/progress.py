@@ -36,11 +36,9 @@ class RunProgress(ProgressBar):
         self._enabled = False
 
     def enable(self) -> None:
-        """Show the bar again."""
         self._enabled = True
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Open the bar at the position of the run."""
         seen = images_seen(trainer)
         self._start = (time.monotonic(), seen)
         if self._enabled and sys.stderr.isatty():
@@ -57,7 +55,6 @@ class RunProgress(ProgressBar):
             self._refresh(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Update the bar, or log the epoch's line."""
         if not self._enabled:
             return
         if self._bar is not None:
@@ -70,7 +67,6 @@ class RunProgress(ProgressBar):
         log.info("%s  %s  %.1f img/s%s", _epoch(trainer, " of "), losses(trainer), speed, left)
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Close the bar."""
         self._close()
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:

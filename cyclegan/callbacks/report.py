@@ -35,17 +35,14 @@ class RunReport(pl.Callback):
 
     @rank_zero_only
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Remember that there is something to report."""
         self._is_training = True
 
     @rank_zero_only
     def on_validated(self, trainer: pl.Trainer, pl_module: pl.LightningModule, validated: Validated) -> None:
-        """Write the report."""
         self._report()
 
     @rank_zero_only
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write the report and log where it is."""
         self._finish()
 
     @rank_zero_only

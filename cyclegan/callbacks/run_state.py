@@ -37,7 +37,6 @@ class RunState(pl.Callback):
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Add the entries."""
         assert isinstance(pl_module, Translator)
         data = data_of(trainer)
         pools = {name: pool.state_dict() for name, pool in pl_module.pools().items()}

@@ -20,7 +20,6 @@ class RunSummary(pl.Callback):
 
     @rank_zero_only
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Log the summary."""
         data = data_of(trainer)
         accumulated, devices = trainer.accumulate_grad_batches, trainer.world_size
         effective, plural = data.batch_size * devices * accumulated, "" if devices == 1 else "s"

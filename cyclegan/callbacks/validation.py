@@ -125,7 +125,6 @@ class Validation(pl.Callback):
             self.measure(trainer, pl_module, 0)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Validate every few epochs, and after the last one."""
         epoch = trainer.current_epoch + 1
         if self._held_out and (epoch % self.every_n_epochs == 0 or epoch == trainer.max_epochs):
             self.measure(trainer, pl_module, epoch)

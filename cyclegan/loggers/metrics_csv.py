@@ -39,17 +39,14 @@ class MetricsCsv(Logger):
 
     @property
     def name(self) -> str:
-        """Lightning's name of the logger."""
         return "metrics_csv"
 
     @property
     def version(self) -> str:
-        """Empty: a run has one table."""
         return ""
 
     @property
     def save_dir(self) -> str:
-        """The run folder."""
         return str(self._path.parent)
 
     @rank_zero_only

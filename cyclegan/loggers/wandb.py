@@ -41,7 +41,6 @@ class NoRun:
         return self
 
     def __call__(self, *args: Any, **kwargs: Any) -> "NoRun":
-        """Take any arguments."""
         return self
 
 
@@ -160,13 +159,11 @@ class Wandb(WandbLogger):
 
     @rank_zero_only
     def log_image(self, key: str, images: list[Any], step: int | None = None, **kwargs: Any) -> None:
-        """Log images at a number of images seen."""
         with self._harmless():
             super().log_image(key, images, step, **kwargs)
 
     @rank_zero_only
     def log_hyperparams(self, params: dict[str, Any] | Namespace) -> None:
-        """Store the configuration."""
         with self._harmless():
             super().log_hyperparams(params)
 
@@ -184,7 +181,6 @@ class Wandb(WandbLogger):
     def watch(
         self, model: nn.Module, log: str | None = "gradients", log_freq: int = 100, log_graph: bool = True
     ) -> None:
-        """Log a network's gradients or weights."""
         with self._harmless():
             super().watch(model, log, log_freq, log_graph)
 

@@ -92,11 +92,6 @@ def test_is_written_at_epochs_that_write_none_and_outlives_what_is_pruned(tmp_pa
     assert checkpoint(tmp_path / "pruned").stat().st_nlink == 1, "one name is left, and the content with it"
 
 
-def test_epochs_without_a_validation_change_nothing(tmp_path: Path) -> None:
-    run(tmp_path / "run", GivenMetrics({"psnr": 20.0}, None, {"psnr": 19.0}, None))
-    assert epoch_of_best(tmp_path / "run") == 1
-
-
 def test_a_run_never_resumes_from_it_by_itself(tmp_path: Path) -> None:
     run(tmp_path / "run", psnrs(20.0, 23.0, 21.0, 22.0, 21.0))
     folder = tmp_path / "run" / "checkpoints"

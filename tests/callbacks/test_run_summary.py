@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from cyclegan.callbacks.run_summary import RunSummary, device_name
+from cyclegan.callbacks.run_summary import RunSummary
 from cyclegan.networks.resnet import ResnetGenerator
 from tests.small import small_cyclegan
 from tests.toy_runs import fit_toy, toy_data
@@ -76,12 +76,6 @@ def test_the_effective_batch_counts_every_device_and_every_accumulated_batch(
         RunSummary("run").on_fit_start(trainer, small_cyclegan())
     assert report(caplog)["batch"] == "64 = 4 per device × 8 devices × 2 accumulated"
     assert report(caplog)["device"] == "8 × mps, precision 16-mixed"
-
-
-def test_a_gpu_is_called_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"H100 number {device.index}")
-    trainer: Any = SimpleNamespace(world_size=1, strategy=SimpleNamespace(root_device=torch.device("cuda", 3)))
-    assert device_name(trainer) == "H100 number 3"
 
 
 def test_the_papers_generator_has_11_38_million_parameters() -> None:

@@ -3,7 +3,6 @@
 import csv
 import json
 import logging
-import os
 from pathlib import Path
 
 import pytest
@@ -279,19 +278,6 @@ def test_too_few_images_for_kid_are_logged_once(tmp_path: Path, caplog: pytest.L
     assert [record.message for record in caplog.records] == [
         "val       no KID and FID: they need 2 images of each domain"
     ]
-
-
-def test_a_strange_file_name_does_not_end_training(tmp_path: Path) -> None:
-    """Names are bytes; one that is no UTF-8 can be trained on, and so it has to be measured."""
-    data = toy_data(tmp_path / "toy")
-    data.prepare_data()
-    for domain in "AB":
-        folder = tmp_path / "toy" / f"test{domain}"
-        (folder / "0000.png").rename(folder / os.fsdecode(b"caf\xe9.png"))
-    fit_toy(small_cyclegan(), data, Validation(str(tmp_path), 1))
-    with (tmp_path / "validation" / "epoch0001.csv").open(newline="", encoding="utf-8") as file:
-        names = [Path(row["image"]).name for row in csv.DictReader(file) if row["direction"] == "A2B"]
-    assert names == ["0001.png", "0002.png", "caf?.png"]
 
 
 def test_a_run_that_resumes_from_an_earlier_checkpoint_removes_later_files(tmp_path: Path) -> None:

@@ -367,7 +367,7 @@ def test_a_run_that_could_not_save_its_end_is_neither_done_nor_stopped(
     assert ended.code == 74
     assert ended.screen.splitlines()[-1] == (
         "cyclegan-train: the run ends, but its last state could not be saved in runs/mine/checkpoints: [Errno 27] "
-        "File too large; there is none yet. Make room there, then go on with resume=auto"
+        "File too large; there is none yet. Free some space there, then continue with resume=auto"
     )
     assert "stopped by" not in ended.screen
     assert "done  " not in ended.screen
