@@ -74,7 +74,7 @@ def measured(model: CycleGAN) -> dict[str, float]:
             f"identity_{domain}": float(diagnostics.change(model.translate(reals, source, target), reals).mean()),
         }
         for name, images in (("real", reals), ("fake", fakes)):
-            verdicts = model.realness(images, target)
+            verdicts = model.discriminator_score(images, target)
             if verdicts is not None:
                 metrics[f"realness_{name}_{domain}"] = float(verdicts.mean())
     return metrics

@@ -183,8 +183,8 @@ class Validation(pl.Callback):
             reasons.append(f"left out, as they cannot be read: {names}; `cyclegan-data check` says which they are")
         if self._references and "kid" not in found.metrics:
             reasons.append("no KID and FID: they need 2 images of each domain")
-        if self._held_out.answers and "psnr" not in found.metrics:
-            reasons.append("known answers are not compared: translations have another size; data.crop_size gives one")
+        if self._held_out.ground_truth and "psnr" not in found.metrics:
+            reasons.append("ground truth is not compared: translations have another size; data.crop_size gives one")
         for reason in reasons:
             if reason not in self._told:
                 log.warning("val       %s", reason)
