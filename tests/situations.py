@@ -74,7 +74,7 @@ def measured(model: CycleGAN) -> dict[str, float]:
             f"identity_{domain}": float(diagnostics.change(model.translate(reals, source, target), reals).mean()),
         }
         for name, images in (("real", reals), ("fake", fakes)):
-            scores = model.realness(images, target)
+            scores = model.discriminator_score(images, target)
             if scores is not None:
                 metrics[f"d_{name}_{domain}"] = float(scores.mean())
     return metrics

@@ -180,7 +180,7 @@ class Validation(pl.Callback):
             self._warn(f"skipped unreadable images: {', '.join(unreadable)}; `cyclegan-data check` lists them")
         if self._references and "kid" not in found.metrics:
             self._warn("no KID and FID: they need 2 images of each domain")
-        if self._held_out.answers and "psnr" not in found.metrics:
+        if self._held_out.ground_truth and "psnr" not in found.metrics:
             self._warn(
                 "no PSNR and SSIM: translations and paired images differ in size; data.crop_size makes them equal"
             )

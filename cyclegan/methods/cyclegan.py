@@ -251,8 +251,8 @@ class CycleGAN(Translator):
         """Both generators."""
         return {"gen_ab": self.gen_ab, "gen_ba": self.gen_ba}
 
-    def realness(self, images: Tensor, domain: str) -> Tensor | None:
-        """The verdict of the domain's discriminator, mean over its map of scores; see `Translator.realness`.
+    def discriminator_score(self, images: Tensor, domain: str) -> Tensor | None:
+        """Return the mean over the score map of the domain's discriminator; see `Translator.discriminator_score`.
 
         None where the objective's scores have no absolute scale, or it is a user's that does not say.
         """

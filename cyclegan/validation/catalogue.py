@@ -98,9 +98,10 @@ class Column(NamedTuple):
 
 def split(column: str) -> Column:
     """Split a column's name, without `val/` or `train/`, into its parts."""
-    metric, *rest = column.split("_")
-    variant = rest.pop(0) if rest and rest[0] in VARIANTS else ""
-    return Column(metric, variant, "_".join(rest))
+    name, *rest = column.split("_")
+    variants = METRICS[name].variants if name in METRICS else ()  # a domain may be called "real"
+    variant = rest.pop(0) if rest and rest[0] in variants else ""
+    return Column(name, variant, "_".join(rest))
 
 
 def is_selectable(column: str) -> bool:
