@@ -33,11 +33,11 @@ class Threshold:
     """Holds for a direction or domain whose metric was beyond a threshold in each of the last validations.
 
     Args:
-        name: of the alarm.
+        name: name of the alarm.
         metric: name of the metric without direction or domain, such as `change`.
         below: the metric is below this number; or
         above: it is above this one.
-        validations: in a row.
+        validations: number of validations in a row.
         meaning: what the alarm means, for the message.
 
     Raises:
@@ -83,7 +83,7 @@ class Threshold:
 
 
 class DiscriminatorWon:
-    """Holds for a domain whose discriminator has told held-out real from translated images for several validations.
+    """Holds for a domain whose discriminator separates real from translated images in several validations.
 
     In toy runs that go well, the score of real images stays below 0.8 and that of translations above 0.08; without an
     adversarial term in the generators' loss they are 0.9 to 0.98 and 0.07 to 0.01 from the first epoch on.
@@ -91,7 +91,7 @@ class DiscriminatorWon:
     Args:
         real: lowest score of real images, in [0, 1].
         fake: highest score of translated images.
-        validations: in a row.
+        validations: number of validations in a row.
     """
 
     name = "discriminator_won"

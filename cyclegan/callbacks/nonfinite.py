@@ -30,8 +30,8 @@ class NonFiniteGuard(pl.Callback):
     gradients that overflow, with all batches accumulated in them.
 
     Args:
-        on_nonfinite: `"stop"` ends the run at that batch; `"skip"` skips the batch as if it had never been, image pools
-            and gradients of earlier accumulated batches included.
+        on_nonfinite: `"stop"` ends the run at that batch; `"skip"` skips the batch: image pools and buffers are
+            restored, and gradients of earlier accumulated batches are kept.
         max_skips: batches skipped in the whole run; the next one ends it.
 
     Raises:

@@ -42,7 +42,7 @@ def checkpoint(folder: Path, name: str = "best.ckpt") -> Path:
 
 
 def epoch_of_best(folder: Path) -> int:
-    """Epochs that the weights in best.ckpt have had, by its position."""
+    """Epochs of the weights in best.ckpt, by their position."""
     return int(read(checkpoint(folder))["UnpairedData"]["position"]) // IMAGES
 
 
@@ -62,8 +62,8 @@ def remembered(path: Path) -> dict[str, object] | None:
     ("metric", "values", "epoch"),
     [
         ("psnr", [20.0, 22.0, 21.0], 2),
-        ("psnr", [20.0, 22.0, 22.0], 2),  # as good is not better
-        ("kid", [0.3, 0.1, 0.2], 2),  # of a distance, less is better
+        ("psnr", [20.0, 22.0, 22.0], 2),  # an equal value is no improvement
+        ("kid", [0.3, 0.1, 0.2], 2),  # lower is better
         ("fid_ab", [9.0, 8.0, 7.0], 3),
         ("psnr", [math.nan, 20.0, math.inf], 2),
         ("kid", [0.3, -math.inf, math.nan], 1),
@@ -89,7 +89,7 @@ def test_is_written_at_epochs_that_write_none_and_outlives_what_is_pruned(tmp_pa
     run(tmp_path / "pruned", psnrs(20.0, 23.0, 21.0, 22.0, 21.0))
     assert not checkpoint(tmp_path / "pruned", "images000000012.ckpt").exists()
     assert epoch_of_best(tmp_path / "pruned") == 2
-    assert checkpoint(tmp_path / "pruned").stat().st_nlink == 1, "one name is left, and the content with it"
+    assert checkpoint(tmp_path / "pruned").stat().st_nlink == 1, "the file has this one name left"
 
 
 def test_a_run_never_resumes_from_it_by_itself(tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def test_a_metric_that_is_not_measured_is_logged_once_with_those_that_are(
             "psrn",
             r"callbacks.checkpointing.best is psrn \(did you mean psnr\?\); it can be one of psnr, ss",
         ),
-        ("variety_ab", "best is variety_ab; it can be one of"),  # the least varied is not the best
+        ("variety_ab", "best is variety_ab; it can be one of"),  # neither side is better
         ("d_fake_a", "best is d_fake_a; it can be one of"),
         ("kid_spread_ab", "best is kid_spread_ab; it can be one of"),
         ("psnr_copied_ab", "best is psnr_copied_ab; it can be one of"),
@@ -167,7 +167,7 @@ METRICS = (20.0, 22.0, 21.0, 23.0, 22.5)
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run that nothing disturbed; its best is epoch 4."""
+    """An undisturbed run, whose best epoch is 4."""
     folder = tmp_path_factory.mktemp("runs") / "whole"
     run(folder, psnrs(*METRICS))
     return folder
@@ -184,7 +184,7 @@ def test_a_resumed_run_ends_with_the_same(whole: Path, tmp_path: Path, step: int
         assert differences(one, other) == []
 
 
-def test_a_best_that_could_not_be_written_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_best_that_could_not_be_written_does_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     original = pl.Trainer.save_checkpoint
 
     def save(trainer: pl.Trainer, path: Path) -> None:
@@ -194,7 +194,7 @@ def test_a_best_that_could_not_be_written_is_none(tmp_path: Path, monkeypatch: p
 
     monkeypatch.setattr(pl.Trainer, "save_checkpoint", save)
     run(tmp_path / "run", psnrs(20.0, 23.0, 22.0))
-    assert epoch_of_best(tmp_path / "run") == 3, "22 dB are the best of what there is"
+    assert epoch_of_best(tmp_path / "run") == 3, "22 dB is the best of the checkpoints that exist"
 
 
 def test_a_run_that_resumes_from_an_earlier_checkpoint_keeps_its_best_until_a_better_one(tmp_path: Path) -> None:

@@ -41,8 +41,8 @@ def last(folder: Path) -> Path:
 @pytest.mark.parametrize(
     ("values", "arguments", "epochs"),
     [
-        ([20, 22, 21, 22, 23, 24], {"patience": 2}, 4),  # as good is not better
-        ([20, 22, 21, 23, 22, 24], {"patience": 2}, 6),  # each time, the next comes in time
+        ([20, 22, 21, 22, 23, 24], {"patience": 2}, 4),  # an equal value is no improvement
+        ([20, 22, 21, 23, 22, 24], {"patience": 2}, 6),  # the next improvement comes in time
         ([20, 21, 22, 23], {"patience": 1}, 4),
         ([20, 21, 22, 23], {"patience": 1, "min_delta": 1.5}, 2),
         ([20, 21, 22, 23], {"patience": 2, "min_delta": 1.5}, 4),  # 22 is 2 dB above 20, the best that counted

@@ -134,7 +134,7 @@ def test_a_deleted_folder_is_created_again(tmp_path: Path) -> None:
 
 def test_the_table_is_utf_8_whatever_the_locale(tmp_path: Path) -> None:
     before = locale.setlocale(locale.LC_CTYPE)
-    locale.setlocale(locale.LC_CTYPE, "C")  # in which a file that is opened without a word is ASCII
+    locale.setlocale(locale.LC_CTYPE, "C")  # in which the default encoding is ASCII
     try:
         logger = MetricsCsv(str(tmp_path))
         logger.log_metrics({"train/cycle_ä": 0.5}, step=4)
@@ -149,7 +149,7 @@ def test_the_table_is_utf_8_whatever_the_locale(tmp_path: Path) -> None:
 
 
 def validated_run(folder: Path, logger: MetricsCsv, positions: tuple[int, ...]) -> None:
-    """Training rows at every position, validation rows at 0 and at every other of them, in columns of their own."""
+    """Log training rows at every position and validation rows at every other one, in columns of their own."""
     for step in positions:
         if step:
             logger.log_metrics({"loss": step / 4, "epoch": step / 8}, step=step)
