@@ -1,4 +1,4 @@
-"""Translators that fail in known ways, and the metrics that are measured of them."""
+"""Translators that fail in known ways, and their metrics."""
 
 from collections.abc import Callable
 from typing import Any
@@ -74,9 +74,9 @@ def measured(model: CycleGAN) -> dict[str, float]:
             f"identity_{domain}": float(diagnostics.change(model.translate(reals, source, target), reals).mean()),
         }
         for name, images in (("real", reals), ("fake", fakes)):
-            verdicts = model.realness(images, target)
-            if verdicts is not None:
-                metrics[f"realness_{name}_{domain}"] = float(verdicts.mean())
+            scores = model.discriminator_score(images, target)
+            if scores is not None:
+                metrics[f"d_{name}_{domain}"] = float(scores.mean())
     return metrics
 
 

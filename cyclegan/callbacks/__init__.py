@@ -1,1 +1,1 @@
-"""What watches a run: progress, sample grids, checkpoints, averages."""
+"""Callbacks of training: validation, checkpoints, logging, sample grids, alarms, weight averages."""

@@ -1,110 +1,90 @@
-"""Alarms: what the metrics of every validation say about a training that goes wrong."""
+"""Alarms: checks of every validation for a training that goes wrong."""
 
 import logging
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
-from cyclegan.alarms import Rule, every_rule
-from cyclegan.alarms.file import AlarmFile
-from cyclegan.callbacks.position import images_seen
-from cyclegan.callbacks.validation import metrics_of
+from cyclegan.alarms import Rule, default_rules
+from cyclegan.callbacks.validation import Validated
 from cyclegan.errors import UserError
 from cyclegan.loggers import RaisesAlerts
+from cyclegan.methods.translator import Translator
 
 log = logging.getLogger(__name__)
 
 REMEMBERED = 100
-"""Validations that the rules look back on: checkpoints do not grow with the run."""
+"""Validations that the rules see, so that checkpoints do not grow with the run."""
 
 
 class Alarms(pl.Callback):
-    """Holds every validation's metrics against rules, and says when one begins or ceases to hold.
+    """Checks the metrics of every validation against rules, and logs when a rule begins or ceases to hold.
 
-    In the log, in `alarms.jsonl`, as the curve `alarm/<name>` (1 while it holds) and as an alert in wandb. An alarm
-    changes nothing in the training. Stands after the callback that measures.
+    An alarm is logged as a warning with the method's advice, as the column `alarm/<name>` (1 while the rule holds, else
+    0) of every logger, and as an alert in wandb. It does not change the training.
 
     Args:
-        run_dir: the file is `run_dir/alarms.jsonl`.
-        rules: objects as in `cyclegan.alarms`; None: all that are there.
+        rules: objects as in `cyclegan.alarms`; None: `cyclegan.alarms.default_rules`.
 
     Raises:
-        UserError: two rules have one name.
+        UserError: two rules have the same name.
     """
 
-    def __init__(self, run_dir: str, rules: Sequence[Rule] | None = None) -> None:
-        self.rules = every_rule() if rules is None else list(rules)
+    def __init__(self, rules: Sequence[Rule] | None = None) -> None:
+        self.rules = default_rules() if rules is None else list(rules)
         names = [rule.name for rule in self.rules]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise UserError(f"callbacks.alarms.rules has {', '.join(twice)} more than once; names are told apart by")
+        duplicates = sorted({name for name in names if names.count(name) > 1})
+        if duplicates:
+            raise UserError(f"callbacks.alarms.rules has {', '.join(duplicates)} more than once; names must differ")
         self.history: list[dict[str, float]] = []
         self.raised: dict[str, list[str]] = {}
-        """Directions or domains of which it was told, by the name of the alarm."""
-        self._file = AlarmFile(Path(run_dir) / "alarms.jsonl")
+        """Directions or domains in which each alarm was logged, by its name."""
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Drops rows of the file that the run is about to write again."""
-        if trainer.is_global_zero:
-            self._safely(lambda: self._file.continue_from(images_seen(trainer)))
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Checks, if this epoch was validated."""
-        metrics = metrics_of(trainer)
-        if not metrics:
+    def on_validated(self, trainer: pl.Trainer, pl_module: pl.LightningModule, validated: Validated) -> None:
+        """Check a validation; untrained networks raise no alarm."""
+        if validated.epoch == 0:
             return
-        images, epoch = images_seen(trainer), trainer.current_epoch + 1.0
-        plain = {name: float(value) for name, value in metrics.items()}
-        self.history = [*self.history, {**plain, "images": images, "epoch": epoch}][-REMEMBERED:]
-        news = [
-            {"images": images, "epoch": epoch, "alarm": name, "state": state, "text": text}
-            for name, state, text in self._news()
-        ]
-        if trainer.is_global_zero:
-            self._tell(trainer, news, images)
+        plain = {name: float(value) for name, value in validated.metrics.items()}
+        row = {**plain, "images": validated.images, "epoch": float(validated.epoch)}
+        self.history = [*self.history, row][-REMEMBERED:]
+        texts: dict[str, str] = {}
+        for rule in self.rules:
+            found, before = rule.check(self.history), self.raised.pop(rule.name, [])
+            places = sorted({*found, *before}) if found else []
+            if found:
+                self.raised[rule.name] = places
+            if places != before:
+                texts[rule.name] = "; ".join(found.values())
+        assert isinstance(pl_module, Translator)
+        self._log(trainer, texts, pl_module, validated)
 
     def state_dict(self) -> dict[str, Any]:
-        """The metrics so far, and the alarms that are raised."""
         return {"history": self.history, "raised": self.raised}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Goes on from there; an alarm whose rule is gone is forgotten."""
+        """Restore the state, without alarms whose rule was removed."""
         names = [rule.name for rule in self.rules]
         self.history = state_dict["history"]
         self.raised = {name: found for name, found in state_dict["raised"].items() if name in names}
 
-    def _news(self) -> list[tuple[str, str, str]]:
-        """Name, state and text of every alarm that is raised or cleared now, also raised in a further direction."""
-        news = []
-        for rule in self.rules:
-            found, told = rule.check(self.history), self.raised.get(rule.name, [])
-            if not found:
-                self.raised.pop(rule.name, None)
-                if told:
-                    news.append((rule.name, "cleared", "the rule no longer holds"))
-                continue
-            self.raised[rule.name] = sorted({*found, *told})
-            if self.raised[rule.name] != told:
-                news.append((rule.name, "raised", "; ".join(found.values())))
-        return news
-
-    def _tell(self, trainer: pl.Trainer, news: list[dict[str, Any]], images: int) -> None:
-        for row in news:
-            level = logging.WARNING if row["state"] == "raised" else logging.INFO
-            log.log(level, "alarm     %s %s: %s", row["alarm"], row["state"], row["text"])
-        self._safely(lambda: self._file.append(news))
-        states = {f"alarm/{rule.name}": float(rule.name in self.raised) for rule in self.rules}
+    @rank_zero_only
+    def _log(self, trainer: pl.Trainer, texts: dict[str, str], translator: Translator, validated: Validated) -> None:
+        raised = {name: self._with_advice(name, text, translator) for name, text in texts.items() if text}
+        for name in texts:
+            if name in raised:
+                log.warning("alarm     %s raised: %s", name, raised[name])
+            else:
+                log.info("alarm     %s cleared", name)
+        columns = {f"alarm/{rule.name}": float(rule.name in self.raised) for rule in self.rules}
         for logger in trainer.loggers:
             if isinstance(logger, RaisesAlerts):
-                for row in news:
-                    if row["state"] == "raised":
-                        logger.flag(f"alarm/{row['alarm']}", row["text"], step=images)
-            logger.log_metrics({**states, "epoch": self.history[-1]["epoch"]}, step=images)
+                for name, text in raised.items():
+                    logger.flag(f"alarm/{name}", text, step=validated.images)
+            logger.log_metrics({**columns, "epoch": float(validated.epoch)}, step=validated.images)
 
-    def _safely(self, write: Any) -> None:
-        try:
-            write()
-        except OSError as error:
-            log.warning("alarms    %s was not written, training goes on: %s", self._file.path, error)
+    @staticmethod
+    def _with_advice(name: str, text: str, translator: Translator) -> str:
+        advice = translator.advice.get(name)
+        return f"{text}; try {advice}" if advice else text

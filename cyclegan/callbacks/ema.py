@@ -1,13 +1,14 @@
-"""A moving average of the generators' weights."""
+"""An exponential moving average (EMA) of the generators' weights."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from cyclegan.errors import UserError
 from cyclegan.methods.translator import Translator
@@ -16,103 +17,109 @@ from cyclegan.methods.translator import Translator
 class Ema(pl.Callback):
     """Keeps an exponential moving average of the generators, updated after every optimiser step.
 
-    Training itself is unchanged. Sample grids show the average, and a checkpoint carries it under `ema`,
-    from where `cyclegan.load` takes it (Yazıcı et al. 2019, arXiv:1806.04498).
+    Training itself is unchanged. Validation and sample grids use the average; a checkpoint carries it under `ema`,
+    where `cyclegan.load` finds it (Yazıcı et al. 2019, arXiv:1806.04498). The first average is the weights after the
+    first step. Buffers, such as the statistics of batch norm, are copied and not averaged.
 
     Args:
-        decay: the share of the old average that stays at each step.
+        decay: weight of the old average in each update, in [0, 1).
+
+    Raises:
+        UserError: the decay is out of range.
     """
 
     def __init__(self, decay: float = 0.999) -> None:
         if not 0 <= decay < 1:
             raise UserError(f"decay is {decay}; it lies in [0, 1), 0.999 being usual")
-        self.decay = decay
-        self.average: AveragedModel | None = None
+        self.average: nn.ModuleDict | None = None
+        """The averaged generators by name, once the trainer has set up the run."""
+        self.updates = 0
+        self._blend = get_ema_multi_avg_fn(decay)
         self._steps = 0
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Starts from the weights as they are."""
         if self.average is None:
-            assert isinstance(pl_module, Translator)
-            self.average = AveragedModel(
-                nn.ModuleDict(pl_module.generators()),
-                multi_avg_fn=get_ema_multi_avg_fn(self.decay),
-                use_buffers=False,
-            )
-            self.average.requires_grad_(False)
+            self.average = deepcopy(_generators(pl_module)).requires_grad_(False)
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Follows the module to its device and precision."""
-        self._average.to(next(pl_module.parameters()))
+        """Move the average to the device and precision of the module."""
+        self._networks.to(next(pl_module.parameters()))
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Counts from the step that the run goes on from, which is not known earlier."""
         self._steps = trainer.global_step
 
+    @torch.no_grad()
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Averages in the new weights, if this batch ended with an optimiser step."""
-        if trainer.global_step != self._steps:
-            self._steps = trainer.global_step
-            assert isinstance(pl_module, Translator)
-            self._average.update_parameters(nn.ModuleDict(pl_module.generators()))
+        """Update the average if this batch ended with an optimiser step."""
+        if trainer.global_step == self._steps:
+            return
+        self._steps = trainer.global_step
+        networks = _generators(pl_module)
+        averages, weights = list(self._networks.parameters()), list(networks.parameters())
+        if self.updates:
+            self._blend(averages, weights, self.updates)
+        copied = list(zip(self._networks.buffers(), networks.buffers(), strict=True))
+        for old, new in copied if self.updates else [*copied, *zip(averages, weights, strict=True)]:
+            old.copy_(new)
+        self.updates += 1
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Adds the averaged weights of each generator by its name."""
         checkpoint["ema"] = {name: network.state_dict() for name, network in self._networks.items()}
-
-    def state_dict(self) -> dict[str, Any]:
-        """How many updates the average has had."""
-        return {"updates": int(self._average.n_averaged)}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Takes the number of updates back."""
-        self._average.n_averaged.fill_(state_dict["updates"])
 
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Takes the averaged weights back; a run that had none starts its average at the resumed weights."""
+        """Restore the averaged weights; a run that had none starts its average at the resumed weights."""
         for name, weights in checkpoint.get("ema", {}).items():
             self._networks[name].load_state_dict(weights)
 
-    @property
-    def _average(self) -> AveragedModel:
-        assert self.average is not None
-        return self.average
+    def state_dict(self) -> dict[str, Any]:
+        return {"updates": self.updates}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.updates = state_dict["updates"]
+
+    def exchange(self, translator: Translator) -> None:
+        """Swap the weights of the translator's generators with their averages, in place."""
+        for current, average in zip(_generators(translator).parameters(), self._networks.parameters(), strict=True):
+            _swap(current.data, average.data)
 
     @property
     def _networks(self) -> nn.ModuleDict:
-        networks = self._average.module
-        assert isinstance(networks, nn.ModuleDict)
-        return networks
-
-    def exchange(self, translator: Translator) -> None:
-        """Swaps the module's generators' weights with their averages."""
-        for name, network in translator.generators().items():
-            for current, average in zip(network.parameters(), self._networks[name].parameters(), strict=True):
-                _swap(current.data, average.data)
+        assert self.average is not None
+        return self.average
 
 
 @contextmanager
-def averaged(trainer: pl.Trainer, translator: Translator) -> Iterator[None]:
-    """Gives the translator its averaged weights for a while, if the trainer keeps an average."""
-    found = averages(trainer)
-    for ema in found:
+def translating(trainer: pl.Trainer, translator: Translator) -> Iterator[bool]:
+    """Put a translator that is being trained into eval mode, with its averaged weights if the trainer has an `Ema`.
+
+    On exit every sub-module returns to its own mode and the weights to their values, bit for bit.
+
+    Yields:
+        whether the weights are averaged.
+    """
+    modes = {part: part.training for part in translator.modules()}
+    averages = [callback for callback in trainer.callbacks if isinstance(callback, Ema)]  # type: ignore[attr-defined]
+    translator.eval()
+    for ema in averages:
         ema.exchange(translator)
     try:
-        yield
+        yield bool(averages)
     finally:
-        for ema in found:
+        for ema in averages:
             ema.exchange(translator)
+        for part, training in modes.items():
+            part.training = training
 
 
-def averages(trainer: pl.Trainer) -> list[Ema]:
-    """What keeps an average in this run: nothing, or one."""
-    return [callback for callback in trainer.callbacks if isinstance(callback, Ema)]  # type: ignore[attr-defined]
+def _generators(module: pl.LightningModule) -> nn.ModuleDict:
+    assert isinstance(module, Translator)
+    return nn.ModuleDict(module.generators())
 
 
 @torch.no_grad()

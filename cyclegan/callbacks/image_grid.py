@@ -1,4 +1,4 @@
-"""Sample grids: the same few test images, translated again and again as training goes on."""
+"""Sample grids: the same few test images, translated as training proceeds."""
 
 import logging
 from pathlib import Path
@@ -8,9 +8,8 @@ import torch
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
-from cyclegan.callbacks.ema import averaged
-from cyclegan.callbacks.eval_mode import evaluating
-from cyclegan.callbacks.position import data_of, discard_later
+from cyclegan.callbacks._position import data_of, discard_later
+from cyclegan.callbacks.ema import translating
 from cyclegan.errors import UserError
 from cyclegan.images import write
 from cyclegan.images.tensors import grid, to_uint8, to_view
@@ -23,13 +22,16 @@ log = logging.getLogger(__name__)
 class ImageGrid(pl.Callback):
     """Writes `samples/epochNNNN.jpg` and shows the same image in wandb and TensorBoard.
 
-    A row for each test image, a column for each of the method's visuals. Averaged weights are shown where
-    the run keeps them.
+    A row for each test image, a column for each of the method's visuals. If the trainer has an `Ema`, the averaged
+    weights are shown.
 
     Args:
         run_dir: the files go to `run_dir/samples`.
-        every_n_epochs: how often; a grid of the untrained networks is drawn first.
-        count: test images of each domain.
+        every_n_epochs: how often; the untrained networks of a new run are shown first.
+        count: number of test images of each domain.
+
+    Raises:
+        UserError: an argument is less than 1.
     """
 
     def __init__(self, run_dir: str, every_n_epochs: int = 1, count: int = 4) -> None:
@@ -41,21 +43,19 @@ class ImageGrid(pl.Callback):
         self._batch: Batch | None = None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Draws the start of a new run; removes what a later part of the run drew that is now left out."""
         if trainer.is_global_zero:
             discard_later(self.folder, trainer)
         if data_of(trainer).images_seen == 0:
             self.draw(trainer, pl_module, 0)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Draws every few epochs, and at the last."""
         epoch = trainer.current_epoch + 1
         if epoch % self.every_n_epochs == 0 or epoch == trainer.max_epochs:
             self.draw(trainer, pl_module, epoch)
 
     @rank_zero_only
     def draw(self, trainer: pl.Trainer, pl_module: pl.LightningModule, epoch: int) -> None:
-        """Translates the images and hands the grid to disk and to the loggers."""
+        """Translate the images, write the grid and pass it to the loggers."""
         assert isinstance(pl_module, Translator)
         data = data_of(trainer)
         if self._batch is None:
@@ -63,8 +63,7 @@ class ImageGrid(pl.Callback):
         batch = trainer.precision_plugin.convert_input(
             {domain: images.to(pl_module.device) for domain, images in self._batch.items()}
         )
-        precision = trainer.precision_plugin.forward_context()
-        with torch.no_grad(), evaluating(pl_module), averaged(trainer, pl_module), precision:
+        with torch.no_grad(), translating(trainer, pl_module), trainer.precision_plugin.forward_context():
             visuals = pl_module.visuals(batch)
 
         sheet = grid([column.float().cpu() for column in visuals.values()])
@@ -72,14 +71,11 @@ class ImageGrid(pl.Callback):
         try:
             write(to_view(sheet), file)
         except OSError as error:
-            log.warning("samples   %s was not written, training goes on: %s", file, error)
+            log.warning("samples   %s was not written, training continues: %s", file, error)
             return
         for logger in trainer.loggers:
-            if isinstance(
-                logger, ShowsImages
-            ):  # the file as it is: of a tensor in [0, 1] wandb would make a black image
-                caption = " | ".join(visuals)
-                logger.log_image("samples", [str(file)], step=data.images_seen, caption=[caption])
+            if isinstance(logger, ShowsImages):  # by path: wandb would show a float tensor in [0, 1] as black
+                logger.log_image("samples", [str(file)], step=data.images_seen, caption=[" | ".join(visuals)])
             elif isinstance(logger, TensorBoardLogger):
                 image = to_uint8(sheet).numpy()
                 logger.experiment.add_image("samples", image, data.images_seen, dataformats="CHW")

@@ -1,4 +1,4 @@
-"""One progress bar for the whole run, counted in images."""
+"""A progress bar over the whole run, counted in images."""
 
 import logging
 import shutil
@@ -10,7 +10,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import ProgressBar
 from tqdm import tqdm
 
-from cyclegan.callbacks.position import images_seen, total_images
+from cyclegan.callbacks._position import images_seen, total_images
 
 log = logging.getLogger(__name__)
 
@@ -19,9 +19,9 @@ UNKNOWN_SIZE = {"ncols": 120, "nrows": 24}
 
 
 class RunProgress(ProgressBar):
-    """Images done, images per second, time left of the run, and the losses.
+    """Shows images seen, images per second, time left of the run, and the losses.
 
-    Where the output is no terminal, a line at the end of each epoch instead.
+    If stderr is not a terminal, logs a line at the end of each epoch instead.
     """
 
     def __init__(self) -> None:
@@ -32,19 +32,17 @@ class RunProgress(ProgressBar):
         self._start = (0.0, 0)
 
     def disable(self) -> None:
-        """Shows nothing, as on all processes but the first."""
+        """Show nothing. Lightning calls it on all processes but the first."""
         self._enabled = False
 
     def enable(self) -> None:
-        """Shows again."""
         self._enabled = True
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Opens the bar where the run stands."""
         seen = images_seen(trainer)
         self._start = (time.monotonic(), seen)
         if self._enabled and sys.stderr.isatty():
-            # Some terminals, of containers for one, say that they have no size; tqdm would show nothing there.
+            # A terminal without a size, as in some containers, would make tqdm show nothing.
             sized = shutil.get_terminal_size((0, 0)).columns > 0
             size: dict[str, Any] = {"dynamic_ncols": True} if sized else UNKNOWN_SIZE
             self._bar = tqdm(total=total_images(trainer), initial=seen, unit="img", smoothing=0.05, **size)
@@ -52,12 +50,11 @@ class RunProgress(ProgressBar):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Moves the bar, now and then: reading the losses makes a GPU wait."""
+        """Update the bar, but not at every batch, as reading the losses waits for the GPU."""
         if self._bar is not None and time.monotonic() - self._refreshed > REFRESH_SECONDS:
             self._refresh(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Ends the epoch's line."""
         if not self._enabled:
             return
         if self._bar is not None:
@@ -67,14 +64,13 @@ class RunProgress(ProgressBar):
         speed = (seen - before) / max(time.monotonic() - then, 1e-9)
         total = total_images(trainer)
         left = f", {tqdm.format_interval((total - seen) / speed)} left" if total and speed and seen < total else ""
-        log.info("%s  %s  %.1f img/s%s", epoch_of(trainer, " of "), losses(trainer), speed, left)
+        log.info("%s  %s  %.1f img/s%s", _epoch(trainer, " of "), losses(trainer), speed, left)
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Closes the bar."""
         self._close()
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """Closes the bar, so that the error stands on a line of its own; Lightning then calls no teardown."""
+        """Close the bar, so that the error starts on a new line; Lightning calls no teardown after it."""
         self._close()
 
     def _close(self) -> None:
@@ -84,19 +80,13 @@ class RunProgress(ProgressBar):
 
     def _refresh(self, trainer: pl.Trainer) -> None:
         self._refreshed = time.monotonic()
-        self._bar.set_description_str(epoch_of(trainer, "/"), refresh=False)
+        self._bar.set_description_str(_epoch(trainer, "/"), refresh=False)
         self._bar.set_postfix_str(losses(trainer), refresh=False)
         self._bar.update(images_seen(trainer) - self._bar.n)
 
 
-def epoch_of(trainer: pl.Trainer, of: str) -> str:
-    """Which epoch is running, and of how many, if the run has an end."""
-    current = f"epoch {trainer.current_epoch + 1}"
-    return current if total_images(trainer) is None else f"{current}{of}{trainer.max_epochs}"
-
-
 def losses(trainer: pl.Trainer) -> str:
-    """The latest value of every loss, the two directions of a term added up."""
+    """Return the latest value of every loss, summed over directions and domains: `cycle_a` and `cycle_b` as `cycle`."""
     sums: dict[str, float] = {}
     for name, value in trainer.callback_metrics.items():
         if name.startswith("train/"):
@@ -104,3 +94,8 @@ def losses(trainer: pl.Trainer) -> str:
             term = term.rpartition("_")[0] or term
             sums[term] = sums.get(term, 0.0) + float(value)
     return " ".join(f"{term} {value:.3f}" for term, value in sums.items())
+
+
+def _epoch(trainer: pl.Trainer, separator: str) -> str:
+    current = f"epoch {trainer.current_epoch + 1}"
+    return current if total_images(trainer) is None else f"{current}{separator}{trainer.max_epochs}"

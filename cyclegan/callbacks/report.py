@@ -1,4 +1,4 @@
-"""report.html, as training goes on."""
+"""The report of a run, `report.html`, written during training."""
 
 import logging
 from collections.abc import Callable
@@ -8,7 +8,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from cyclegan.callbacks.run_summary import device_name
-from cyclegan.callbacks.validation import metrics_of
+from cyclegan.callbacks.validation import Validated
 from cyclegan.report.environment import write_environment
 from cyclegan.report.page import write_report
 
@@ -16,9 +16,9 @@ log = logging.getLogger(__name__)
 
 
 class RunReport(pl.Callback):
-    """Writes `report.html` at every validation and when training ends, for whatever reason.
+    """Writes `report.html` after every validation and when training ends, for whatever reason.
 
-    It stands after the callbacks whose files it shows. It keeps no state: the report is a function of the run folder.
+    It reads the files of the run folder, so it stands after the callbacks that write them. It has no state.
 
     Args:
         run_dir: the folder of the run.
@@ -29,27 +29,25 @@ class RunReport(pl.Callback):
         self._is_training = False
 
     @rank_zero_only
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Writes down what the run runs on, and the report of a validation before the first batch."""
-        self._is_training = True
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write the versions and hardware of the run to `environment.json`."""
         self._attempt(lambda: write_environment(self.run_dir, device_name(trainer)))
-        if metrics_of(trainer):
-            self._report()
 
     @rank_zero_only
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Writes the report if this epoch ended with a validation."""
-        if metrics_of(trainer):
-            self._report()
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._is_training = True
+
+    @rank_zero_only
+    def on_validated(self, trainer: pl.Trainer, pl_module: pl.LightningModule, validated: Validated) -> None:
+        self._report()
 
     @rank_zero_only
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Writes the report and says where it is."""
         self._finish()
 
     @rank_zero_only
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """The same for a run that is stopped; one that failed before its first batch has nothing to report."""
+        """Write the report of a run that was stopped, unless it failed before its first batch."""
         if self._is_training:
             self._finish()
 
@@ -66,5 +64,5 @@ class RunReport(pl.Callback):
         try:
             return write()
         except OSError as error:
-            log.warning("report    not written, training goes on: %s", error)
+            log.warning("report    not written, training continues: %s", error)
             return None

@@ -1,4 +1,4 @@
-"""The ends of a run before its last epoch: asked for by a signal, or forced by a disk that takes no checkpoint."""
+"""Signals that ask a run to stop, and the errors and exit codes of a run that ends early."""
 
 import os
 import signal
@@ -18,53 +18,52 @@ NOTICE = b"\nstopping after this batch; Ctrl-C once more leaves at once, without
 
 
 class StopRequestedError(Exception):
-    """Training ended between two batches because it was asked to.
+    """Training was asked to stop and did, between two batches.
 
     Args:
-        reason: what asked.
-        images_seen: where the run stands.
-        newest: the checkpoint to go on from, which holds this state.
-        finished: whether the run set itself this end, such as a time limit, and nobody needs to start it again.
+        reason: the signal or limit that asked.
+        images_seen: position of the run.
+        newest: the checkpoint to resume from, which holds this state.
+        is_finished: whether the run reached a limit of its own, such as `trainer.max_time`, and needs no restart.
     """
 
-    def __init__(self, reason: str, images_seen: int, newest: Path, finished: bool) -> None:
+    def __init__(self, reason: str, images_seen: int, newest: Path, is_finished: bool) -> None:
         super().__init__(f"stopped by {reason} at {images_seen:,} images")
         self.newest = newest
-        self.finished = finished
+        self.finished = is_finished
 
 
 class SavingError(UserError, OSError):
-    """A checkpoint could not be written: several times in a row, or at a run's end."""
+    """A checkpoint could not be written: several times in a row, or at the end of a run."""
 
 
 class StopSignals:
-    """Notes a signal and does nothing else: what follows from it happens between two batches.
+    """Records a signal; the run acts on it between two batches.
 
     Args:
-        speaks: whether this process tells the user that Ctrl-C was heard.
+        notifies: whether this process prints a line on the first Ctrl-C.
     """
 
     SIGNALS = tuple(
         getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGUSR1", "SIGHUP") if hasattr(signal, name)
     )
 
-    def __init__(self, speaks: bool) -> None:
+    def __init__(self, notifies: bool) -> None:
         self.received: signal.Signals | None = None
-        self._speaks = speaks
+        self._notifies = notifies
         self._interrupts = 0
 
     def listen(self) -> None:
-        """Replaces the handlers, also Lightning's, which save in the handler; Lightning puts back what was before it.
+        """Install the handlers in place of Lightning's, which save within the handler. Lightning restores them.
 
-        Only the main thread can; in another one, as in a notebook's, signals keep their meaning. A SIGHUP that is
-        ignored, as under nohup, stays so.
+        Does nothing outside the main thread, as in a notebook. A SIGHUP that is ignored, as under nohup, stays so.
         """
         if threading.current_thread() is threading.main_thread():
             for number in self.SIGNALS:
                 if number.name != "SIGHUP" or signal.getsignal(number) != signal.SIG_IGN:
-                    signal.signal(number, self._note)
+                    signal.signal(number, self._record)
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
+    def _record(self, number: int, frame: FrameType | None) -> None:
         self.received = self.received or signal.Signals(number)
         if number != signal.SIGINT:
             return
@@ -72,5 +71,5 @@ class StopSignals:
         if self._interrupts > 1:
             signal.signal(signal.SIGINT, signal.SIG_DFL)
             os.kill(os.getpid(), signal.SIGINT)
-        elif self._speaks:
-            os.write(2, NOTICE)  # print may be in the middle of something
+        elif self._notifies:
+            os.write(2, NOTICE)  # print is not safe in a signal handler

@@ -86,7 +86,7 @@ class HeldOut:
         return self.domains[domain].images[index]
 
     @cached_property
-    def answers(self) -> dict[tuple[str, str], dict[int, int]]:
+    def ground_truth(self) -> dict[tuple[str, str], dict[int, int]]:
         """The paired ground truth of each direction: {("A", "B"): {index in A: index in B}}; empty without pairs."""
         pairs = [pair for pair in self._same_names if self._are_paired(*pair)]
         if not pairs:
@@ -111,7 +111,7 @@ class HeldOut:
     @property
     def paired(self) -> str:
         """How images are paired, in words; "none" if none is."""
-        return "none" if not self.answers else "by name" if self.pairing == "by_name" else "side by side"
+        return "none" if not self.ground_truth else "by name" if self.pairing == "by_name" else "side by side"
 
     def describe_pairing(self, option: str) -> str:
         """What is paired, or could be, in words; empty if there is nothing to say.
@@ -120,8 +120,8 @@ class HeldOut:
             option: that pairs images by their names, as the command takes it.
         """
         folders = " and ".join(f"{self.split}{domain}" for domain in self.domains)
-        if self.answers:
-            count = len(next(iter(self.answers.values())))
+        if self.ground_truth:
+            count = len(next(iter(self.ground_truth.values())))
             return f"{count} images of {folders} are paired {self.paired}: PSNR, SSIM and L1 are measured"
         if self.pairing == "by_name":
             return f"by_name, but no image of {folders} has the same name in both: no PSNR, SSIM and L1"

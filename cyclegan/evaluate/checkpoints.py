@@ -1,271 +1,141 @@
-"""What is to be measured: checkpoints, and how images were shown to them. Plain values; nothing is called."""
+"""The checkpoints to evaluate: their files, their runs, and the settings that evaluating them needs."""
 
 import glob
 import hashlib
+import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
-from types import UnionType
 from typing import Any
 
-from cyclegan.checkpoint.reading import FOLDER
-from cyclegan.data.domain import Domain
-from cyclegan.data.held_out import HeldOut, find_held_out
-from cyclegan.data.training_data import STATE_KEY, stored_state
-from cyclegan.data.transforms import TrainingView
-from cyclegan.errors import DataError, InputError
-from cyclegan.evaluate.runs import NAMES
-from cyclegan.images import MAX_PIXELS, PixelFormat
+from cyclegan.checkpoint.reading import FOLDER, read
+from cyclegan.data.training_data import stored_state
+from cyclegan.errors import CheckpointError, DataError, InputError
+from cyclegan.evaluate.run_data import DataSettings, settings_of
 
-ON_ERROR = ("raise", "skip")
+NAMES = ("epoch*.ckpt", "best.ckpt", "last.ckpt")
+"""The checkpoints in a run's folder that a run does not delete; it deletes `images*.ckpt`."""
 
 OWN_FEATURES = {
     "cyclegan.metrics.inception.Inception": ("weights",),
     "cyclegan.metrics.random_features.RandomFeatures": ("seed", "size"),
 }
-"""The feature networks that a checkpoint may choose, and which of their arguments."""
+"""The feature networks that a checkpoint may choose, with the arguments that it may give."""
 
 OWN_PERCEPTUAL = ("cyclegan.metrics.perceptual.Lpips", ("weights", "net"))
 
 
 @dataclass(frozen=True)
-class Sight:
-    """How a run saw images, as far as showing them again needs it. Paths are as the run had them."""
-
-    root: str | None
-    domains: dict[str, Domain]
-    pixel_formats: dict[str, PixelFormat]
-    view: TrainingView
-    max_pixels: int
-    on_error: str
-    val_share: float
-    max_images: int | None
-    reducing_gap: float | None
-    pairing: str
-
-
-@dataclass(frozen=True)
-class Subject:
-    """A checkpoint to measure."""
+class EvaluatedCheckpoint:
+    """A checkpoint to evaluate."""
 
     path: Path
     sha256: str
     epoch: float
     images: int
-    """Of each domain, that its weights have seen."""
+    """Number of images of each domain seen in training."""
     averaged: bool
-    """Whether it holds averaged weights, which are what translates."""
-    sight: Sight
+    """Whether it holds averaged weights, which are then the ones that translate."""
+    config: dict[str, Any]
+    """The data module's configuration."""
+    settings: DataSettings | None
+    """The same configuration as settings of UnpairedData; None if it is of another kind of data module."""
     features: tuple[str, dict[str, Any]] | None
-    """Class and arguments of the feature network that its run measured with, if it is one of this package's."""
+    """Class and arguments of the run's feature network, if it is one of OWN_FEATURES."""
     perceptual: dict[str, str] | None
-    """Arguments of the LPIPS that its run measured with; None: of none."""
+    """Arguments of the run's LPIPS; None: the run measured none."""
+
+
+def read_checkpoints(names: Sequence[str]) -> list[EvaluatedCheckpoint]:
+    """Read checkpoints, run after run, each run in the order of training.
+
+    Args:
+        names: files, quoted patterns, folders of runs or of checkpoints. A file with several names or copies is read
+            once.
+
+    Raises:
+        InputError: a name matches no file.
+        CheckpointError: a checkpoint cannot be read, or lacks what evaluating it needs.
+    """
+    found: list[EvaluatedCheckpoint] = []
+    for sha256, path in find_checkpoints(names).items():
+        try:
+            found.append(_described(path, sha256, read(path)))
+        except (DataError, KeyError, TypeError, ValueError, AttributeError) as error:
+            if isinstance(error, CheckpointError):
+                raise
+            what = f"lacks {error}" if isinstance(error, KeyError) else str(error)
+            raise CheckpointError(
+                f"{path} cannot be evaluated: {what}. Checkpoints written by cyclegan-train can"
+            ) from error
+    runs = in_order([checkpoint.path for checkpoint in found])
+    return sorted(found, key=lambda checkpoint: (runs.index(run_of(checkpoint.path)), checkpoint.images))
 
 
 def find_checkpoints(names: Sequence[str]) -> dict[str, Path]:
-    """The checkpoints that are meant, by the sha256 of the file: one that has several names, or copies, stands once.
-
-    Args:
-        names: files, quoted patterns, run folders, folders of checkpoints.
-
-    Raises:
-        InputError: one of the names stands for nothing.
-    """
+    """Return the checkpoints of names by the sha256 of the file; see `read_checkpoints`."""
     found: dict[str, Path] = {}
     for name in names:
         path = Path(name).expanduser()
         if path.is_dir():
-            files = _in_folder(path)
+            where = path / FOLDER if (path / FOLDER).is_dir() else path
+            files = [file for pattern in NAMES for file in sorted(where.glob(pattern)) if file.is_file()]
         elif path.is_file() or not glob.has_magic(name):
-            files = [path]  # if there is none, reading says what is nearby
+            files = [path]  # if it is missing, reading names the files nearby
         else:
             files = [Path(file) for file in sorted(glob.glob(str(path), recursive=True)) if Path(file).is_file()]  # noqa: PTH207
         if not files:
             what = "a folder without checkpoints" if path.is_dir() else "a pattern that matches no file"
             raise InputError(f"--checkpoint {name} is {what}; a run keeps its own in runs/NAME/checkpoints")
         for file in files:
-            found.setdefault(digest(file), file)
+            found.setdefault(_sha256(file), file)
     return found
 
 
-def _in_folder(folder: Path) -> list[Path]:
-    inner = folder / FOLDER
-    where = inner if inner.is_dir() else folder
-    return [file for name in NAMES for file in sorted(where.glob(name)) if file.is_file()]
-
-
-def digest(file: Path) -> str:
-    """The sha256 of a file; of one that cannot be opened, its name, so that reading it says what is wrong."""
+def _sha256(file: Path) -> str:
     try:
         with file.open("rb") as opened:
             return hashlib.file_digest(opened, "sha256").hexdigest()
     except OSError:
-        return str(file)
+        return str(file)  # reading it reports the error
 
 
-def subject_of(path: Path, sha256: str, checkpoint: Mapping[str, Any]) -> Subject:
-    """Takes out of a checkpoint's content what measuring it needs.
-
-    Args:
-        path: its file.
-        sha256: of the file.
-        checkpoint: what the file holds.
-
-    Raises:
-        DataError: something is missing, of another kind, or has a value that means nothing.
-    """
-    config = _mapping(checkpoint, "config", "the checkpoint's")
-    data = _mapping(config, "data")
-    state = _mapping({STATE_KEY: stored_state(checkpoint)}, STATE_KEY, "the checkpoint's")
-    try:
-        done = int(checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"])
-        images, begun = int(state["position"]), int(state.get("epoch_start", state["position"]))
-        length = max(int(files["count"]) for files in state["files"].values())
-    except (KeyError, TypeError, ValueError) as error:
-        raise DataError(f"it does not say how far training had come ({error!r})") from error
-    return Subject(
+def _described(path: Path, sha256: str, checkpoint: Mapping[str, Any]) -> EvaluatedCheckpoint:
+    config: dict[str, Any] = checkpoint["config"]
+    state: dict[str, Any] = stored_state(checkpoint)
+    if not isinstance(config["data"], dict) or not isinstance(state, dict):
+        raise DataError("it has no data configuration or no state of the data module")
+    position = int(state["position"])
+    epoch = float(checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"])
+    images, begun = position, int(state.get("epoch_start", position))
+    if images > begun and "files" in state:  # in the middle of an epoch
+        epoch += (images - begun) / max(int(files["count"]) for files in state["files"].values())
+    formats = checkpoint.get("pixel_formats", checkpoint.get("pictures", {}))
+    validation = (config.get("callbacks") or {}).get("validation") or {}
+    return EvaluatedCheckpoint(
         path,
         sha256,
-        done + (images - begun) / max(length, 1),
+        epoch,
         images,
         bool(checkpoint.get("ema")),
-        sight_of(data, checkpoint.get("pixel_formats", checkpoint.get("pictures", {}))),
-        _own_features(config),
-        _own_perceptual(config),
+        config["data"],
+        settings_of(config["data"], formats),
+        _own_features(validation),
+        _own_perceptual(validation),
     )
 
 
-def sight_of(data: Mapping[str, Any], stored: Mapping[str, Any]) -> Sight:
-    """Reads the plain values of a configuration's `data`; the classes that it names are not looked at.
-
-    Args:
-        data: of a checkpoint's configuration.
-        stored: how the training images of each domain were found to be stored, where that is known.
-
-    Raises:
-        DataError: a value is of another kind, or means nothing.
-    """
-    view = TrainingView(
-        _value(data, "load_size", int | None, 286),
-        _value(data, "crop_size", int | None, 256),
-        flip=False,
-        resize=_value(data, "resize", str, "stretch"),
-        size_multiple=_value(data, "size_multiple", int, 4),
-    )
-    # A run whose configuration names no domains has A and B, as UnpairedData says.
-    domains = _mapping(data, "domains") if data.get("domains") is not None else {"A": {}, "B": {}}
-    found = {name: _domain(name, entry) for name, entry in domains.items()}
-    on_error = _value(data, "on_error", str, "raise")
-    max_pixels = _value(data, "max_pixels", int, MAX_PIXELS)
-    reducing_gap = _value(data, "reducing_gap", int | float | None, 2.0)
-    if on_error not in ON_ERROR or max_pixels < 1 or (reducing_gap is not None and not reducing_gap >= 1):
-        raise DataError(
-            f"data.on_error is {on_error!r}, data.max_pixels {max_pixels} and data.reducing_gap {reducing_gap}, "
-            "which means nothing"
-        )
-    return Sight(
-        _value(data, "root", str | None),
-        found,
-        {name: _pixel_format(domain, stored.get(name)) for name, domain in found.items()},
-        view,
-        max_pixels,
-        on_error,
-        float(_value(data, "val_share", int | float, 0.0)),
-        _value(data, "max_images", int | None),
-        reducing_gap,
-        _value(data, "pairing", str, "auto"),
-    )
-
-
-def images_of(
-    sight: Sight,
-    root: Path | None,
-    splits: Sequence[str],
-    size: int | None = None,
-    on_error: str | None = None,
-    at_most: int | None = None,
-    pairing: str | None = None,
-) -> HeldOut:
-    """The images to measure with, as a run saw them.
-
-    Args:
-        sight: of the run.
-        root: where its data are now, or other data: sources that the run named are then looked for below it, and
-            those that it named with a whole path are not used; None: where they were.
-        splits: see `find_held_out`.
-        size: height and width, if they are to be others than training's; see `TrainingView.at_size`.
-        on_error: what becomes of those that cannot be read, if not what the run did.
-        at_most: of each domain, so many.
-        pairing: see `HeldOut`; None: as the run's.
-
-    Raises:
-        DataError: there are none.
-    """
-    domains = sight.domains
-    if root is not None:
-        domains = {name: _without_whole_paths(domain) for name, domain in domains.items()}
-    elif sight.root is not None:
-        root = Path(sight.root).expanduser()
-    view = sight.view if size is None else sight.view.at_size(size)
-    return find_held_out(
-        root,
-        domains,
-        sight.pixel_formats,
-        view,
-        splits,
-        on_error or sight.on_error,
-        at_most,
-        sight.max_pixels,
-        sight.val_share,
-        sight.max_images,
-        sight.reducing_gap,
-        pairing or sight.pairing,
-    )
-
-
-def _without_whole_paths(domain: Domain) -> Domain:
-    def relative(source: str | None) -> str | None:
-        return None if source is None or Path(source).expanduser().is_absolute() else source
-
-    return replace(domain, train=relative(domain.train), val=relative(domain.val), test=relative(domain.test))
-
-
-def _domain(name: str, entry: Any) -> Domain:
-    where = f"data.domains.{name}"
-    if not isinstance(entry, dict):
-        raise DataError(f"{where} is {entry!r}, no list of arguments")
-    arguments = {key: value for key, value in entry.items() if key != "_target_"}
-    for source in ("train", "val", "test"):
-        _value(arguments, source, str | None)
-    try:
-        return Domain(**arguments)
-    except (TypeError, ValueError, AttributeError) as error:
-        raise DataError(f"{where} cannot be used: {error}") from error
-
-
-def _pixel_format(domain: Domain, stored: Any) -> PixelFormat:
-    """As the run's data module found it, so that features it has computed of the images serve again."""
-    found = domain.pixel_format
-    if found.dtype is not None or not isinstance(stored, dict):
-        return found
-    try:
-        return replace(found, dtype=stored.get("dtype"))
-    except ValueError as error:
-        raise DataError(f"what it says of its images cannot be used: {error}") from error
-
-
-def _own_features(config: Mapping[str, Any]) -> tuple[str, dict[str, Any]] | None:
-    """What the run's own validation measured with, if a checkpoint may choose that."""
-    entry = _validation(config).get("features")
+def _own_features(validation: Mapping[str, Any]) -> tuple[str, dict[str, Any]] | None:
+    entry = validation.get("features")
     if not isinstance(entry, dict) or entry.get("_target_") not in OWN_FEATURES:
         return None
     names = OWN_FEATURES[entry["_target_"]]
     return entry["_target_"], {name: entry[name] for name in names if isinstance(entry.get(name), int | str)}
 
 
-def _own_perceptual(config: Mapping[str, Any]) -> dict[str, str] | None:
-    """None where the run measured no LPIPS; its defaults where it names a network that a checkpoint may not choose."""
-    entry = _validation(config).get("perceptual")
+def _own_perceptual(validation: Mapping[str, Any]) -> dict[str, str] | None:
+    entry = validation.get("perceptual")
     if entry is None:
         return None
     target, names = OWN_PERCEPTUAL
@@ -274,24 +144,59 @@ def _own_perceptual(config: Mapping[str, Any]) -> dict[str, str] | None:
     return {name: entry[name] for name in names if isinstance(entry.get(name), str)}
 
 
-def _validation(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The configuration of the run's own measuring; empty if it had none."""
-    entry: Any = config
-    for key in ("callbacks", "validation"):
-        entry = entry.get(key) if isinstance(entry, dict) else None
-    return entry if isinstance(entry, dict) else {}
+def run_of(path: Path) -> Path:
+    """Return the folder of a checkpoint's run.
+
+    A file in another folder whose name is not one that runs give is a run of its own.
+    """
+    folder = path.parent.resolve()
+    if folder.name == FOLDER:
+        return folder.parent
+    return folder if any(fnmatch(path.name, name) for name in (*NAMES, "images*.ckpt")) else folder / path.name
 
 
-def _mapping(values: Mapping[str, Any], name: str, whose: str = "its configuration's") -> dict[str, Any]:
-    found = values.get(name)
-    if not isinstance(found, dict):
-        raise DataError(f"{whose} entry {name} is {'missing' if found is None else f'a {type(found).__name__}'}")
+def in_order(paths: Sequence[Path]) -> list[Path]:
+    """Return the runs of checkpoints in the order of the checkpoints, each run once."""
+    return list(dict.fromkeys(map(run_of, paths)))
+
+
+def labels(paths: Sequence[Path]) -> list[str]:
+    """Return short names of checkpoints of several runs: `t1/last`, `sweep/1/epoch0010`."""
+    runs = [run_of(path) for path in paths]
+    shared = 0
+    for names in zip(*(run.parts for run in runs), strict=False):
+        if len(set(names)) > 1:
+            break
+        shared += 1
+    found = []
+    for path, run in zip(paths, runs, strict=True):
+        parts = [*run.parts[shared:], *([] if run.name == path.name else [path.name])]
+        found.append("/".join(parts).removesuffix(".ckpt"))
     return found
 
 
-def _value(values: Mapping[str, Any], name: str, kind: type | UnionType, default: Any = None) -> Any:
-    """A plain value; the default where there is none."""
-    value = values.get(name, default)
-    if not isinstance(value, kind) or isinstance(value, bool):
-        raise DataError(f"its configuration's {name} is {value!r}, a {type(value).__name__}")
-    return value
+def output_for(checkpoints: Sequence[Path]) -> Path:
+    """Return the default output folder: `evaluation` in the run's folder, or here for checkpoints of several runs."""
+    folders = {path.resolve().parent for path in checkpoints}
+    in_run = len(folders) == 1 and next(iter(folders)).name == FOLDER
+    return (checkpoints[0].parent.parent if in_run else Path()) / "evaluation"
+
+
+def require_writable(output: Path) -> None:
+    """Check before the long work that files can be written to a folder; leaves nothing behind.
+
+    Raises:
+        InputError: they cannot.
+    """
+    there = output
+    try:
+        there = next(folder for folder in (output, *output.absolute().parents) if folder.exists())
+        if not there.is_dir():
+            what = "is a file" if there == output else f"cannot be created: {there} is a file"
+            raise InputError(f"--output {output} {what}; give a folder")
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        raise InputError(
+            f"--output {output} cannot be written ({there}: {error.strerror}); give another folder"
+        ) from error

@@ -1,4 +1,4 @@
-"""cyclegan-evaluate: how good checkpoints are, measured on held-out images, with nothing but their files."""
+"""cyclegan-evaluate: measure checkpoints on held-out images."""
 
 from __future__ import annotations
 
@@ -11,15 +11,14 @@ from typing import TYPE_CHECKING
 
 from cyclegan.cli import add_version, at_least_two, open_screen, positive
 from cyclegan.data.sources.pairing import PAIRINGS
-from cyclegan.errors import InputError, UserError
-from cyclegan.images import DiskError, ImageError
+from cyclegan.errors import DataError, DiskError, ImageError, InputError, UserError, WeightsError
 from cyclegan.translate import default_device, parse_direction, usable_device
 
 # torch is imported where it is used: --help answers without it.
 if TYPE_CHECKING:
     from cyclegan.data.held_out import HeldOut
-    from cyclegan.evaluate.checkpoints import Subject
-    from cyclegan.evaluate.results import Finding
+    from cyclegan.evaluate.checkpoints import EvaluatedCheckpoint
+    from cyclegan.evaluate.results import Result
     from cyclegan.methods.translator import Translator
     from cyclegan.metrics.feature_network import FeatureNetwork
     from cyclegan.metrics.perceptual import Lpips
@@ -31,16 +30,16 @@ Directions = Sequence[tuple[str, str]]
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(
         prog=PROGRAM,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="Measure checkpoints on held-out images: known answers, FID and KID, cycle and identity.\n"
-        "A table goes to the screen; metrics.json, per_image.csv, sheets of the worst and best images, and for\n"
-        "several checkpoints their curve go to --output. docs/measuring.md says what each metric means.",
+        description="Measure checkpoints on held-out images: PSNR and SSIM against paired ground truth, FID, KID,\n"
+        "cycle and identity. Prints a table, and writes metrics.json, per_image.csv, sheets of the worst and\n"
+        "best images, and the curve of several checkpoints to --output. docs/measuring.md explains every metric.",
         epilog="examples:\n"
         "  cyclegan-evaluate --checkpoint runs/toy/checkpoints/best.ckpt --data data/toy --features random\n"
-        "  cyclegan-evaluate --checkpoint runs/toy --features none --perceptual none    # all that the run kept",
+        "  cyclegan-evaluate --checkpoint runs/toy --features none --perceptual none    # all checkpoints of the run",
     )
 
     def add(name: str, metavar: str, text: str, **arguments: object) -> None:
@@ -49,253 +48,214 @@ def build_parser() -> argparse.ArgumentParser:
     add_version(parser)
     add("--checkpoint", "PATH", "files, quoted patterns, or a run's folder: its epoch*.ckpt, best.ckpt and last.ckpt",
         required=True, nargs="+")  # fmt: skip
-    add("--data", "ROOT", "holds testA and testB (default: where the run had its data)", type=Path)
-    add("--split", "NAME", "test, val or train (default: test, or val if there is no test)",
+    add("--data", "ROOT", "folder with testA and testB (default: the data set of the run)", type=Path)
+    add("--split", "{test,val,train}", "which images to use (default: test, or val if there is no test)",
         choices=("test", "val", "train"))  # fmt: skip
     add("--direction", "A2B", "A2B or B2A (default: both)")
-    add("--size", "N", "measure N×N images (default: as large as training saw them)", type=positive)
-    add("--max-images", "N", "of each domain, evenly spaced over their names (default: all)", type=at_least_two)
-    add("--pairing", "WORD", "images that are each other's ground truth: by_name, those of the same name; auto, the "
-        "halves of side-by-side images; none (default: as the run)", choices=PAIRINGS)  # fmt: skip
-    add("--features", "WHAT", "network of FID, KID, precision, recall: inception, random, none, or a YAML file that "
-        "names your own (default: that of the run, if it is inception or random, else inception)")  # fmt: skip
-    add("--feature-weights", "FILE", "of inception (default: torch's cache, filled by a download)", type=Path)
-    add("--perceptual", "NAME", "network of LPIPS: alex or none (default: that of the run)",
-        choices=("alex", "none"))  # fmt: skip
-    add("--perceptual-weights", "FILE", "of alex (default: torch's cache, filled by a download)", type=Path)
-    add("--batch-size", "N", "(default: %(default)s)", type=positive, default=4)
+    add("--size", "N", "measure N×N images (default: the size in training)", type=positive)
+    add("--max-images", "N", "largest number of images of each domain, evenly spaced over their names (default: all)",
+        type=at_least_two)  # fmt: skip
+    add("--pairing", f"{{{','.join(PAIRINGS)}}}", "which images are each other's ground truth: by_name, images of the "
+        "same name; auto, the halves of side-by-side images (default: as in the run)", choices=PAIRINGS)  # fmt: skip
+    add("--features", "{inception,random,none,FILE}", "feature network of FID, KID, precision and recall; FILE: YAML "
+        "that describes your own (default: that of the run, if it is inception or random, else inception)")  # fmt: skip
+    add("--feature-weights", "FILE", "weights of inception (default: torch's cache, filled by a download)", type=Path)
+    add("--perceptual", "{alex,none}", "network of LPIPS (default: that of the run)", choices=("alex", "none"))
+    add("--perceptual-weights", "FILE", "weights of alex (default: torch's cache, filled by a download)", type=Path)
+    add("--batch-size", "N", "images in a batch (default: %(default)s)", type=positive, default=4)
     add("--device", "NAME", "cpu, cuda, cuda:1, mps … (default: a GPU if there is one)", default="auto")
-    add("--on-error", "WORD", "of an image that cannot be read: raise stops, skip leaves it out (default: as the run "
-        "did)", choices=("raise", "skip"))  # fmt: skip
+    add("--on-error", "{raise,skip}", "what to do with unreadable images (default: as in the run)",
+        choices=("raise", "skip"))  # fmt: skip
     add("--worst", "N", "images on each sheet (default: %(default)s)", type=positive, default=8)
-    add("--output", "FOLDER", "files of an earlier evaluation are replaced (default: evaluation in the run's folder)",
-        type=Path)  # fmt: skip
+    add("--output", "FOLDER", "where to write, replacing an earlier evaluation (default: evaluation in the run's "
+        "folder)", type=Path)  # fmt: skip
     add("--trust", "PACKAGE", "let checkpoints use classes of this package", action="append", default=[])
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """The console script."""
+    """Run the command line and exit with a message on errors that the user can fix."""
     open_screen()
     args = build_parser().parse_args(argv)
     try:
         run(args)
-    except DiskError as error:
-        sys.exit(f"{PROGRAM}: {error}")
     except ImageError as error:
-        sys.exit(f"{PROGRAM}: {error}\n--on-error skip leaves out what cannot be read")
-    except (UserError, OSError) as error:  # OSError: no weights, or the output cannot be written
+        hint = "" if isinstance(error, DiskError) else "\n--on-error skip leaves out unreadable images"
+        sys.exit(f"{PROGRAM}: {error}{hint}")
+    except (UserError, OSError) as error:  # OSError: the output cannot be written
         sys.exit(f"{PROGRAM}: {error}")
     except KeyboardInterrupt:
         print(f"\n{PROGRAM}: interrupted, nothing was written", file=sys.stderr)
         sys.exit(INTERRUPTED)
 
 
-def run(args: argparse.Namespace) -> None:
-    """Carries out a parsed command line. What can fail early does so before the long work, and files come last."""
+def run(args: argparse.Namespace) -> list[Result]:
+    """Evaluate the checkpoints of parsed arguments, write the files, print the table, and return the results."""
+    from cyclegan.evaluate.checkpoints import output_for, read_checkpoints, require_writable
     from cyclegan.evaluate.contact_sheets import write_sheets
-    from cyclegan.evaluate.output import output_for, require_usable
-    from cyclegan.evaluate.results import Finding, as_text, best, runs_of, unreadable
+    from cyclegan.evaluate.results import Result, as_text, best, runs_of, skipped_images, write_results
     from cyclegan.validation.evaluate import evaluate
     from cyclegan.validation.feature_cache import References
 
+    # What can fail early does so before the long work, and files are written after it.
     device = default_device() if args.device == "auto" else usable_device(args.device)
-    subjects = read_subjects(args.checkpoint)
-    held_outs = [images_for(subject, args) for subject in subjects]
-    translator, directions = load(subjects[0], held_outs[0], args)
-    output = args.output or output_for([subject.path for subject in subjects])
-    require_usable(output)
-    features, perceptual = load_networks(args, subjects, device)
-    roots = [Path(args.data or subject.sight.root or ".").expanduser() for subject in subjects]
-    references = {root: References(features, root / ".cache" / "features") for root in roots if features}
+    checkpoints = read_checkpoints(args.checkpoint)
+    found = [find_images(checkpoint, args) for checkpoint in checkpoints]
+    translator, directions = load(checkpoints[0], found[0][0], args)
+    output = args.output or output_for([checkpoint.path for checkpoint in checkpoints])
+    require_writable(output)
+    features, perceptual = load_networks(args, checkpoints, device)
+    references = {folder: References(features, folder) for _, folder in found if features}
 
-    findings: list[Finding] = []
-    for subject, held_out, root in zip(subjects, held_outs, roots, strict=True):
-        print(f"[{len(findings) + 1}/{len(subjects)}] {subject.path} on {device}", file=sys.stderr)
-        if findings:
-            translator, directions = load(subject, held_out, args)
-        found = evaluate(
-            translator.to(device), held_out, references.get(root), perceptual, args.batch_size, directions=directions
+    results: list[Result] = []
+    for checkpoint, (held_out, folder) in zip(checkpoints, found, strict=True):
+        print(f"[{len(results) + 1}/{len(checkpoints)}] {checkpoint.path} on {device}", file=sys.stderr)
+        if results:
+            translator, directions = load(checkpoint, held_out, args)
+        evaluation = evaluate(
+            translator.to(device), held_out, references.get(folder), perceptual, args.batch_size, directions=directions
         )
-        findings.append(Finding(subject, found))
+        results.append(Result(checkpoint, evaluation))
 
     try:
         output.mkdir(parents=True, exist_ok=True)
-        write_metrics(output, findings)
-        chosen = best(findings)
-        if chosen is not findings[-1]:
-            translator, directions = load(chosen.subject, held_outs[findings.index(chosen)], args)
-        title = chosen.subject.path.name if len(runs_of(findings)) == 1 else str(chosen.subject.path)
-        write_sheets(
-            output, translator.to(device), held_outs[findings.index(chosen)], chosen.evaluation.images, directions,
-            args.worst, title,
-        )  # fmt: skip
+        write_results(output, results)
+        chosen = best(results)
+        held_out = found[results.index(chosen)][0]
+        if chosen is not results[-1]:
+            translator, directions = load(chosen.checkpoint, held_out, args)
+        title = chosen.checkpoint.path.name if len(runs_of(results)) == 1 else str(chosen.checkpoint.path)
+        rows = chosen.evaluation.images
+        write_sheets(output, translator.to(device), held_out, rows, directions, args.worst, title)
     except KeyboardInterrupt:
-        print(f"\n{PROGRAM}: interrupted while writing, {output} is not complete", file=sys.stderr)
+        print(f"\n{PROGRAM}: interrupted while writing, {output} is incomplete", file=sys.stderr)
         sys.exit(INTERRUPTED)
-    finally:  # after the files, which a table that cannot be printed must not cost, and without them too
-        print(as_text(findings, directions))
-        if not held_outs[0].answers and (paired := held_outs[0].describe_pairing("--pairing by_name")):
-            print(fill(f"pairing    {paired}", 80, subsequent_indent=" " * 11))
-        for path in unreadable(findings[0], held_outs[0], directions):
-            print(f"left out, as it cannot be read: {path}", file=sys.stderr)
+    finally:  # a table that cannot be printed must not cost the files, nor the other way round
+        first = found[0][0]
+        print(as_text(results, directions))
+        if not first.ground_truth and (hint := first.describe_pairing("--pairing by_name")):
+            print(fill(f"pairing    {hint}", 80, subsequent_indent=" " * 11))
+        for path in skipped_images(results[0], first, directions):
+            print(f"skipped, unreadable: {path}", file=sys.stderr)
     print(f"files      {output}")
+    return results
 
 
-def read_subjects(names: Sequence[str]) -> list[Subject]:
-    """The checkpoints that are meant: run after run, each in the order of training.
-
-    Raises:
-        InputError: a name stands for none.
-        CheckpointError: one cannot be used.
-    """
-    from cyclegan.checkpoint.reading import read
-    from cyclegan.errors import CheckpointError, DataError
-    from cyclegan.evaluate.checkpoints import find_checkpoints, subject_of
-    from cyclegan.evaluate.runs import in_order, run_of
-
-    subjects = []
-    for digest, path in find_checkpoints(names).items():
-        try:
-            subjects.append(subject_of(path, digest, read(path)))
-        except DataError as error:
-            raise CheckpointError(
-                f"{path} does not say how to measure it: {error}. Checkpoints that cyclegan-train writes do"
-            ) from error
-    runs = in_order([subject.path for subject in subjects])
-    return sorted(subjects, key=lambda subject: (runs.index(run_of(subject.path)), subject.images))
-
-
-def images_for(subject: Subject, args: argparse.Namespace) -> HeldOut:
-    """The held-out images, as large as the checkpoint's run saw them.
+def find_images(checkpoint: EvaluatedCheckpoint, args: argparse.Namespace) -> tuple[HeldOut, Path]:
+    """Return the held-out images of a checkpoint's run, and the folder for features computed of them.
 
     Raises:
-        InputError: there are none.
+        CheckpointError: they are chosen by code of a package that is not trusted.
+        InputError: there are none, or an option cannot be used.
     """
-    from cyclegan.errors import DataError
-    from cyclegan.evaluate.checkpoints import images_of
+    from cyclegan.evaluate.run_data import chooses_images, images_of, images_of_module
 
+    settings = checkpoint.settings
+    if settings is None or chooses_images(checkpoint.config, args.trust):
+        for option in ("data", "split", "size", "on_error", "pairing"):
+            if getattr(args, option) is not None:
+                raise InputError(
+                    f"--{option.replace('_', '-')} cannot be used with {checkpoint.path}: its data module, "
+                    f"{checkpoint.config.get('_target_')}, chooses the images itself"
+                )
+        held_out, cache = images_of_module(checkpoint.config, checkpoint.path, args.trust, args.max_images)
+        return held_out, cache / "features"
     splits = (args.split,) if args.split else ("test", "val")
     try:
-        return images_of(subject.sight, args.data, splits, args.size, args.on_error, args.max_images, args.pairing)
+        held_out = images_of(settings, args.data, splits, args.size, args.on_error, args.max_images, args.pairing)
     except DataError as error:
-        whose = "" if args.data else f" (where {subject.path} says that its run had its data)"
+        whose = "" if args.data else f" (the data set of the run of {checkpoint.path})"
         raise InputError(
             f"{error}{whose}. Pass --data ROOT, the folder that holds testA and testB, or --split"
         ) from error
+    return held_out, Path(args.data or settings.root or ".").expanduser() / ".cache" / "features"
 
 
-def load(subject: Subject, held_out: HeldOut, args: argparse.Namespace) -> tuple[Translator, Directions]:
-    """A checkpoint's translator, and the directions that are asked for.
+def load(checkpoint: EvaluatedCheckpoint, held_out: HeldOut, args: argparse.Namespace) -> tuple[Translator, Directions]:
+    """Load a checkpoint's translator, and return it with the directions to measure.
 
     Raises:
         CheckpointError: it cannot be used.
-        InputError: it does not learn the direction, or does not take images of this size.
+        InputError: it does not learn the direction, or its networks cannot take --size.
     """
     from cyclegan.checkpoint.loading import load_translator
     from cyclegan.errors import CheckpointError
 
-    translator = load_translator(subject.path, args.trust)
+    translator = load_translator(checkpoint.path, args.trust)
     if set(translator.domains) != set(held_out.domains):
         raise CheckpointError(
-            f"{subject.path} contradicts itself: its data are of {', '.join(held_out.domains)}, its networks of "
-            f"{', '.join(translator.domains)}"
+            f"{checkpoint.path} contradicts itself: its data have the domains {', '.join(held_out.domains)}, its "
+            f"networks {', '.join(translator.domains)}"
         )
     if args.size and (args.size % translator.size_multiple or args.size < translator.minimum_size):
         raise InputError(
-            f"--size {args.size}: the networks of {subject.path} take multiples of {translator.size_multiple}, from "
-            f"{translator.minimum_size}"
+            f"--size {args.size}: the networks of {checkpoint.path} take multiples of {translator.size_multiple}, "
+            f"from {translator.minimum_size}"
         )
     return translator, [parse_direction(translator, args.direction)] if args.direction else translator.directions
 
 
 def load_networks(
-    args: argparse.Namespace, subjects: Sequence[Subject], device: str
+    args: argparse.Namespace, checkpoints: Sequence[EvaluatedCheckpoint], device: str
 ) -> tuple[FeatureNetwork | None, Lpips | None]:
-    """The networks that look at images, with their weights.
+    """Return the feature network and that of LPIPS with their weights; None for those that are not wanted.
 
     Raises:
-        WeightsError: there are none; says how to get them, and how to do without.
-        InputError: there is no such network.
+        WeightsError: weights are unavailable; says how to get them, and how to do without.
+        InputError: an option names no network.
     """
-    from cyclegan.metrics.feature_network import WeightsError
-
-    features, perceptual = choose_features(args, subjects), choose_perceptual(args, subjects)
+    features, perceptual = choose_features(args, checkpoints), choose_perceptual(args, checkpoints)
     problems = []
-    for network, more in ((features, " --features random needs no weights."), (perceptual, "")):
+    for network, hint in ((features, " --features random needs no weights."), (perceptual, "")):
         if network is not None:
             try:
                 network.to(device).load()
             except WeightsError as error:
-                problems.append(f"{error}{more}")
+                problems.append(f"{error}{hint}")
     if problems:
         raise WeightsError("\n".join(["nothing was measured:", *problems]))
     return features, perceptual
 
 
-def choose_features(args: argparse.Namespace, subjects: Sequence[Subject]) -> FeatureNetwork | None:
-    """The network that --features names, without its weights; by default the one that the checkpoints agree on.
+def choose_features(args: argparse.Namespace, checkpoints: Sequence[EvaluatedCheckpoint]) -> FeatureNetwork | None:
+    """Return the network of --features without its weights; by default the one that all checkpoints name.
 
     Raises:
-        InputError: it names none.
+        InputError: the option names no network, or weights are given for another one.
     """
     from cyclegan.metrics.inception import Inception
     from cyclegan.metrics.random_features import RandomFeatures
 
     name, weights = args.features, args.feature_weights
     if weights is not None and name not in (None, "inception"):
-        raise InputError(f"--feature-weights {weights} are for --features inception, and {name} was asked for")
+        raise InputError(f"--feature-weights {weights} belong to --features inception, not {name}")
     if name is None and weights is None:
-        own = subjects[0].features
-        if own is not None and all(subject.features == own for subject in subjects):
+        own = checkpoints[0].features
+        if own is not None and all(checkpoint.features == own for checkpoint in checkpoints):
             target, arguments = own
             return (Inception if target.endswith(".Inception") else RandomFeatures)(**arguments)
     if name in (None, "inception"):
         return Inception(weights)
     if name in ("random", "none"):
         return RandomFeatures() if name == "random" else None
-    from cyclegan.evaluate.feature_file import features_from  # Hydra, which the others need not wait for
+    from cyclegan.evaluate.feature_file import features_from  # imports Hydra, which the others do not need
 
     return features_from(Path(name))
 
 
-def choose_perceptual(args: argparse.Namespace, subjects: Sequence[Subject]) -> Lpips | None:
-    """The network that --perceptual names, without its weights; by default the one that the checkpoints agree on.
+def choose_perceptual(args: argparse.Namespace, checkpoints: Sequence[EvaluatedCheckpoint]) -> Lpips | None:
+    """Return the network of --perceptual without its weights; by default the one that all checkpoints name.
 
     Raises:
-        InputError: it names none, and weights are given.
+        InputError: weights are given for no network.
     """
     from cyclegan.metrics.perceptual import Lpips
 
     name, weights = args.perceptual, args.perceptual_weights
     if weights is not None and name == "none":
-        raise InputError(f"--perceptual-weights {weights} are for --perceptual alex, and none was asked for")
+        raise InputError(f"--perceptual-weights {weights} belong to --perceptual alex, not none")
     if name is None and weights is None:
-        own = subjects[0].perceptual
-        if all(subject.perceptual == own for subject in subjects):
+        own = checkpoints[0].perceptual
+        if all(checkpoint.perceptual == own for checkpoint in checkpoints):
             return None if own is None else Lpips(**own)  # type: ignore[arg-type]
     return None if name == "none" else Lpips(weights)
-
-
-def write_metrics(output: Path, findings: Sequence[Finding]) -> None:
-    """Writes metrics.json and per_image.csv, and the curve of several checkpoints, if they are of one run."""
-    from cyclegan.evaluate.results import as_json, curve_csv, per_image_csv, runs_of
-    from cyclegan.files import write_text
-
-    write_text(output / "metrics.json", as_json(findings))
-    write_text(output / "per_image.csv", per_image_csv(findings))
-    for name in ("curve.csv", "curve.html"):  # of an earlier evaluation
-        (output / name).unlink(missing_ok=True)
-    if len(findings) > 1:
-        write_text(output / "curve.csv", curve_csv(findings))
-        runs = len(runs_of(findings))
-        if runs == 1:
-            from cyclegan.report.page import write_curve
-
-            write_curve([finding.row for finding in findings], output / "curve.html")
-        else:
-            print(f"curve      no curve.html: one curve would join {runs} runs; curve.csv has their metrics")
-
-
-if __name__ == "__main__":
-    main()

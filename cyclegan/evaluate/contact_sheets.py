@@ -1,4 +1,4 @@
-"""Sheets of the worst and the best images: what went in, what came out, the answer, and the way back."""
+"""Contact sheets of the worst and best images: input, translation, ground truth, and reconstruction."""
 
 from collections.abc import Sequence
 from math import isnan
@@ -15,25 +15,19 @@ from cyclegan.data.held_out import HeldOut
 from cyclegan.images import write
 from cyclegan.images.tensors import to_view
 from cyclegan.methods.translator import Translator
-from cyclegan.validation.per_image import Direction
+from cyclegan.validation.catalogue import Direction
 
 SMALLEST, LARGEST = 192, 512
-"""Pixels: smaller images are shown enlarged by a whole number, larger ones shrunk."""
+"""Sides in pixels: smaller images are enlarged by an integer, larger ones shrunk."""
 GAP, TEXT = 8, 16
 
 Row = dict[str, Any]
 
 
 def ranked(images: Sequence[Row], direction: Direction) -> tuple[str, list[Row]]:
-    """A direction's images, the worst first.
+    """Return the metric that ranks the images of a direction, and their rows, the worst first.
 
-    Args:
-        images: rows of an `Evaluation`.
-        direction: (source, target).
-
-    Returns:
-        by what they are sorted, "psnr" where answers are known and else "cycle", and the rows that have it; none if
-        neither was measured.
+    The metric is "psnr" if images are paired, else "cycle"; rows without it are left out.
     """
     mine = [row for row in images if row["direction"] == "2".join(direction)]
     for name, sign in (("psnr", 1), ("cycle", -1)):
@@ -52,23 +46,23 @@ def write_sheets(
     count: int,
     checkpoint: str,
 ) -> None:
-    """Writes worst_A2B.jpg and best_A2B.jpg, and so on; those of directions that are not asked for are removed.
+    """Write worst_A2B.jpg, best_A2B.jpg and so on; remove those of other directions from an earlier evaluation.
 
     Args:
-        folder: where they go.
+        folder: where to write.
         translator: in eval mode.
         held_out: the images that were measured.
         images: rows of an `Evaluation`.
-        directions: that are shown.
-        count: images on a sheet, if there are so many.
-        checkpoint: its name, for the title.
+        directions: the directions to show.
+        count: largest number of images on a sheet.
+        checkpoint: the checkpoint's name for the title.
 
     Raises:
-        OSError: they cannot be written.
+        OSError: a file cannot be written.
     """
     for direction in translator.directions:
         name, rows = ranked(images, direction)
-        by = "PSNR to the known answer" if name == "psnr" else "cycle L1"
+        by = "PSNR" if name == "psnr" else "cycle L1"
         for kind, shown in (("worst", rows[:count]), ("best", rows[-count:][::-1])):
             file = folder / f"{kind}_{'2'.join(direction)}.jpg"
             if direction in directions and shown:
@@ -82,24 +76,27 @@ def write_sheets(
 def sheet(
     translator: Translator, held_out: HeldOut, direction: Direction, rows: Sequence[Row], title: str
 ) -> NDArray[np.uint8]:
-    """Draws a line of images for each row.
+    """Draw a sheet with a line of images for each row.
 
     Args:
-        translator: in eval mode; it translates these images once more.
-        held_out: where the rows' images are.
+        translator: in eval mode; it translates these images again.
+        held_out: the images that were measured.
         direction: (source, target).
-        rows: of an `Evaluation`, of this direction, at least one.
-        title: stands at the top.
+        rows: rows of an `Evaluation` of this direction, at least one.
+        title: the sheet's title.
 
     Returns:
         pixels (H, W, 3).
     """
     source, target = direction
-    lines = [(caption(row), strip(translator, held_out, direction, row)) for row in rows]
-    heads = [source, f"translated to {target}"]
-    heads += [f"right answer in {target}"] if any("answer" in images for _, images in lines) else []
-    heads += [f"and back to {source}"] if any("back" in images for _, images in lines) else []
-    kinds = ["input", "output"] + [k for k in ("answer", "back") if any(k in images for _, images in lines)]
+    lines = [(_caption(row), _images(translator, held_out, direction, row)) for row in rows]
+    titles = {
+        "input": source,
+        "output": f"translated to {target}",
+        "truth": f"ground truth in {target}",
+        "back": f"reconstructed {source}",
+    }
+    kinds = [kind for kind in titles if any(kind in images for _, images in lines)]
     width = max(image.width for _, images in lines for image in images.values())
     heights = [max(image.height for image in images.values()) for _, images in lines]
     font = ImageFont.load_default(13)
@@ -109,45 +106,38 @@ def sheet(
         "white",
     )
     draw = ImageDraw.Draw(page)
-    draw.text((GAP, GAP), fitted(title, page.width - 2 * GAP, font), "black", font)
-    for place, head in enumerate(heads):
-        draw.text((GAP + place * (width + GAP), 2 * GAP + TEXT), fitted(head, width, font), "black", font)
+    draw.text((GAP, GAP), _fitted(title, page.width - 2 * GAP, font), "black", font)
+    for place, kind in enumerate(kinds):
+        draw.text((GAP + place * (width + GAP), 2 * GAP + TEXT), _fitted(titles[kind], width, font), "black", font)
     top = 2 * (TEXT + GAP) + GAP
     for (words, images), height in zip(lines, heights, strict=True):
         for place, kind in enumerate(kinds):
             if kind in images:
                 page.paste(images[kind], (GAP + place * (width + GAP), top))
-        draw.text((GAP, top + height + 2), fitted(words, page.width - 2 * GAP, font), "black", font)
+        draw.text((GAP, top + height + 2), _fitted(words, page.width - 2 * GAP, font), "black", font)
         top += height + TEXT + 2 * GAP
     return np.asarray(page)
 
 
-def strip(translator: Translator, held_out: HeldOut, direction: Direction, row: Row) -> dict[str, Image.Image]:
-    """One row's images by kind: input, output, and answer and back where there are such."""
+def _images(translator: Translator, held_out: HeldOut, direction: Direction, row: Row) -> dict[str, Image.Image]:
     source, target = direction
-    index = index_of(held_out, source, row["image"])
+    index = next(index for index in held_out.indices[source] if held_out.path(source, index) == row["image"])
     image = held_out.image(source, index)
     assert image is not None, "it was measured"
     parameter = next(translator.parameters())
     inputs = image[None].to(parameter.device, parameter.dtype)
     output = translator.translate(inputs, source, target)
     found = {"input": image, "output": output[0]}
-    known = held_out.answers.get(direction, {})
-    answer = held_out.image(target, known[index]) if index in known else None
-    if answer is not None:
-        found["answer"] = answer
+    pairs = held_out.ground_truth.get(direction, {})
+    truth = held_out.image(target, pairs[index]) if index in pairs else None
+    if truth is not None:
+        found["truth"] = truth
     if (target, source) in translator.directions:
         found["back"] = translator.translate(output, target, source)[0]
-    return {kind: visible(each) for kind, each in found.items()}
+    return {kind: _visible(each) for kind, each in found.items()}
 
 
-def index_of(held_out: HeldOut, domain: str, path: str) -> int:
-    """Which of a domain's images has this path."""
-    return next(index for index in held_out.indices[domain] if held_out.path(domain, index) == path)
-
-
-def visible(image: Tensor) -> Image.Image:
-    """An image (C, H, W) in [-1, 1] in a size that can be looked at."""
+def _visible(image: Tensor) -> Image.Image:
     tile = Image.fromarray(to_view(image))
     longest = max(tile.size)
     if longest > LARGEST:
@@ -157,8 +147,7 @@ def visible(image: Tensor) -> Image.Image:
     return tile.resize((tile.width * times, tile.height * times), Image.Resampling.NEAREST)
 
 
-def caption(row: Row) -> str:
-    """A row's image and what was measured of it."""
+def _caption(row: Row) -> str:
     words = [row["image"].replace("\\", "/").rpartition("/")[2]]
     if "psnr" in row:
         words.append(f"PSNR {row['psnr']:.2f} dB ({row['psnr_copied']:.2f} untouched)" if "psnr_copied" in row
@@ -167,8 +156,7 @@ def caption(row: Row) -> str:
     return "   ".join(words)
 
 
-def fitted(text: str, width: int, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
-    """As much of a text as is no wider than so many pixels."""
+def _fitted(text: str, width: int, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
     if font.getlength(text) <= width:
         return text
     while text and font.getlength(text + "…") > width:

@@ -1,4 +1,4 @@
-"""A feature network out of a YAML file of the user's, who trusts it as code."""
+"""A feature network described by a YAML file of the user, which is trusted like code."""
 
 from pathlib import Path
 
@@ -14,20 +14,20 @@ from cyclegan.metrics.feature_network import AnyNetwork, FeatureNetwork
 
 
 def features_from(file: Path) -> FeatureNetwork:
-    """The network that a YAML file describes: a call of a FeatureNetwork, or of any nn.Module.
+    """Build the feature network, or the nn.Module, that a YAML file describes as `_target_` and arguments.
 
     Raises:
-        InputError: there is no such file, it describes something else, or what it calls fails.
+        InputError: the file is missing, describes something else, or its call fails.
     """
     if not file.is_file():
-        raise InputError(f"--features {file} is none of inception, random, none, and there is no such YAML file")
+        raise InputError(f"--features {file} is none of inception, random and none, and no YAML file")
     try:
         config = OmegaConf.load(file)
-        # The file may be one that training uses too, as the group `features`.
+        # A file of the configuration group `features` has the call under that key.
         inner = config.get("features", config) if isinstance(config, DictConfig) else config
         made = hydra.utils.instantiate(inner, _convert_="all")
     except InstantiationException as error:
-        raise InputError(f"--features {file} cannot be used: {reason(error)}") from error
+        raise InputError(f"--features {file} cannot be used: {_reason(error)}") from error
     except (YAMLError, OmegaConfBaseException, OSError, UnicodeDecodeError) as error:
         raise InputError(f"--features {file} cannot be used: {error}") from error
     if isinstance(made, nn.Module):
@@ -40,8 +40,8 @@ def features_from(file: Path) -> FeatureNetwork:
     return made
 
 
-def reason(error: InstantiationException) -> str:
-    """What went wrong in the call that the file describes: Hydra's text has the error without the path in it."""
+def _reason(error: InstantiationException) -> str:
+    # Hydra's own text leaves out the cause.
     what = str(error).splitlines()[0].partition(", set env var")[0].rstrip(":")
     cause = error.__cause__
     if cause is None:

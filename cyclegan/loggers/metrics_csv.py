@@ -1,4 +1,4 @@
-"""metrics.csv: every logged metric of a run in one table, that survives a resume."""
+"""metrics.csv: all logged metrics of a run in one table that survives a resume."""
 
 import csv
 import errno
@@ -13,17 +13,18 @@ from typing import Any
 from pytorch_lightning.loggers.logger import Logger
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
+from cyclegan.files import replacing
 from cyclegan.loggers import POSITION
 
 log = logging.getLogger(__name__)
 
 
 class MetricsCsv(Logger):
-    """Appends a row for each logging step; the first column counts images seen.
+    """Appends a row for each logging step; the first column is the number of images seen.
 
-    Lightning's own CSV logger deletes the file when a run is resumed. This one keeps it, but for the rows after
-    the resumed position, which the run is about to write again. Rows that cannot be written, because the disk is
-    full, wait in memory and are tried again with the next.
+    Lightning's own CSV logger deletes the file when a run is resumed. This one keeps it, except for the rows after the
+    resumed position, which the run logs again. Rows that cannot be written because the disk is full stay in memory and
+    are written with the next ones.
 
     Args:
         run_dir: the table is `run_dir/metrics.csv`.
@@ -38,26 +39,23 @@ class MetricsCsv(Logger):
 
     @property
     def name(self) -> str:
-        """What Lightning calls the logger."""
         return "metrics_csv"
 
     @property
     def version(self) -> str:
-        """There is one table a run."""
         return ""
 
     @property
     def save_dir(self) -> str:
-        """The run folder."""
         return str(self._path.parent)
 
     @rank_zero_only
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
-        """Leaves them to config.yaml, which stands in the same folder."""
+        """Do nothing: config.yaml in the same folder holds them."""
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Writes one row; a metric that was never logged before gets a new column."""
+        """Write one row; a new metric gets a new column."""
         if self._columns is None:
             self.continue_from(int(step or 0) - 1)
         self._waiting.append({POSITION: step, **metrics})
@@ -65,7 +63,7 @@ class MetricsCsv(Logger):
 
     @rank_zero_only
     def save(self) -> None:
-        """Brings every row to the disk, so that no loss of power parts them from a checkpoint."""
+        """Flush every row to the disk, so that a loss of power cannot separate them from a checkpoint."""
         self._write_waiting()
         try:
             with self._path.open("rb") as file:
@@ -75,25 +73,24 @@ class MetricsCsv(Logger):
 
     @rank_zero_only
     def continue_from(self, position: int) -> None:
-        """Drops the rows after a number of images seen: where the run stands, and will go on from.
+        """Drop the rows after a number of images seen, from which the run continues.
 
-        No checkpoint is that of 0 images. A run that stands there begins, and what an earlier attempt measured of
-        the untrained networks goes too, unless this process has just written it.
+        At 0 images the run is new, as no checkpoint is of 0 images: rows of an earlier attempt at position 0 are
+        dropped too, unless this process has just written them.
         """
         if not self._path.exists():
-            self._path.parent.mkdir(parents=True, exist_ok=True)
             self._columns = []
             return
-        begins = position == 0 and self._columns is None
+        is_new = position == 0 and self._columns is None
         self._columns, rows = self._read()
-        self._rewrite([row for row in rows if int(row[POSITION]) <= position and not begins])
+        self._rewrite([row for row in rows if int(row[POSITION]) <= position and not is_new])
 
     def _write_waiting(self) -> None:
         try:
             self._append(self._waiting)
         except OSError as error:
             if not self._has_warned:
-                log.warning("metrics   %s: rows wait in memory and are tried again: %s", self._path, error)
+                log.warning("metrics   %s: rows stay in memory and are written later: %s", self._path, error)
             self._has_warned = True
         else:
             self._waiting, self._has_warned = [], False
@@ -104,7 +101,6 @@ class MetricsCsv(Logger):
         assert self._columns is not None
         new = [name for name in dict.fromkeys(name for row in rows for name in row) if name not in self._columns]
         if new or not self._path.exists():
-            self._path.parent.mkdir(parents=True, exist_ok=True)
             earlier = self._read()[1] if self._path.exists() else []
             columns, self._columns = self._columns, [*self._columns, *new]
             try:
@@ -117,27 +113,23 @@ class MetricsCsv(Logger):
         data = text.getvalue().encode()
         with self._path.open("ab", buffering=0) as file:
             end = file.tell()
-            # A disk that is nearly full takes a part, and a torn row would stand before the next.
+            # A disk that is nearly full takes a part, and the next row would be appended to half a row.
             if file.write(data) != len(data):
                 file.truncate(end)
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
 
     def _read(self) -> tuple[list[str], list[dict[str, str]]]:
-        """Columns and rows, without a last line that was torn off: each ends with a line break."""
+        """Return columns and rows, without an incomplete last line."""
         with self._path.open(encoding="utf-8", newline="") as file:
             text = file.read()
-        whole = text[: text.rfind("\n") + 1]
-        reader = csv.DictReader(io.StringIO(whole, newline=""))
+        complete = text[: text.rfind("\n") + 1]
+        reader = csv.DictReader(io.StringIO(complete, newline=""))
         return list(reader.fieldnames or []), [row for row in reader if row.get(POSITION)]
 
     def _rewrite(self, rows: list[dict[str, str]]) -> None:
         assert self._columns is not None
-        unfinished = self._path.with_suffix(".csv.part")
-        try:
-            with unfinished.open("w", encoding="utf-8", newline="") as file:
-                writer = csv.DictWriter(file, self._columns)
-                writer.writeheader()
-                writer.writerows(rows)
-            unfinished.replace(self._path)
-        finally:
-            unfinished.unlink(missing_ok=True)
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(self._path) as unfinished, unfinished.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, self._columns)
+            writer.writeheader()
+            writer.writerows(rows)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol, final
 
 import torch
@@ -110,6 +111,19 @@ class CycleGAN(Translator):
         UserError: `channels` does not name two domains whose lower-case names differ, or the numbers differ while the
             identity weight is not 0.
     """
+
+    advice = MappingProxyType(
+        {
+            "discriminator_won": "a lower model.discriminator_lr, a smaller discriminator, augmentation=light, or more "
+            "images; and check that model.loss_weights.adversarial is not 0",
+            "copies_input": "a larger model.loss_weights.adversarial, or a smaller model.loss_weights.identity",
+            "outputs_alike": "larger model.loss_weights.cycle_a and cycle_b, a lower model.optimizer.lr, another seed",
+            "luminance_inverted": "a new run with another seed, or with a larger model.loss_weights.identity",
+            "identity_rising": "a larger model.loss_weights.identity or a lower model.optimizer.lr, and an earlier "
+            "checkpoint",
+            "checkerboard": "waiting if it falls, else a new run with model.generator.upsampling=resize",
+        }
+    )
 
     def __init__(
         self,
@@ -237,8 +251,8 @@ class CycleGAN(Translator):
         """Both generators."""
         return {"gen_ab": self.gen_ab, "gen_ba": self.gen_ba}
 
-    def realness(self, images: Tensor, domain: str) -> Tensor | None:
-        """The verdict of the domain's discriminator, mean over its map of scores; see `Translator.realness`.
+    def discriminator_score(self, images: Tensor, domain: str) -> Tensor | None:
+        """Return the mean over the score map of the domain's discriminator; see `Translator.discriminator_score`.
 
         None where the objective's scores have no absolute scale, or it is a user's that does not say.
         """

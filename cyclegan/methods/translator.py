@@ -46,6 +46,9 @@ class Translator(pl.LightningModule, ABC):
     scale: Scale | None = None
     """How training resizes images; known of a translator that comes from a checkpoint. `translate` takes any size."""
 
+    advice: Mapping[str, str] = MappingProxyType({})
+    """What to try when an alarm is raised, in configuration keys, by the name of the alarm."""
+
     @abstractmethod
     def translate(self, images: Tensor, source: str, target: str) -> Tensor:
         """Translates images (N, C, H, W) in [-1, 1] of domain `source` into domain `target`.
@@ -62,15 +65,15 @@ class Translator(pl.LightningModule, ABC):
     def generators(self) -> Mapping[str, nn.Module]:
         """The networks that translate, by the name of their attribute: what an EMA averages and an export keeps."""
 
-    def realness(self, images: Tensor, domain: str) -> Tensor | None:
-        """How far the method takes images for real ones of a domain; by default it has no judge.
+    def discriminator_score(self, images: Tensor, domain: str) -> Tensor | None:
+        """Return the scores of a domain's discriminator on an absolute scale; by default, there is none.
 
         Args:
             images: (N, C, H, W) in [-1, 1], of `minimum_crop` pixels at least.
             domain: its name.
 
         Returns:
-            (N,) in [0, 1], 1: real; None if nothing in the method judges on an absolute scale.
+            (N,) in [0, 1], 1: real; None if the method has no score on an absolute scale.
 
         Raises:
             UserError: the method has no such domain.

@@ -1,1 +1,1 @@
-"""How good images are, in metrics: plain functions of tensors."""
+"""Metrics of images, as functions of tensors, and the pretrained networks that some of them need."""

@@ -1,29 +1,75 @@
-"""What turns images into features, of which distances are then taken."""
+"""Networks that turn images into feature vectors, for FID, KID, precision and recall."""
 
 import hashlib
 import json
+from abc import ABC, abstractmethod
 from importlib import metadata
-from typing import Any
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cyclegan.errors import UserError, WeightsError
-from cyclegan.metrics.measuring_network import MeasuringNetwork
 
-__all__ = ["AnyNetwork", "FeatureNetwork", "WeightsError", "check_sets", "signed", "versioned"]
+__all__ = ["AnyNetwork", "FeatureNetwork", "MetricNetwork", "WeightsError", "check_sets", "signed", "versioned"]
 
 
-class FeatureNetwork(MeasuringNetwork):
-    """A network that describes images by vectors: `build` makes one from uint8 (N, 3, H, W) to (N, D)."""
+class MetricNetwork(ABC):
+    """A frozen network that a metric needs, built on first use.
+
+    The constructor reads and downloads nothing. This is no `nn.Module`, so that checkpoints of a model or callback that
+    holds one do not contain its weights.
+    """
+
+    def __init__(self) -> None:
+        self._device = torch.device("cpu")
+        self._network: nn.Module | None = None
+
+    @property
+    @abstractmethod
+    def protocol(self) -> dict[str, Any]:
+        """Entries of the protocol: network, library with version, size, filter, antialias, input_range."""
+
+    @abstractmethod
+    def build(self) -> nn.Module:
+        """Build the network with its weights on the CPU.
+
+        Raises:
+            WeightsError: the weights are unavailable.
+        """
+
+    def load(self) -> nn.Module:
+        """Return the network in eval mode and without gradients; the first call builds it.
+
+        Does not change the global random state.
+
+        Raises:
+            WeightsError: the weights are unavailable.
+        """
+        if self._network is None:
+            with torch.random.fork_rng(devices=[]):  # networks draw weights before they are given others
+                network = self.build()
+            self._network = network.requires_grad_(False).eval().to(self._device)
+        return self._network
+
+    def to(self, device: torch.device | str) -> Self:
+        """Move the network to a device, now or when it is built."""
+        self._device = torch.device(device)
+        if self._network is not None:
+            self._network.to(self._device)
+        return self
+
+
+class FeatureNetwork(MetricNetwork):
+    """A network that maps images to feature vectors: `build` returns one from uint8 (N, 3, H, W) to (N, D)."""
 
     def __init__(self) -> None:
         super().__init__()
         self._digest: str | None = None
 
     def features(self, samples: Tensor) -> Tensor:
-        """Describes images; loads the network first if need be.
+        """Return the features of images.
 
         Args:
             samples: uint8 (N, 3, H, W) in 0..255, on any device.
@@ -32,8 +78,8 @@ class FeatureNetwork(MeasuringNetwork):
             float32 (N, D) on the network's device, computed without mixed precision.
 
         Raises:
-            WeightsError: the weights cannot be had.
-            UserError: the images are of another kind, or the network gave something else than finite (N, D).
+            WeightsError: the weights are unavailable.
+            UserError: the images have another type or shape, or the network did not return finite (N, D).
         """
         if samples.dtype != torch.uint8 or samples.ndim != 4 or samples.shape[1] != 3:
             raise UserError(
@@ -44,21 +90,20 @@ class FeatureNetwork(MeasuringNetwork):
         with torch.no_grad(), torch.autocast(self._device.type, enabled=False):
             found = network(samples.to(self._device))
         if not isinstance(found, Tensor) or found.ndim != 2 or len(found) != len(samples):
+            what = f"a tensor {tuple(found.shape)}" if isinstance(found, Tensor) else f"a {type(found).__name__}"
             raise UserError(
-                f"{self.protocol['network']} should give a vector for each of {len(samples)} samples, "
-                f"a tensor ({len(samples)}, D); it gave {_described(found)}. Wrap it in a module that returns one"
+                f"{self.protocol['network']} must return a vector for each of {len(samples)} images, "
+                f"a tensor ({len(samples)}, D); it returned {what}. Wrap it in a module that returns one"
             )
         if not found.isfinite().all():
-            raise UserError(f"{self.protocol['network']} gave features that are not finite: its weights are broken")
+            raise UserError(f"{self.protocol['network']} returned features that are not finite: check its weights")
         return found.float()
 
     def digest(self) -> str:
-        """The sha256 of the weights and of what `protocol` says: features with one digest are the same features.
-
-        Taken once: the weights are not meant to change.
+        """Return the sha256 of the weights and of `protocol`; equal digests mean equal features. Computed once.
 
         Raises:
-            WeightsError: the weights cannot be had.
+            WeightsError: the weights are unavailable.
         """
         if self._digest is None:
             digest = hashlib.sha256(json.dumps(self.protocol, sort_keys=True, default=str).encode())
@@ -71,22 +116,22 @@ class FeatureNetwork(MeasuringNetwork):
 
 
 _SIDE = 64
-"""Of the image by which networks that take any size are told apart."""
+"""Size of the image in the digest of networks that take any size."""
 
 
 class AnyNetwork(FeatureNetwork):
-    """Features of any `nn.Module`, from YAML.
+    """Features of any `nn.Module`.
 
-    The module gets float32 images (N, 3, size, size), RGB in [-1, 1], and returns (N, D), or maps (N, D, h, w) that
-    are averaged over their places. Other input ranges are the module's own affair.
+    The module gets float32 images (N, 3, size, size), RGB in [-1, 1], and returns (N, D), or maps (N, D, h, w), which
+    are averaged over h and w. Modules that need another input range convert it themselves.
 
     Args:
-        network: with its weights; it is put into eval mode.
-        size: height and width to resize to, by bilinear interpolation; None: as the images are.
+        network: the module with its weights; it is put into eval mode.
+        size: height and width to resize to by bilinear interpolation; None: no resizing.
         antialias: whether resizing smooths before it shrinks.
 
     Raises:
-        UserError: the network or the size is something else.
+        UserError: `network` is no nn.Module, or `size` no positive integer.
     """
 
     def __init__(self, network: nn.Module, size: int | None, antialias: bool = True) -> None:
@@ -95,8 +140,8 @@ class AnyNetwork(FeatureNetwork):
             raise UserError(f"AnyNetwork's network is a {type(network).__name__}; give an nn.Module")
         if size is not None and (not isinstance(size, int) or isinstance(size, bool) or size < 1):
             raise UserError(
-                f"AnyNetwork's size is {size!r}; give the height and width to resize to, a whole number from 1, or "
-                "null for images as they are"
+                f"AnyNetwork's size is {size!r}; give the height and width to resize to, an integer from 1, or null "
+                "for images as they are"
             )
         self._inner = network
         self._size = size
@@ -104,7 +149,7 @@ class AnyNetwork(FeatureNetwork):
 
     @property
     def protocol(self) -> dict[str, Any]:
-        """The module's class and package; how images reach it."""
+        """The module's class and package, and the resizing."""
         kind = type(self._inner)
         return {
             "network": f"{kind.__module__}.{kind.__qualname__}",
@@ -116,14 +161,14 @@ class AnyNetwork(FeatureNetwork):
         }
 
     def build(self) -> nn.Module:
-        """Puts resizing before the module, and averaging behind it."""
+        """Put resizing before the module, and averaging behind it."""
         return _Resized(self._inner, self._size, self._antialias)
 
     def digest(self) -> str:
-        """Also of what the module makes of one image: of its code and arguments, the weights tell nothing.
+        """Return the digest of the weights, and of the features of one image: weights do not show changes of code.
 
         Raises:
-            UserError: the module gives something else than vectors.
+            UserError: the module does not return vectors.
         """
         if self._digest is None:
             weights, device = super().digest(), self._device
@@ -149,35 +194,36 @@ class _Resized(nn.Module):
 
 
 def signed(samples: Tensor, size: int | None, antialias: bool) -> Tensor:
-    """Images uint8 (N, 3, H, W) as float32 in [-1, 1], bilinearly resized to size × size if one is given."""
+    """Convert uint8 (N, 3, H, W) to float32 in [-1, 1], bilinearly resized to size × size unless `size` is None."""
     images = samples.float()
     if size is not None and images.shape[-2:] != (size, size):
         images = F.interpolate(images, (size, size), mode="bilinear", align_corners=False, antialias=antialias)
     return images / 127.5 - 1
 
 
-def versioned(library: str) -> str:
-    """The name of a library with its version; the bare name of one that is not installed as a package."""
+def version_of(package: str) -> str | None:
+    """Return the version of an installed package; None if it is not installed."""
     try:
-        return f"{library} {metadata.version(library)}"
+        return metadata.version(package)
     except metadata.PackageNotFoundError:
-        return library
+        return None
+
+
+def versioned(library: str) -> str:
+    """Return a library's name with its version; the name alone if it is not installed as a package."""
+    return " ".join(filter(None, (library, version_of(library))))
 
 
 def check_sets(x: Tensor, y: Tensor) -> None:
-    """Refuses two sets of features that have no distance.
+    """Check that two sets of features have a distance.
 
     Raises:
-        UserError: they are no (N, D) and (M, D), or N or M is below 2.
+        UserError: they are not (N, D) and (M, D), or N or M is below 2.
     """
     if x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[1]:
         raise UserError(
-            f"sets of features must be (N, D) and (M, D); these are {tuple(x.shape)} and {tuple(y.shape)}. "
-            "Both have to come from one feature network"
+            f"sets of features must be (N, D) and (M, D) from one network; these are {tuple(x.shape)} and "
+            f"{tuple(y.shape)}"
         )
     if min(len(x), len(y)) < 2:
         raise UserError(f"a distance needs 2 images or more on either side; here are {len(x)} and {len(y)}")
-
-
-def _described(found: object) -> str:
-    return f"a tensor {tuple(found.shape)}" if isinstance(found, Tensor) else f"a {type(found).__name__}"

@@ -1,4 +1,4 @@
-"""The Fréchet distance of two sets of features: FID, where they are Inception's."""
+"""Fréchet distance of two sets of features; with Inception features, FID."""
 
 import math
 
@@ -9,23 +9,23 @@ from cyclegan.metrics.feature_network import check_sets
 
 
 def frechet_distance(x: Tensor, y: Tensor) -> float:
-    """Fréchet distance of two Gaussians with the means and covariances of two sets (Heusel et al. 2017).
+    """Return the Fréchet distance of two Gaussians fitted to two sets of features (Heusel et al. 2017).
 
-    |m1 − m2|² + Tr S1 + Tr S2 − 2 Tr (S1 S2)^½, in float64, with unbiased covariances. Exact for fewer images than
-    features too, where the covariances are singular: with S = RᵀR, Tr (S1 S2)^½ is the sum of the singular values
-    of R1 R2ᵀ, and no root of a matrix is taken.
+    |m1 − m2|² + Tr S1 + Tr S2 − 2 Tr (S1 S2)^½, in float64, with unbiased covariances. Also exact for fewer
+    images than features, where the covariances are singular: with S = RᵀR, Tr (S1 S2)^½ is the sum of the singular
+    values of R1 R2ᵀ, and no matrix root is needed.
 
-    The estimate falls as images are added, so metrics compare at equal numbers of images only.
+    The estimate falls as images are added, so compare values of equal numbers of images only.
 
     Args:
         x: (N, D), N at least 2.
         y: (M, D), M at least 2.
 
     Returns:
-        0 for equal sets, more for others.
+        the distance, at least 0.
 
     Raises:
-        ValueError: the sets are too small, or their features differ in number.
+        UserError: the sets are too small, or their features differ in number.
     """
     check_sets(x, y)
     x, y = x.double(), y.double()

@@ -1,4 +1,4 @@
-"""The features that published FID and KID metrics are taken of."""
+"""The Inception features of published FID and KID values."""
 
 import io
 import os
@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cyclegan.metrics.feature_network import FeatureNetwork, WeightsError, versioned
+from cyclegan.errors import WeightsError
+from cyclegan.metrics.feature_network import FeatureNetwork, versioned
 from cyclegan.metrics.pretrained import Pretrained
 
 _NAME = "inception-v3-compat"
@@ -17,10 +18,10 @@ WITHOUT = "features=none, or --features none, does without FID and KID"
 
 
 class Inception(FeatureNetwork):
-    """The 2048 pooled features of torch-fidelity's Inception, which has the weights and the resizing of TensorFlow's.
+    """The 2048 pooled features of torch-fidelity's Inception, with TensorFlow's weights and resizing.
 
     Args:
-        weights: a file of its weights; None: torch hub's cache, filled by a download if need be.
+        weights: a file of its weights; None: torch.hub's cache, filled by a download.
     """
 
     def __init__(self, weights: str | os.PathLike[str] | None = None) -> None:
@@ -29,7 +30,7 @@ class Inception(FeatureNetwork):
 
     @property
     def protocol(self) -> dict[str, Any]:
-        """As torch-fidelity does it: the resize takes no half-pixel step and does not smooth before it shrinks."""
+        """The network, and the resizing: without half-pixel centres and without antialiasing."""
         return {
             "network": f"Inception ({_NAME}, {_LAYER} features)",
             "library": versioned("torch-fidelity"),
@@ -41,10 +42,10 @@ class Inception(FeatureNetwork):
         }
 
     def build(self) -> nn.Module:
-        """Builds the library's extractor around weights that were read safely.
+        """Build the library's extractor around weights that were read safely.
 
         Raises:
-            WeightsError: the weights cannot be had.
+            WeightsError: the weights are unavailable.
         """
         try:
             from torch_fidelity import feature_extractor_inceptionv3 as library
@@ -57,14 +58,14 @@ class Inception(FeatureNetwork):
             "callbacks.validation.features.weights=PATH, or --feature-weights PATH",
             WITHOUT,
         )
-        # The extractor itself unpickles whatever a file holds, so what it gets to read is a copy of plain tensors.
+        # The extractor unpickles its file, so it gets a copy that holds tensors only.
         copy = io.BytesIO()
         torch.save(published.read(self._weights), copy)
         copy.seek(0)
         try:
             extractor = library.FeatureExtractorInceptionV3(_NAME, [_LAYER], feature_extractor_weights_path=copy)
         except RuntimeError as error:
-            raise published.foreign(self._weights, error) from error
+            raise published.mismatch(self._weights, error) from error
         return _Pooled(extractor)
 
 

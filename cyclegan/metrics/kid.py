@@ -1,4 +1,4 @@
-"""The kernel distance of two sets of features: KID, where they are Inception's."""
+"""Kernel distance of two sets of features; with Inception features, KID."""
 
 import math
 from typing import NamedTuple
@@ -12,32 +12,32 @@ _ROWS = 1000  # of the kernel's matrix in memory at once
 
 
 class KernelDistance(NamedTuple):
-    """A distance, and about how far another draw of as many images would move it."""
+    """A distance, and approximately its standard error."""
 
     value: float
     spread: float
 
 
 def kernel_distance(x: Tensor, y: Tensor, subsets: int = 100, seed: int = 0) -> KernelDistance:
-    """Unbiased squared MMD of two sets under the kernel (x·y/D + 1)³ (Bińkowski et al. 2018), in float64.
+    """Return the unbiased squared MMD of two sets under the kernel (x·y/D + 1)³ (Bińkowski et al. 2018).
 
-    The value is that of all images, so it does not hang on `seed`. The spread is the deviation from it of random
-    halves of both sets, drawn without replacement: about the standard error of the value, as a half of n strays from
-    its whole as much as the whole from the truth. Between sets that are nearly the same it is too wide, by up to about
-    √3, since there the distance errs with 1/n, not with 1/√n.
+    Computed in float64. The value is that of all images and does not depend on `seed`. The spread is the root mean
+    square deviation from it of random halves of both sets, drawn without replacement. It estimates the standard error
+    of the value, since a half deviates from its set as much as the set from its distribution. For sets that are nearly
+    the same it is too large, by up to about √3, since there the error falls with 1/n and not with 1/√n.
 
     Args:
         x: (N, D), N at least 2.
         y: (M, D), M at least 2.
-        subsets: how many halves are drawn.
-        seed: of the drawing, which leaves global random numbers alone.
+        subsets: number of halves.
+        seed: of the halves; the global random state is not used.
 
     Returns:
-        value: 0 in the mean for sets from one distribution, so it can be below 0.
-        spread: NaN without subsets, or where N or M is below 4: a distance needs two images of each half.
+        value: 0 on average for sets from one distribution, so it can be negative.
+        spread: NaN if `subsets` is 0, or N or M is below 4.
 
     Raises:
-        ValueError: the sets are too small, or their features differ in number.
+        UserError: the sets are too small, or their features differ in number.
     """
     check_sets(x, y)
     x, y = x.double(), y.double()
@@ -50,7 +50,7 @@ def kernel_distance(x: Tensor, y: Tensor, subsets: int = 100, seed: int = 0) -> 
 
 
 def _all_and_halves(count: int, halves: int, rng: torch.Generator) -> Tensor:
-    """Which of `count` images are in: (1 + halves, count) of 1 and 0, all of them in the first row."""
+    """Return masks (1 + halves, count) of 1 and 0; the first row selects all."""
     chosen = torch.zeros(1 + halves, count)
     chosen[0] = 1
     for row in chosen[1:]:
@@ -59,7 +59,7 @@ def _all_and_halves(count: int, halves: int, rng: torch.Generator) -> Tensor:
 
 
 def _distances(x: Tensor, y: Tensor, of_x: Tensor, of_y: Tensor) -> Tensor:
-    """The distance (S,) of each of S choices of x with that of y; `of_x` is (S, N), `of_y` (S, M)."""
+    """Return the distances (S,) of S subsets; `of_x` is a mask (S, N), `of_y` (S, M)."""
     within = [
         (_sums(z, z, of, of) - of @ _kernel(z.square().sum(1), z.shape[1])) / (of.sum(1) * (of.sum(1) - 1))
         for z, of in ((x, of_x), (y, of_y))
@@ -68,7 +68,7 @@ def _distances(x: Tensor, y: Tensor, of_x: Tensor, of_y: Tensor) -> Tensor:
 
 
 def _sums(x: Tensor, y: Tensor, of_x: Tensor, of_y: Tensor) -> Tensor:
-    """The kernel summed over all pairs of a choice (S,), a band of its matrix at a time."""
+    """Return the kernel summed over all pairs of each subset (S,), computed in bands of its matrix."""
     bands = zip(x.split(_ROWS), of_x.split(_ROWS, dim=1), strict=True)
     parts = [((of @ _kernel(band @ y.T, x.shape[1])) * of_y).sum(1) for band, of in bands]
     return torch.stack(parts).sum(0)

@@ -1,4 +1,4 @@
-"""How near translated images come to answers that are known, as those of the toy set are."""
+"""Metrics of translations against paired ground truth."""
 
 import math
 
@@ -9,39 +9,35 @@ from cyclegan.errors import UserError
 from cyclegan.images.tensors import to_uint8
 
 WINDOW = 11
-"""Pixels across which SSIM compares."""
+"""Width of SSIM's window in pixels."""
 
 _SIGMA = 1.5
 _LUMINANCE, _CONTRAST = (0.01 * 255) ** 2, (0.03 * 255) ** 2  # C1 and C2 of the paper
 
 
-def psnr(images: Tensor, answers: Tensor) -> Tensor:
-    """Peak signal-to-noise ratio of each image, in dB: more is nearer.
-
-    Of the images as they would be saved: rounded to 8 bits, with a peak of 255.
+def psnr(images: Tensor, truth: Tensor) -> Tensor:
+    """Return the peak signal-to-noise ratio of each image in dB, after rounding to 8 bits; the peak is 255.
 
     Args:
         images: (N, C, H, W) in [-1, 1].
-        answers: (N, C, H, W) in [-1, 1].
+        truth: (N, C, H, W) in [-1, 1].
 
     Returns:
-        float64 (N,); infinite where the images are equal.
+        float64 (N,); infinite for equal images.
 
     Raises:
         UserError: the shapes differ.
     """
-    seen, right = _rounded(images, answers)
-    return 10 * torch.log10(255**2 / (seen - right).square().flatten(1).mean(1))
+    x, y = _rounded(images, truth)
+    return 10 * torch.log10(255**2 / (x - y).square().flatten(1).mean(1))
 
 
-def l1(images: Tensor, answers: Tensor) -> Tensor:
-    """Mean absolute difference of each image, in units of images in [-1, 1]: less is nearer, 2 is the most.
-
-    Of the images as they would be saved: rounded to 8 bits.
+def l1(images: Tensor, truth: Tensor) -> Tensor:
+    """Return the mean absolute difference of each image, after rounding to 8 bits, in [0, 2].
 
     Args:
         images: (N, C, H, W) in [-1, 1].
-        answers: (N, C, H, W) in [-1, 1].
+        truth: (N, C, H, W) in [-1, 1].
 
     Returns:
         float64 (N,).
@@ -49,42 +45,42 @@ def l1(images: Tensor, answers: Tensor) -> Tensor:
     Raises:
         UserError: the shapes differ.
     """
-    seen, right = _rounded(images, answers)
-    return (seen - right).abs().flatten(1).mean(1) / 127.5
+    x, y = _rounded(images, truth)
+    return (x - y).abs().flatten(1).mean(1) / 127.5
 
 
-def ssim(images: Tensor, answers: Tensor) -> Tensor:
-    """Structural similarity of each image (Wang et al. 2004): 1 for equal images, less for others.
+def ssim(images: Tensor, truth: Tensor) -> Tensor:
+    """Return the structural similarity of each image (Wang et al. 2004), after rounding to 8 bits; at most 1.
 
-    Of the images as they would be saved: rounded to 8 bits. As in the paper: a Gaussian window of 11 × 11 and
-    sigma 1.5, K1 = 0.01, K2 = 0.03, and only windows that lie wholly inside the image; the mean over channels.
+    As in the paper: a Gaussian window of 11 × 11 with sigma 1.5, K1 = 0.01, K2 = 0.03, and only windows that lie
+    inside the image. The mean over channels.
 
     Args:
         images: (N, C, H, W) in [-1, 1].
-        answers: (N, C, H, W) in [-1, 1].
+        truth: (N, C, H, W) in [-1, 1].
 
     Returns:
-        float64 (N,); NaN where a side is shorter than the window: such images have no SSIM.
+        float64 (N,); NaN for images with a side shorter than the window.
 
     Raises:
         UserError: the shapes differ.
     """
-    seen, right = _rounded(images, answers)
-    if min(seen.shape[-2:]) < WINDOW:
-        return torch.full(seen.shape[:1], math.nan, dtype=torch.float64, device=seen.device)
-    # One image at a time: what it needs then stays in the processor's cache, which more than halves the time.
-    similarities = [_similarity(*pair) for pair in zip(seen, right, strict=True)]
-    return torch.stack(similarities) if similarities else seen.new_empty(0)
+    x, y = _rounded(images, truth)
+    if min(x.shape[-2:]) < WINDOW:
+        return torch.full(x.shape[:1], math.nan, dtype=torch.float64, device=x.device)
+    # One image at a time stays in the processor's cache, which more than halves the time.
+    similarities = [_similarity(*pair) for pair in zip(x, y, strict=True)]
+    return torch.stack(similarities) if similarities else x.new_empty(0)
 
 
-def _rounded(images: Tensor, answers: Tensor) -> tuple[Tensor, Tensor]:
-    if images.shape != answers.shape:
-        raise UserError(f"images {tuple(images.shape)} and answers {tuple(answers.shape)} must have one shape")
-    return to_uint8(images).double(), to_uint8(answers).double()
+def _rounded(images: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+    if images.shape != truth.shape:
+        raise UserError(f"images {tuple(images.shape)} and ground truth {tuple(truth.shape)} must have one shape")
+    return to_uint8(images).double(), to_uint8(truth).double()
 
 
 def _similarity(x: Tensor, y: Tensor) -> Tensor:
-    """Mean SSIM of two images (C, H, W) in 0..255."""
+    """Return the mean SSIM of two images (C, H, W) in 0..255."""
     mean_x, mean_y, squares, product = _windowed(torch.stack([x, y, x * x + y * y, x * y]))
     means, product_of_means = mean_x.square() + mean_y.square(), mean_x * mean_y
     luminance = (2 * product_of_means + _LUMINANCE) / (means + _LUMINANCE)
@@ -94,7 +90,7 @@ def _similarity(x: Tensor, y: Tensor) -> Tensor:
 
 
 def _windowed(planes: Tensor) -> Tensor:
-    """Gaussian means (..., H − 10, W − 10) of planes (..., H, W): first along the rows, then along the columns."""
+    """Return Gaussian means (..., H − 10, W − 10) of planes (..., H, W), along rows and then along columns."""
     weights = [math.exp(-(((i - WINDOW // 2) / _SIGMA) ** 2) / 2) for i in range(WINDOW)]
     for axis in (-1, -2):
         length = planes.shape[axis] - WINDOW + 1

@@ -1,4 +1,4 @@
-"""LPIPS: how far two images are from each other to the eye."""
+"""LPIPS, the learned perceptual distance of two images."""
 
 import os
 import re
@@ -8,27 +8,24 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from cyclegan.errors import UserError
-from cyclegan.metrics.feature_network import WeightsError, versioned
-from cyclegan.metrics.measuring_network import MeasuringNetwork
+from cyclegan.errors import UserError, WeightsError
+from cyclegan.metrics.feature_network import MetricNetwork, versioned
 from cyclegan.metrics.pretrained import Pretrained
 
 _SIDES = {"alex": 31, "vgg": 16, "squeeze": 17}
-"""What the pooling of each backbone needs."""
+"""The smallest image that each backbone can pool, in pixels."""
 WITHOUT = "perceptual=none, or --perceptual none, does without LPIPS"
 
 
-class Lpips(MeasuringNetwork):
-    """Learned perceptual distance (Zhang et al. 2018, version 0.1), torchmetrics' own, of images as they are.
-
-    Its linear layers come with torchmetrics.
+class Lpips(MetricNetwork):
+    """Learned perceptual distance (Zhang et al. 2018, version 0.1) by torchmetrics, without resizing.
 
     Args:
-        weights: a file of torchvision's weights of the backbone; None: torch hub's cache, filled by a download.
+        weights: a file of torchvision's weights of the backbone; None: torch.hub's cache, filled by a download.
         net: the backbone.
 
     Raises:
-        UserError: there is no such backbone.
+        UserError: the backbone is unknown.
     """
 
     def __init__(
@@ -42,7 +39,7 @@ class Lpips(MeasuringNetwork):
 
     @property
     def protocol(self) -> dict[str, Any]:
-        """What stands beside the metric."""
+        """The backbone and the libraries."""
         return {
             "network": f"LPIPS 0.1 ({self._net})",
             "library": versioned("torchmetrics"),
@@ -54,19 +51,19 @@ class Lpips(MeasuringNetwork):
         }
 
     def distances(self, a: Tensor, b: Tensor) -> Tensor:
-        """The distance of each image of `a` from that of `b`; loads the network first if need be.
+        """Return the distance of each image of `a` from the image of `b` at its place.
 
         Args:
             a: uint8 (N, 3, H, W) in 0..255, on any device.
             b: uint8 (N, 3, H, W).
 
         Returns:
-            float32 (N,) on the network's device: 0 for equal images. NaN where a side is too short for the
-            backbone, 31 pixels for AlexNet: such images have no LPIPS.
+            float32 (N,) on the network's device, 0 for equal images. NaN for images that are too small for the
+            backbone, below 31 pixels for AlexNet.
 
         Raises:
-            WeightsError: the weights cannot be had.
-            UserError: the images are of another kind, or the shapes differ.
+            WeightsError: the weights are unavailable.
+            UserError: the images have another type, or the shapes differ.
         """
         if a.dtype != torch.uint8 or b.dtype != torch.uint8 or a.shape != b.shape or a.ndim != 4 or a.shape[1] != 3:
             raise UserError(
@@ -81,20 +78,20 @@ class Lpips(MeasuringNetwork):
         return found.flatten()
 
     def build(self) -> nn.Module:
-        """Builds torchmetrics' network around weights that were read safely.
+        """Build torchmetrics' network around weights that were read safely.
 
         Raises:
-            WeightsError: the weights cannot be had.
+            WeightsError: the weights are unavailable.
         """
         import torchvision
 
-        # torchmetrics' public metric can only download, and unpickles what it finds. The private network under it
-        # takes weights that were read safely; the tests hold the two equal.
+        # The public metric of torchmetrics downloads and unpickles weights itself. Its private network takes weights
+        # that were read safely; a test compares the two.
         try:
             from torchmetrics.functional.image.lpips import _LPIPS
         except ImportError as error:
             raise WeightsError(
-                f"{versioned('torchmetrics')} has no LPIPS where this package looks for it ({error}); {WITHOUT}"
+                f"{versioned('torchmetrics')} lacks its private class _LPIPS ({error}); {WITHOUT}"
             ) from error
 
         models = torchvision.models
@@ -116,5 +113,5 @@ class Lpips(MeasuringNetwork):
         try:
             network.net.load_state_dict({key: state[name] for key, name in names.items() if name in state})
         except RuntimeError as error:
-            raise file.foreign(self._weights, error) from error
+            raise file.mismatch(self._weights, error) from error
         return network.requires_grad_(False).eval()

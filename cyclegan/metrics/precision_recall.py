@@ -1,4 +1,4 @@
-"""How much of one set of features lies where another set is: precision and recall."""
+"""Improved precision and recall of two sets of features."""
 
 import math
 
@@ -12,19 +12,19 @@ _ROWS = 1000  # of the distances in memory at once
 
 
 def precision_recall(real: Tensor, fake: Tensor, k: int = 3) -> tuple[float, float]:
-    """Improved precision and recall (Kynkäänniemi et al. 2019).
+    """Return improved precision and recall (Kynkäänniemi et al. 2019).
 
-    A set covers what is no farther from one of its points than this point's k-th nearest neighbour in the set.
+    A set covers a point if one of its own points is at least as near to it as to its k-th nearest neighbour in the set.
 
     Args:
         real: (N, D), features of images of the target domain.
         fake: (M, D), features of translations.
-        k: neighbours that reach.
+        k: which nearest neighbour sets the radius.
 
     Returns:
-        precision: the share of `fake` that `real` covers: how many translations could be real.
-        recall: the share of `real` that `fake` covers: how much of the domain is reached.
-        Both NaN where a set has no more than k images, and so no k-th neighbour.
+        precision: the share of `fake` that `real` covers.
+        recall: the share of `real` that `fake` covers.
+        Both are NaN if a set has k images or fewer.
 
     Raises:
         UserError: the sets are too small, or their features differ in number; k is below 1.
@@ -47,8 +47,8 @@ def _share_covered(points: Tensor, by: Tensor, k: int) -> float:
 
 
 def _squared_distances(x: Tensor, y: Tensor) -> Tensor:
-    """(N, M) of x (N, D) and y (M, D), by a product of matrices: ten times faster than pair by pair."""
+    """Return (N, M) of x (N, D) and y (M, D), by a matrix product: ten times faster than pair by pair."""
     lengths = x.square().sum(1)[:, None] + y.square().sum(1)
     squares = lengths - 2 * (x @ y.T)
-    # What is left of equal points is rounding: as 0, copies of one image stay copies.
+    # The distance of equal points is rounding error: set to 0, copies of one image stay copies.
     return squares.where(squares > 1e-12 * lengths, 0.0)

@@ -1,12 +1,10 @@
-"""Weights that others trained and published: read without running code, fetched where they are not there yet."""
+"""Published weights: download them once, and read them without running code."""
 
-import hashlib
 import http.client
 import logging
 import os
 import pickle
 import struct
-import urllib.request
 import warnings
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -14,7 +12,7 @@ from pathlib import Path, PurePosixPath
 import torch
 from torch import Tensor
 
-from cyclegan.metrics.feature_network import WeightsError
+from cyclegan.errors import WeightsError
 
 log = logging.getLogger(__name__)
 
@@ -22,9 +20,7 @@ UNREADABLE = (
     pickle.UnpicklingError, RuntimeError, EOFError, LookupError, ValueError, TypeError, AttributeError,
     AssertionError, struct.error,
 )  # fmt: skip
-"""What torch's reader raises of bytes that are no checkpoint."""
-
-_SILENCE = 20.0  # seconds without a byte: where the network drops packets, waiting would not end
+"""Exceptions of `torch.load(..., weights_only=True)` for bytes that are no checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -32,10 +28,10 @@ class Pretrained:
     """A published file of weights.
 
     Args:
-        title: whose weights they are, in words.
-        address: where the file is published; its name ends in the first digits of its sha256.
-        option: how a file of them is named, in the configuration and on the command line.
-        remedy: how to do without them, in words.
+        title: the network's name for messages.
+        address: URL of the file; the file's name ends with the first digits of its sha256.
+        option: the option that names a local file, in the configuration and on the command line.
+        remedy: how to do without the weights.
     """
 
     title: str
@@ -50,18 +46,18 @@ class Pretrained:
 
     @property
     def cached(self) -> Path:
-        """Where torch's hub keeps it, and so where other programs that use it have put it."""
+        """The file's place in the cache of torch.hub, which other programs share."""
         return Path(torch.hub.get_dir()) / "checkpoints" / self.name
 
     def read(self, path: str | os.PathLike[str] | None = None) -> dict[str, Tensor]:
-        """Reads the weights onto the CPU: from `path`, else from the hub's cache, fetched into it if need be.
+        """Read the weights onto the CPU from `path`, by default from torch.hub's cache, downloading them if needed.
 
         Raises:
-            WeightsError: there is no such file and none can be fetched, or it holds no weights.
+            WeightsError: the file is missing and cannot be downloaded, or it holds no weights.
         """
         file = self.cached if path is None else Path(path).expanduser()
         if path is None and not file.is_file():
-            self._fetch(file)
+            self._download(file)
         if not file.is_file():
             raise WeightsError(f"no weights of {self.title} at {file}. {self._advice()}")
         try:
@@ -71,45 +67,32 @@ class Pretrained:
         except OSError as error:
             raise WeightsError(f"{file} cannot be read: {error}. {self._advice()}") from error
         except UNREADABLE:
-            # Not torch's own words: of a photograph they advise to read it with weights_only=False, which runs code.
-            raise WeightsError(
-                f"{file} is no file of weights as torch writes them, or it is damaged. {self._advice()}"
-            ) from None
+            # torch's own message is left out: it advises to load with weights_only=False, which runs code.
+            raise WeightsError(f"{file} is damaged or not a file of weights. {self._advice()}") from None
         if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
             raise WeightsError(f"{file} holds something else than a dictionary of tensors. {self._advice()}")
         return state
 
-    def foreign(self, path: str | os.PathLike[str] | None, error: RuntimeError) -> WeightsError:
-        """What to raise where weights that were read do not fit the network."""
+    def mismatch(self, path: str | os.PathLike[str] | None, error: RuntimeError) -> WeightsError:
+        """Return the error for weights that were read and do not fit the network."""
         found = " ".join(str(error).split())[:200]
         return WeightsError(
             f"{path or self.cached} does not hold the weights of {self.title}: {found}. {self._advice()}"
         )
 
-    def _fetch(self, file: Path) -> None:
-        log.info("weights   fetching %s (%s)", self.title, self.name)
-        unfinished = file.with_name(f".{self.name}.{os.getpid()}.part")
-        digest = hashlib.sha256()
+    def _download(self, file: Path) -> None:
+        log.info("weights   downloading %s (%s)", self.title, self.name)
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                # The address is a library's constant; torch's own function for this has no limit of time.
-                with urllib.request.urlopen(self.address, timeout=_SILENCE) as answer, unfinished.open("wb") as out:  # noqa: S310
-                    while block := answer.read(1 << 20):
-                        digest.update(block)
-                        out.write(block)
-                if not digest.hexdigest().startswith(Path(self.name).stem.rpartition("-")[2]):
-                    raise OSError("what came has another checksum than its name says")
-                unfinished.replace(file)
-            finally:
-                unfinished.unlink(missing_ok=True)
-        except (OSError, http.client.HTTPException) as error:
+            prefix = PurePosixPath(self.name).stem.rpartition("-")[2]
+            torch.hub.download_url_to_file(self.address, str(file), prefix, progress=False)
+        except (OSError, RuntimeError, http.client.HTTPException) as error:
             raise WeightsError(
-                f"the weights of {self.title} are not at {file}, and fetching them failed: {error}. {self._advice()}"
+                f"the weights of {self.title} are not at {file}, and downloading them failed: {error}. {self._advice()}"
             ) from error
 
     def _advice(self) -> str:
         return (
-            f"Get the file {self.name} where there is a network and put it at {self.cached}, or name it by "
+            f"Download {self.name} where there is a network and put it at {self.cached}, or name it by "
             f"{self.option}; {self.remedy}."
         )

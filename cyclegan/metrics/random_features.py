@@ -1,4 +1,4 @@
-"""Features that need no weights: those of a small convolutional network that was never trained."""
+"""Features of a small convolutional network with random weights, which need no download."""
 
 from typing import Any
 
@@ -10,23 +10,23 @@ from cyclegan.errors import UserError
 from cyclegan.metrics.feature_network import FeatureNetwork, signed, versioned
 
 _LAYERS = ((64, 7), (64, 5), (64, 3))
-"""Width and kernel of each; images are halved between them, so that they see about 7, 16 and 24 pixels."""
+"""Width and kernel of each layer; images are halved between layers, for receptive fields of about 7, 16, 24 pixels."""
 
 
 class RandomFeatures(FeatureNetwork):
-    """Colours and textures, without weights: 384 means and standard deviations of the layers of a random network.
+    """384 means and standard deviations of the layers of a random network: features of colours and textures.
 
-    Its distances compare the checkpoints of one run with each other, and runs on the same images. They are no FID
-    and no KID, and do not know what is in an image.
+    Distances between them compare the checkpoints of one run with each other, and runs on the same images. They are no
+    FID and no KID, and do not see the content of an image.
 
     Args:
-        seed: of the weights, which are the same on every machine.
+        seed: of the weights, which are equal on every machine.
         size: height and width to resize to.
     """
 
     def __init__(self, seed: int = 0, size: int = 64) -> None:
         super().__init__()
-        smallest = 32  # below, the last kernel hardly moves
+        smallest = 32  # below, the maps of the last layer are hardly larger than its kernel
         if size < smallest:
             raise UserError(f"size is {size}; it must be {smallest} or more")
         self._seed = seed
@@ -34,7 +34,7 @@ class RandomFeatures(FeatureNetwork):
 
     @property
     def protocol(self) -> dict[str, Any]:
-        """Says too what such distances can be compared with."""
+        """The network, and what its distances may be compared with."""
         return {
             "network": f"random convolutions (seed {self._seed})",
             "comparable": "checkpoints of one run with each other; no FID or KID",
@@ -46,7 +46,7 @@ class RandomFeatures(FeatureNetwork):
         }
 
     def build(self) -> nn.Module:
-        """Draws the weights."""
+        """Draw the weights."""
         return _RandomNetwork(self._seed, self._size)
 
 

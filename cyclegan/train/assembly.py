@@ -13,10 +13,7 @@ from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from omegaconf import DictConfig
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from cyclegan.callbacks.embed_config import EmbedConfig
-from cyclegan.callbacks.embed_images import EmbedImages
-from cyclegan.callbacks.image_progress import ImageProgress
-from cyclegan.callbacks.rank_state import RankState
+from cyclegan.callbacks.run_state import RunState
 from cyclegan.checkpoint.writing import AtomicCheckpointIO
 from cyclegan.data.training_data import missing_members
 from cyclegan.errors import RunError
@@ -61,7 +58,7 @@ def assemble_trainer(config: DictConfig, plain: dict[str, Any]) -> pl.Trainer:
             config.trainer,
             benchmark=not config.trainer.get("deterministic") if benchmark is None else benchmark,
             logger=loggers,
-            callbacks=[*callbacks, EmbedConfig(plain), EmbedImages(), ImageProgress(), RankState()],
+            callbacks=[*callbacks, RunState(plain)],
             plugins=[AtomicCheckpointIO(), *environment],
             default_root_dir=config.run_dir,
             _convert_="all",  # max_time may be a mapping, which Lightning wants plain

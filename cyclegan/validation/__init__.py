@@ -1,1 +1,1 @@
-"""Measuring a translator on held-out images, under one stated protocol."""
+"""Metrics of a translator on held-out images, and the protocol they were measured under."""

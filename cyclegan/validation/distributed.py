@@ -1,4 +1,4 @@
-"""The processes that measure together: each takes its share of the images, and all learn the same metrics."""
+"""Measuring on several processes: each takes a share of the images, and all get the same metrics."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -10,19 +10,24 @@ T = TypeVar("T")
 
 
 def is_distributed() -> bool:
-    """Whether there are others."""
+    """Return whether this is one of several processes."""
     return distributed.is_available() and distributed.is_initialized()
 
 
+def is_first() -> bool:
+    """Return whether this is the process that writes files."""
+    return not is_distributed() or distributed.get_rank() == 0
+
+
 def share(indices: Sequence[int]) -> Sequence[int]:
-    """This process's part of some images; every image is in one part."""
+    """Return this process's share of the indices; every index is in one share."""
     if not is_distributed():
         return indices
     return indices[distributed.get_rank() :: distributed.get_world_size()]
 
 
 def gathered(part: dict[Any, Any]) -> dict[Any, Any]:
-    """The parts of all processes as one, on every process."""
+    """Return the union of the dictionaries of all processes, on every process."""
     if not is_distributed():
         return part
     parts: list[Any] = [None] * distributed.get_world_size()
@@ -31,7 +36,7 @@ def gathered(part: dict[Any, Any]) -> dict[Any, Any]:
 
 
 def from_first(work: Callable[[], T]) -> T:
-    """What the first process makes, on every process; also its error, for which the others would wait in vain."""
+    """Run `work` on the first process, and return its result, or raise its error, on every process."""
     if not is_distributed():
         return work()
     box: list[Any] = [None, None]
@@ -49,20 +54,13 @@ def from_first(work: Callable[[], T]) -> T:
 
 @contextmanager
 def all_or_none() -> Iterator[None]:
-    """Lets an error of one process be raised on all of them."""
-    mine: Exception | None = None
+    """Raise an error of one process on all of them, which would otherwise wait for it without end."""
+    mine: dict[int, Exception] = {}
     try:
         yield
     except Exception as error:
         if not is_distributed():
             raise
-        mine = error
-    errors = gathered({distributed.get_rank(): mine} if is_distributed() else {})
-    for each in errors.values():
-        if each is not None:
-            raise each
-
-
-def is_first() -> bool:
-    """Whether this is the process that writes files."""
-    return not is_distributed() or distributed.get_rank() == 0
+        mine[distributed.get_rank()] = error
+    for each in gathered(mine).values():
+        raise each

@@ -1,4 +1,4 @@
-"""Measuring a translator: one pass over held-out images, and what comes of it."""
+"""Evaluate a translator on held-out images."""
 
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -10,26 +10,27 @@ import torch
 from cyclegan.data.held_out import HeldOut
 from cyclegan.methods.translator import Translator
 from cyclegan.metrics.perceptual import Lpips
+from cyclegan.validation.catalogue import Direction
 from cyclegan.validation.distributed import from_first
 from cyclegan.validation.feature_cache import References
 from cyclegan.validation.one_pass import Collection, collect
-from cyclegan.validation.per_image import Direction, Examiner, Forward
+from cyclegan.validation.per_image import Forward, PerImage
 from cyclegan.validation.protocol import protocol
 from cyclegan.validation.summary import stacked, summary
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What was measured. The same on all processes."""
+    """The results of an evaluation, the same on all processes."""
 
     metrics: dict[str, float]
     """By name, as docs/measuring.md lists them: {"psnr": 21.4, "psnr_ab": 22.1, …}."""
 
     images: list[dict[str, Any]]
-    """For each image and direction: direction, image, answer, and the image's own metrics."""
+    """A row for each image and direction: direction, image, ground_truth, and the image's own metrics."""
 
     protocol: dict[str, Any]
-    """With what, and how."""
+    """Images, networks and settings of the measurement."""
 
 
 @torch.no_grad()
@@ -42,55 +43,49 @@ def evaluate(
     forward: Forward = nullcontext,
     directions: Sequence[Direction] | None = None,
 ) -> Evaluation:
-    """Translates all held-out images in every direction and back, and measures.
+    """Translate all held-out images in every direction and back, and measure the results.
 
-    Draws no random numbers and leaves the translator as it was. To be called on all processes, if there are several.
+    Draws no random numbers and does not change the translator. With several processes, all of them must call it.
 
     Args:
         translator: on its device, in eval mode.
         held_out: the images.
-        references: features of real images, and the network that makes them; None: no FID, KID, precision, recall.
-        perceptual: LPIPS between input and output; None: none.
-        batch_size: images that go through the networks together.
-        forward: the context for the translator's networks: mixed precision.
-        directions: those that are measured; None: all that the translator learns.
+        references: features of real images and their network; None: no FID, KID, precision and recall.
+        perceptual: the network of LPIPS between input and output; None: no LPIPS.
+        batch_size: number of images in a batch.
+        forward: the context for the translator's networks, such as autocast.
+        directions: the directions to measure; None: all that the translator learns.
 
     Raises:
-        WeightsError: a feature network's weights cannot be had.
-        ImageError: an image cannot be read, and such are not to be left out.
+        WeightsError: the weights of a feature network are unavailable.
+        ImageError: an image cannot be read and `held_out.on_error` is not "skip".
     """
     known = {domain: references.find(held_out, domain) for domain in held_out.domains} if references else {}
-    examiner = Examiner(translator, perceptual, forward, directions)
-    found = collect(
-        examiner,
-        held_out,
-        batch_size,
-        references.features if references else None,
-        frozenset(domain for domain, features in known.items() if features is None),
-    )
-    reals = {domain: stacked(found.features[domain,]) if f is None else f for domain, f in known.items()}
+    missing = frozenset(domain for domain, features in known.items() if features is None)
+    per_image = PerImage(translator, perceptual, forward, directions)
+    found = collect(per_image, held_out, batch_size, references.features if references else None, missing)
+    reals = {domain: stacked(found.features, (domain,)) if f is None else f for domain, f in known.items()}
     if references:
-        for domain, features in reals.items():
-            if known[domain] is None:
-                references.keep(held_out, domain, features)
+        for domain in missing:
+            references.keep(held_out, domain, reals[domain])
     network = references.network if references else None
     return Evaluation(
-        from_first(lambda: summary(found, examiner.directions, reals)),
-        table(found, held_out),
-        from_first(lambda: protocol(held_out, examiner.directions, found, network, perceptual)),
+        from_first(lambda: summary(found, per_image.directions, reals)),
+        _rows(found, held_out),
+        from_first(lambda: protocol(held_out, per_image.directions, found, network, perceptual)),
     )
 
 
-def table(found: Collection, held_out: HeldOut) -> list[dict[str, Any]]:
-    """A row for each image and direction."""
+def _rows(found: Collection, held_out: HeldOut) -> list[dict[str, Any]]:
     rows = []
-    for (source, target, index), row in sorted(found.rows.items()):
-        answer = held_out.answers.get((source, target), {}).get(index)
+    for ((source, target), index), row in sorted(found.translated.items()):
+        truth = held_out.ground_truth.get((source, target), {}).get(index)
         rows.append(
             {
                 "direction": f"{source}2{target}",
                 "image": held_out.path(source, index),
-                "answer": None if answer is None else held_out.path(target, answer),
+                "ground_truth": None if truth is None else held_out.path(target, truth),
+                **found.real[source, index],
                 **row,
             }
         )

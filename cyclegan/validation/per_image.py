@@ -11,27 +11,26 @@ from cyclegan.methods.translator import Translator
 from cyclegan.metrics.diagnostics import change, checkerboard, luminance_correlation
 from cyclegan.metrics.paired import l1, psnr, ssim
 from cyclegan.metrics.perceptual import Lpips
+from cyclegan.validation.catalogue import Direction
 
-Direction = tuple[str, str]
-
-OF_REAL = "pattern"
-"""The checkerboard metric of real images: that of their translations is told beyond it."""
+INPUT_PATTERN = "checkerboard_input"
+"""The checkerboard metric of real images. The summary subtracts it from that of translations."""
 
 Columns = dict[str, Tensor]
 """Values (N,) of N images, by the metric's name without direction or domain."""
 
 Forward = Callable[[], AbstractContextManager[object]]
-"""Makes the context in which networks run: mixed precision."""
+"""Returns the context in which networks run, such as autocast."""
 
 
-class Examiner:
-    """Looks at images and translates them. Images and translations are float32 on the translator's device.
+class PerImage:
+    """Translates batches and computes the metrics of each image, in float32 on the translator's device.
 
     Args:
         translator: on its device, in eval mode.
-        perceptual: measures how far a translation is from its input; None: that is not measured.
+        perceptual: the network of LPIPS between translation and input; None: LPIPS is not measured.
         forward: the context for the translator's networks.
-        directions: those that are looked at; None: all that the translator learns.
+        directions: the directions to measure; None: all that the translator learns.
     """
 
     def __init__(
@@ -51,9 +50,8 @@ class Examiner:
             perceptual.to(self.device)
 
     def of_real(self, images: Tensor, domain: str) -> Columns:
-        """Metrics of real images (N, C, H, W) of a domain: identity, pattern, realness_real."""
-        columns = {OF_REAL: checkerboard(images)} | self._realness("realness_real", images, domain)
-        # What a generator into this domain makes of an image that is there already.
+        """Return identity, checkerboard_input and d_real of real images (N, C, H, W) of a domain."""
+        columns = {INPUT_PATTERN: checkerboard(images)} | self._score("d_real", images, domain)
         sources = [source for source, target in self.directions if target == domain]
         alike = [source for source in sources if self.translator.channels[source] == images.shape[1]]
         if alike:
@@ -62,11 +60,11 @@ class Examiner:
         return columns
 
     def of_translation(self, images: Tensor, direction: Direction) -> tuple[Tensor, Columns]:
-        """The translations (N, C, H, W), and: change, luminance, checkerboard, realness_fake, cycle, lpips."""
+        """Return the translations (N, C, H, W), and their change, luminance, checkerboard, d_fake, cycle and lpips."""
         source, target = direction
         fakes = self.translate(images, source, target)
         columns = {"luminance": luminance_correlation(fakes, images), "checkerboard": checkerboard(fakes)}
-        columns |= self._realness("realness_fake", fakes, target)
+        columns |= self._score("d_fake", fakes, target)
         if fakes.shape == images.shape:
             columns["change"] = change(fakes, images)
         if (target, source) in self.translator.directions:
@@ -76,29 +74,29 @@ class Examiner:
         return fakes, columns
 
     def translate(self, images: Tensor, source: str, target: str) -> Tensor:
-        """The translator's images, whatever precision it works in."""
+        """Return translations in float32, whatever precision the translator works in."""
         with self.forward():
             return self.translator.translate(images.to(self.dtype), source, target).float()
 
-    def _realness(self, name: str, images: Tensor, domain: str) -> Columns:
-        if min(images.shape[-2:]) < self.translator.minimum_crop:  # whole images may be too small for the judge
+    def _score(self, name: str, images: Tensor, domain: str) -> Columns:
+        if min(images.shape[-2:]) < self.translator.minimum_crop:  # whole images may be too small for a discriminator
             return {}
         with self.forward():
-            realness = self.translator.realness(images.to(self.dtype), domain)
-        return {} if realness is None else {name: realness.float()}
+            score = self.translator.discriminator_score(images.to(self.dtype), domain)
+        return {} if score is None else {name: score.float()}
 
 
-def of_answers(images: Tensor, fakes: Tensor, answers: Tensor) -> Columns:
-    """How near translations come to their answers, and how near the untouched images were.
+def paired_metrics(images: Tensor, fakes: Tensor, truth: Tensor) -> Columns:
+    """Return PSNR, SSIM and L1 of translations against their ground truth, and of the untranslated input.
 
     Args:
-        images: (N, C, H, W) in [-1, 1], what was translated.
-        fakes: (N, C', H, W), the translations.
-        answers: (N, C', H, W).
+        images: inputs (N, C, H, W) in [-1, 1].
+        fakes: their translations (N, C', H, W).
+        truth: their ground truth (N, C', H, W).
     """
     if fakes.device.type == "mps":  # has no float64
-        images, fakes, answers = images.cpu(), fakes.cpu(), answers.cpu()
-    columns = {"psnr": psnr(fakes, answers), "ssim": ssim(fakes, answers), "l1": l1(fakes, answers)}
-    if images.shape == answers.shape:
-        columns |= {"psnr_copied": psnr(images, answers), "ssim_copied": ssim(images, answers)}
+        images, fakes, truth = images.cpu(), fakes.cpu(), truth.cpu()
+    columns = {"psnr": psnr(fakes, truth), "ssim": ssim(fakes, truth), "l1": l1(fakes, truth)}
+    if images.shape == truth.shape:
+        columns |= {"psnr_copied": psnr(images, truth), "ssim_copied": ssim(images, truth)}
     return columns

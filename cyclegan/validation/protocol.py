@@ -1,15 +1,14 @@
-"""The record that stands beside every metric: of which images, made how, compared with what, by which versions."""
+"""The protocol of a measurement: the images, the networks, the settings and the versions of libraries."""
 
 from collections.abc import Iterable
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from cyclegan.data.held_out import HeldOut
-from cyclegan.metrics.feature_network import FeatureNetwork
+from cyclegan.metrics.feature_network import FeatureNetwork, version_of
 from cyclegan.metrics.perceptual import Lpips
+from cyclegan.validation.catalogue import Direction
 from cyclegan.validation.one_pass import Collection
-from cyclegan.validation.per_image import Direction
-from cyclegan.validation.summary import LEAST_OF_A_MANIFOLD, NEIGHBOURS, SUBSETS
+from cyclegan.validation.summary import MIN_PRECISION, NEIGHBOURS, SUBSETS
 
 LIBRARIES = ("cyclegan", "torch", "torchvision", "torchmetrics", "torch-fidelity", "pillow", "imagecodecs", "tifffile")
 
@@ -21,9 +20,9 @@ def protocol(
     network: FeatureNetwork | None,
     perceptual: Lpips | None,
 ) -> dict[str, Any]:
-    """Plain dictionaries, strings and numbers."""
+    """Return the protocol as dictionaries, strings and numbers; metrics under different protocols do not compare."""
     domains = held_out.domains
-    measured = {domain: len(found.thumbnails.get((domain,), {})) for domain in domains}
+    measured = {domain: sum(of == domain for of, _ in found.real) for domain in domains}
     unreadable = {domain: len(held_out.indices[domain]) - measured[domain] for domain in domains}
     record: dict[str, Any] = {
         "images": {
@@ -37,8 +36,8 @@ def protocol(
             "filter": "torch, bicubic, antialias, on the file's own type",
         },
         "pairing": held_out.paired,
-        "known answers": {
-            f"{source}2{target}": f"{answered(found, (source, target))} images" for source, target in directions
+        "paired ground truth": {
+            f"{source}2{target}": f"{_compared(found, (source, target))} images" for source, target in directions
         },
         "psnr": "mean over images, both rounded to uint8, peak 255",
         "ssim": "mean over images and channels, both rounded to uint8; Gaussian window of 11, sigma 1.5",
@@ -57,22 +56,13 @@ def protocol(
             "fid": "Fréchet distance, float64, unbiased covariances",
             "kid": "unbiased squared MMD over all images, kernel (x·y/D + 1)³",
             "kid_spread": f"standard deviation over {SUBSETS} random halves",
-            "precision, recall": f"{NEIGHBOURS} nearest neighbours, of {LEAST_OF_A_MANIFOLD} images or more",
+            "precision, recall": f"{NEIGHBOURS} nearest neighbours, of {MIN_PRECISION} images or more",
         }
     if perceptual:
         record["lpips"] = {"of": "input and output, rounded to uint8", **perceptual.protocol}
-    record["versions"] = {name: installed(name) for name in LIBRARIES}
+    record["versions"] = {name: version_of(name) or "not installed" for name in LIBRARIES}
     return record
 
 
-def answered(found: Collection, direction: Direction) -> int:
-    """How many images' answers were known."""
-    return sum("psnr" in row for (*way, _), row in found.rows.items() if tuple(way) == direction)
-
-
-def installed(package: str) -> str:
-    """The version of a package; cyclegan itself may run without having been installed."""
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed"
+def _compared(found: Collection, direction: Direction) -> int:
+    return sum("psnr" in row for (way, _), row in found.translated.items() if way == direction)

@@ -1,7 +1,7 @@
-"""From metrics of images to metrics of a translator."""
+"""Metrics of a translator, computed from those of single images and from features."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from math import isfinite
+from math import isfinite, nan
 
 import torch
 from torch import Tensor
@@ -10,82 +10,73 @@ from cyclegan.metrics.diagnostics import variety
 from cyclegan.metrics.fid import frechet_distance
 from cyclegan.metrics.kid import kernel_distance
 from cyclegan.metrics.precision_recall import precision_recall
-from cyclegan.validation.catalogue import judges_a_run, suffix
+from cyclegan.validation.catalogue import METRICS, Direction, is_selectable, split, suffix
 from cyclegan.validation.one_pass import Collection, Vectors
-from cyclegan.validation.per_image import OF_REAL, Direction
-
-OF_SOURCE = ("cycle", "identity", "realness_real", OF_REAL)
-"""Named by the domain that the image is from, as the losses are."""
-OF_TARGET = ("realness_fake",)
-"""Named by the domain that it was translated into; the others by both."""
+from cyclegan.validation.per_image import INPUT_PATTERN
 
 SUBSETS = 100
 NEIGHBOURS = 3
 
-LEAST = 2
-"""Images of each kind that have a covariance."""
+MIN_DISTANCE = 2
+"""Number of images of each domain from which FID and KID are measured."""
 
-LEAST_OF_A_MANIFOLD = 50
-"""Images of each kind below which precision and recall are left out: one image moves them by more than 0.02."""
+MIN_PRECISION = 50
+"""Number of images of each domain from which precision and recall are measured; one image moves them by 0.02."""
 
 
 def summary(found: Collection, directions: Sequence[Direction], reals: Mapping[str, Tensor]) -> dict[str, float]:
-    """All metrics by name, as docs/measuring.md lists them.
+    """Return all metrics by name, as docs/measuring.md lists them.
 
     Args:
-        found: in a pass.
-        directions: that were looked at.
-        reals: features (N, D) of the real images of each domain; empty: there are no distances.
+        found: the results of a pass.
+        directions: the directions that were measured.
+        reals: features (N, D) of the real images of each domain; empty: no FID, KID, precision and recall.
     """
-    metrics = means(found)
+    metrics = _means(found)
     for source, target in directions:
         of = suffix(source, target)
-        metrics[f"variety_{of}"] = variety(
-            stacked(found.thumbnails[source, target]), stacked(found.thumbnails[target,])
+        fakes, real = stacked(found.thumbnails, (source, target)), stacked(found.thumbnails, (target,))
+        metrics[f"variety_{of}"] = variety(fakes, real)
+        # JPEG and cameras leave such a pattern in real images too.
+        metrics[f"checkerboard_{of}"] -= _mean(
+            row[INPUT_PATTERN] for (domain, _), row in sorted(found.real.items()) if domain == target
         )
-        # Some images have such a pattern themselves.
-        metrics[f"checkerboard_{of}"] -= metrics.get(f"{OF_REAL}_{suffix(target)}", 0.0)
-        if reals and min(len(reals[source]), len(reals[target])) >= LEAST:
-            metrics |= distances(stacked(found.features[source, target]), reals[source], reals[target], of)
-    measured = {
-        name: value
-        for name, value in metrics.items()
-        if isfinite(value) and not name.startswith(OF_REAL)  # too small or too few images have none
-    }
+        if reals and min(len(reals[source]), len(reals[target])) >= MIN_DISTANCE:
+            metrics |= distances(stacked(found.features, (source, target)), reals[source], reals[target], of)
+    measured = {name: value for name, value in metrics.items() if isfinite(value)}
     return {**overall(measured, len(directions)), **measured}
 
 
-def means(found: Collection) -> dict[str, float]:
-    """The means of the images' metrics."""
+def _means(found: Collection) -> dict[str, float]:
     values: dict[str, list[float]] = {}
-    for (source, target, _), row in sorted(found.rows.items()):
+    for (domain, _), row in sorted(found.real.items()):
         for name, value in row.items():
-            domains = (source,) if name in OF_SOURCE else (target,) if name in OF_TARGET else (source, target)
-            values.setdefault(f"{name}_{suffix(*domains)}", []).append(value)
-    for (domain, _), row in sorted(found.untranslated.items()):
+            if name != INPUT_PATTERN:
+                values.setdefault(f"{name}_{suffix(domain)}", []).append(value)
+    for (direction, _), row in sorted(found.translated.items()):
         for name, value in row.items():
-            values.setdefault(f"{name}_{suffix(domain)}", []).append(value)
-    return {name: mean(each) for name, each in values.items()}
+            metric, variant, _ = split(name)
+            values.setdefault(METRICS[metric].column(direction, variant), []).append(value)
+    return {name: _mean(each) for name, each in values.items()}
 
 
-def mean(values: Iterable[float]) -> float:
-    """Over the finite ones, as the PSNR of equal images is infinite; not a number if there are none."""
-    finite = [value for value in values if isfinite(value)]
-    return sum(finite) / len(finite) if finite else float("nan")
+def _mean(values: Iterable[float]) -> float:
+    finite = [value for value in values if isfinite(value)]  # the PSNR of equal images is infinite
+    return sum(finite) / len(finite) if finite else nan
 
 
 def distances(fakes: Tensor, sources: Tensor, targets: Tensor, of: str) -> dict[str, float]:
-    """How far translations are from the target domain, and how far the untouched images are.
+    """Return the distances of translations, and of their untranslated inputs, from the target domain.
 
     Args:
         fakes: features (N, D) of translations.
-        sources: features of the images that were translated.
+        sources: features (N, D) of the images that were translated.
         targets: features (M, D) of real images of the target domain.
-        of: what the metrics' names end in.
+        of: the end of the metrics' names, such as `ab`.
     """
     kid = kernel_distance(fakes, targets, subsets=SUBSETS)
-    enough = min(len(fakes), len(targets)) >= LEAST_OF_A_MANIFOLD
-    precision, recall = precision_recall(targets, fakes, k=NEIGHBOURS) if enough else (float("nan"), float("nan"))
+    enough = min(len(fakes), len(targets)) >= MIN_PRECISION
+    precision, recall = precision_recall(targets, fakes, k=NEIGHBOURS) if enough else (nan, nan)
     return {
         f"fid_{of}": frechet_distance(fakes, targets),
         f"fid_copied_{of}": frechet_distance(sources, targets),
@@ -98,18 +89,20 @@ def distances(fakes: Tensor, sources: Tensor, targets: Tensor, of: str) -> dict[
 
 
 def overall(metrics: Mapping[str, float], directions: int) -> dict[str, float]:
-    """The mean over directions, or domains, of each metric that a run is judged by; of those that all of them have."""
+    """Return the mean over directions or domains of each metric that has a better side and that all of them have."""
     found: dict[str, list[float]] = {}
     for name, value in metrics.items():
-        if judges_a_run(name):
-            found.setdefault(name.partition("_")[0], []).append(value)
+        if is_selectable(name):
+            found.setdefault(split(name).metric, []).append(value)
     return {
         name: sum(values) / len(values)
         for name, values in found.items()
-        if name in OF_SOURCE or len(values) == directions
+        if METRICS[name].domains != "both" or len(values) == directions
     }
 
 
-def stacked(vectors: Vectors) -> Tensor:
-    """(N, D) in the images' order, whichever process had them."""
-    return torch.stack([vectors[index] for index in sorted(vectors)])
+def stacked(vectors: Vectors, of: tuple[str, ...]) -> Tensor:
+    """Return the vectors of a domain or direction as (N, D), in the order of the images."""
+    return torch.stack(
+        [vector for (each, _), vector in sorted(vectors.items(), key=lambda item: item[0]) if each == of]
+    )

@@ -1,31 +1,44 @@
-"""A validation whose metrics are given, for the tests of what follows from them."""
-
-from typing import Any
+"""Validations with given metrics, to test what listens to them."""
 
 import pytorch_lightning as pl
 
-from cyclegan.callbacks.validation import Validation
+from cyclegan.callbacks._position import images_seen
+from cyclegan.callbacks.validation import Validated, call_listeners
 
 
-class GivenMetrics(Validation):
-    """Finds `metrics[n]` at the end of epoch n, counted from 0; None: there is no validation in that epoch."""
+class GivenMetrics(pl.Callback):
+    """Stands in for `Validation`: epoch n, counted from 0, has `metrics[n]`; None: it is not validated."""
 
-    def __init__(self, *metrics: dict[str, float] | None) -> None:
-        self.metrics = {}
+    def __init__(self, *metrics: dict[str, float] | None, protocol: str = "") -> None:
         self.given = metrics
+        self.protocol = protocol
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        first = next((metrics for metrics in self.given if metrics is not None), None)
+        if images_seen(trainer) == 0 and first is not None:
+            call_listeners(trainer, pl_module, Validated(0, 0, first, self.protocol))
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self.metrics = self.given[trainer.current_epoch] or {}
+        metrics, epoch = self.given[trainer.current_epoch], trainer.current_epoch + 1
+        if metrics is not None:
+            call_listeners(trainer, pl_module, Validated(epoch, images_seen(trainer), metrics, self.protocol))
 
-    # Whatever a real validation does and remembers.
-    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None: ...
-    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None: ...
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None: ...
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None: ...
-    def state_dict(self) -> dict[str, Any]:
-        return {}
+
+class Listener(pl.Callback):
+    """Keeps the results of all validations."""
+
+    def __init__(self) -> None:
+        self.validated: list[Validated] = []
+
+    def on_validated(self, trainer: pl.Trainer, pl_module: pl.LightningModule, validated: Validated) -> None:
+        self.validated.append(validated)
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Metrics of the last validation; empty if there was none."""
+        return self.validated[-1].metrics if self.validated else {}
 
 
 def psnrs(*values: float) -> GivenMetrics:
-    """A validation after each epoch that finds these; of psnr, more is better."""
+    """Validate every epoch, with these values of psnr, of which higher is better."""
     return GivenMetrics(*({"psnr": value, "cycle": 0.1} for value in values))

@@ -1,9 +1,7 @@
-"""Alarms in a run: when they are told, where, and that a run that was cut off tells the same."""
+"""Alarms in a run: when they are logged, where, and that a resumed run logs the same."""
 
-import json
 import logging
 import math
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,163 +11,93 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.loggers.logger import Logger
 
-from cyclegan.alarms import CopiesInput, History, OutputsAlike
+from cyclegan.alarms import History, Threshold, default_rules
 from cyclegan.callbacks.alarms import REMEMBERED, Alarms
-from cyclegan.callbacks.validation import Validation
-from cyclegan.loggers.wandb import Wandb
-from tests.faults import largest_file
+from tests.callbacks.given_metrics import GivenMetrics
 from tests.small import small_cyclegan
 from tests.toy_runs import fit_toy, toy_data
 
-NAMES = ["discriminator_won", "copies_input", "outputs_alike", "luminance_inverted", "identity_rising", "checkerboard"]
+NAMES = [rule.name for rule in default_rules()]
+COPIES, FINE = {"change_ab": 0.01}, {"change_ab": 0.3}
+SCRIPT = [COPIES, COPIES, FINE, COPIES, COPIES, FINE]
 
 
-class Measured(Validation):
-    """Stands in for the validation: each epoch has the metrics of a script; none: it is not validated."""
+class Recorder(Logger):
+    """Keeps logged rows and alerts."""
 
-    def __init__(self, script: Sequence[dict[str, float]]) -> None:
-        self.script = script
-        self.metrics = {}
-
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self.metrics = {"change_ab": 0.0} if trainer.current_epoch == 0 else {}
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self.metrics = dict(self.script[trainer.current_epoch])
-
-
-class Rows(Logger):
-    """Keeps what is logged."""
-
-    name = version = "rows"
+    name = version = "recorder"
 
     def __init__(self) -> None:
         super().__init__()
         self.rows: list[tuple[int | None, dict[str, float]]] = []
+        self.alerts: list[tuple[str, str, int]] = []
 
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
-        """Is of no interest here."""
+        """Ignore them."""
 
     def log_metrics(self, metrics: Any, step: int | None = None) -> None:
         self.rows.append((step, dict(metrics)))
+
+    def flag(self, name: str, text: str, step: int) -> None:
+        self.alerts.append((name, text, step))
 
     def curve(self, name: str) -> list[tuple[int | None, float]]:
         return [(step, row[name]) for step, row in self.rows if name in row]
 
 
-class Flags(Wandb):
-    """wandb, as far as alarms see of it."""
-
-    def __init__(self) -> None:
-        self.flags: list[tuple[str, str, int]] = []
-        self.order: list[str] = []
-
-    def flag(self, name: str, text: str, step: int) -> None:
-        self.flags.append((name, text, step))
-        self.order.append("flag")
-
-    def log_metrics(self, metrics: Any, step: int | None = None) -> None:
-        self.order.append("log")
-
-    def log_hyperparams(self, params: Any) -> None:
-        """Is of no interest here."""
-
-    def finalize(self, status: str) -> None:
-        """Is of no interest here."""
-
-
-COPIES, FINE = {"change_ab": 0.01}, {"change_ab": 0.3}
-
-
 def run(
-    folder: Path, script: Sequence[dict[str, float]], *more: pl.Callback, rules: Any = None, **arguments: Any
+    folder: Path, script: list[dict[str, float] | None], *callbacks: pl.Callback, rules: Any = None, **arguments: Any
 ) -> Alarms:
-    """A training with one epoch, of 6 images, for each validation of the script."""
-    alarms = Alarms(str(folder), rules)
+    """Trains one epoch, of 6 images, for each validation of the script."""
+    alarms = Alarms(rules)
+    validation = GivenMetrics(*script)
     defaults: dict[str, Any] = {"max_epochs": len(script)}
-    fit_toy(small_cyclegan(), toy_data(folder / "toy"), Measured(script), alarms, *more, **defaults | arguments)
+    fit_toy(small_cyclegan(), toy_data(folder / "toy"), validation, alarms, *callbacks, **defaults | arguments)
     return alarms
 
 
-def rows(folder: Path) -> list[tuple[int, float, str, str]]:
-    """What alarms.jsonl holds, but for the texts."""
-    found = [json.loads(line) for line in (folder / "alarms.jsonl").read_text().splitlines()]
-    return [(row["images"], row["epoch"], row["alarm"], row["state"]) for row in found]
+def logged(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [message for message in caplog.messages if message.startswith("alarm     ")]
 
 
-def test_an_alarm_is_told_when_it_begins_and_when_it_ends(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    logger, wandb = Rows(), Flags()
+def test_an_alarm_is_logged_when_it_begins_and_when_it_ends(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    logger = Recorder()
     with caplog.at_level(logging.INFO, "cyclegan.callbacks.alarms"):
-        run(tmp_path, [COPIES, COPIES, {}, COPIES, FINE], logger=[logger, wandb])
-
-    assert rows(tmp_path) == [(12, 2, "copies_input", "raised"), (30, 5, "copies_input", "cleared")]
-    raised, cleared = (record for record in caplog.records if record.getMessage().startswith("alarm     "))
-    text = json.loads((tmp_path / "alarms.jsonl").read_text().splitlines()[0])["text"]
-    assert text.startswith("A→B: the generator copies its input")
-    assert (raised.levelname, raised.getMessage()) == ("WARNING", f"alarm     copies_input raised: {text}")
-    assert (cleared.levelname, cleared.getMessage()[:31]) == ("INFO", "alarm     copies_input cleared:")
-    # The third epoch was not validated.
+        run(tmp_path, [COPIES, COPIES, None, COPIES, FINE], logger=logger)
+    raised, cleared = logged(caplog)
+    text = raised.removeprefix("alarm     copies_input raised: ")
+    assert text.startswith("A→B: the generator copies its input, change is 0.01 (alarm: below 0.05")
+    assert text.endswith("try a larger model.loss_weights.adversarial, or a smaller model.loss_weights.identity")
+    assert cleared == "alarm     copies_input cleared"
+    assert logger.alerts == [("alarm/copies_input", text, 12)]
+    # The third epoch is not validated.
     assert logger.curve("alarm/copies_input") == [(6, 0), (12, 1), (24, 1), (30, 0)]
     assert logger.curve("epoch") == [(6, 1), (12, 2), (24, 4), (30, 5)]
-    for name in NAMES:
-        assert len(logger.curve(f"alarm/{name}")) == 4, name
-    assert wandb.flags == [("alarm/copies_input", text, 12)]
-    assert wandb.order == ["log", "flag", "log", "log", "log"], "wandb knows by the curve which flags it has"
+    assert all(len(logger.curve(f"alarm/{name}")) == 4 for name in NAMES)
 
 
-def test_a_further_direction_is_told_and_one_that_comes_and_goes_is_not(tmp_path: Path) -> None:
+def test_a_further_direction_is_logged_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     both = {"change_ab": 0.01, "change_ba": 0.02}
     one = {"change_ab": 0.01, "change_ba": 0.3}
     run(tmp_path, [one, both, both, one, both, both])
-    found = [json.loads(line) for line in (tmp_path / "alarms.jsonl").read_text().splitlines()]
-    assert [(row["epoch"], row["state"]) for row in found] == [(2, "raised"), (3, "raised")]
-    assert "B→A" not in found[0]["text"]
-    assert "A→B" in found[1]["text"]
-    assert "; B→A" in found[1]["text"]
-
-
-def test_a_run_that_goes_well_writes_no_file(tmp_path: Path) -> None:
-    logger = Rows()
-    run(tmp_path, [FINE, FINE, FINE], logger=logger)
-    assert not (tmp_path / "alarms.jsonl").exists()
-    assert {value for name in NAMES for _, value in logger.curve(f"alarm/{name}")} == {0.0}
-
-
-def test_without_a_validation_there_are_no_alarms(tmp_path: Path) -> None:
-    logger, alarms = Rows(), Alarms(str(tmp_path))
-    fit_toy(small_cyclegan(), toy_data(tmp_path / "toy"), alarms, logger=logger)
-    assert logger.curve("alarm/copies_input") == []
-    assert alarms.history == []
-
-
-# ------------------------------------------------------------------------------------------ which rules
+    first, second = logged(caplog)
+    assert "B→A" not in first
+    assert "A→B" in second
+    assert "; B→A" in second
 
 
 def test_yaml_names_its_own_rules(tmp_path: Path) -> None:
-    target = "cyclegan.alarms.CopiesInput"
-    alarms = hydra.utils.instantiate(
-        {
-            "_target_": "cyclegan.callbacks.alarms.Alarms",
-            "run_dir": str(tmp_path),
-            "rules": [{"_target_": target, "change": 0.4, "validations": 1}],
-        }
-    )
-    (rule,) = alarms.rules
-    assert type(rule) is CopiesInput
-    assert (rule.change, rule.validations) == (0.4, 1)
-    assert [rule.name for rule in Alarms("run").rules] == NAMES
-    logger = Rows()
+    rule = {"_target_": "cyclegan.alarms.Threshold", "name": "mine", "metric": "change", "below": 0.4, "validations": 1}
+    alarms = hydra.utils.instantiate({"_target_": "cyclegan.callbacks.alarms.Alarms", "rules": [rule]})
+    logger = Recorder()
     run(tmp_path, [FINE], rules=alarms.rules, logger=logger)
-    assert rows(tmp_path) == [(6, 1, "copies_input", "raised")]
-    assert [name for _, row in logger.rows for name in row if name.startswith("alarm/")] == ["alarm/copies_input"]
+    assert logger.rows == [(6, {"alarm/mine": 1.0, "epoch": 1.0})]
+    assert logger.alerts == [("alarm/mine", "A→B: change is 0.3 (alarm: below 0.4, 1 validations in a row)", 6)]
 
 
 def test_two_rules_of_one_name_are_refused() -> None:
-    with pytest.raises(ValueError, match="copies_input more than once"):
-        Alarms("run", [CopiesInput(), OutputsAlike(), CopiesInput(change=0.1)])
-
-
-# ------------------------------------------------------------------------------------------ the history
+    with pytest.raises(ValueError, match="twin more than once"):
+        Alarms([Threshold("twin", "change", below=1), Threshold("twin", "variety", below=1)])
 
 
 class Reads:
@@ -187,7 +115,7 @@ class Reads:
 
 def test_rules_see_all_metrics_as_plain_numbers(tmp_path: Path) -> None:
     rule = Reads()
-    script: list[Any] = [{"kid": torch.tensor(0.5)}, {}, {"kid": 0.25, "change_ab": math.nan}]
+    script: list[Any] = [{"kid": torch.tensor(0.5)}, None, {"kid": 0.25, "change_ab": math.nan}]
     alarms = run(tmp_path, script, rules=[rule])
     assert [len(history) for history in rule.shown] == [1, 2]
     first, second = rule.shown[1]
@@ -196,20 +124,18 @@ def test_rules_see_all_metrics_as_plain_numbers(tmp_path: Path) -> None:
     assert all(type(value) in (int, float) for row in alarms.state_dict()["history"] for value in row.values())
 
 
-def test_the_history_has_an_end(tmp_path: Path) -> None:
-    alarms = Alarms(str(tmp_path))
+def test_the_history_is_bounded_and_alarms_of_removed_rules_are_dropped(tmp_path: Path) -> None:
+    alarms = Alarms()
     long = [{"change_ab": 0.3, "epoch": float(epoch), "images": epoch} for epoch in range(1, REMEMBERED + 1)]
-    alarms.load_state_dict({"history": long, "raised": {}})
-    fit_toy(small_cyclegan(), toy_data(tmp_path / "toy"), Measured([FINE]), alarms)
+    alarms.load_state_dict({"history": long, "raised": {"removed": ["ab"], "outputs_alike": ["ba"]}})
+    assert alarms.raised == {"outputs_alike": ["ba"]}
+    fit_toy(small_cyclegan(), toy_data(tmp_path / "toy"), GivenMetrics(FINE), alarms)
     assert len(alarms.history) == REMEMBERED
     assert (alarms.history[0]["images"], alarms.history[-1]["images"]) == (2, 6)
 
 
-# ------------------------------------------------------------------------------------------ going on
-
-
 class SaveAt(pl.Callback):
-    """Writes a checkpoint at an epoch's end, after the alarms."""
+    """Writes a checkpoint at the end of an epoch, after the alarms."""
 
     def __init__(self, path: Path, epoch: int) -> None:
         self.path, self.epoch = path, epoch
@@ -219,29 +145,15 @@ class SaveAt(pl.Callback):
             trainer.save_checkpoint(self.path)
 
 
-SCRIPT = [COPIES, COPIES, FINE, COPIES, COPIES, FINE]
-
-
-@pytest.mark.parametrize("epoch", [1, 2, 3, 5])
-def test_a_resumed_run_ends_like_the_undisturbed_one_and_repeats_nothing(
-    tmp_path: Path, epoch: int, caplog: pytest.LogCaptureFixture
-) -> None:
-    whole, cut, saved = tmp_path / "whole", tmp_path / "cut", tmp_path / "saved.ckpt"
-    undisturbed = run(whole, SCRIPT)
-    assert [row[1] for row in rows(whole)] == [2, 3, 5, 6]
-
-    # It goes on after the checkpoint for a while, and is killed as it writes a row.
-    run(cut, SCRIPT[:5], SaveAt(saved, epoch))
-    with (cut / "alarms.jsonl").open("a") as file:
-        file.write('{"images": 1, "epoch": 0.5, "alarm": "copies')
-    before = sum(row[1] <= epoch for row in rows(whole))
-    caplog.clear()
-    with caplog.at_level(logging.INFO, "cyclegan.callbacks.alarms"):
-        resumed = run(cut, SCRIPT, resume=saved)
-    assert (cut / "alarms.jsonl").read_bytes() == (whole / "alarms.jsonl").read_bytes()
+@pytest.mark.parametrize("epoch", [1, 2, 5])
+def test_a_resumed_run_logs_what_the_undisturbed_one_logs_after_the_checkpoint(tmp_path: Path, epoch: int) -> None:
+    whole, cut, saved = Recorder(), Recorder(), tmp_path / "saved.ckpt"
+    undisturbed = run(tmp_path, list(SCRIPT), SaveAt(saved, epoch), logger=whole)
+    assert [step for _, _, step in whole.alerts] == [12, 30]
+    resumed = run(tmp_path, list(SCRIPT), resume=saved, logger=cut)
     assert resumed.state_dict() == undisturbed.state_dict()
-    told = [message for message in caplog.messages if message.startswith("alarm     ")]
-    assert len(told) == 4 - before
+    assert cut.rows == [row for row in whole.rows if row[0] and row[0] > 6 * epoch]
+    assert cut.alerts == [alert for alert in whole.alerts if alert[2] > 6 * epoch]
 
 
 def test_checkpoints_hold_plain_values(tmp_path: Path) -> None:
@@ -249,50 +161,3 @@ def test_checkpoints_hold_plain_values(tmp_path: Path) -> None:
     state = torch.load(tmp_path / "saved.ckpt", weights_only=True)["callbacks"]["Alarms"]
     assert state["raised"] == {"copies_input": ["ab"]}
     assert [row["images"] for row in state["history"]] == [6, 12]
-
-
-def test_an_alarm_whose_rule_was_taken_away_is_forgotten(tmp_path: Path) -> None:
-    alarms = Alarms(str(tmp_path), [OutputsAlike()])
-    alarms.load_state_dict({"history": [], "raised": {"copies_input": ["ab"], "outputs_alike": ["ba"]}})
-    assert alarms.raised == {"outputs_alike": ["ba"]}
-
-
-# ------------------------------------------------------------------------------------------ the disk
-
-
-def test_on_a_full_disk_training_goes_on_and_rows_come_later(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Room for one row and a part of the next."""
-
-    class Full(pl.Callback):
-        """Between the measuring and the alarms of epochs 3 to 5, the disk is full."""
-
-        def __init__(self) -> None:
-            self.limit: Any = None
-
-        def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-            if trainer.current_epoch == 2:
-                self.limit = largest_file((tmp_path / "alarms.jsonl").stat().st_size + 40)
-                self.limit.__enter__()
-            if trainer.current_epoch == 5:
-                self.limit.__exit__(None, None, None)
-
-    run(tmp_path, SCRIPT, Full())
-    assert [(row[1], row[3]) for row in rows(tmp_path)] == [
-        (2, "raised"),
-        (3, "cleared"),
-        (5, "raised"),
-        (6, "cleared"),
-    ]
-    lines = [message for message in caplog.messages if message.startswith("alarms    ")]
-    assert len(lines) == 3, "at each validation that still had something to write"
-    assert f"alarms    {tmp_path}/alarms.jsonl was not written, training goes on: [Errno 2" in lines[0]
-
-
-def test_a_folder_that_cannot_be_made_does_not_end_the_training(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    (tmp_path / "file").write_text("")
-    alarms = Alarms(str(tmp_path / "file" / "run"))
-    fit_toy(small_cyclegan(), toy_data(tmp_path / "toy"), Measured([COPIES] * 2), alarms, max_epochs=2)
-    assert alarms.raised == {"copies_input": ["ab"]}
-    assert any("was not written, training goes on" in message for message in caplog.messages)

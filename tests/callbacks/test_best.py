@@ -1,22 +1,18 @@
-"""best.ckpt is the checkpoint of the best metric, also in a run that was killed, resumed, taken back or changed."""
+"""best.ckpt is the checkpoint of the best metric, also of a resumed run."""
 
 import math
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import pytorch_lightning as pl
 
-from cyclegan.callbacks import best as best_module
 from cyclegan.callbacks import checkpointing
+from cyclegan.callbacks._best import MetricWatch
 from cyclegan.callbacks.checkpointing import Checkpointing
-from cyclegan.checkpoint import writing
-from cyclegan.checkpoint.loading import load_translator
 from cyclegan.checkpoint.reading import by_age, newest_intact, read
-from cyclegan.train.command import train
 from tests.callbacks.given_metrics import GivenMetrics, psnrs
 from tests.small import small_cyclegan
-from tests.tiny_run import StopAt, StoppedError, composed, differences
+from tests.tiny_run import StopAt, StoppedError, differences
 from tests.toy_runs import fit_toy, toy_data
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*callbacks used to create the checkpoint.*")  # as the command does
@@ -46,11 +42,11 @@ def checkpoint(folder: Path, name: str = "best.ckpt") -> Path:
 
 
 def epoch_of_best(folder: Path) -> int:
-    """Epochs that the weights in best.ckpt have had, by its position."""
+    """Epochs of the weights in best.ckpt, by their position."""
     return int(read(checkpoint(folder))["UnpairedData"]["position"]) // IMAGES
 
 
-def said(caplog: pytest.LogCaptureFixture) -> list[str]:
+def logged(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.name.startswith("cyclegan")]
 
 
@@ -66,8 +62,8 @@ def remembered(path: Path) -> dict[str, object] | None:
     ("metric", "values", "epoch"),
     [
         ("psnr", [20.0, 22.0, 21.0], 2),
-        ("psnr", [20.0, 22.0, 22.0], 2),  # as good is not better
-        ("kid", [0.3, 0.1, 0.2], 2),  # of a distance, less is better
+        ("psnr", [20.0, 22.0, 22.0], 2),  # an equal value is no improvement
+        ("kid", [0.3, 0.1, 0.2], 2),  # lower is better
         ("fid_ab", [9.0, 8.0, 7.0], 3),
         ("psnr", [math.nan, 20.0, math.inf], 2),
         ("kid", [0.3, -math.inf, math.nan], 1),
@@ -80,9 +76,9 @@ def test_is_the_checkpoint_of_the_best_finite_value(
     name = metric.removeprefix("val/")
     run(tmp_path / "run", GivenMetrics(*({name: value} for value in values)), best=metric)
     assert epoch_of_best(tmp_path / "run") == epoch
-    says = {"metric": name, "value": values[epoch - 1], "epoch": epoch, "images": IMAGES * epoch, "protocol": ""}
-    assert remembered(checkpoint(tmp_path / "run")) == says, "the checkpoint itself says that it is the best"
-    assert remembered(checkpoint(tmp_path / "run", "last.ckpt")) == says
+    entry = {"metric": name, "value": values[epoch - 1], "epoch": epoch, "images": IMAGES * epoch, "protocol": ""}
+    assert remembered(checkpoint(tmp_path / "run")) == entry, "the checkpoint holds its own best"
+    assert remembered(checkpoint(tmp_path / "run", "last.ckpt")) == entry
 
 
 def test_is_written_at_epochs_that_write_none_and_outlives_what_is_pruned(tmp_path: Path) -> None:
@@ -93,15 +89,10 @@ def test_is_written_at_epochs_that_write_none_and_outlives_what_is_pruned(tmp_pa
     run(tmp_path / "pruned", psnrs(20.0, 23.0, 21.0, 22.0, 21.0))
     assert not checkpoint(tmp_path / "pruned", "images000000012.ckpt").exists()
     assert epoch_of_best(tmp_path / "pruned") == 2
-    assert checkpoint(tmp_path / "pruned").stat().st_nlink == 1, "one name is left, and the content with it"
+    assert checkpoint(tmp_path / "pruned").stat().st_nlink == 1, "the file has this one name left"
 
 
-def test_epochs_without_a_validation_change_nothing(tmp_path: Path) -> None:
-    run(tmp_path / "run", GivenMetrics({"psnr": 20.0}, None, {"psnr": 19.0}, None))
-    assert epoch_of_best(tmp_path / "run") == 1
-
-
-def test_nothing_goes_on_from_it_unasked(tmp_path: Path) -> None:
+def test_a_run_never_resumes_from_it_by_itself(tmp_path: Path) -> None:
     run(tmp_path / "run", psnrs(20.0, 23.0, 21.0, 22.0, 21.0))
     folder = tmp_path / "run" / "checkpoints"
     assert [read(path)["UnpairedData"]["position"] // IMAGES for path in by_age(folder)] == [5, 4]
@@ -110,95 +101,62 @@ def test_nothing_goes_on_from_it_unasked(tmp_path: Path) -> None:
     assert newest_intact(folder) is None
 
 
-@pytest.mark.usefixtures("quiet")
-def test_one_can_translate_and_begin_a_run_with_it(tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def given(trainer: pl.Trainer) -> SimpleNamespace:
-        return SimpleNamespace(metrics={"psnr": [20.0, 23.0, 21.0][trainer.current_epoch]}, protocol="", given_up=())
-
-    monkeypatch.setattr(best_module, "validation_of", given)
-    words = ("callbacks=ema", "trainer.max_epochs=3", "++callbacks.checkpointing.best=psnr")
-    train(composed(tmp_path / "run", root, *words))
-    assert remembered(checkpoint(tmp_path / "run")) == {
-        "metric": "psnr",
-        "value": 23.0,
-        "epoch": 2,
-        "images": 12,
-        "protocol": "",
-    }
-    averages = read(checkpoint(tmp_path / "run"))["ema"]["gen_ab"]
-    translator = load_translator(checkpoint(tmp_path / "run"))
-    assert differences(dict(translator.generators()["gen_ab"].state_dict()), dict(averages)) == []
-    monkeypatch.undo()  # which also brings back the metrics that are really measured
-    begun = (
-        "callbacks=default",
-        "schedule=constant",
-        "trainer.max_epochs=0",
-        f"init_from={checkpoint(tmp_path / 'run')}",
-    )
-    weights = train(composed(tmp_path / "begun", root, *begun)).lightning_module.state_dict()
-    assert differences(dict(weights), dict(read(checkpoint(tmp_path / "run"))["state_dict"])) == []
-
-
 def test_one_line_for_each_new_best_and_none_for_other_epochs(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("INFO", checkpointing.__name__):
         run(tmp_path / "run", psnrs(20.125, 19.0, 22.6149))
     path = checkpoint(tmp_path / "run")
-    assert said(caplog) == [
+    assert logged(caplog) == [
         f"best      psnr 20.12 at epoch 1 → {path}",
         f"best      psnr 22.61 at epoch 3 → {path}",
     ]
 
 
-def test_a_metric_that_is_not_measured_is_said_once_with_what_there_is(
+def test_a_metric_that_is_not_measured_is_logged_once_with_those_that_are(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level("INFO", "cyclegan"):
         run(tmp_path / "run", psnrs(20.0, 21.0), best="lpips_ba")
-    (line,) = [line for line in said(caplog) if line.startswith("metrics")]
+    (line,) = [line for line in logged(caplog) if line.startswith("metrics")]
     assert "callbacks.checkpointing.best is lpips_ba, which is not measured" in line
-    assert "callbacks.checkpointing.best=... names one that is: cycle, psnr" in line
+    assert line.endswith("; measured are cycle, psnr")
     assert not checkpoint(tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(
-    ("asked", "told"),
+    ("asked", "error"),
     [
         (
             "psrn",
-            r"callbacks.checkpointing.best is psrn \(did you mean psnr\?\); what a run can be judged by is psnr, ss",
+            r"callbacks.checkpointing.best is psrn \(did you mean psnr\?\); it can be one of psnr, ss",
         ),
-        ("variety_ab", "best is variety_ab; what"),  # the least varied is not the best
-        ("d_fake_a", "best is d_fake_a; what"),
-        ("kid_spread_ab", "best is kid_spread_ab; what"),
-        ("psnr_copied_ab", "best is psnr_copied_ab; what"),
+        ("variety_ab", "best is variety_ab; it can be one of"),  # neither side is better
+        ("d_fake_a", "best is d_fake_a; it can be one of"),
+        ("kid_spread_ab", "best is kid_spread_ab; it can be one of"),
+        ("psnr_copied_ab", "best is psnr_copied_ab; it can be one of"),
     ],
 )
-def test_a_metric_without_a_better_side_is_refused(asked: str, told: str) -> None:
-    with pytest.raises(ValueError, match=told):
+def test_a_metric_without_a_better_side_is_refused(asked: str, error: str) -> None:
+    with pytest.raises(ValueError, match=error):
         Checkpointing("run", best=asked)
 
 
-def test_metrics_of_another_protocol_are_not_compared(
-    whole: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """A resume with another feature network: its distances are on another scale."""
+def test_metrics_of_another_protocol_are_not_compared(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """As after a resume with another feature network."""
     folder = tmp_path / "run"
     run(folder, psnrs(20.0, 25.0))
-    metrics = psnrs(20.0, 25.0, 21.0, 22.0, 21.5)
-    metrics.protocol = "another"
+    metrics = GivenMetrics(*({"psnr": value} for value in (20.0, 25.0, 21.0, 22.0, 21.5)), protocol="another")
     with caplog.at_level("INFO", "cyclegan"):
         run(folder, metrics, resume=checkpoint(folder, "last.ckpt"))
     assert epoch_of_best(folder) == 4
-    assert sum("measured otherwise" in line for line in said(caplog)) == 1
+    assert sum("under another protocol" in line for line in logged(caplog)) == 1
 
 
-def test_without_a_validation_or_a_metric_there_is_none_and_nothing_is_said(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    run(tmp_path / "no_validation", GivenMetrics(None, None))
+def test_without_validations_or_a_metric_there_is_none(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     run(tmp_path / "not_asked", psnrs(20.0, 21.0), best=None)
+    assert logged(caplog) == []
+    run(tmp_path / "no_validation", GivenMetrics(None, None))
+    assert logged(caplog) == ["best      there will be no best.ckpt: no validation measures psnr"]
     assert not list(tmp_path.glob("*/checkpoints/best.ckpt"))
-    assert said(caplog) == []
 
 
 # ---------------------------------------------------------------------------------------------- resumed
@@ -209,13 +167,13 @@ METRICS = (20.0, 22.0, 21.0, 23.0, 22.5)
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run that nothing disturbed; its best is epoch 4."""
+    """An undisturbed run, whose best epoch is 4."""
     folder = tmp_path_factory.mktemp("runs") / "whole"
     run(folder, psnrs(*METRICS))
     return folder
 
 
-@pytest.mark.parametrize("step", [2, 6, 7, 9, 11, 12, 14])  # cut after so many batches, three of them an epoch
+@pytest.mark.parametrize("step", [6, 7, 11, 12])  # batches done, three an epoch
 def test_a_resumed_run_ends_with_the_same(whole: Path, tmp_path: Path, step: int) -> None:
     with pytest.raises(StoppedError):
         run(tmp_path / "run", psnrs(*METRICS), StopAt("on_train_batch_start", step))
@@ -226,27 +184,7 @@ def test_a_resumed_run_ends_with_the_same(whole: Path, tmp_path: Path, step: int
         assert differences(one, other) == []
 
 
-def test_a_kill_between_the_save_and_the_naming_is_mended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    original = writing.same_file
-
-    def killed(source: Path, target: Path) -> None:
-        if target.name == "best.ckpt" and source.name == "images000000012.ckpt":
-            raise StoppedError
-        original(source, target)
-
-    monkeypatch.setattr(checkpointing, "same_file", killed)
-    with pytest.raises(StoppedError):
-        run(tmp_path / "run", psnrs(*METRICS))
-    assert epoch_of_best(tmp_path / "run") == 1
-    found = newest_intact(tmp_path / "run" / "checkpoints")
-    assert found
-    assert found[1]["UnpairedData"]["position"] == 2 * IMAGES
-    with pytest.raises(StoppedError):
-        run(tmp_path / "run", psnrs(*METRICS), StopAt("on_train_batch_start", 6), resume=found[0])
-    assert epoch_of_best(tmp_path / "run") == 2
-
-
-def test_a_best_that_could_not_be_written_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_best_that_could_not_be_written_does_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     original = pl.Trainer.save_checkpoint
 
     def save(trainer: pl.Trainer, path: Path) -> None:
@@ -256,41 +194,28 @@ def test_a_best_that_could_not_be_written_is_none(tmp_path: Path, monkeypatch: p
 
     monkeypatch.setattr(pl.Trainer, "save_checkpoint", save)
     run(tmp_path / "run", psnrs(20.0, 23.0, 22.0))
-    assert epoch_of_best(tmp_path / "run") == 3, "22 dB are the best of what there is"
+    assert epoch_of_best(tmp_path / "run") == 3, "22 dB is the best of the checkpoints that exist"
 
 
-def test_a_run_that_is_taken_back_has_the_best_of_then_again(whole: Path, tmp_path: Path) -> None:
-    # Epochs 1 to 5 stay, so that the best up to epoch 3, which is epoch 2, can be found.
-    data, metrics = toy_data(tmp_path / "toy"), psnrs(*METRICS)
-    saving = Checkpointing(str(tmp_path / "run"), best="psnr", keep_every_n_epochs=1)
-    fit_toy(small_cyclegan(), data, metrics, saving, max_epochs=5)
+def test_a_run_that_resumes_from_an_earlier_checkpoint_keeps_its_best_until_a_better_one(tmp_path: Path) -> None:
+    run(tmp_path / "run", psnrs(20.0, 22.0, 21.0, 23.0))
+    earlier = checkpoint(tmp_path / "run", "images000000018.ckpt")  # by then, epoch 2 was the best
+    run(tmp_path / "run", psnrs(0, 0, 0, 21.5), resume=earlier)
     assert epoch_of_best(tmp_path / "run") == 4
-    back = checkpoint(tmp_path / "run", "epoch0003.ckpt")
-    run(tmp_path / "run", psnrs(0, 0, 0, 21.5, 21.6), resume=back)
-    assert epoch_of_best(tmp_path / "run") == 2
-
-
-def test_where_the_best_of_then_is_gone_the_later_one_stays_until_a_better_one_than_then_is_found(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    run(tmp_path / "run", psnrs(20.0, 22.0, 21.0, 23.0))  # images=18 and 24 are left, the best of then was epoch 2
-    back = checkpoint(tmp_path / "run", "images000000018.ckpt")
-    with caplog.at_level("INFO", best_module.__name__):
-        run(tmp_path / "run", psnrs(0, 0, 0, 21.5), resume=back)
-    (line,) = said(caplog)
-    assert (
-        "the checkpoint of psnr 22 at epoch 2 is gone; best.ckpt is of a part of the run that is now left out" in line
-    )
-    assert epoch_of_best(tmp_path / "run") == 4
-    assert remembered(checkpoint(tmp_path / "run")) != remembered(checkpoint(tmp_path / "run", "last.ckpt"))
     run(tmp_path / "run", psnrs(0, 0, 0, 0, 22.5), resume=checkpoint(tmp_path / "run", "last.ckpt"))
     assert epoch_of_best(tmp_path / "run") == 5
 
 
-def test_a_run_that_goes_on_in_another_folder_takes_its_best_along(whole: Path, tmp_path: Path) -> None:
+def test_a_run_that_resumes_in_another_folder_begins_to_compare_anew(whole: Path, tmp_path: Path) -> None:
     run(tmp_path / "branch", psnrs(0, 0, 0, 0, 0, 1.0), resume=checkpoint(whole, "last.ckpt"))
-    assert epoch_of_best(tmp_path / "branch") == 4
-    assert read(checkpoint(tmp_path / "branch"))["UnpairedData"]["position"] == 4 * IMAGES
+    assert epoch_of_best(tmp_path / "branch") == 6
+
+
+def test_the_best_of_older_checkpoints_is_read() -> None:
+    watch = MetricWatch("psnr", "key")
+    entry = {"figure": "psnr", "value": 20.0, "epoch": 1, "images": 6, "protocol": ""}
+    assert watch.load_state_dict({"best": entry})
+    assert watch.state_dict() == {"best": {"metric": "psnr", "value": 20.0, "epoch": 1, "images": 6, "protocol": ""}}
 
 
 def test_another_metric_is_not_compared_with_the_old_one(
@@ -298,11 +223,11 @@ def test_another_metric_is_not_compared_with_the_old_one(
 ) -> None:
     last = checkpoint(whole, "last.ckpt")
     kids = GivenMetrics(*({"kid": 99.0},) * 6)  # more than any dB so far, and less is better
-    with caplog.at_level("INFO", best_module.__name__):
+    with caplog.at_level("INFO", "cyclegan"):
         run(tmp_path / "run", kids, resume=last, best="kid")
-    assert "best      of kid from here on; the run so far looked at psnr" in caplog.messages
-    says = remembered(checkpoint(tmp_path / "run"))
-    assert says == {"metric": "kid", "value": 99.0, "epoch": 6, "images": 6 * IMAGES, "protocol": ""}
+    assert "best      compares kid from here on; the run so far compared psnr" in caplog.messages
+    entry = remembered(checkpoint(tmp_path / "run"))
+    assert entry == {"metric": "kid", "value": 99.0, "epoch": 6, "images": 6 * IMAGES, "protocol": ""}
 
 
 def test_checkpoints_of_before_there_was_a_best_are_resumed(tmp_path: Path) -> None:
@@ -311,14 +236,3 @@ def test_checkpoints_of_before_there_was_a_best_are_resumed(tmp_path: Path) -> N
     assert "Checkpointing" not in read(last)["callbacks"]
     run(tmp_path / "run", psnrs(0, 0, 20.0), resume=last)
     assert epoch_of_best(tmp_path / "run") == 3
-
-
-def test_a_run_that_measures_nothing_says_that_it_will_have_no_best(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    with caplog.at_level("INFO", "cyclegan.callbacks.checkpointing"):
-        fit_toy(small_cyclegan(), toy_data(tmp_path / "toy"), Checkpointing(str(tmp_path / "run"), best="kid"))
-        fit_toy(small_cyclegan(), toy_data(tmp_path / "toy"), Checkpointing(str(tmp_path / "other"), best=None))
-    assert [m for m in caplog.messages if m.startswith("best")] == [
-        "best      there will be no best.ckpt, as no validation measures kid"
-    ]

@@ -1,4 +1,4 @@
-"""A run ends when its metric has not got better in so many validations, and can go on when it is told to."""
+"""A run ends when its metric has not improved for a number of validations, and can be continued."""
 
 import math
 from pathlib import Path
@@ -25,7 +25,7 @@ def run(
     resume: Path | None = None,
     **arguments: Any,
 ) -> int:
-    """The number of whole epochs that the run has had by its end."""
+    """Train, and return the number of epochs."""
     saving = Checkpointing(str(folder), best="psnr", every_n_minutes=None, keep_every_n_epochs=None)
     callbacks = (metrics, *others, stopping, saving)
     arguments = {"max_epochs": len(metrics.given)} | arguments
@@ -41,8 +41,8 @@ def last(folder: Path) -> Path:
 @pytest.mark.parametrize(
     ("values", "arguments", "epochs"),
     [
-        ([20, 22, 21, 22, 23, 24], {"patience": 2}, 4),  # as good is not better
-        ([20, 22, 21, 23, 22, 24], {"patience": 2}, 6),  # each time, the next comes in time
+        ([20, 22, 21, 22, 23, 24], {"patience": 2}, 4),  # an equal value is no improvement
+        ([20, 22, 21, 23, 22, 24], {"patience": 2}, 6),  # the next improvement comes in time
         ([20, 21, 22, 23], {"patience": 1}, 4),
         ([20, 21, 22, 23], {"patience": 1, "min_delta": 1.5}, 2),
         ([20, 21, 22, 23], {"patience": 2, "min_delta": 1.5}, 4),  # 22 is 2 dB above 20, the best that counted
@@ -53,7 +53,7 @@ def last(folder: Path) -> Path:
         ([20, 19, 18, 17, 16], {"patience": 1, "min_steps": 8}, 3),  # within the third epoch
     ],
 )  # fmt: skip
-def test_ends_after_so_many_validations_without_a_better_metric(
+def test_ends_after_patience_validations_without_improvement(
     tmp_path: Path, values: list[float], arguments: dict[str, Any], epochs: int
 ) -> None:
     bounds = {key: arguments.pop(key) for key in ("min_epochs", "min_steps") if key in arguments}
@@ -76,7 +76,7 @@ def test_a_metric_that_is_not_measured_ends_nothing(tmp_path: Path, caplog: pyte
     assert run(tmp_path / "run", psnrs(20, 19, 18), EarlyStopping("kid", patience=1)) == 3
     warnings = [message for message in caplog.messages if "callbacks.early_stopping.metric is kid" in message]
     assert len(warnings) == 1
-    assert "callbacks.early_stopping.metric=... names one that is: cycle, psnr" in warnings[0]
+    assert warnings[0].endswith("; measured are cycle, psnr")
 
 
 @pytest.mark.parametrize(
@@ -88,10 +88,10 @@ def test_a_metric_that_is_not_measured_ends_nothing(tmp_path: Path, caplog: pyte
         ({"metric": None, "patience": 2}, r"early_stopping\.metric is null"),
     ],
 )
-def test_refuses_arguments_without_meaning(arguments: dict[str, Any], text: str) -> None:
+def test_refuses_arguments_out_of_range(arguments: dict[str, Any], text: str) -> None:
     with pytest.raises(ValueError, match=text):
         EarlyStopping(**arguments)
-    EarlyStopping(None)  # never ends anything, so it needs no metric
+    EarlyStopping(None)  # without patience it needs no metric
 
 
 # ---------------------------------------------------------------------------------------------- resumed
@@ -99,7 +99,7 @@ def test_refuses_arguments_without_meaning(arguments: dict[str, Any], text: str)
 METRICS = (20, 22, 21, 21.5, 19, 25, 26)  # with a patience of three, epoch 5 is the last
 
 
-@pytest.mark.parametrize("step", [4, 8, 9, 13])
+@pytest.mark.parametrize("step", [4, 9, 13])
 def test_a_run_that_was_cut_off_ends_at_the_same_epoch(tmp_path: Path, step: int) -> None:
     assert run(tmp_path / "whole", psnrs(*METRICS), EarlyStopping("psnr", patience=3)) == 5
     stop = StopAt("on_train_batch_start", step)
@@ -119,7 +119,7 @@ def ended(tmp_path: Path) -> Path:
     return tmp_path / "run"
 
 
-def test_a_run_that_has_ended_stays_ended_and_says_how_to_go_on(ended: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_ended_run_stays_ended_and_logs_how_to_continue(ended: Path, caplog: pytest.LogCaptureFixture) -> None:
     before = last(ended).read_bytes()
     with caplog.at_level("INFO", early_stopping.__name__):
         assert run(ended, psnrs(*METRICS), EarlyStopping("psnr", patience=3), resume=last(ended)) == 5
@@ -127,19 +127,19 @@ def test_a_run_that_has_ended_stays_ended_and_says_how_to_go_on(ended: Path, cap
         longer = psnrs(*METRICS, *METRICS)
         assert run(ended, longer, EarlyStopping("psnr", patience=3), resume=last(ended)) == 5
     text = (
-        "stop      psnr was no better than 22 (epoch 2) in 3 validations; to go on, raise "
-        "callbacks.early_stopping.patience=3, or give null, with resume=auto"
+        "stop      psnr was no better than 22 (epoch 2) in 3 validations; to continue, raise "
+        "callbacks.early_stopping.patience=3, or set it to null, with resume=auto"
     )
     assert [record.getMessage() for record in caplog.records if record.name == early_stopping.__name__] == [text] * 2
     assert last(ended).read_bytes() == before
 
 
-def test_it_goes_on_with_more_patience_and_goes_on_counting(ended: Path) -> None:
+def test_with_more_patience_it_continues_and_keeps_its_count(ended: Path) -> None:
     assert run(ended, psnrs(*METRICS[:5], 21, 21), EarlyStopping("psnr", patience=4), resume=last(ended)) == 6
 
 
 @pytest.mark.parametrize("stopping", [EarlyStopping("psnr"), EarlyStopping("cycle", patience=3)])
-def test_it_goes_on_without_patience_and_with_another_metric(ended: Path, stopping: EarlyStopping) -> None:
+def test_it_continues_without_patience_and_with_another_metric(ended: Path, stopping: EarlyStopping) -> None:
     assert run(ended, psnrs(*METRICS), stopping, resume=last(ended)) == 7
 
 
@@ -148,14 +148,6 @@ def test_a_minimum_of_epochs_that_is_given_later_is_kept(ended: Path) -> None:
     assert run(ended, metrics, EarlyStopping("psnr", patience=3), resume=last(ended), min_epochs=6) == 6
 
 
-def test_patience_without_a_validation_is_refused(tmp_path: Path) -> None:
-    stopping = EarlyStopping("psnr", patience=2)
-    with pytest.raises(ValueError, match=r"early_stopping\.patience is 2, but there is no callbacks\.validation"):
-        fit_toy(small_cyclegan(), toy_data(tmp_path / "toy"), stopping)
-
-
-def test_patience_with_nothing_to_measure_is_told_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    metrics = psnrs(20)
-    metrics.is_measuring = False
-    assert run(tmp_path / "run", metrics, EarlyStopping("psnr", patience=1)) == 1
-    assert any("early_stopping.patience=1 has no effect" in message for message in caplog.messages)
+def test_patience_without_validations_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    fit_toy(small_cyclegan(), toy_data(tmp_path / "toy"), EarlyStopping("psnr", patience=2))
+    assert any("early_stopping.patience=2 has no effect: no validation measures psnr" in m for m in caplog.messages)

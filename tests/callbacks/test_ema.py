@@ -1,4 +1,4 @@
-"""The average against its formula written out, and the training beside it untouched."""
+"""The average equals its formula, and training is the same with and without it."""
 
 from functools import partial
 from pathlib import Path
@@ -9,17 +9,17 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from cyclegan.callbacks.ema import Ema, averaged
+from cyclegan.callbacks.ema import Ema, translating
 from cyclegan.checkpoint.reading import read
 from cyclegan.methods.cyclegan import CycleGAN
 from cyclegan.optim import Constant
-from tests.small import fit, random_batches, small_cyclegan
+from tests.small import fit, generator, random_batches, small_cyclegan
 from tests.toy_runs import fit_toy, toy_data
 
 Weights = dict[str, Tensor]
 
 DECAY = 0.7
-# A rate at which a step is far larger than the tolerance of a comparison.
+# A learning rate at which a step is far larger than the tolerance of a comparison.
 FAST = partial(torch.optim.Adam, lr=1e-2, betas=(0.5, 0.999))
 
 
@@ -36,11 +36,8 @@ def generator_weights(module: CycleGAN) -> Weights:
 
 
 def average_of(ema: Ema) -> Weights:
-    """What the callback holds, under the generators' names."""
     assert ema.average is not None
-    return {
-        key.removeprefix("module."): v.clone() for key, v in ema.average.state_dict().items() if key != "n_averaged"
-    }
+    return {key: value.clone() for key, value in ema.average.state_dict().items()}
 
 
 def difference(one: Weights, other: Weights) -> float:
@@ -132,32 +129,41 @@ def test_a_run_resumed_from_a_checkpoint_without_average_begins_one_at_its_next_
     assert ema.state_dict() == {"updates": 2}
 
 
-def test_averaged_gives_the_average_for_a_while_and_takes_it_back_to_the_bit() -> None:
+def test_translating_swaps_in_the_average_and_restores_weights_and_modes_bit_for_bit() -> None:
     ema, module = Ema(DECAY), model()
     trainer = fit(module, random_batches(4), callbacks=[ema])
+    module.disc_a.eval()  # a part that the user keeps in eval mode
     own, average = generator_weights(module), average_of(ema)
     assert difference(own, average) > 1e-3
-
-    with averaged(trainer, module):
+    with translating(trainer, module) as is_averaged:
+        assert is_averaged
         assert difference(generator_weights(module), average) == 0
+        assert not any(part.training for part in module.modules())
     assert difference(generator_weights(module), own) == 0
     assert difference(average_of(ema), average) == 0
-
-    with pytest.raises(KeyError), averaged(trainer, module):
-        raise KeyError("an image that cannot be drawn")
-    assert difference(generator_weights(module), own) == 0
-    assert difference(average_of(ema), average) == 0
+    assert not any(part.training for part in module.disc_a.modules())
+    assert all(part.training for part in module.gen_ab.modules())
 
 
-def test_averaged_leaves_a_run_without_average_alone() -> None:
+def test_translating_without_an_average_keeps_the_weights() -> None:
     module = model()
     trainer = fit(module, random_batches(1))
     own = generator_weights(module)
-    with averaged(trainer, module):
+    with translating(trainer, module) as is_averaged:
+        assert not is_averaged
         assert difference(generator_weights(module), own) == 0
 
 
+def test_buffers_are_copied() -> None:
+    ema, module = Ema(DECAY), small_cyclegan(generator=lambda **k: generator(**k, norm="batch"))
+    fit(module, random_batches(3), callbacks=[ema])
+    averages = average_of(ema)
+    buffers = {name: value for name, value in generator_weights(module).items() if "running" in name}
+    assert buffers
+    assert difference(buffers, {name: averages[name] for name in buffers}) == 0
+
+
 @pytest.mark.parametrize("decay", [-0.1, 1.0])
-def test_refuses_a_decay_that_averages_nothing(decay: float) -> None:
+def test_refuses_a_decay_outside_0_to_1(decay: float) -> None:
     with pytest.raises(ValueError, match=f"decay is {decay}"):
         Ema(decay)

@@ -1,4 +1,4 @@
-"""Numbers that are not finite end the run, or are left out as if their batch had never been."""
+"""Losses and gradients that are not finite end the run, or their batch is skipped without a trace."""
 
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ import torch
 
 from cyclegan.callbacks.checkpointing import Checkpointing
 from cyclegan.callbacks.nonfinite import NonFiniteError, NonFiniteGuard
-from cyclegan.callbacks.rank_state import RankState
+from cyclegan.callbacks.run_state import RunState
 from cyclegan.checkpoint.reading import read
 from cyclegan.networks.norm import Norm
 from tests.small import discriminator, generator, small_cyclegan
@@ -66,12 +66,12 @@ def test_the_run_stops_at_that_batch_and_names_term_files_and_checkpoint(tmp_pat
 
 
 def test_a_gradient_that_is_not_finite_stops_it_too(tmp_path: Path) -> None:
-    with pytest.raises(NonFiniteError, match=r"the losses are finite, but the gradient of disc_b\.model\.0\.weight"):
+    with pytest.raises(NonFiniteError, match=r"gradients of disc_b\.model\.0\.weight and 0 other weights"):
         fit_toy(small_cyclegan(), toy_data(tmp_path / "toy"), NonFiniteGuard(), SpoilGradient())
 
 
 @pytest.mark.parametrize("norm", ["instance", "batch"])  # batch norm has statistics that a forward pass moves
-def test_a_batch_that_is_left_out_leaves_no_trace(tmp_path: Path, norm: Norm, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_skipped_batch_leaves_no_trace(tmp_path: Path, norm: Norm, caplog: pytest.LogCaptureFixture) -> None:
     def run(folder: str, *callbacks: pl.Callback) -> Any:
         model = small_cyclegan(
             pool_size=3,
@@ -80,7 +80,7 @@ def test_a_batch_that_is_left_out_leaves_no_trace(tmp_path: Path, norm: Norm, ca
         )
         saving = Checkpointing(str(tmp_path / folder), every_n_images=2, keep_last=9)
         data = toy_data(tmp_path / "toy", train=10)
-        fit_toy(model, data, NonFiniteGuard("skip"), RankState(), saving, *callbacks)
+        fit_toy(model, data, NonFiniteGuard("skip"), RunState({}), saving, *callbacks)
         folder_of = tmp_path / folder / "checkpoints"
         return [read(folder_of / f"images{n:09d}.ckpt") for n in (2, 4, 6, 8, 10)]
 
@@ -93,9 +93,9 @@ def test_a_batch_that_is_left_out_leaves_no_trace(tmp_path: Path, norm: Norm, ca
     assert all(torch.isfinite(i).all() for p in states[4]["ranks"][0]["pools"].values() for i in p["images"])
     adam = states[4]["optimizer_states"][0]["state"]
     assert {float(entry["step"]) for entry in adam.values()} == {3.0}, "of five batches"
-    said = [r.getMessage() for r in caplog.records if "left out" in r.getMessage()]
-    assert len(said) == 2
-    assert "left out (2 of at most 20)" in said[1]
+    logged = [r.getMessage() for r in caplog.records if "batch skipped" in r.getMessage()]
+    assert len(logged) == 2
+    assert "batch skipped (2 of at most 20)" in logged[1]
     assert states[4]["callbacks"]["NonFiniteGuard"] == {"skips": 2}
 
 
@@ -118,7 +118,7 @@ class Gradients(pl.Callback):
 
 
 @pytest.mark.parametrize("spoilt", [0, 1, 2])
-def test_a_batch_that_is_left_out_keeps_what_others_have_accumulated(tmp_path: Path, spoilt: int) -> None:
+def test_a_skipped_batch_keeps_the_gradients_of_others(tmp_path: Path, spoilt: int) -> None:
     # Steps are made of three batches.
     model, data, seen = small_cyclegan(), toy_data(tmp_path / "toy", train=12), Gradients()
     fit_toy(model, data, NonFiniteGuard("skip"), Poison(spoilt), seen, accumulate_grad_batches=3)
@@ -130,19 +130,19 @@ def test_a_batch_that_is_left_out_keeps_what_others_have_accumulated(tmp_path: P
         assert all(torch.isfinite(gradient).all() for gradient in step.values())
 
 
-def test_only_so_many_are_left_out_also_over_a_resume(tmp_path: Path) -> None:
+def test_max_skips_counts_over_a_resume(tmp_path: Path) -> None:
     saving = Checkpointing(str(tmp_path), every_n_images=2)
-    with pytest.raises(NonFiniteError, match="after 2 batches that were left out"):
+    with pytest.raises(NonFiniteError, match="after 2 skipped batches"):
         fit_toy(small_cyclegan(), toy_data(tmp_path / "toy"), NonFiniteGuard("skip", 2), Poison(0, 1, 2), saving)
     last = tmp_path / "checkpoints" / "last.ckpt"
     assert read(last)["callbacks"]["NonFiniteGuard"] == {"skips": 2}
-    with pytest.raises(NonFiniteError, match="after 2 batches that were left out"):
+    with pytest.raises(NonFiniteError, match="after 2 skipped batches"):
         fit_toy(small_cyclegan(), toy_data(tmp_path / "toy"), NonFiniteGuard("skip", 2), Poison(2), resume=last)
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"), [(("pass",), "on_nonfinite is 'pass'; it is stop or skip"), (("skip", -1), "max_skips")]
 )
-def test_refuses_arguments_without_meaning(arguments: tuple[Any, ...], message: str) -> None:
+def test_refuses_arguments_out_of_range(arguments: tuple[Any, ...], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         NonFiniteGuard(*arguments)

@@ -12,8 +12,7 @@ import torch
 
 from cyclegan.callbacks import report
 from cyclegan.callbacks.report import RunReport
-from cyclegan.optim import Constant
-from tests.report.run_folders import write_run
+from tests.callbacks.given_metrics import GivenMetrics
 from tests.small import small_cyclegan
 from tests.tiny_run import StopAt, StoppedError
 from tests.toy_runs import fit_toy, toy_data
@@ -21,18 +20,14 @@ from tests.toy_runs import fit_toy, toy_data
 
 @pytest.fixture
 def written(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """The runs of which a report was written, one after the other; a validation ends every second epoch."""
+    """The runs whose report was written, in order."""
     runs: list[Path] = []
 
     def write(run_dir: Path) -> Path:
         runs.append(run_dir)
         return run_dir / "report.html"
 
-    def metrics(trainer: pl.Trainer) -> dict[str, float]:
-        return {"psnr": 15.0} if trainer.global_step and (trainer.current_epoch + 1) % 2 == 0 else {}
-
     monkeypatch.setattr(report, "write_report", write)
-    monkeypatch.setattr(report, "metrics_of", metrics)
     return runs
 
 
@@ -40,7 +35,7 @@ def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.name == report.__name__]
 
 
-def test_a_report_at_every_validation_and_at_the_end(
+def test_a_report_after_every_validation_and_at_the_end(
     tmp_path: Path, written: list[Path], caplog: pytest.LogCaptureFixture
 ) -> None:
     seen: list[int] = []
@@ -49,42 +44,30 @@ def test_a_report_at_every_validation_and_at_the_end(
         def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
             seen.append(len(written))
 
+    validation = GivenMetrics(None, {"psnr": 15.0}, None)
     with caplog.at_level(logging.INFO, report.__name__):
-        fit_toy(small_cyclegan(), toy_data(tmp_path / "toy"), RunReport(str(tmp_path)), Count(), max_epochs=5)
-    assert seen == [0, 1, 1, 2, 2]
+        fit_toy(
+            small_cyclegan(), toy_data(tmp_path / "toy"), validation, RunReport(str(tmp_path)), Count(), max_epochs=3
+        )
+    assert seen == [1, 2, 2], "the first is of the validation before training"
     assert written == [tmp_path] * 3
     assert lines(caplog) == [f"report    {tmp_path / 'report.html'}"]
 
 
-def test_a_validation_before_the_first_batch_is_reported_too(
-    tmp_path: Path, written: list[Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(report, "metrics_of", lambda trainer: {"psnr": 15.0} if trainer.global_step == 0 else {})
+def test_a_run_that_is_stopped_has_its_report(tmp_path: Path, written: list[Path]) -> None:
     with pytest.raises(StoppedError):
-        fit_toy(
-            small_cyclegan(), toy_data(tmp_path / "toy"), RunReport(str(tmp_path)), StopAt("on_train_batch_start", 0)
-        )
-    assert len(written) == 2  # and one as the run is cut off
-
-
-def test_a_run_that_is_stopped_has_its_report_and_says_where(
-    tmp_path: Path, written: list[Path], caplog: pytest.LogCaptureFixture
-) -> None:
-    with caplog.at_level(logging.INFO, report.__name__), pytest.raises(StoppedError):
         fit_toy(small_cyclegan(), toy_data(tmp_path / "toy"), RunReport(str(tmp_path)), StopAt("on_train_batch_end", 2))
     assert written == [tmp_path]
-    assert lines(caplog) == [f"report    {tmp_path / 'report.html'}"]
 
 
-def test_a_run_that_fails_before_it_begins_reports_nothing(tmp_path: Path, written: list[Path]) -> None:
+def test_a_run_that_fails_before_it_begins_has_none(tmp_path: Path, written: list[Path]) -> None:
     with pytest.raises(StoppedError):
         fit_toy(small_cyclegan(), toy_data(tmp_path / "toy"), RunReport(str(tmp_path)), StopAt("on_fit_start", 0))
     assert written == []
-    assert not (tmp_path / "environment.json").exists()
 
 
 @pytest.mark.parametrize("which", ["write_report", "write_environment"])
-def test_a_file_that_cannot_be_written_costs_a_line_and_not_the_run(
+def test_a_file_that_cannot_be_written_is_logged_and_training_continues(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, which: str
 ) -> None:
     def fail(*_: object) -> Path:
@@ -93,10 +76,10 @@ def test_a_file_that_cannot_be_written_costs_a_line_and_not_the_run(
     monkeypatch.setattr(report, which, fail)
     trainer = fit_toy(small_cyclegan(), toy_data(tmp_path / "toy"), RunReport(str(tmp_path)))
     assert trainer.global_step == 3
-    assert lines(caplog) == ["report    not written, training goes on: [Errno 28] No space left on device"]
+    assert lines(caplog) == ["report    not written, training continues: [Errno 28] No space left on device"]
 
 
-def test_the_environment_is_written_down_without_naming_anybody(tmp_path: Path) -> None:
+def test_the_environment_is_written_without_personal_names(tmp_path: Path) -> None:
     fit_toy(small_cyclegan(), toy_data(tmp_path / "toy"), RunReport(str(tmp_path)))
     text = (tmp_path / "environment.json").read_text()
     found = json.loads(text)
@@ -112,22 +95,12 @@ def test_the_environment_is_written_down_without_naming_anybody(tmp_path: Path) 
     assert f"/{getpass.getuser()}" not in text
 
 
-def test_a_resumed_run_writes_its_report_anew(tmp_path: Path) -> None:
-    run = write_run(tmp_path / "run")
-    (run / "report.html").write_text("of the first part")
-    data = toy_data(tmp_path / "toy")
-    model = small_cyclegan(schedule=Constant())
-    fit_toy(model, data).save_checkpoint(tmp_path / "first.ckpt")
-    fit_toy(model, data, RunReport(str(run)), max_epochs=2, resume=tmp_path / "first.ckpt")
-    assert "Main metrics" in (run / "report.html").read_text()
-    assert list(run.glob(".*")) == []
-
-
 def test_other_devices_write_nothing(tmp_path: Path, written: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pytorch_lightning.utilities.rank_zero.rank_zero_only.rank", 1)
     callback = RunReport(str(tmp_path))
     trainer, model = pl.Trainer(logger=False, enable_checkpointing=False, accelerator="cpu"), small_cyclegan()
     monkeypatch.setattr("pytorch_lightning.utilities.rank_zero.rank_zero_only.rank", 1)
+    callback.on_fit_start(trainer, model)
     callback.on_train_start(trainer, model)
     callback.on_train_end(trainer, model)
     assert written == []

@@ -1,4 +1,4 @@
-"""The first signal is noted, the second Ctrl-C leaves."""
+"""The first signal is recorded, the second Ctrl-C leaves."""
 
 import os
 import signal
@@ -21,8 +21,8 @@ def restored() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT, signal.SIGHUP])
-def test_a_signal_is_noted_and_nothing_else(number: signal.Signals, capfd: pytest.CaptureFixture[str]) -> None:
-    signals = StopSignals(speaks=True)
+def test_a_signal_is_recorded(number: signal.Signals, capfd: pytest.CaptureFixture[str]) -> None:
+    signals = StopSignals(notifies=True)
     signals.listen()
     os.kill(os.getpid(), number)
     assert signals.received == number
@@ -34,7 +34,7 @@ def test_a_signal_is_noted_and_nothing_else(number: signal.Signals, capfd: pytes
 
 def test_a_hangup_that_is_ignored_under_nohup_stays_ignored() -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    signals = StopSignals(speaks=False)
+    signals = StopSignals(notifies=False)
     signals.listen()
     os.kill(os.getpid(), signal.SIGHUP)
     assert signals.received is None
@@ -52,7 +52,7 @@ def test_a_hangup_that_is_ignored_under_nohup_stays_ignored() -> None:
 )
 def test_the_second_ctrl_c_leaves_at_once(sent: list[signal.Signals], ended: int) -> None:
     def work() -> None:
-        StopSignals(speaks=False).listen()
+        StopSignals(notifies=False).listen()
         for number in sent:
             os.kill(os.getpid(), number)
 
@@ -60,7 +60,7 @@ def test_the_second_ctrl_c_leaves_at_once(sent: list[signal.Signals], ended: int
 
 
 def test_in_another_thread_signals_keep_their_meaning() -> None:
-    thread = threading.Thread(target=StopSignals(speaks=True).listen)
+    thread = threading.Thread(target=StopSignals(notifies=True).listen)
     thread.start()
     thread.join()
     assert {number: signal.getsignal(number) for number in StopSignals.SIGNALS} == HANDLERS

@@ -1,9 +1,8 @@
-"""Validation watches: training is the same with and without it, and it says what it cannot measure."""
+"""Validation during training: when, of which weights, and what is logged if something cannot be measured."""
 
 import csv
 import json
 import logging
-import os
 from pathlib import Path
 
 import pytest
@@ -14,14 +13,14 @@ from omegaconf import open_dict
 import cyclegan
 from cyclegan.callbacks.checkpointing import Checkpointing
 from cyclegan.callbacks.image_grid import ImageGrid
-from cyclegan.callbacks.validation import Validation, metrics_of
+from cyclegan.callbacks.validation import Validated, Validation
 from cyclegan.data.datamodule import UnpairedData
 from cyclegan.errors import RunError
 from cyclegan.loggers.metrics_csv import MetricsCsv
-from cyclegan.methods.cyclegan import CycleGAN
 from cyclegan.metrics.feature_network import AnyNetwork
 from cyclegan.train.command import train
 from cyclegan.validation.evaluate import evaluate
+from tests.callbacks.given_metrics import Listener
 from tests.small import small_cyclegan
 from tests.tiny_run import composed, differences, metrics, read_checkpoint
 from tests.toy_runs import fit_toy, toy_data
@@ -47,12 +46,15 @@ def test_training_is_the_same_with_it_and_without(tmp_path: Path) -> None:
 def test_it_measures_before_training_every_few_epochs_and_at_the_end(tmp_path: Path) -> None:
     validation = Validation(str(tmp_path), every_n_epochs=2)
     logger = MetricsCsv(str(tmp_path))
-    trainer = fit_toy(small_cyclegan(), toy_data(tmp_path / "toy"), validation, max_epochs=5, logger=logger)
+    listener = Listener()
+    fit_toy(small_cyclegan(), toy_data(tmp_path / "toy"), validation, listener, max_epochs=5, logger=logger)
+    assert [(each.epoch, each.images) for each in listener.validated] == [(0, 0), (2, 12), (4, 24), (5, 30)]
+    assert len({each.protocol for each in listener.validated}) == 1
     found = rows(tmp_path)
     assert [(row["images_seen"], row["epoch"]) for row in found] == [
         ("0", "0.0"), ("12", "2.0"), ("24", "4.0"), ("30", "5.0"),
     ]  # fmt: skip
-    assert float(found[-1]["val/cycle"]) == metrics_of(trainer)["cycle"]
+    assert float(found[-1]["val/cycle"]) == listener.metrics["cycle"]
     tables = sorted(path.name for path in (tmp_path / "validation").glob("*.csv"))
     assert tables == [f"epoch{epoch:04d}.csv" for epoch in (0, 2, 4, 5)]
     with (tmp_path / "validation" / "epoch0005.csv").open(newline="") as file:
@@ -63,27 +65,35 @@ def test_it_measures_before_training_every_few_epochs_and_at_the_end(tmp_path: P
     assert (record["epoch"], record["weights"]) == (5, "as trained")
 
 
-def test_metrics_are_only_there_in_epochs_that_measured(tmp_path: Path) -> None:
-    seen = []
+def test_listeners_are_called_in_the_order_of_the_callbacks(tmp_path: Path) -> None:
+    calls: list[str] = []
 
-    class Reads(pl.Callback):
-        def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-            seen.append(bool(metrics_of(trainer)))
+    class Named(Listener):
+        def __init__(self, name: str) -> None:
+            self.name = name
 
-    fit_toy(small_cyclegan(), toy_data(tmp_path / "toy"), Validation(str(tmp_path), 2), Reads(), max_epochs=4)
-    assert seen == [False, True, False, True]
+        def on_validated(self, trainer: pl.Trainer, pl_module: pl.LightningModule, validated: Validated) -> None:
+            calls.append(self.name)
+
+    callbacks = (Named("first"), Validation(str(tmp_path)), Named("second"))
+    fit_toy(small_cyclegan(), toy_data(tmp_path / "toy"), *callbacks)
+    assert calls == ["first", "second"] * 2
 
 
 def test_what_is_measured_is_what_a_checkpoint_translates(tmp_path: Path) -> None:
-    """The average of the weights, where there is one: the values are those of `cyclegan.load`."""
+    """With an average of the weights, the metrics are those of `cyclegan.load`."""
     run_dir = tmp_path / "run"
-    trainer = train(composed(run_dir, tmp_path / "toy", "callbacks=ema"))
+    listener = {"_target_": f"{Listener.__module__}.{Listener.__qualname__}"}
+    config = composed(run_dir, tmp_path / "toy", "callbacks=ema")
+    with open_dict(config):
+        config.callbacks.listener = listener
+    trainer = train(config)
     data = UnpairedData(tmp_path / "toy", load_size=20, crop_size=16, num_workers=0)
     data.setup()
     held_out = data.held_out()
     assert held_out is not None
     found = evaluate(cyclegan.load(run_dir / "checkpoints" / "last.ckpt"), held_out).metrics
-    measured = metrics_of(trainer)
+    (measured,) = [c.metrics for c in trainer.callbacks if isinstance(c, Listener)]  # type: ignore[attr-defined]
     assert found == pytest.approx({name: measured[name] for name in found}, rel=1e-5)
     as_trained = evaluate(trainer.lightning_module.eval(), held_out).metrics  # type: ignore[arg-type]
     assert abs(as_trained["cycle"] - found["cycle"]) > 1e-4
@@ -91,8 +101,8 @@ def test_what_is_measured_is_what_a_checkpoint_translates(tmp_path: Path) -> Non
     assert record["weights"] == "their moving average"
 
 
-def test_nothing_of_what_measures_is_in_a_checkpoint(tmp_path: Path) -> None:
-    """A checkpoint of a run that measures, and of one that does not, differ in their configuration alone."""
+def test_checkpoints_hold_nothing_of_the_feature_network(tmp_path: Path) -> None:
+    """Checkpoints of runs with and without feature network differ in their configuration alone."""
 
     def keys(run_dir: Path, *overrides: str) -> set[str]:
         train(composed(run_dir, tmp_path / "toy", "trainer.max_epochs=1", *overrides))
@@ -120,25 +130,18 @@ def test_nothing_of_what_measures_is_in_a_checkpoint(tmp_path: Path) -> None:
     assert abs(size(tmp_path / "with") - size(tmp_path / "without")) < 2000
 
 
-def test_any_module_gives_features(tmp_path: Path) -> None:
-    network = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(2), torch.nn.Flatten())
-    validation = Validation(str(tmp_path), 1, features=AnyNetwork(network, size=8))
-    trainer = fit_toy(small_cyclegan(), toy_data(tmp_path / "toy"), validation)
-    assert {"fid_ab", "kid_ba", "kid", "fid", "kid_copied_ab"} <= metrics_of(trainer).keys()
-
-
-def test_without_weights_training_goes_on_with_one_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    validation = Validation(str(tmp_path), every_n_epochs=1, features=Unobtainable())
+def test_without_weights_training_continues_with_one_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    validation, listener = Validation(str(tmp_path), every_n_epochs=1, features=Unobtainable()), Listener()
     with caplog.at_level(logging.WARNING, "cyclegan"):
-        trainer = fit_toy(small_cyclegan(), toy_data(tmp_path / "toy"), validation, max_epochs=3)
+        fit_toy(small_cyclegan(), toy_data(tmp_path / "toy"), validation, listener, max_epochs=3)
     (record,) = caplog.records
-    assert "without fid, kid, precision, recall: no weights of the projection: put them there" in record.message
-    assert trainer.current_epoch == 3
-    assert "psnr" in metrics_of(trainer)
-    assert "kid" not in metrics_of(trainer)
+    assert "without kid, fid, precision, recall: no weights of the projection: put them there" in record.message
+    assert len(listener.validated) == 4
+    assert "psnr" in listener.metrics
+    assert "kid" not in listener.metrics
 
 
-def test_without_held_out_images_training_goes_on_with_one_warning(
+def test_without_held_out_images_training_continues_with_one_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     data = toy_data(tmp_path / "toy")
@@ -147,21 +150,9 @@ def test_without_held_out_images_training_goes_on_with_one_warning(
         (tmp_path / "toy" / folder).rename(tmp_path / folder)
     alone = UnpairedData(tmp_path / "toy", load_size=16, crop_size=16, batch_size=2, num_workers=0)
     with caplog.at_level(logging.WARNING, "cyclegan"):
-        trainer = fit_toy(small_cyclegan(), alone, Validation(str(tmp_path), 1), max_epochs=2)
+        fit_toy(small_cyclegan(), alone, Validation(str(tmp_path), 1), max_epochs=2)
     (record,) = caplog.records
     assert "data.val_share=0.05" in record.message
-    assert metrics_of(trainer) == {}
-
-
-def test_images_set_aside_for_validation_go_before_those_for_testing(tmp_path: Path) -> None:
-    data = UnpairedData(
-        tmp_path / "toy", load_size=16, crop_size=16, batch_size=2, num_workers=0, val_share=0.4,
-        source=toy_data(tmp_path / "toy").source,
-    )  # fmt: skip
-    fit_toy(small_cyclegan(), data, Validation(str(tmp_path), 1))
-    record = json.loads((tmp_path / "validation" / "protocol.json").read_text())
-    assert record["images"]["split"] == "val"
-    assert data.counts["valA"] < 6
 
 
 @pytest.mark.parametrize("val_share", [0.0, 0.4])
@@ -186,7 +177,7 @@ def test_a_folder_that_cannot_be_written_does_not_end_training(
     with caplog.at_level(logging.WARNING, "cyclegan"):
         trainer = fit_toy(small_cyclegan(), toy_data(tmp_path / "toy"), Validation(str(tmp_path), 1))
     assert trainer.global_step == 3
-    assert all("was not written, training goes on" in record.message for record in caplog.records)
+    assert all("was not written, training continues" in record.message for record in caplog.records)
     assert caplog.records
 
 
@@ -209,15 +200,15 @@ def test_mixed_precision_measures_in_float32(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "error"),
     [
         ({"every_n_epochs": 0}, "every_n_epochs is 0; it is 1 or more"),
         ({"max_images": 1}, "max_images is 1; it is 2 or more"),
         ({"batch_size": 0}, "batch_size is 0; it is 1 or more"),
     ],
 )
-def test_senseless_arguments_are_refused(arguments: dict[str, int], says: str) -> None:
-    with pytest.raises(ValueError, match=says):
+def test_arguments_out_of_range_are_refused(arguments: dict[str, int], error: str) -> None:
+    with pytest.raises(ValueError, match=error):
         Validation("run", **arguments)  # type: ignore[arg-type]
 
 
@@ -248,39 +239,11 @@ def test_a_network_of_ones_own_does_not_move_the_random_numbers(tmp_path: Path) 
     assert "val/kid" in metrics(tmp_path / "own")[0]
 
 
-def test_a_part_that_is_kept_in_eval_mode_stays_so(tmp_path: Path) -> None:
-    class Keeps(pl.Callback):
-        def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-            assert isinstance(pl_module, CycleGAN)
-            pl_module.disc_a.eval()
-
-    model = small_cyclegan()
-    fit_toy(model, toy_data(tmp_path / "toy"), Keeps(), Validation(str(tmp_path), 1), ImageGrid(str(tmp_path)))
-    assert not any(part.training for part in model.disc_a.modules())
-    assert all(part.training for part in model.gen_ab.modules())
-
-
-def test_a_default_run_without_weights_says_so_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """KID is what best.ckpt goes by there: that it has to go without is no second warning."""
-    target = f"{Unobtainable.__module__}.{Unobtainable.__qualname__}"
-    config = composed(tmp_path / "run", tmp_path / "toy", "callbacks.checkpointing.best=kid")
-    config.callbacks.validation.features = {"_target_": target}
-    with caplog.at_level(logging.INFO, "cyclegan"):
-        train(config)
-    warnings = [record.message for record in caplog.records if record.levelno >= logging.WARNING]
-    (told,) = [message for message in warnings if not message.startswith("alarm")]
-    assert told.startswith("val       without fid, kid, precision, recall: no weights of the projection")
-    (line,) = [record.message for record in caplog.records if record.message.startswith("metrics")]
-    assert (
-        "kid is not measured; callbacks.checkpointing.best=... names another: cycle, identity, l1, psnr, ssim" in line
-    )
-    assert not (tmp_path / "run" / "checkpoints" / "best.ckpt").exists()
-
-
 def test_a_plain_module_is_taken_too(tmp_path: Path) -> None:
     network = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(2), torch.nn.Flatten())
-    trainer = fit_toy(small_cyclegan(), toy_data(tmp_path / "toy"), Validation(str(tmp_path), 1, features=network))
-    assert "kid" in metrics_of(trainer)
+    listener = Listener()
+    fit_toy(small_cyclegan(), toy_data(tmp_path / "toy"), Validation(str(tmp_path), 1, features=network), listener)
+    assert {"fid_ab", "kid_ba", "kid", "fid", "kid_copied_ab"} <= listener.metrics.keys()
 
 
 @pytest.mark.parametrize("group", ["features", "perceptual"])
@@ -292,23 +255,23 @@ def test_a_group_file_without_its_first_line_is_refused(tmp_path: Path, group: s
         train(config)
 
 
-def test_a_metric_that_is_missing_is_told_of_before_training(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_missing_metric_of_best_is_logged_before_training(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Validations may come every five epochs of hours each."""
 
     class Notes(pl.Callback):
-        told: tuple[str, ...] = ()
+        seen: tuple[str, ...] = ()
 
         def on_train_batch_start(self, *_: object) -> None:
-            self.told = self.told or tuple(record.message for record in caplog.records)
+            self.seen = self.seen or tuple(record.message for record in caplog.records)
 
     notes = Notes()
     callbacks = (Validation(str(tmp_path), 1), notes, Checkpointing(str(tmp_path), best="kid"))
     with caplog.at_level(logging.WARNING, "cyclegan"):
         fit_toy(small_cyclegan(), toy_data(tmp_path / "toy"), *callbacks)
-    assert sum("best is kid, which is not measured" in message for message in notes.told) == 1
+    assert sum("best is kid, which is not measured" in message for message in notes.seen) == 1
 
 
-def test_too_few_images_for_a_distance_are_told_of_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_too_few_images_for_kid_are_logged_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     validation = Validation(str(tmp_path), 1, features=Projection())
     with caplog.at_level(logging.WARNING, "cyclegan"):
         fit_toy(small_cyclegan(), toy_data(tmp_path / "toy", test=1), validation, max_epochs=2)
@@ -317,20 +280,7 @@ def test_too_few_images_for_a_distance_are_told_of_once(tmp_path: Path, caplog: 
     ]
 
 
-def test_a_strange_file_name_does_not_end_training(tmp_path: Path) -> None:
-    """Names are bytes; one that is no UTF-8 can be trained on, and so it has to be measured."""
-    data = toy_data(tmp_path / "toy")
-    data.prepare_data()
-    for domain in "AB":
-        folder = tmp_path / "toy" / f"test{domain}"
-        (folder / "0000.png").rename(folder / os.fsdecode(b"caf\xe9.png"))
-    fit_toy(small_cyclegan(), data, Validation(str(tmp_path), 1))
-    with (tmp_path / "validation" / "epoch0001.csv").open(newline="", encoding="utf-8") as file:
-        names = [Path(row["image"]).name for row in csv.DictReader(file) if row["direction"] == "A2B"]
-    assert names == ["0001.png", "0002.png", "caf?.png"]
-
-
-def test_what_a_later_part_of_the_run_left_is_removed_when_it_is_taken_back(tmp_path: Path) -> None:
+def test_a_run_that_resumes_from_an_earlier_checkpoint_removes_later_files(tmp_path: Path) -> None:
     first = (Validation(str(tmp_path), 1), ImageGrid(str(tmp_path)), Checkpointing(str(tmp_path), best=None))
     fit_toy(small_cyclegan(), toy_data(tmp_path / "toy"), *first, max_epochs=4)
 
@@ -348,7 +298,7 @@ def test_what_a_later_part_of_the_run_left_is_removed_when_it_is_taken_back(tmp_
     assert epochs() == {0, 1, 2, 3, 5}
 
 
-def test_images_that_are_left_out_are_told_of_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_skipped_images_are_logged_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     data = toy_data(tmp_path / "toy")
     data.on_error = "skip"
     data.prepare_data()
@@ -356,5 +306,5 @@ def test_images_that_are_left_out_are_told_of_once(tmp_path: Path, caplog: pytes
     broken.write_bytes(broken.read_bytes()[:60])
     with caplog.at_level(logging.WARNING, "cyclegan"):
         fit_toy(small_cyclegan(), data, Validation(str(tmp_path), 1), max_epochs=2)
-    (line,) = [record.message for record in caplog.records if "left out" in record.message]
-    assert "1 of A; `cyclegan-data check` says which they are" in line
+    (line,) = [record.message for record in caplog.records if "skipped" in record.message]
+    assert line.endswith("skipped unreadable images: 1 of A; `cyclegan-data check` lists them")

@@ -83,20 +83,20 @@ def test_halves_of_pairs_are_each_others_answers(tmp_path: Path) -> None:
     draw(tmp_path / "test", "1.png", "2.png", size=(16, 8))
     pairs = found(tmp_path, domains={"A": Domain(half="left"), "B": Domain(half="right")})
     assert pairs.paired == "side by side"
-    assert pairs.answers == {("A", "B"): {0: 0, 1: 1}, ("B", "A"): {0: 0, 1: 1}}
+    assert pairs.ground_truth == {("A", "B"): {0: 0, 1: 1}, ("B", "A"): {0: 0, 1: 1}}
 
 
 def test_images_of_the_same_name_are_paired_only_by_name(tmp_path: Path) -> None:
     draw(tmp_path / "testA", "a.png", "b.png", "c.png")
     draw(tmp_path / "testB", "b.jpg", "c.png", "d.png")
     by_name = found(tmp_path, pairing="by_name")
-    assert by_name.answers == {("A", "B"): {1: 0, 2: 1}, ("B", "A"): {0: 1, 1: 2}}
+    assert by_name.ground_truth == {("A", "B"): {1: 0, 2: 1}, ("B", "A"): {0: 1, 1: 2}}
     assert (
         by_name.describe_pairing("...")
         == "2 images of testA and testB are paired by name: PSNR, SSIM and L1 are measured"
     )
     by_default, without = found(tmp_path), found(tmp_path, pairing="none")
-    assert by_default.answers == without.answers == {}
+    assert by_default.ground_truth == without.ground_truth == {}
     assert (by_default.paired, by_name.paired) == ("none", "by name")
     offer = "2 images of testA and testB have the same name; if they show the same scene, X measures PSNR, SSIM and L1"
     assert by_default.describe_pairing("X") == offer
@@ -116,7 +116,7 @@ def test_halves_of_two_files_are_not_paired_by_their_numbers(tmp_path: Path) -> 
     for folder in ("one", "other"):
         draw(tmp_path / folder, "1.png", size=(16, 8))
     halves = {"A": Domain(test="one", half="left"), "B": Domain(test="other", half="right")}
-    assert found(tmp_path, domains=halves).answers == {}
+    assert found(tmp_path, domains=halves).ground_truth == {}
 
 
 def test_an_image_is_resized_as_in_training_and_never_mirrored(tmp_path: Path) -> None:

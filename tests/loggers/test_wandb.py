@@ -1,6 +1,8 @@
-"""What wandb stores of a training, and when it is online."""
+"""What a training passes to wandb, what a resumed run passes again, and when it is online."""
 
 import logging
+import random
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,92 +11,94 @@ import pytest
 import wandb
 from omegaconf import OmegaConf
 
-from cyclegan.images import read
+from cyclegan.images import read, write
+from cyclegan.loggers import new_run_id
 from cyclegan.loggers.wandb import Wandb, logged_in
 from cyclegan.train.command import train
-from tests.loggers.offline_runs import stored
+from tests.loggers.fake_run import FakeRun, replace_init
 from tests.tiny_run import composed
 
-
-@pytest.fixture(scope="module")
-def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a training with the default loggers: four batches of four in two epochs."""
-    folder = tmp_path_factory.mktemp("wandb")
-    config = composed(
-        folder / "run",
-        folder / "toy",
-        "name=tiny",
-        "logger=default",
-        "callbacks.alarms.rules=null",
-        "data.source.train=8",
-        "data.source.size=32",
-        "data.load_size=32",
-        "data.crop_size=32",
-        "data.batch_size=4",
-    )
-    train(config)
-    return folder / "run"
+OPTIONS = (
+    *("name=tiny", "logger=default", "callbacks.alarms.rules=null"),
+    *("data.source.train=8", "data.source.size=32", "data.load_size=32", "data.crop_size=32", "data.batch_size=4"),
+)
+"""Four batches of four in two epochs."""
 
 
-def test_the_whole_resolved_configuration_is_stored(run_dir: Path) -> None:
-    found = stored(run_dir).config
-    found.pop("_wandb", None)
-    assert found == OmegaConf.to_container(OmegaConf.load(run_dir / "config.yaml"))
-    assert found["model"]["generator"]["width"] == 4
-    assert found["data"]["root"] == str(run_dir.parent / "toy"), "resolved, not ${...}"
-
-
-def test_curves_are_stored_over_images_seen(run_dir: Path) -> None:
-    run = stored(run_dir)
-    assert (run.project, run.name, run.exit_code) == ("cyclegan", "tiny", 0)
-    assert run.axes == {"*": "images_seen"}
+@pytest.mark.usefixtures("quiet")
+def test_configuration_and_curves_over_images_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = FakeRun()
+    monkeypatch.setenv("WANDB_MODE", "online")
+    monkeypatch.setattr(wandb, "Image", lambda path, caption: (path, caption))
+    replace_init(monkeypatch, online=lambda **_: run)
+    train(composed(tmp_path / "run", tmp_path / "toy", *OPTIONS))
+    assert run.stored == OmegaConf.to_container(OmegaConf.load(tmp_path / "run" / "config.yaml"))
+    assert run.stored["data"]["root"] == str(tmp_path / "toy"), "resolved, not ${...}"
+    assert run.axes == {"images_seen": None, "*": "images_seen"}
+    assert run.calls[-2:] == ["exit 0", "finish"]
     terms = ("adv_ab", "adv_ba", "cycle_a", "cycle_b", "identity_a", "identity_b", "disc_a", "disc_b")
     for name in [*(f"train/{term}" for term in terms), "images_per_s"]:
         assert [seen for seen, _ in run.curve(name)] == [4, 8, 12, 16], name
-        assert all(value > 0 for _, value in run.curve(name)), name
-    # Two epochs of the linear schedule: the rate, then half of it on the way to zero.
     assert run.curve("lr/generators") == [(4, 5e-4), (8, 5e-4), (12, 2.5e-4), (16, 2.5e-4)]
-    assert run.curve("lr/discriminators") == run.curve("lr/generators")
     assert sorted(set(run.curve("epoch"))) == [(0, 0.0), (4, 0.5), (8, 1.0), (12, 1.5), (16, 2.0)]
     assert [seen for seen, _ in run.curve("val/psnr_ab")] == [0, 8, 16]
     assert run.curve("alarm/copies_input") == [(8, 0.0), (16, 0.0)]
-    # The table beside it holds the same rows.
-    rows = [line.split(",") for line in (run_dir / "metrics.csv").read_text().splitlines()]
-    cycle = rows[0].index("train/cycle_a")
-    assert run.curve("train/cycle_a") == [(int(row[0]), float(row[cycle])) for row in rows[1:] if row[cycle]]
+    caption = "real_a | fake_b | rec_a | real_b | fake_a | rec_b"
+    files = [str(tmp_path / "run" / "samples" / f"epoch{epoch:04d}.jpg") for epoch in range(3)]
+    samples = [(step, [(file, caption)]) for step, file in zip((0, 8, 16), files, strict=True)]
+    assert [(row["images_seen"], row["samples"]) for row in run.rows if "samples" in row] == samples
 
 
-def test_the_sample_images_are_those_on_disk_and_not_black(run_dir: Path) -> None:
-    run = stored(run_dir)
-    images = [row for row in run.history if "samples.filenames" in row]
-    assert [row["images_seen"] for row in images] == [0, 8, 16]
-    for epoch, row in enumerate(images):
-        assert row["samples.captions"] == ["real_a | fake_b | rec_a | real_b | fake_a | rec_b"]
-        (name,) = row["samples.filenames"]
-        found = run.folder / "files" / name
-        assert found.read_bytes() == (run_dir / "samples" / f"epoch{epoch:04d}.jpg").read_bytes()
-        pixels = np.asarray(read(found))
-        assert pixels.shape == (2 * (32 + 2) + 2, 6 * (32 + 2) + 2, 3)
-        assert pixels[2:34, 2:34].mean() > 20, "floats of [0, 1] that are taken for bytes would be black"
-
-
-def test_a_second_run_of_a_process_is_a_run_of_its_own(
-    run_dir: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    assert wandb.run is None, "the training has finished its run"
+def test_an_offline_run_stores_images_as_they_are(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    image = np.full((8, 8, 3), 200, np.uint8)
+    write(image, tmp_path / "grid.jpg")
     logger = Wandb(str(tmp_path), project="other", name="second")
     with caplog.at_level(logging.INFO, "cyclegan"):
-        logger.log_metrics({"train/cycle_a": 0.5}, step=12)
+        logger.log_image("samples", [str(tmp_path / "grid.jpg")], step=12)
     logger.finalize("failed")
-    assert wandb.run is None
+    assert wandb.run is None, "the next run of this process is a run of its own"
+    (stored,) = (tmp_path / "wandb").glob("offline-run-*/files/media/images/*.jpg")
+    assert stored.read_bytes() == (tmp_path / "grid.jpg").read_bytes()
+    assert np.asarray(read(stored)).mean() > 150, "floats of [0, 1] that are taken for bytes would be black"
+    assert [record.getMessage() for record in caplog.records if record.name == "cyclegan.loggers.wandb"] == [
+        f"wandb     offline, WANDB_MODE=offline; to upload: wandb sync {tmp_path}/wandb/offline-run-*"
+    ]
 
-    first, second = stored(run_dir), stored(tmp_path)
-    assert second.id != first.id
-    assert (second.project, second.name, second.exit_code) == ("other", "second", 1)
-    assert second.curve("train/cycle_a") == [(12, 0.5)]
-    assert len(first.curve("train/cycle_a")) == 4
-    (line,) = [record.getMessage() for record in caplog.records if record.name == "cyclegan.loggers.wandb"]
-    assert line == f"wandb     offline, WANDB_MODE=offline; to upload: wandb sync {tmp_path}/wandb/offline-run-*"
+
+# ------------------------------------------------------------------------------------------ resumed runs
+
+
+def test_ids_are_new_whatever_the_seed() -> None:
+    ids = set()
+    for _ in range(100):
+        random.seed(0)  # as every run does
+        ids.add(new_run_id())
+    assert len(ids) == 100
+    assert all(re.fullmatch("[a-z0-9]{8}", one) for one in ids)
+
+
+@pytest.mark.parametrize(
+    ("summary", "logged"),
+    [
+        ({"images_seen": 8}, [12, 16]),
+        ({"images_seen": 0}, [4, 8, 12, 16]),
+        ({}, [0, 4, 8, 12, 16]),  # resumed before its first point
+        (None, [0, 4, 8, 12, 16]),
+    ],
+)
+def test_points_that_the_server_has_are_not_logged_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, summary: dict[str, Any] | None, logged: list[int]
+) -> None:
+    run, asked = FakeRun(summary=summary), {}
+    monkeypatch.setenv("WANDB_MODE", "online")
+    replace_init(monkeypatch, online=lambda **arguments: asked.update(arguments) or run)
+    logger = Wandb(str(tmp_path), project="p", name="n", id="aaaa1111")
+    for step in (0, 4, 8, 12, 16):
+        logger.log_metrics({"loss": 1.0}, step=step)
+        logger.flag("alarm/copies_input", f"at {step}", step=step)
+    assert (asked["id"], asked["resume"], asked["mode"]) == ("aaaa1111", "allow", "online")
+    assert [row["images_seen"] for row in run.rows] == logged
+    assert run.alerts == [("alarm/copies_input", f"at {step}", "WARN") for step in logged]
 
 
 # ------------------------------------------------------------------------------------------ the login
@@ -102,7 +106,7 @@ def test_a_second_run_of_a_process_is_a_run_of_its_own(
 
 @pytest.fixture
 def nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A machine on which nobody is logged in; the path of the netrc that it does not have."""
+    """The path of a missing netrc on a machine without login."""
     monkeypatch.setenv("HOME", str(tmp_path))
     for name in ("WANDB_API_KEY", "WANDB_BASE_URL", "NETRC", "WANDB_MODE"):
         monkeypatch.delenv(name, raising=False)
@@ -113,11 +117,11 @@ KEY = "0123456789abcdef" * 2 + "01234567"
 
 
 def mode(run_dir: Path) -> Any:
-    """What wandb.init would be asked for; nothing begins before the first metric."""
+    """Return the mode of a new run, which starts at its first metric only."""
     return Wandb(str(run_dir), project="p", name="n")._wandb_init["mode"]
 
 
-def test_nobody_is_logged_in_so_the_run_is_offline(nobody: Path) -> None:
+def test_without_a_login_the_run_is_offline(nobody: Path) -> None:
     assert not logged_in()
     assert mode(nobody.parent) == "offline"
 
@@ -153,20 +157,11 @@ def test_netrc_may_lie_elsewhere_or_be_damaged(nobody: Path, tmp_path: Path, mon
     assert not logged_in()
 
 
-def test_a_server_whose_address_is_none_has_no_login(nobody: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    nobody.write_text(f"machine api.wandb.ai\n  login user\n  password {KEY}\n")
-    monkeypatch.setenv("WANDB_BASE_URL", "http://[api.wandb.ai")
-    assert not logged_in()
-
-
 @pytest.mark.parametrize(
     ("wanted", "found"),
     [
-        ("offline", "offline"),
         ("disabled", "disabled"),
-        ("online", "online"),
-        ("dryrun", "offline"),  # older names
-        ("run", "online"),
+        ("dryrun", "offline"),  # an older name
     ],
 )
 def test_the_variable_wandb_mode_overrules_the_login(

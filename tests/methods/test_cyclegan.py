@@ -304,18 +304,18 @@ class ByPosition(nn.Module):
         return F.adaptive_avg_pool2d(images[:, :1], 2) + self.offset
 
 
-def test_realness_is_the_mean_verdict_of_the_domains_own_discriminator() -> None:
+def test_discriminator_score_is_the_mean_score_of_the_domains_own_discriminator() -> None:
     model = small_cyclegan()
     model.disc_a, model.disc_b = ByPosition(0.0), ByPosition(0.5)
     images = torch.zeros(2, 3, 16, 16)
     images[1, :, :8, :8] = 0.8
     # Each place is clamped before the mean: 0.8 + 0.5 counts as 1.
     for domain, expected in (("A", [0, 0.8 / 4]), ("B", [0.5, (3 * 0.5 + 1) / 4])):
-        verdicts = model.realness(images, domain)
+        verdicts = model.discriminator_score(images, domain)
         assert verdicts is not None
         torch.testing.assert_close(verdicts, torch.tensor(expected, dtype=torch.float32))
     with pytest.raises(ValueError, match="no domain C; it has A, B"):
-        model.realness(images, "C")
+        model.discriminator_score(images, "C")
 
 
 class OfAUser:
@@ -331,7 +331,7 @@ class OfAUser:
 @pytest.mark.parametrize("objective", [OfAUser(), Wasserstein()], ids=["of a user", "Wasserstein"])
 def test_without_a_scale_there_is_no_verdict_and_training_goes_on(objective: Any) -> None:
     model = small_cyclegan(adversarial=objective, schedule=Constant())
-    assert model.realness(random_batches(1)[0]["A"], "A") is None
+    assert model.discriminator_score(random_batches(1)[0]["A"], "A") is None
     assert fit(model, random_batches(2)).global_step == 2
 
 
@@ -351,6 +351,6 @@ class Untaught(Translator):
 
 
 def test_a_method_has_no_judge_unless_it_says_so() -> None:
-    assert Untaught().realness(torch.zeros(1, 3, 16, 16), "A") is None
+    assert Untaught().discriminator_score(torch.zeros(1, 3, 16, 16), "A") is None
     with pytest.raises(ValueError, match="no domain C; it has A, B"):
-        Untaught().realness(torch.zeros(1, 3, 16, 16), "C")
+        Untaught().discriminator_score(torch.zeros(1, 3, 16, 16), "C")

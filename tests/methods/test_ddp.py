@@ -103,7 +103,7 @@ def test_two_processes_agree_that_the_end_was_not_saved(tmp_path: Path) -> None:
     rest = ("trainer.devices=2", "trainer.strategy=ddp", "callbacks.checkpointing.retry_minutes=0.01")
     with largest_file(30_000):  # enough for all but a checkpoint; both processes inherit it
         screen = command_line(*words, *rest, "~callbacks.validation", folder=tmp_path, code=74)
-    assert screen.count("save      failed, tried again for 0.01 minutes") == 1
+    assert screen.count("save      failed, retrying for 0.01 minutes") == 1
     assert screen.count("its last state could not be saved in runs/full/checkpoints: [Errno 27] File too large") == 1
     assert "done  " not in screen
     assert list((tmp_path / "runs" / "full" / "checkpoints").iterdir()) == []

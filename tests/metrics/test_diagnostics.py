@@ -1,4 +1,4 @@
-"""Metrics of symptoms: against numbers worked out by hand, and on images that are odd."""
+"""Diagnostic metrics: by hand, and on flat, tiny and grey images."""
 
 import math
 from functools import partial
@@ -19,7 +19,7 @@ def noise(*shape: int, seed: int = 0) -> Tensor:
 
 
 def smooth(count: int, channels: int = 3, height: int = 64, width: int = 64) -> Tensor:
-    """Images with a falling spectrum, as photographs have: noise, blurred."""
+    """Blurred noise, whose spectrum falls like that of photographs."""
     images = noise(count, channels, height + 8, width + 8, seed=5)
     for _ in range(4):
         images = nn.functional.avg_pool2d(images, 3, stride=1)
@@ -36,7 +36,7 @@ def test_change_by_hand() -> None:
     torch.testing.assert_close(change(images, originals), torch.tensor([0.0, 1.2 / 12]))
 
 
-def test_correlation_is_pearsons_of_bt601_luminance() -> None:
+def test_luminance_correlation_equals_numpy() -> None:
     images, originals = noise(4, 3, 9, 7, seed=1), noise(4, 3, 9, 7, seed=2)
     images = images + originals
     weights = np.array([0.299, 0.587, 0.114]).reshape(3, 1, 1)
@@ -47,18 +47,18 @@ def test_correlation_is_pearsons_of_bt601_luminance() -> None:
     np.testing.assert_allclose(luminance_correlation(images, originals).numpy(), expected, rtol=1e-4)
 
 
-def test_correlation_is_that_of_light_and_dark_whatever_the_scale_and_colour() -> None:
+def test_luminance_correlation_ignores_scale_and_offset() -> None:
     originals = noise(2, 3, 8, 8)
     torch.testing.assert_close(luminance_correlation(0.2 * originals + 0.5, originals), torch.ones(2))
     torch.testing.assert_close(luminance_correlation(-originals, originals), -torch.ones(2))
 
 
-def test_flat_images_follow_nothing_and_spoil_no_mean() -> None:
+def test_flat_images_have_correlation_zero() -> None:
     flat = torch.full((3, 3, 8, 8), 0.1) + torch.tensor([0.0, 1e-7, 1e-3]).view(3, 1, 1, 1) * noise(3, 3, 8, 8)
     assert luminance_correlation(flat, noise(3, 3, 8, 8, seed=3)).tolist() == [0, 0, 0]
     assert luminance_correlation(noise(3, 3, 8, 8, seed=3), flat).tolist() == [0, 0, 0]
     assert luminance_correlation(flat, flat).tolist() == [0, 0, 0]
-    # What 8 bits can show counts: one step up and down.
+    # One step of 8 bits is enough.
     faint = (2 / 255) * noise(1, 1, 8, 8).sign()
     torch.testing.assert_close(luminance_correlation(faint, faint), torch.ones(1))
 
@@ -74,7 +74,7 @@ def test_images_whose_channels_differ_are_compared_in_luminance(metric: object) 
 
 
 @pytest.mark.parametrize("metric", BOTH)
-def test_images_that_do_not_belong_together_are_refused(metric: object) -> None:
+def test_images_of_another_number_or_size_are_refused(metric: object) -> None:
     assert callable(metric)
     for other in (noise(2, 3, 8, 9), noise(3, 3, 8, 8), noise(1, 3, 8, 8)):
         with pytest.raises(ValueError, match=r"images \(2, 3, 8, 8\) and originals"):
@@ -84,7 +84,7 @@ def test_images_that_do_not_belong_together_are_refused(metric: object) -> None:
 # ------------------------------------------------------------------------------------------ variety
 
 
-def test_thumbnails_are_area_averages_whatever_the_size() -> None:
+def test_thumbnails_are_area_averages() -> None:
     images = noise(2, 3, 16, 24)
     by_hand = images.reshape(2, 3, 8, 2, 8, 3).mean(dim=(3, 5)).flatten(1)
     torch.testing.assert_close(thumbnails(images), by_hand)
@@ -100,18 +100,17 @@ def test_variety_by_hand() -> None:
     assert variety(fakes[:1].expand(9, 2), reals) == 0
 
 
-def test_images_that_come_twice_among_the_real_ones_count_once() -> None:
-    """A target that holds one image a hundred times would make any outputs look various."""
+def test_duplicates_among_real_images_count_once() -> None:
     reals = noise(10, 64)
     crowded = torch.cat([reals, reals[:1].expand(100, 64)])
     fakes = 0.3 * noise(10, 64, seed=1)
     assert variety(fakes, crowded) == pytest.approx(variety(fakes, reals))
 
 
-def test_a_few_images_over_and_over_have_little_variety() -> None:
+def test_repeated_outputs_have_little_variety() -> None:
     reals, modes = noise(60, 64), noise(3, 64, seed=1)
     outputs = modes.repeat(40, 1)
-    # Two rows differ in two of three cases, but for the pairs of a row with itself that are not counted.
+    # Two rows differ in two of three cases; pairs of a row with itself do not count.
     assert variety(outputs, reals) == pytest.approx(variety(modes, reals) * (2 / 3) * 120 / 119)
     mostly_one = torch.cat([modes[:1].expand(95, 64), noise(5, 64, seed=2)])
     assert variety(mostly_one, reals) < 0.12
@@ -123,12 +122,12 @@ def test_many_images_are_compared_at_even_steps(monkeypatch: pytest.MonkeyPatch)
     assert variety(rows, torch.tensor([[0.0], [1.0]])) == pytest.approx(24 / 6)
 
 
-@pytest.mark.parametrize(("fakes", "reals"), [(1, 5), (0, 5), (5, 1), (5, 0)])
-def test_one_image_has_no_variety_to_speak_of(fakes: int, reals: int) -> None:
+@pytest.mark.parametrize(("fakes", "reals"), [(1, 5), (5, 0)])
+def test_one_image_has_no_variety(fakes: int, reals: int) -> None:
     assert math.isnan(variety(noise(fakes, 64), noise(reals, 64)))
 
 
-def test_real_images_that_are_all_one_are_nothing_to_compare_with() -> None:
+def test_equal_real_images_give_nan() -> None:
     assert math.isnan(variety(noise(5, 64), noise(1, 64).expand(5, 64)))
 
 
@@ -144,7 +143,7 @@ def pattern(period: int, height: int, width: int) -> Tensor:
 @pytest.mark.parametrize("period", [2, 4])
 @pytest.mark.parametrize("size", [(16, 16), (17, 19), (64, 64), (66, 90), (255, 130)])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_a_pattern_stands_out_at_every_size(period: int, size: tuple[int, int], channels: int) -> None:
+def test_a_checkerboard_is_found_at_every_size(period: int, size: tuple[int, int], channels: int) -> None:
     plain = smooth(2, channels, *size)
     found = checkerboard(plain + 0.1 * pattern(period, *size)) - checkerboard(plain)
     assert (checkerboard(plain).abs() < 6).all()
@@ -152,14 +151,14 @@ def test_a_pattern_stands_out_at_every_size(period: int, size: tuple[int, int], 
 
 
 @pytest.mark.parametrize("period", [3, 5, 6, 8, 16])
-def test_other_patterns_do_not(period: int) -> None:
+def test_patterns_of_other_periods_are_not_found(period: int) -> None:
     wave = torch.sin(2 * math.pi * torch.arange(64) / period + 0.4)
     plain = smooth(2)
     assert (checkerboard(plain + 0.1 * (wave + wave[:, None])) - checkerboard(plain) < 3).all()
 
 
-def test_by_the_formula() -> None:
-    """Of a grey image of 8 bits, without windows or crops: 17 pixels have 16 differences."""
+def test_checkerboard_equals_the_formula() -> None:
+    """Of a grey image of 8 bits; 17 pixels have 16 differences."""
     image = (smooth(1, 1, 17, 17) * 127.5 + 127.5).clamp(0, 255).round() / 127.5 - 1
     found = []
     for values in (image[0, 0].double().numpy(), image[0, 0].double().numpy().T):
@@ -169,7 +168,7 @@ def test_by_the_formula() -> None:
     assert checkerboard(image).item() == pytest.approx(np.mean(found, axis=0).max(), abs=1e-3)
 
 
-def test_flat_tiny_and_invisible_patterns_have_none() -> None:
+def test_flat_and_tiny_images_and_invisible_patterns_have_zero() -> None:
     flat = torch.full((2, 3, 32, 32), 0.3)
     assert checkerboard(flat).tolist() == pytest.approx([0, 0], abs=1e-4)
     faint = flat + 0.1 * (2 / 255) * pattern(2, 32, 32)
@@ -179,12 +178,12 @@ def test_flat_tiny_and_invisible_patterns_have_none() -> None:
     assert checkerboard(noise(2, 3, 9, 9)).isfinite().all()
 
 
-def test_brightness_and_contrast_do_not_matter_much() -> None:
+def test_checkerboard_hardly_depends_on_brightness_and_contrast() -> None:
     marked = smooth(2) + 0.1 * pattern(2, 64, 64)
     torch.testing.assert_close(checkerboard(0.5 * marked + 0.3), checkerboard(marked), atol=3, rtol=0)
 
 
-def test_transposed_convolutions_leave_it_and_resizing_does_not() -> None:
+def test_transposed_convolutions_have_it_and_resizing_does_not() -> None:
     torch.manual_seed(0)
     features = smooth(2, 3, 16, 16)
     up = partial(nn.ConvTranspose2d, kernel_size=3, stride=2, padding=1, output_padding=1)

@@ -1,7 +1,7 @@
+"""Inception features: equal to torch-fidelity's, without its unpickling."""
+
 import io
 import sys
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 import pytest
@@ -14,15 +14,16 @@ from cyclegan.callbacks.checkpointing import Checkpointing
 from cyclegan.callbacks.validation import Validation
 from cyclegan.checkpoint.reading import read
 from cyclegan.checkpoint.targets import leaves
-from cyclegan.metrics.feature_network import WeightsError
+from cyclegan.errors import WeightsError
 from cyclegan.metrics.inception import Inception
+from tests.callbacks.given_metrics import Listener
 from tests.small import small_cyclegan
 from tests.toy_runs import fit_toy, toy_data
 
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file of random weights under the library's names, of a size that keeps signals alive."""
+    """A file of random weights under the library's names, scaled so that signals do not vanish."""
     empty = io.BytesIO()
     torch.save({}, empty)
     empty.seek(0)
@@ -49,7 +50,7 @@ def random_images(side: int, count: int = 2) -> Tensor:
     return torch.randint(0, 256, (count, 3, side, side), dtype=torch.uint8, generator=rng)
 
 
-def test_features_are_those_of_the_librarys_own_extractor(inception: Inception, weights: Path) -> None:
+def test_features_equal_those_of_torch_fidelity(inception: Inception, weights: Path) -> None:
     theirs = create_feature_extractor(
         "inception-v3-compat", ["2048"], cuda=False, verbose=False, feature_extractor_weights_path=str(weights)
     )
@@ -61,14 +62,14 @@ def test_features_are_those_of_the_librarys_own_extractor(inception: Inception, 
         torch.testing.assert_close(features, theirs(images)[0], rtol=0, atol=0)
 
 
-def test_the_protocol_is_true_of_the_resize(inception: Inception) -> None:
+def test_resizing_is_as_the_protocol_states(inception: Inception) -> None:
     """At twice the size it takes every second pixel as it is: no half-pixel centres, and no antialias."""
     images = random_images(2 * inception.protocol["size"], count=1)
     torch.testing.assert_close(inception.features(images), inception.features(images[..., ::2, ::2]), rtol=0, atol=0)
     assert inception.protocol["antialias"] is False
 
 
-def test_the_protocol_is_true_of_the_input_range(inception: Inception) -> None:
+def test_the_input_range_is_as_the_protocol_states(inception: Inception) -> None:
     seen: list[Tensor] = []
     first = next(layer for layer in inception.load().modules() if isinstance(layer, nn.Conv2d))
     hook = first.register_forward_pre_hook(lambda layer, inputs: seen.append(inputs[0]))
@@ -78,38 +79,23 @@ def test_the_protocol_is_true_of_the_input_range(inception: Inception) -> None:
     assert [seen[0].min().item(), seen[0].max().item()] == inception.protocol["input_range"]
 
 
-def test_the_protocol_names_the_file_but_not_its_folder(inception: Inception) -> None:
+def test_the_protocol_names_the_file_without_its_folder(inception: Inception) -> None:
     assert inception.protocol["weights"] == "inception.pth"
     assert inception.protocol["library"].startswith("torch-fidelity 0.")
     assert Inception().protocol["weights"] == "the library's"
 
 
-def test_making_one_reads_and_fetches_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object, **__: object) -> None:
-        raise AssertionError("something was read")
-
-    monkeypatch.setattr(torch, "load", refuse)
-    monkeypatch.setattr(urllib.request, "urlopen", refuse)
-    network = Inception(weights="/nowhere").to("cpu")
-    assert network.protocol["size"] == 299
-
-
-def test_no_network_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_weights_name_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object, **__: object) -> None:
-        raise urllib.error.URLError("name not known")
+        raise OSError("name not known")
 
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    monkeypatch.setattr(urllib.request, "urlopen", fail)
+    monkeypatch.setattr(torch.hub, "download_url_to_file", fail)
     with pytest.raises(WeightsError, match="torch-fidelity's Inception network are not at") as caught:
         Inception().load()
     assert "weights-inception-2015-12-05-6726825d.pth" in str(caught.value)
     assert f"{tmp_path}/hub/checkpoints" in str(caught.value)
     assert "features.weights=PATH, or --feature-weights PATH; features=none" in str(caught.value)
-
-
-def test_a_missing_file_says_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match=r"no weights of .* at .*none.pth. Get the file weights-inception"):
-        Inception(tmp_path / "none.pth").features(random_images(16))
 
 
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
@@ -119,13 +105,14 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
         Inception(path).digest()
 
 
-def test_a_run_measured_with_it_has_none_of_it_in_a_checkpoint(inception: Inception, tmp_path: Path) -> None:
-    """Registered as a part of the module, it would add 24 million numbers to every file."""
+def test_checkpoints_of_a_run_do_not_contain_the_network(inception: Inception, tmp_path: Path) -> None:
+    """As a sub-module it would add 24 million numbers to every file."""
     validation = Validation(str(tmp_path), every_n_epochs=1, features=inception)
     saving = Checkpointing(str(tmp_path), best="kid")
     model = small_cyclegan()
-    fit_toy(model, toy_data(tmp_path / "toy"), validation, saving)
-    assert "kid" in validation.metrics
+    listener = Listener()
+    fit_toy(model, toy_data(tmp_path / "toy"), validation, listener, saving)
+    assert "kid" in listener.metrics
     names = set(inception.load().state_dict())
     checkpoint = read(tmp_path / "checkpoints" / "best.ckpt")
     assert checkpoint["state_dict"].keys() == small_cyclegan().state_dict().keys()
@@ -134,7 +121,7 @@ def test_a_run_measured_with_it_has_none_of_it_in_a_checkpoint(inception: Incept
     assert (tmp_path / "checkpoints" / "best.ckpt").stat().st_size < 2_000_000
 
 
-def test_a_missing_library_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_library_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch_fidelity", None)
     with pytest.raises(WeightsError, match=r"needs the package torch-fidelity .*; features=none"):
         Inception().load()

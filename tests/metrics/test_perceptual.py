@@ -1,6 +1,6 @@
+"""LPIPS: equal to torchmetrics', with weights that are read safely."""
+
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -11,7 +11,7 @@ import torchvision
 from torch import Tensor
 from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
 
-from cyclegan.metrics.feature_network import WeightsError
+from cyclegan.errors import WeightsError
 from cyclegan.metrics.perceptual import Lpips
 
 FILES = {
@@ -23,22 +23,22 @@ FILES = {
 
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A cache of torch hub, to be filled with random weights, and no network."""
+    """A cache of torch.hub for random weights; downloads fail."""
     home = tmp_path_factory.mktemp("torch")
     folder = home / "hub" / "checkpoints"
     folder.mkdir(parents=True)
 
     def fail(*_: object, **__: object) -> None:
-        raise urllib.error.URLError("name not known")
+        raise OSError("name not known")
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TORCH_HOME", str(home))
-        patch.setattr(urllib.request, "urlopen", fail)
+        patch.setattr(torch.hub, "download_url_to_file", fail)
         yield folder
 
 
 def random_weights(net: str, folder: Path) -> Path:
-    """As torchvision publishes them, but for the numbers."""
+    """Save random weights under the name and keys of torchvision's file."""
     model, name = FILES[net]
     if not (folder / name).exists():
         torch.manual_seed(0)
@@ -57,7 +57,7 @@ def features_alone(path: Path) -> dict[str, Tensor]:
 
 
 @pytest.mark.parametrize("net", ["alex", "squeeze", pytest.param("vgg", marks=pytest.mark.slow)])
-def test_it_is_the_metric_of_torchmetrics(hub: Path, net: Literal["alex", "squeeze", "vgg"]) -> None:
+def test_distances_equal_those_of_torchmetrics(hub: Path, net: Literal["alex", "squeeze", "vgg"]) -> None:
     random_weights(net, hub)
     theirs = LearnedPerceptualImagePatchSimilarity(net_type=net, reduction="none")
     a, b = images(0), images(1)
@@ -79,7 +79,7 @@ def test_weights_of_a_named_file_are_used(hub: Path, tmp_path: Path) -> None:
     assert lpips.protocol["weights"] == "mine.pth"
 
 
-def test_equal_images_are_at_zero_and_one_image_is_a_batch(hub: Path) -> None:
+def test_equal_images_have_distance_zero_and_a_batch_may_hold_one(hub: Path) -> None:
     random_weights("squeeze", hub)
     lpips = Lpips(net="squeeze").to("cpu")
     one = images(0, count=1)
@@ -90,9 +90,7 @@ def test_equal_images_are_at_zero_and_one_image_is_a_batch(hub: Path) -> None:
 
 
 @pytest.mark.parametrize(("net", "smallest"), [("alex", 31), ("squeeze", 17)])
-def test_images_too_small_for_the_backbone_have_no_distance(
-    hub: Path, net: Literal["alex", "squeeze"], smallest: int
-) -> None:
+def test_images_too_small_for_the_backbone_have_nan(hub: Path, net: Literal["alex", "squeeze"], smallest: int) -> None:
     random_weights(net, hub)
     lpips = Lpips(net=net)
     assert lpips.distances(images(0, smallest), images(1, smallest)).isfinite().all()
@@ -101,18 +99,7 @@ def test_images_too_small_for_the_backbone_have_no_distance(
     assert small.isnan().all()
 
 
-def test_loading_draws_no_global_random_numbers_and_happens_once(hub: Path) -> None:
-    random_weights("squeeze", hub)
-    before = torch.get_rng_state()
-    lpips = Lpips(net="squeeze")
-    network = lpips.load()
-    assert lpips.load() is network
-    assert not network.training
-    assert not any(parameter.requires_grad for parameter in network.parameters())
-    assert torch.equal(torch.get_rng_state(), before)
-
-
-def test_mixed_precision_around_it_does_not_reach_it(hub: Path) -> None:
+def test_distances_ignore_autocast(hub: Path) -> None:
     random_weights("squeeze", hub)
     lpips = Lpips(net="squeeze")
     expected = lpips.distances(images(0), images(1))
@@ -120,18 +107,18 @@ def test_mixed_precision_around_it_does_not_reach_it(hub: Path) -> None:
         assert torch.equal(lpips.distances(images(0), images(1)), expected)
 
 
-def test_no_network_says_what_to_do(hub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_weights_name_the_remedy(hub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    lpips = Lpips()  # reads and fetches nothing
-    with pytest.raises(WeightsError, match=r"torchvision's AlexNet are not at .*, and fetching them failed") as caught:
+    lpips = Lpips()  # reads nothing yet
+    with pytest.raises(WeightsError, match=r"AlexNet are not at .*, and downloading them failed") as caught:
         lpips.distances(images(0), images(1))
     assert "put it at " + str(tmp_path / "hub" / "checkpoints" / FILES["alex"][1]) in str(caught.value)
     assert "perceptual.weights=PATH, or --perceptual-weights PATH; perceptual=none" in str(caught.value)
 
 
-def test_a_torchmetrics_without_the_private_network_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_torchmetrics_without_its_private_network_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torchmetrics.functional.image.lpips", None)
-    with pytest.raises(WeightsError, match=r"torchmetrics 1.* has no LPIPS where .*; perceptual=none"):
+    with pytest.raises(WeightsError, match=r"torchmetrics 1.* lacks its private class .*; perceptual=none"):
         Lpips().load()
 
 
@@ -156,10 +143,3 @@ def test_other_images_are_refused(a: Tensor, b: Tensor) -> None:
 def test_an_unknown_backbone_is_refused() -> None:
     with pytest.raises(ValueError, match="net is 'resnet'; LPIPS has alex, vgg, squeeze"):
         Lpips(net="resnet")  # type: ignore[arg-type]
-
-
-def test_the_protocol_names_both_libraries() -> None:
-    protocol = Lpips().protocol
-    assert protocol["network"] == "LPIPS 0.1 (alex)"
-    assert protocol["library"].startswith("torchmetrics 1.")
-    assert protocol["weights"].startswith("torchvision 0.")

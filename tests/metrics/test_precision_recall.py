@@ -14,14 +14,14 @@ def on_a_line(*places: float) -> Tensor:
     return torch.tensor(places)[:, None]
 
 
-def test_points_on_a_line() -> None:
+def test_precision_and_recall_by_hand() -> None:
     real = on_a_line(0, 1, 2, 10)  # each reaches as far as its nearest: 1, 1, 1 and 8
     fake = on_a_line(2.5, 3.5, 30, 31.5)  # reach 1, 1, 1.5, 1.5
     # Real images cover 2.5 (from 2) and 3.5 (from 10); fakes cover 2 (from 2.5) alone.
     assert precision_recall(real, fake, k=1) == (0.5, 0.25)
 
 
-def test_the_kth_neighbour_reaches_and_a_point_is_not_its_own() -> None:
+def test_the_kth_neighbour_sets_the_radius() -> None:
     real, fake = on_a_line(0, 1, 3, 7), on_a_line(9.5, 100, 200, 300)
     # 9.5 is 2.5 from 7, which reaches 4 to its first neighbour: covered. Nothing covers the others.
     assert precision_recall(real, fake, k=1)[0] == 0.25
@@ -29,28 +29,28 @@ def test_the_kth_neighbour_reaches_and_a_point_is_not_its_own() -> None:
     assert precision_recall(real, on_a_line(12.5, 13.5, 200, 300), k=2)[0] == 0.25
 
 
-def test_outputs_all_alike_are_precise_and_recall_nothing() -> None:
+def test_equal_outputs_are_precise_and_recall_nothing() -> None:
     real = torch.randn(50, 8, generator=torch.Generator().manual_seed(0))
     alike = real[:1].expand(20, 8) * 0.1
     assert precision_recall(real, alike) == (1.0, 0.0)
 
 
-def test_copies_of_one_real_image_recall_that_image_although_they_reach_no_way_at_all() -> None:
+def test_copies_of_one_real_image_recall_that_image() -> None:
     real = torch.randn(50, 301, generator=torch.Generator().manual_seed(0))
     for image in real[:20]:
         assert precision_recall(real, image.expand(20, 301)) == (1.0, 1 / 50)
-    # What holds this is that products of matrices, whose last digits hang on the machine, leave no distance over.
+    # This needs distances of exactly 0, which matrix products alone do not give.
     assert (module._squared_distances(real.double(), real.double()).diagonal() == 0).all()
 
 
-def test_far_sets_share_nothing_and_equal_sets_everything() -> None:
+def test_distant_sets_share_nothing_and_equal_sets_everything() -> None:
     real = torch.randn(20, 8, generator=torch.Generator().manual_seed(0))
     assert precision_recall(real, real + 100) == (0.0, 0.0)
     assert precision_recall(real, real.flip(0)) == (1.0, 1.0)
 
 
 @pytest.mark.parametrize("k", [1, 2, 3])
-def test_it_is_that_of_torch_fidelity(k: int) -> None:
+def test_both_equal_torch_fidelity(k: int) -> None:
     rng = torch.Generator().manual_seed(1)
     real, fake = torch.randn(90, 4, generator=rng), torch.randn(70, 4, generator=rng) * 0.7 + 0.5
     theirs = prc_features_to_metric(
@@ -69,7 +69,7 @@ def test_distances_far_from_the_origin_keep_their_digits() -> None:
 
 
 @pytest.mark.parametrize(("n", "m"), [(3, 9), (9, 3)])
-def test_without_a_kth_neighbour_there_are_no_metrics(n: int, m: int) -> None:
+def test_sets_without_a_kth_neighbour_have_nan(n: int, m: int) -> None:
     precision, recall = precision_recall(torch.rand(n, 2), torch.rand(m, 2), k=3)
     assert math.isnan(precision)
     assert math.isnan(recall)

@@ -363,7 +363,7 @@ def test_a_run_whose_last_checkpoint_could_not_be_saved_exits_with_74(
     assert ended.code == 74
     assert ended.screen.splitlines()[-1] == (
         "cyclegan-train: the run ends, but its last state could not be saved in runs/mine/checkpoints: [Errno 27] "
-        "File too large; there is none yet. Make room there, then go on with resume=auto"
+        "File too large; there is none yet. Free some space there, then continue with resume=auto"
     )
     assert "stopped by" not in ended.screen
     assert "done  " not in ended.screen

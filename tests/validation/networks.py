@@ -1,4 +1,4 @@
-"""Small feature networks for the tests."""
+"""Small feature networks for tests."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from cyclegan.metrics.feature_network import FeatureNetwork, WeightsError
 
 
 class Projection(FeatureNetwork):
-    """Random projections of images of any size; counts the images that it was shown."""
+    """Random projections of images of any size; counts its images."""
 
     def __init__(self, seed: int = 0) -> None:
         super().__init__()
@@ -40,7 +40,7 @@ class _Projection(nn.Module):
 
 
 class Unobtainable(Projection):
-    """One whose weights are nowhere to be had."""
+    """A network whose weights are unavailable."""
 
     def build(self) -> nn.Module:
         raise WeightsError("no weights of the projection: put them there")

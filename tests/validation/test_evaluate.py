@@ -1,4 +1,4 @@
-"""Every metric against its formula, written out over single images; every image once; nothing left changed."""
+"""Metrics of a translator against their formulas over single images; the feature cache; what is left out."""
 
 import threading
 from collections import Counter
@@ -20,8 +20,8 @@ from cyclegan.methods.cyclegan import CycleGAN
 from cyclegan.networks.patchgan import PatchDiscriminator
 from cyclegan.validation.evaluate import evaluate
 from cyclegan.validation.feature_cache import References
-from cyclegan.validation.one_pass import note
-from cyclegan.validation.per_image import Examiner
+from cyclegan.validation.one_pass import Collection
+from cyclegan.validation.per_image import PerImage
 from cyclegan.validation.summary import distances, overall
 from tests.small import small_cyclegan
 from tests.toy_runs import toy_data
@@ -50,30 +50,28 @@ def held_out(tmp_path: Path) -> HeldOut:
 
 
 def bytes_of(image: torch.Tensor) -> np.ndarray:
-    """As a file of 8 bits would hold it: (H, W, C) of 0 to 255."""
+    """Round an image to 8 bits: (H, W, C) in 0..255."""
     rounded: np.ndarray = np.clip(np.rint((image.double().numpy() + 1) * 127.5), 0, 255).transpose(1, 2, 0)
     return rounded
 
 
 @torch.no_grad()
-def test_known_answers_cycle_and_identity_are_the_formulas_over_single_images(
-    translator: CycleGAN, held_out: HeldOut
-) -> None:
+def test_paired_metrics_cycle_and_identity_follow_their_formulas(translator: CycleGAN, held_out: HeldOut) -> None:
     found = evaluate(translator, held_out, batch_size=3).metrics
     expected: dict[str, list[float]] = {}
     for source, target, gen, back in (("A", "B", translator.gen_ab, translator.gen_ba),
                                       ("B", "A", translator.gen_ba, translator.gen_ab)):  # fmt: skip
         of, here = f"{source}{target}".lower(), source.lower()
         for index in range(COUNT):
-            image, answer = held_out.image(source, index), held_out.image(target, index)
+            image, truth = held_out.image(source, index), held_out.image(target, index)
             assert image is not None
-            assert answer is not None
+            assert truth is not None
             fake = gen(image[None])
-            squared = ((bytes_of(fake[0]) - bytes_of(answer)) ** 2).mean()
+            squared = ((bytes_of(fake[0]) - bytes_of(truth)) ** 2).mean()
             values = {
                 f"psnr_{of}": 10 * np.log10(255**2 / squared),
-                f"l1_{of}": np.abs(bytes_of(fake[0]) - bytes_of(answer)).mean() / 127.5,
-                f"psnr_copied_{of}": 10 * np.log10(255**2 / ((bytes_of(image) - bytes_of(answer)) ** 2).mean()),
+                f"l1_{of}": np.abs(bytes_of(fake[0]) - bytes_of(truth)).mean() / 127.5,
+                f"psnr_copied_{of}": 10 * np.log10(255**2 / ((bytes_of(image) - bytes_of(truth)) ** 2).mean()),
                 f"cycle_{here}": float((back(fake)[0] - image).abs().mean()),
                 f"identity_{here}": float((back(image[None])[0] - image).abs().mean()),
                 f"change_{of}": float((fake[0] - image).abs().mean()),
@@ -89,7 +87,7 @@ def test_known_answers_cycle_and_identity_are_the_formulas_over_single_images(
 
 
 @torch.no_grad()
-def test_distances_are_those_of_rounded_translations_to_real_images_of_the_target(
+def test_fid_compares_rounded_translations_with_real_images_of_the_target(
     translator: CycleGAN, held_out: HeldOut
 ) -> None:
     network = Projection()
@@ -115,24 +113,24 @@ def test_each_image_has_its_row(translator: CycleGAN, held_out: HeldOut) -> None
     assert len(found.images) == 2 * COUNT
     for row in found.images:
         source, target = row["direction"].split("2")
-        assert row["image"].endswith(Path(row["answer"]).name)
+        assert row["image"].endswith(Path(row["ground_truth"]).name)
         assert f"test{source}" in row["image"]
-        assert f"test{target}" in row["answer"]
+        assert f"test{target}" in row["ground_truth"]
     for direction in ("A2B", "B2A"):
         mean = np.mean([row["psnr"] for row in found.images if row["direction"] == direction])
         assert found.metrics[f"psnr_{direction.replace('2', '').lower()}"] == pytest.approx(mean)
 
 
-def test_an_equal_image_does_not_make_the_mean_infinite(held_out: HeldOut) -> None:
-    """A generator that hits one answer exactly has an infinite PSNR there; the others still count."""
+def test_an_exact_translation_does_not_make_the_mean_infinite(held_out: HeldOut) -> None:
+    """The PSNR of an exact translation is infinite; the mean is over the others."""
     translator = small_cyclegan().eval()
-    answers = {index: held_out.image("B", index) for index in range(COUNT)}
+    truths = {index: held_out.image("B", index) for index in range(2)}
     calls = iter(range(10**6))
 
     def hits_the_first(images: torch.Tensor) -> torch.Tensor:
-        answer = answers[0] if next(calls) == 0 else answers[1]
-        assert answer is not None
-        return answer[None].expand_as(images)
+        truth = truths[0] if next(calls) == 0 else truths[1]
+        assert truth is not None
+        return truth[None].expand_as(images)
 
     translator.gen_ab.forward = hits_the_first
     found = evaluate(translator, held_out, batch_size=1)
@@ -141,7 +139,7 @@ def test_an_equal_image_does_not_make_the_mean_infinite(held_out: HeldOut) -> No
     assert found.metrics["psnr_ab"] == pytest.approx(np.mean([value for value in values if value != float("inf")]))
 
 
-def test_nothing_is_drawn_or_changed(translator: CycleGAN, held_out: HeldOut) -> None:
+def test_evaluate_draws_no_random_numbers_and_changes_nothing(translator: CycleGAN, held_out: HeldOut) -> None:
     before = {name: value.clone() for name, value in translator.state_dict().items()}
     torch.manual_seed(5)
     expected = torch.rand(3)
@@ -152,13 +150,13 @@ def test_nothing_is_drawn_or_changed(translator: CycleGAN, held_out: HeldOut) ->
     assert all(parameter.grad is None and parameter.requires_grad for parameter in translator.parameters())
 
 
-def test_batch_size_does_not_matter(translator: CycleGAN, held_out: HeldOut) -> None:
+def test_metrics_do_not_depend_on_the_batch_size(translator: CycleGAN, held_out: HeldOut) -> None:
     one, four = (evaluate(translator, held_out, References(Projection(), None), batch_size=n).metrics for n in (1, 4))
     assert one == pytest.approx(four, rel=1e-5, abs=1e-7)
 
 
-class TestReferences:
-    def test_real_images_go_through_the_network_once(
+class TestFeatureCache:
+    def test_features_of_real_images_are_computed_once(
         self, translator: CycleGAN, held_out: HeldOut, tmp_path: Path
     ) -> None:
         first = Projection()
@@ -171,11 +169,11 @@ class TestReferences:
         evaluate(translator, held_out, references)
         assert again.shown == 4 * COUNT
 
-    def test_other_files_sizes_and_networks_are_computed_anew(self, translator: CycleGAN, tmp_path: Path) -> None:
+    def test_other_files_sizes_and_networks_have_other_features(self, translator: CycleGAN, tmp_path: Path) -> None:
         kept, root = tmp_path / "kept", tmp_path / "toy"
 
         def computed(held_out: HeldOut, network: Projection) -> int:
-            """How many real images went through the network."""
+            """Return how many real images went through the network."""
             evaluate(translator, held_out, References(network, kept))
             return network.shown - sum(len(indices) for indices in held_out.indices.values())
 
@@ -192,8 +190,8 @@ class TestReferences:
         a_file.write_bytes(next((root / "testB").glob(a_file.name)).read_bytes())
         assert computed(held_out_of(root), Projection()) == COUNT  # of A; B is as it was
 
-    @pytest.mark.parametrize("damage", [b"", b"\x93NUMPY\x01\x00garbage", b"no array"])
-    def test_a_damaged_file_is_computed_anew(
+    @pytest.mark.parametrize("damage", [b"", b"\x93NUMPY\x01\x00garbage"])
+    def test_a_damaged_file_is_replaced(
         self, translator: CycleGAN, held_out: HeldOut, tmp_path: Path, damage: bytes
     ) -> None:
         metrics = evaluate(translator, held_out, References(Projection(), tmp_path)).metrics
@@ -205,16 +203,14 @@ class TestReferences:
         assert evaluate(translator, held_out, References(network, tmp_path)).metrics == metrics
         assert network.shown == 4 * COUNT
 
-    def test_a_folder_that_cannot_be_made_is_no_error(
-        self, translator: CycleGAN, held_out: HeldOut, tmp_path: Path
-    ) -> None:
+    def test_an_unwritable_folder_is_no_error(self, translator: CycleGAN, held_out: HeldOut, tmp_path: Path) -> None:
         (tmp_path / "file").write_text("in the way")
         found = evaluate(translator, held_out, References(Projection(), tmp_path / "file" / "below"))
         assert "fid_ab" in found.metrics
 
 
-class TestWhatIsMissing:
-    def test_numbered_images_are_not_paired_by_that(self, translator: CycleGAN, tmp_path: Path) -> None:
+class TestMissingMetrics:
+    def test_images_of_the_same_name_are_not_paired_by_default(self, translator: CycleGAN, tmp_path: Path) -> None:
         toy_data(tmp_path / "toy").prepare_data()
         data = UnpairedData(tmp_path / "toy", load_size=16, crop_size=16, num_workers=0)
         data.setup()
@@ -231,7 +227,7 @@ class TestWhatIsMissing:
         assert not any(name.startswith(("fid", "kid")) for name in metrics)
         assert "psnr_ab" in metrics
 
-    def test_an_unreadable_image_is_named_or_left_out(self, translator: CycleGAN, tmp_path: Path) -> None:
+    def test_an_unreadable_image_is_an_error_or_skipped(self, translator: CycleGAN, tmp_path: Path) -> None:
         held_out = held_out_of(tmp_path / "toy")
         broken = Path(held_out.path("A", 2))
         broken.write_bytes(broken.read_bytes()[:60])
@@ -243,12 +239,12 @@ class TestWhatIsMissing:
         assert len(rows) == COUNT - 1
         assert broken.name not in rows
         assert found.protocol["images"]["unreadable"] == {"A": 1, "B": 0}
-        # Of B all are translated, but the answer of one of them is not known now.
+        # All of B are translated, but one of them now lacks its ground truth.
         assert sum("psnr" in row for row in found.images) == 2 * (COUNT - 1)
 
 
 @pytest.mark.parametrize(("kept_bytes", "times"), [(2**28, 1), (0, 2)])
-def test_paired_images_are_decoded_once_if_they_fit_and_never_by_the_thread_of_the_networks(
+def test_paired_images_are_decoded_once_if_they_fit_and_in_other_threads(
     translator: CycleGAN, held_out: HeldOut, monkeypatch: pytest.MonkeyPatch, kept_bytes: int, times: int
 ) -> None:
     decoded: list[str] = []
@@ -265,7 +261,7 @@ def test_paired_images_are_decoded_once_if_they_fit_and_never_by_the_thread_of_t
     assert Counter(decoded) == {held_out.path(domain, i): times for domain in "AB" for i in range(COUNT)}
 
 
-def test_the_protocol_says_with_what(translator: CycleGAN, held_out: HeldOut) -> None:
+def test_the_protocol_states_images_features_and_versions(translator: CycleGAN, held_out: HeldOut) -> None:
     record = evaluate(translator, held_out, References(Projection(), None)).protocol
     assert record["images"]["split"] == "test"
     assert record["images"]["A"] == f"{COUNT} of testA"
@@ -273,7 +269,7 @@ def test_the_protocol_says_with_what(translator: CycleGAN, held_out: HeldOut) ->
     sizing = {"load_size": 16, "resize": "stretch", "crop_size": 16}
     assert sizing.items() <= record["images"].items()
     assert record["pairing"] == "by name"
-    assert record["known answers"] == {"A2B": f"{COUNT} images", "B2A": f"{COUNT} images"}
+    assert record["paired ground truth"] == {"A2B": f"{COUNT} images", "B2A": f"{COUNT} images"}
     features = record["distances"]["features"]
     assert {"network": "projection", "seed": 0}.items() <= features.items()
     assert features["digest"] == Projection().digest()[:16]
@@ -282,7 +278,7 @@ def test_the_protocol_says_with_what(translator: CycleGAN, held_out: HeldOut) ->
 
 
 class Moves:
-    """Stands in for LPIPS, and notes where it is sent."""
+    """Records the devices that a network is moved to."""
 
     def __init__(self) -> None:
         self.devices: list[str] = []
@@ -294,11 +290,11 @@ class Moves:
 
 def test_the_perceptual_network_follows_the_translator(translator: CycleGAN) -> None:
     network: Any = Moves()
-    Examiner(translator.to("meta"), network)
+    PerImage(translator.to("meta"), network)
     assert network.devices == ["meta"]
 
 
-def test_unreadable_images_may_leave_too_few_for_a_distance(translator: CycleGAN, tmp_path: Path) -> None:
+def test_too_few_readable_images_have_no_distance(translator: CycleGAN, tmp_path: Path) -> None:
     held_out = held_out_of(tmp_path / "toy", count=3)
     held_out.on_error = "skip"
     for index in (0, 2):
@@ -309,17 +305,17 @@ def test_unreadable_images_may_leave_too_few_for_a_distance(translator: CycleGAN
     assert "cycle" in metrics
 
 
-def test_whole_images_too_small_for_the_judge_have_no_verdict(tmp_path: Path) -> None:
+def test_images_too_small_for_the_discriminator_have_no_score(tmp_path: Path) -> None:
     """The generators take 8 pixels; a discriminator of three layers wants 24."""
-    judge = partial(PatchDiscriminator, width=4, layers=3)
-    translator = small_cyclegan(discriminator=judge).eval()
+    small = partial(PatchDiscriminator, width=4, layers=3)
+    translator = small_cyclegan(discriminator=small).eval()
     assert translator.minimum_size <= 16 < translator.minimum_crop
     metrics = evaluate(translator, held_out_of(tmp_path / "toy")).metrics
     assert "psnr_ab" in metrics
-    assert not any(name.startswith("realness") for name in metrics)
+    assert not any(name.startswith("d_") for name in metrics)
 
 
-def test_a_mean_is_of_all_directions_or_there_is_none() -> None:
+def test_a_mean_needs_all_directions() -> None:
     both = {
         "psnr_ab": 20.0,
         "psnr_ba": 24.0,
@@ -329,13 +325,13 @@ def test_a_mean_is_of_all_directions_or_there_is_none() -> None:
         "psnr_copied_ab": 1.0,
     }
     assert overall(both, directions=2) == {"psnr": 22.0, "cycle": 0.2}
-    del both["psnr_ba"]  # all answers were hit exactly
+    del both["psnr_ba"]  # all translations were exact
     assert overall(both, directions=2) == {"cycle": 0.2}
     assert overall(both, directions=1)["psnr"] == 20.0
 
 
 @pytest.mark.parametrize(("fakes", "reals", "measured"), [(50, 50, True), (49, 50, False), (50, 49, False)])
-def test_precision_and_recall_of_few_images_are_left_out(fakes: int, reals: int, measured: bool) -> None:
+def test_precision_and_recall_need_50_images(fakes: int, reals: int, measured: bool) -> None:
     rng = torch.Generator().manual_seed(0)
     fake, real = (torch.randn(count, 4, generator=rng) for count in (fakes, reals))
     found = distances(fake, fake, real, "ab")
@@ -344,7 +340,7 @@ def test_precision_and_recall_of_few_images_are_left_out(fakes: int, reals: int,
 
 
 def test_domains_may_be_called_real_and_synthetic(tmp_path: Path) -> None:
-    """As in learning from simulations; metrics of real images have that word in their names too."""
+    """Columns of real images have that word in their names too."""
     drawn = toy_data(tmp_path / "toy", test=COUNT)
     drawn.prepare_data()
     domains = {
@@ -363,9 +359,9 @@ def test_domains_may_be_called_real_and_synthetic(tmp_path: Path) -> None:
         assert metrics[f"{name}_synthetic_real"] == pytest.approx(plain[f"{name}_ba"])
 
 
-def test_an_image_s_vector_does_not_carry_its_batch_along() -> None:
-    """Each is sent to other processes by itself."""
-    sets: dict[tuple[str, ...], dict[int, torch.Tensor]] = {}
-    note(sets, ("A",), [3, 5], torch.arange(8.0).view(2, 4))
-    assert sets["A",][5].tolist() == [4, 5, 6, 7]
-    assert sets["A",][5].untyped_storage().nbytes() == 4 * 4
+def test_stored_vectors_do_not_keep_their_batch() -> None:
+    """Each is pickled for the other processes."""
+    found = Collection()
+    found.add(found.features, ("A",), [3, 5], torch.arange(8.0).view(2, 4))
+    assert found.features[("A",), 5].tolist() == [4, 5, 6, 7]
+    assert found.features[("A",), 5].untyped_storage().nbytes() == 4 * 4

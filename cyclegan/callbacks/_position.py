@@ -1,4 +1,4 @@
-"""Where a run stands, counted in images seen of each domain."""
+"""The position of a run, counted in images seen of each domain."""
 
 import contextlib
 from pathlib import Path
@@ -9,27 +9,27 @@ from cyclegan.data.training_data import TrainingData
 
 
 def data_of(trainer: pl.Trainer) -> TrainingData:
-    """The data module that the trainer is fitting."""
+    """Return the data module that the trainer is fitting."""
     data: TrainingData = trainer.datamodule  # type: ignore[attr-defined]
     return data
 
 
 def images_seen(trainer: pl.Trainer) -> int:
-    """Images of each domain that the run has seen so far, on all devices together."""
+    """Return the images of each domain seen so far, on all devices together."""
     return data_of(trainer).images_seen
 
 
 def total_images(trainer: pl.Trainer) -> int | None:
-    """Images of each domain that the whole run will see; None for a run without an end."""
+    """Return the images of each domain that the whole run will see; None for a run without `max_epochs`."""
     if trainer.max_epochs is None or trainer.max_epochs < 0:
         return None
     return int(trainer.max_epochs * trainer.num_training_batches * data_of(trainer).batch_size * trainer.world_size)
 
 
 def discard_later(folder: Path, trainer: pl.Trainer) -> None:
-    """Removes the files `epochNNNN…` of epochs that a run has not come to, as it was taken back to before them."""
+    """Remove files `epochNNNN…` of epochs after the present one, from which a resumed run continues."""
     for file in folder.glob("epoch*"):
-        digits = file.stem.removeprefix("epoch").removeprefix("=")
+        digits = file.stem.removeprefix("epoch").removeprefix("=")  # older versions wrote epoch=NNNN
         if digits.isdigit() and int(digits) > trainer.current_epoch:
             with contextlib.suppress(OSError):
                 file.unlink()

@@ -1,3 +1,5 @@
+"""Translations are stored as the training images are, by the pixel formats in the checkpoint."""
+
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +9,7 @@ import torch
 from PIL import Image
 
 import cyclegan
-from cyclegan.callbacks.embed_images import EmbedImages
+from cyclegan.callbacks.run_state import RunState
 from cyclegan.data.datamodule import UnpairedData
 from cyclegan.data.domain import Domain
 from cyclegan.errors import CheckpointError
@@ -21,7 +23,7 @@ from tests.toy_runs import fit_toy
 
 @pytest.fixture
 def checkpoint(tmp_path: Path) -> Path:
-    """Of a run from 12-bit microscopy in 16-bit files to colour."""
+    """A checkpoint of a run from 12-bit microscopy in 16-bit files to colour."""
     for domain in "AB":
         for split in ("train", "test"):
             (tmp_path / f"{split}{domain}").mkdir()
@@ -48,16 +50,13 @@ def checkpoint(tmp_path: Path) -> Path:
             "layers": 1,
         },
     }
-    trainer = fit_toy(
-        small_cyclegan(channels={"A": 1, "B": 3}, loss_weights=LossWeights(identity=0.0)), data, EmbedImages()
-    )
+    network = small_cyclegan(channels={"A": 1, "B": 3}, loss_weights=LossWeights(identity=0.0))
+    trainer = fit_toy(network, data, RunState({"model": model}))
     trainer.save_checkpoint(tmp_path / "run.ckpt")
-    content = torch.load(tmp_path / "run.ckpt", weights_only=True)
-    torch.save({**content, "config": {"model": model}}, tmp_path / "run.ckpt")
     return tmp_path / "run.ckpt"
 
 
-def test_a_checkpoint_says_how_images_are_stored(checkpoint: Path) -> None:
+def test_a_checkpoint_holds_the_pixel_formats(checkpoint: Path) -> None:
     entry = torch.load(checkpoint, weights_only=True)["pixel_formats"]
     assert entry["A"] == {"channels": 1, "dtype": "uint16", "range": (0.0, 4095.0), "page": 0, "convert": ()}
     assert entry["B"] == {"channels": 3, "dtype": "uint8", "range": None, "page": 0, "convert": ()}
@@ -90,7 +89,7 @@ def test_translations_have_the_channels_and_depth_that_were_trained_on(
     assert np.abs(written - (expected.permute(1, 2, 0).numpy() + 1) * half).max() <= 0.51, "rounded, in steps of 1"
 
 
-def test_a_kind_of_file_that_cannot_hold_them_is_refused(checkpoint: Path, tmp_path: Path) -> None:
+def test_an_output_format_that_cannot_store_them_is_refused(checkpoint: Path, tmp_path: Path) -> None:
     words = ["--checkpoint", str(checkpoint), "--input", str(tmp_path / "testB"), "--output", str(tmp_path / "out")]
     with pytest.raises(
         SystemExit, match=r"--format jpg cannot hold .*1 channels of uint16: leave it out, which takes png"
@@ -99,7 +98,7 @@ def test_a_kind_of_file_that_cannot_hold_them_is_refused(checkpoint: Path, tmp_p
     assert not (tmp_path / "out").exists()
 
 
-def test_what_training_would_refuse_translation_refuses_too_unless_told(checkpoint: Path, tmp_path: Path) -> None:
+def test_translation_refuses_conversions_that_training_refuses_unless_allowed(checkpoint: Path, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     Image.new("RGBA", (20, 20), (255, 0, 0, 128)).save(tmp_path / "in" / "glass.png")
     words = ["--checkpoint", str(checkpoint), "--input", str(tmp_path / "in"), "--output", str(tmp_path / "out"),
@@ -127,7 +126,7 @@ def test_a_checkpoint_from_before_is_of_8_bits(checkpoint: Path) -> None:
         ({"channels": 7, "range": None, "convert": []}, "contradicts itself: images of 7 channels, networks of 1"),
     ],
 )
-def test_a_checkpoint_whose_entry_means_nothing_is_refused(checkpoint: Path, entry: object, words: str) -> None:
+def test_a_checkpoint_with_an_invalid_entry_is_refused(checkpoint: Path, entry: object, words: str) -> None:
     content = torch.load(checkpoint, weights_only=True)
     content["pixel_formats"]["A"] = entry
     torch.save(content, checkpoint)

@@ -1,0 +1,151 @@
+"""The entries that checkpoints carry besides Lightning's, and that a run resumes from them."""
+
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import pytorch_lightning as pl
+import torch
+
+from cyclegan.callbacks._position import images_seen
+from cyclegan.callbacks.checkpointing import Checkpointing
+from cyclegan.callbacks.run_state import RunState, random_state, restore_random_state
+from cyclegan.checkpoint.reading import read
+from tests.small import small_cyclegan
+from tests.tiny_run import differences
+from tests.toy_runs import fit_toy, toy_data
+
+CPU = torch.device("cpu")
+
+
+def test_a_checkpoint_holds_configuration_pixel_formats_and_position(tmp_path: Path) -> None:
+    trainer = fit_toy(small_cyclegan(), toy_data(tmp_path / "toy"), RunState({"seed": 7}))
+    trainer.save_checkpoint(tmp_path / "run.ckpt")
+    found = read(tmp_path / "run.ckpt")
+    assert found["config"] == {"seed": 7}
+    rgb = {"channels": 3, "dtype": "uint8", "range": None, "page": 0, "convert": ()}
+    assert found["pixel_formats"] == {"A": rgb, "B": rgb}
+    assert found["data"]["position"] == 6
+    assert "UnpairedData" not in found
+
+
+def draw() -> list[Any]:
+    """A number of each global generator, normal ones too, of which numpy and Python keep a second one back."""
+    return [
+        float(torch.rand(())),
+        float(np.random.normal()),
+        random.random(),
+        random.gauss(0, 1),
+    ]
+
+
+def test_random_numbers_continue_after_a_round_trip_through_a_file(tmp_path: Path) -> None:
+    draw()
+    torch.save(random_state(CPU), tmp_path / "state")
+    expected = [draw() for _ in range(3)]
+    for generator_seed in (torch.manual_seed, np.random.seed, random.seed):
+        generator_seed(99)
+    restore_random_state(torch.load(tmp_path / "state", weights_only=True), CPU)
+    assert [draw() for _ in range(3)] == expected
+
+
+def begin(tmp_path: Path, rank: int, monkeypatch: pytest.MonkeyPatch, resume: Path | None = None) -> list[Any]:
+    """What a device has when training begins: its pools, and a random number."""
+    found: list[Any] = []
+
+    class Look(pl.Callback):
+        def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+            pools = pl_module.pools()  # type: ignore[operator]
+            found.extend([{name: pool.state_dict() for name, pool in pools.items()}, draw()])
+
+    with monkeypatch.context() as patch:
+        # Set after the trainer is built, which asks for itself.
+        patch.setattr("pytorch_lightning.trainer.trainer.Trainer.global_rank", rank)
+        model = small_cyclegan(pool_size=3)
+        torch.manual_seed(7)
+        np.random.seed(7)
+        random.seed(7)
+        fit_toy(model, toy_data(tmp_path / "toy"), RunState({}), Look(), resume=resume, max_epochs=2 if resume else 1)
+    return found
+
+
+def test_a_new_run_gives_every_device_random_numbers_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second, third = (begin(tmp_path, rank, monkeypatch) for rank in (0, 1, 2))
+    numbers = [number for found in (first, second, third) for number in found[1]]
+    assert len(set(numbers)) == 12
+    generators = [bytes(found[0][pool]["rng"].tolist()) for found in (first, second, third) for pool in "ab"]
+    assert len(set(generators)) == 6
+    assert begin(tmp_path, 1, monkeypatch)[1] == second[1], "but always the same"
+
+
+@pytest.mark.parametrize(("rank", "expected"), [(0, 0), (1, 1), (2, 0), (3, 1)])
+def test_each_device_restores_its_own_state_and_further_devices_share(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rank: int, expected: int
+) -> None:
+    fit_toy(small_cyclegan(pool_size=3), toy_data(tmp_path / "toy"), RunState({}), Checkpointing(str(tmp_path)))
+    path = tmp_path / "checkpoints" / "last.ckpt"
+    checkpoint = read(path)
+    (first,) = checkpoint["ranks"]
+    assert len(first["pools"]["a"]["images"]) == 3
+    second = {
+        "pools": {n: {"images": [torch.full((3, 16, 16), 0.5)], "rng": p["rng"]} for n, p in first["pools"].items()},
+        "random": first["random"] | {"torch": torch.Generator().manual_seed(1).get_state()},
+    }
+    torch.save(checkpoint | {"ranks": [first, second]}, path)
+
+    pools, numbers = begin(tmp_path, rank, monkeypatch, resume=path)
+    wanted = (first, second)[expected]
+    assert differences(pools, wanted["pools"]) == []
+    restore_random_state(wanted["random"], CPU)
+    assert numbers == draw()
+
+
+class Positions(pl.Callback):
+    """The position after each batch, and at the end of each epoch."""
+
+    def __init__(self) -> None:
+        self.batches: list[int] = []
+        self.epochs: list[tuple[int, int]] = []
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        self.batches.append(images_seen(trainer))
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.epochs.append((trainer.current_epoch, images_seen(trainer)))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "saved_at", "batches", "ends"),
+    [
+        # Two devices with a batch of one, then one device: three single images are left of the first epoch.
+        (2, 1, 4, [5, 6, 7, *range(8, 15)], [(0, 7), (1, 14)]),
+        (2, 1, 6, [7, *range(8, 15)], [(0, 7), (1, 14)]),
+        # One device, then three: the epoch reaches beyond its seven images, as it would have with three from the start.
+        (1, 3, 2, [5, 8, 11, 14, 17], [(0, 8), (1, 17)]),
+        (1, 3, 1, [4, 7, 10, 13, 16], [(0, 7), (1, 16)]),
+        (1, 8, 3, [11, 19], [(0, 11), (1, 19)]),
+        # Between two epochs there is nothing to convert.
+        (2, 1, 8, list(range(9, 16)), [(1, 15)]),
+        # With as many devices nothing changes.
+        (2, 2, 4, [6, 8, 10, 12, 14, 16], [(0, 8), (1, 16)]),
+    ],
+)
+def test_resumes_at_the_same_image_with_another_number_of_devices(
+    tmp_path: Path, before: int, after: int, saved_at: int, batches: list[int], ends: list[tuple[int, int]]
+) -> None:
+    # On one device here: what counts is the number of images in a batch of all devices together.
+    data = toy_data(tmp_path / "toy", train=7, batch_size=before)
+    saving = Checkpointing(str(tmp_path), every_n_images=1, keep_last=99)
+    fit_toy(small_cyclegan(), data, RunState({}), saving)
+    path = tmp_path / "checkpoints" / f"images{saved_at:09d}.ckpt"
+
+    record = Positions()
+    data = toy_data(tmp_path / "toy", train=7, batch_size=after)
+    trainer = fit_toy(small_cyclegan(), data, RunState({}), record, resume=path, max_epochs=2)
+    assert record.batches == batches
+    assert record.epochs == ends
+    assert trainer.current_epoch == 2

@@ -1,0 +1,76 @@
+"""A stand-in for an online wandb run, so that most tests need neither a server nor wandb's process."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import wandb
+
+
+class FakeRun:
+    """Keeps what it is called with.
+
+    Args:
+        failing: name of a call that raises.
+        summary: the summary of the run on the server; None: the run is new.
+    """
+
+    def __init__(self, failing: str = "", summary: dict[str, Any] | None = None) -> None:
+        self.failing = failing
+        self.id, self.url, self.dir = "aaaa1111", "https://wandb.example.org/aaaa1111", "/nowhere/files"
+        self.resumed, self.summary = summary is not None, summary or {}
+        self.calls: list[str] = []
+        self.rows: list[dict[str, Any]] = []
+        self.alerts: list[tuple[str, str, str]] = []
+        self.axes: dict[str, str | None] = {}
+        self.stored: dict[str, Any] = {}
+        self.config = self
+
+    def _call(self, name: str) -> None:
+        self.calls.append(name)
+        if name == self.failing:
+            raise ConnectionResetError("Connection\nlost")
+
+    def define_metric(self, name: str, step_metric: str | None = None) -> None:
+        self.axes[name] = step_metric
+        self._call("define_metric")
+
+    def update(self, config: dict[str, Any], allow_val_change: bool) -> None:
+        self.stored |= config
+        self._call("config.update")
+
+    def log(self, row: dict[str, Any]) -> None:
+        self.rows.append(row)
+        self._call("log")
+
+    def alert(self, title: str, text: str, level: str) -> None:
+        self.alerts.append((title, text, level))
+        self._call("alert")
+
+    def mark_preempting(self) -> None:
+        self._call("mark_preempting")
+
+    def finish(self, exit_code: int) -> None:
+        self.calls.append(f"exit {exit_code}")
+        self._call("finish")
+
+    def curve(self, name: str) -> list[tuple[int, float]]:
+        """Return (images seen, value) of every row that has the metric."""
+        return [(row["images_seen"], row[name]) for row in self.rows if name in row]
+
+
+def replace_init(monkeypatch: pytest.MonkeyPatch, **by_mode: Callable[..., Any]) -> list[str]:
+    """Replace wandb.init and wandb.setup, and return a list that will hold the modes of runs that are started.
+
+    Args:
+        by_mode: replacements of wandb.init, by the mode that they are called with; the others are refused.
+    """
+    started: list[str] = []
+
+    def init(**arguments: Any) -> Any:
+        started.append(arguments["mode"])
+        return by_mode[arguments["mode"]](**arguments)
+
+    monkeypatch.setattr(wandb, "setup", lambda settings: None)
+    monkeypatch.setattr(wandb, "init", init)
+    return started

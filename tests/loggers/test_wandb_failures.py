@@ -1,0 +1,191 @@
+"""Whatever fails in wandb, training ends as it would without it, and one warning is logged."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import wandb
+
+from cyclegan.loggers.wandb import Wandb
+from cyclegan.train.command import train
+from tests.loggers.fake_run import FakeRun, replace_init
+from tests.tiny_run import composed, training_rows
+
+
+@pytest.fixture(autouse=True)
+def online(monkeypatch: pytest.MonkeyPatch, quiet: None) -> None:
+    monkeypatch.setenv("WANDB_MODE", "online")
+
+
+def failing(error: Exception) -> Callable[..., Any]:
+    def init(**arguments: Any) -> Any:
+        raise error
+
+    return init
+
+
+def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+def logger_at(folder: Path) -> Wandb:
+    return Wandb(str(folder), project="p", name="n", id="aaaa1111")
+
+
+def used(folder: Path) -> Wandb:
+    """Log to a new logger what a training logs, and finalize it."""
+    logger = logger_at(folder)
+    logger.log_hyperparams({"seed": 1})
+    for step in (4, 8):
+        logger.log_metrics({"loss": 1.0}, step=step)
+    logger.finalize("success")
+    return logger
+
+
+# ------------------------------------------------------------------------------------ start
+
+
+def test_a_server_that_cannot_be_reached_makes_the_run_offline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = FakeRun()
+    no_server = failing(wandb.errors.CommError("no\nroute to host"))
+    started = replace_init(monkeypatch, online=no_server, offline=lambda **_: run)
+    monkeypatch.setattr(wandb, "teardown", lambda: started.append("teardown"))
+    used(tmp_path)
+    assert warnings_of(caplog) == [
+        f"wandb     offline, CommError: no route to host; to upload: wandb sync {tmp_path}/wandb/offline-run-*"
+    ]
+    assert started == ["online", "teardown", "offline", "teardown"], "an id is in use until wandb's process has ended"
+    assert run.curve("loss") == [(4, 1.0), (8, 1.0)]
+
+
+def test_training_is_the_same_if_wandb_fails_offline_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    full = OSError(28, "No space left on device")
+    key = wandb.errors.AuthenticationError("key")
+    started = replace_init(monkeypatch, online=failing(key), offline=failing(full))
+    train(composed(tmp_path / "run", tmp_path / "toy", "logger=default", "~callbacks.validation"))
+    assert [row["images_seen"] for row in training_rows(tmp_path / "run")] == [2, 4, 6, 8, 10, 12]
+    assert [line for line in warnings_of(caplog) if line.startswith("wandb")] == [
+        "wandb     off from here on, training continues: OSError: [Errno 28] No space left on device"
+    ]
+    assert started == ["online", "offline"], "and is not tried again"
+
+
+@pytest.mark.parametrize("mode", ["offline", "disabled"])
+def test_no_other_mode_is_tried_after_these(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str) -> None:
+    monkeypatch.setenv("WANDB_MODE", mode)
+    started = replace_init(monkeypatch, **{mode: failing(RuntimeError("what"))})
+    used(tmp_path)
+    assert started == [mode]
+
+
+def test_wandb_is_silent_and_its_waits_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings: list[Any] = []
+
+    def init(**arguments: Any) -> FakeRun:
+        settings.append(arguments["settings"])
+        return FakeRun()
+
+    replace_init(monkeypatch, online=init)
+    monkeypatch.setattr(wandb, "setup", settings.append)
+    logger_at(tmp_path).log_metrics({"loss": 1.0}, step=4)
+    assert [found.silent for found in settings] == [True, True]
+    assert (settings[1].init_timeout, settings[1].finish_timeout) == (60, 120)
+    assert settings[1].finish_timeout_raises
+
+
+def test_an_unknown_mode_is_one_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    wandb.teardown()  # it reads the variable once per process
+    monkeypatch.setenv("WANDB_MODE", "onlin")
+    used(tmp_path)
+    (line,) = warnings_of(caplog)
+    assert line.startswith("wandb     off from here on, training continues: ValidationError: ")
+    assert "'onlin'" in line
+
+
+# ------------------------------------------------------------------------------------ metrics
+
+
+@pytest.mark.parametrize("name", ["define_metric", "config.update", "log", "finish"])
+def test_a_call_that_fails_is_the_last_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    run = FakeRun(name)
+    started = replace_init(monkeypatch, online=lambda **_: run)
+    logger = used(tmp_path)
+    logger.log_image("samples", ["missing.jpg"], step=8)
+    logger.watch(None)  # type: ignore[arg-type]
+    logger.flag("alarm/copies_input", "A→B", step=8)
+    logger.experiment.summary.update({"a": 1})
+    logger.finalize("success")
+    assert warnings_of(caplog) == [
+        "wandb     off from here on, training continues: ConnectionResetError: Connection lost"
+    ]
+    after = run.calls[run.calls.index(name) + 1 :]
+    assert after == ([] if name == "finish" else ["exit 0", "finish"])
+    assert started == ["online"]
+
+
+def test_an_image_that_cannot_be_read_is_one_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    replace_init(monkeypatch, online=lambda **_: FakeRun())
+    logger_at(tmp_path).log_image("samples", [str(tmp_path / "missing.jpg")], step=8)
+    (line,) = warnings_of(caplog)
+    assert line.startswith("wandb     off from here on, training continues: FileNotFoundError: ")
+
+
+def test_an_alert_that_fails_loses_the_alert_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = FakeRun("alert")
+    replace_init(monkeypatch, online=lambda **_: run)
+    logger = logger_at(tmp_path)
+    logger.flag("alarm/copies_input", "A→B", step=4)
+    logger.log_metrics({"loss": 1.0}, step=4)
+    assert run.curve("loss") == [(4, 1.0)]
+    assert warnings_of(caplog) == ["wandb     an alert could not be sent: ConnectionResetError: Connection lost"]
+
+
+# ------------------------------------------------------------------------------------ end
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        ("success", ["exit 0", "finish"]),
+        ("preempted", ["mark_preempting", "exit 1", "finish"]),
+        ("failed", ["exit 1", "finish"]),
+    ],
+)
+def test_the_run_ends_once_and_with_its_status(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: str, expected: list[str]
+) -> None:
+    run = FakeRun()
+    started = replace_init(monkeypatch, online=lambda **_: run)
+    logger = logger_at(tmp_path)
+    logger.finalize(status)
+    assert started == [], "there is no run to end"
+    logger.log_metrics({"loss": 1.0}, step=4)
+    logger.finalize(status)
+    logger.finalize("failed")  # as Lightning does after an error, such as the one that ends a preempted run
+    assert run.calls == ["define_metric", "define_metric", "log", *expected]
+
+
+def test_an_upload_that_takes_too_long_is_abandoned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Slow(FakeRun):
+        def finish(self, exit_code: int) -> None:
+            raise TimeoutError("Timed out finishing run.")  # as wandb does
+
+    replace_init(monkeypatch, online=lambda **_: Slow())
+    used(tmp_path)
+    assert warnings_of(caplog) == ["wandb     uploads stopped after 120 s, the last points may be missing"]
