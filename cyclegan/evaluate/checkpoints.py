@@ -2,7 +2,6 @@
 
 import glob
 import hashlib
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -180,23 +179,3 @@ def output_for(checkpoints: Sequence[Path]) -> Path:
     folders = {path.resolve().parent for path in checkpoints}
     in_run = len(folders) == 1 and next(iter(folders)).name == FOLDER
     return (checkpoints[0].parent.parent if in_run else Path()) / "evaluation"
-
-
-def require_writable(output: Path) -> None:
-    """Check before the long work that files can be written to a folder; leaves nothing behind.
-
-    Raises:
-        InputError: they cannot.
-    """
-    there = output
-    try:
-        there = next(folder for folder in (output, *output.absolute().parents) if folder.exists())
-        if not there.is_dir():
-            what = "is a file" if there == output else f"cannot be created: {there} is a file"
-            raise InputError(f"--output {output} {what}; give a folder")
-        with tempfile.TemporaryFile(dir=there):
-            pass
-    except OSError as error:
-        raise InputError(
-            f"--output {output} cannot be written ({there}: {error.strerror}); give another folder"
-        ) from error

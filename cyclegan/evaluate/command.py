@@ -91,7 +91,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def run(args: argparse.Namespace) -> list[Result]:
     """Evaluate the checkpoints of parsed arguments, write the files, print the table, and return the results."""
-    from cyclegan.evaluate.checkpoints import output_for, read_checkpoints, require_writable
+    from cyclegan.evaluate.checkpoints import output_for, read_checkpoints
     from cyclegan.evaluate.contact_sheets import write_sheets
     from cyclegan.evaluate.results import Result, as_text, best, runs_of, skipped_images, write_results
     from cyclegan.validation.evaluate import evaluate
@@ -103,8 +103,8 @@ def run(args: argparse.Namespace) -> list[Result]:
     found = [find_images(checkpoint, args) for checkpoint in checkpoints]
     translator, directions = load(checkpoints[0], found[0][0], args)
     output = args.output or output_for([checkpoint.path for checkpoint in checkpoints])
-    require_writable(output)
     features, perceptual = load_networks(args, checkpoints, device)
+    output.mkdir(parents=True, exist_ok=True)
     references = {folder: References(features, folder) for _, folder in found if features}
 
     results: list[Result] = []
@@ -118,7 +118,6 @@ def run(args: argparse.Namespace) -> list[Result]:
         results.append(Result(checkpoint, evaluation))
 
     try:
-        output.mkdir(parents=True, exist_ok=True)
         write_results(output, results)
         chosen = best(results)
         held_out = found[results.index(chosen)][0]

@@ -106,15 +106,15 @@ def sheet(
         "white",
     )
     draw = ImageDraw.Draw(page)
-    draw.text((GAP, GAP), _fitted(title, page.width - 2 * GAP, font), "black", font)
+    draw.text((GAP, GAP), title, "black", font)
     for place, kind in enumerate(kinds):
-        draw.text((GAP + place * (width + GAP), 2 * GAP + TEXT), _fitted(titles[kind], width, font), "black", font)
+        draw.text((GAP + place * (width + GAP), 2 * GAP + TEXT), titles[kind], "black", font)
     top = 2 * (TEXT + GAP) + GAP
     for (words, images), height in zip(lines, heights, strict=True):
         for place, kind in enumerate(kinds):
             if kind in images:
                 page.paste(images[kind], (GAP + place * (width + GAP), top))
-        draw.text((GAP, top + height + 2), _fitted(words, page.width - 2 * GAP, font), "black", font)
+        draw.text((GAP, top + height + 2), words, "black", font)
         top += height + TEXT + 2 * GAP
     return np.asarray(page)
 
@@ -154,11 +154,3 @@ def _caption(row: Row) -> str:
                      else f"PSNR {row['psnr']:.2f} dB")  # fmt: skip
     words += [f"{title} {row[name]:.4f}" for name, title in (("cycle", "cycle L1"), ("lpips", "LPIPS")) if name in row]
     return "   ".join(words)
-
-
-def _fitted(text: str, width: int, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
-    if font.getlength(text) <= width:
-        return text
-    while text and font.getlength(text + "…") > width:
-        text = text[:-1]
-    return text + "…"

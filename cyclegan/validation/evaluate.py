@@ -8,9 +8,10 @@ from typing import Any
 import torch
 
 from cyclegan.data.held_out import HeldOut
+from cyclegan.errors import DataError
 from cyclegan.methods.translator import Translator
 from cyclegan.metrics.perceptual import Lpips
-from cyclegan.validation.catalogue import Direction
+from cyclegan.validation.catalogue import Direction, suffix
 from cyclegan.validation.distributed import from_first
 from cyclegan.validation.feature_cache import References
 from cyclegan.validation.one_pass import Collection, collect
@@ -59,7 +60,10 @@ def evaluate(
     Raises:
         WeightsError: the weights of a feature network are unavailable.
         ImageError: an image cannot be read and `held_out.on_error` is not "skip".
+        DataError: no image of a domain can be read, or names of domains differ in case only.
     """
+    if len({suffix(domain) for domain in held_out.domains}) < len(held_out.domains):
+        raise DataError(f"metrics need names of domains that differ in more than case: {', '.join(held_out.domains)}")
     known = {domain: references.find(held_out, domain) for domain in held_out.domains} if references else {}
     missing = frozenset(domain for domain, features in known.items() if features is None)
     per_image = PerImage(translator, perceptual, forward, directions)

