@@ -12,21 +12,11 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from cyclegan.cli import (
-    add_max_pixels,
-    add_version,
-    conversions,
-    open_screen,
-    parse_direction,
-    plan,
-    positive,
-    quality,
-    usable_device,
-)
+from cyclegan import cli
 from cyclegan.data.file_list import Files
 from cyclegan.data.sizes import AS_IT_IS, Scale, target_size
 from cyclegan.data.sources.index import LIST_SUFFIX, find
-from cyclegan.errors import DataError, InputError, UserError
+from cyclegan.errors import DataError, InputError, UserError, is_out_of_memory
 from cyclegan.images import (
     CONVERSIONS,
     MAX_PIXELS,
@@ -125,7 +115,6 @@ def translate_files(
 
     from cyclegan.data.transforms import resized
     from cyclegan.images.tensors import to_pixels, to_tensor
-    from cyclegan.train.out_of_memory import is_out_of_memory
 
     translator = translator.to(device)
     read_as, written_as = (translator.pixel_formats.get(domain, RGB) for domain in direction)
@@ -137,10 +126,10 @@ def translate_files(
             require_suitable(found, read_as, str(source), max_pixels)
         except ImageError as error:
             failed[source] = str(error)
-        else:
-            width, height = target_size(found.width, found.height, *scale)
-            fit = [padded(n, translator.size_multiple, translator.minimum_size) for n in (height, width)]
-            jobs.append(Job(source, target, (found.width, found.height), (width, height), (fit[0], fit[1])))
+            continue
+        width, height = target_size(found.width, found.height, *scale)
+        rows, columns = (padded(n, translator.size_multiple, translator.minimum_size) for n in (height, width))
+        jobs.append(Job(source, target, (found.width, found.height), (width, height), (rows, columns)))
 
     def together(batch: Sequence[Job]) -> None:
         images = []
@@ -180,8 +169,6 @@ def translate_files(
 
 def explained(error: Exception, job: Job, device: str) -> str:
     """Return the reason why an image was not translated, and a remedy."""
-    from cyclegan.train.out_of_memory import is_out_of_memory
-
     if is_out_of_memory(error):
         width, height = job.resized
         cpu = "" if device == "cpu" else " or --device cpu"
@@ -204,7 +191,7 @@ def build_parser() -> argparse.ArgumentParser:
     def add(name: str, metavar: str | None, text: str, **arguments: object) -> None:
         parser.add_argument(name, metavar=metavar, help=text, **arguments)  # type: ignore[arg-type]
 
-    add_version(parser)
+    cli.add_version(parser)
     add("--checkpoint", "PATH", "checkpoint file, or a run folder: its best.ckpt, else its newest", required=True)
     add("--input", "PATH", "image, folder, quoted glob pattern, or .txt file with a path per line", required=True)
     add("--output", "FOLDER", "output folder, created if missing", required=True, type=Path)
@@ -213,26 +200,26 @@ def build_parser() -> argparse.ArgumentParser:
         "(default: as-trained)", type=resizing, default="as-trained")  # fmt: skip
     add("--output-size", None, "write translations at the size of the resized or of the input image "
         "(default: resized)", choices=("resized", "input"), default="resized")  # fmt: skip
-    add("--batch-size", "N", "number of images in a batch (default: 1)", type=positive, default=1)
+    add("--batch-size", "N", "number of images in a batch (default: 1)", type=cli.positive, default=1)
     add("--device", "NAME", "cpu, cuda, cuda:1, mps … (default: a GPU if there is one)", default="auto")
     add("--format", None, "output format (default: png, or tif if png cannot store the channels and depth)",
         choices=("auto", *FORMATS), default="auto")  # fmt: skip
-    add("--quality", "1-100", "quality of JPEG files (default: 95)", type=quality, default=95)
+    add("--quality", "1-100", "quality of JPEG files (default: 95)", type=cli.quality, default=95)
     add("--convert", "NAMES", "lossy conversions of the input to allow besides those of training, comma-separated: "
-        f"{','.join(CONVERSIONS)}", type=conversions, default=())  # fmt: skip
-    add_max_pixels(parser)
+        f"{','.join(CONVERSIONS)}", type=cli.conversions, default=())  # fmt: skip
+    cli.add_max_pixels(parser)
     add("--trust", "PACKAGE", "let the checkpoint use classes of this package", action="append", default=[])
     return parser
 
 
 def resizing(text: str) -> str | int:
     """Parse the value of --resize."""
-    return text if text in ("as-trained", "none") else positive(text)
+    return text if text in ("as-trained", "none") else cli.positive(text)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command."""
-    open_screen()
+    cli.open_screen()
     args = build_parser().parse_args(argv)
     try:
         failed = run(args)
@@ -250,16 +237,16 @@ def run(args: argparse.Namespace) -> dict[Path, str]:
     from cyclegan.checkpoint.reading import checkpoint_file
 
     files, output = find_images(args.input), args.output.expanduser()
-    device = usable_device(args.device)
+    device = cli.usable_device(args.device)
     checkpoint = checkpoint_file(args.checkpoint)
     if checkpoint != Path(args.checkpoint):
         print(f"checkpoint {checkpoint}", file=sys.stderr)
     translator = cyclegan.load(checkpoint, trust=args.trust)
-    direction = source, target = parse_direction(translator, args.direction)
+    direction = source, target = cli.parse_direction(translator, args.direction)
     formats = dict(translator.pixel_formats)
     formats[source] = replace(formats[source], convert=(*formats[source].convert, *args.convert))
     translator.pixel_formats = formats
-    pairs = plan(files.base, files.names(), output, suffix_of(args.format, formats[target]))
+    pairs = cli.plan(files.base, files.names(), output, suffix_of(args.format, formats[target]))
     output.mkdir(parents=True, exist_ok=True)
     scale = choose_scale(args.resize, translator.scale)
     unknown = "" if translator.scale else " (the checkpoint does not store the scale of training)"

@@ -143,7 +143,7 @@ def test_what_is_not_finite_is_not_saved(tmp_path: Path, entry: str, bad: float)
     path, io = tmp_path / "last.ckpt", AtomicCheckpointIO()
     io.save_checkpoint(OLD, path)
     worse = {**NEW, entry: [{"deep": {"inside": torch.tensor([0.0, bad])}}]}
-    with pytest.raises(CheckpointError, match=rf"{entry}\.0\.deep\.inside hold numbers that are not finite"):
+    with pytest.raises(CheckpointError, match=rf"{entry}\.0\.deep\.inside hold values that are not finite"):
         io.save_checkpoint(worse, path)
     assert differences(read(path), OLD) == []
 

@@ -1,4 +1,4 @@
-"""The command line of cyclegan-train: what stands in a run folder, who may write there, and what mistakes are told."""
+"""The command line of cyclegan-train: the run folder, its protection, error messages and sweeps."""
 
 import hashlib
 import locale
@@ -162,7 +162,7 @@ def test_a_second_run_in_the_same_folder_is_refused_and_changes_nothing(command:
         refused = command(*tiny("mine", *words))
         assert refused == (1, refused.screen)
         assert refused.screen == (
-            "cyclegan-train: runs/mine already holds a run. Go on with it (resume=auto), start it again from nothing "
+            "cyclegan-train: runs/mine already holds a run. Resume it (resume=auto), start it again from nothing "
             "(overwrite=true), or give this one another name (name=...)"
         )
         assert contents(run) | minute == before | minute
@@ -291,7 +291,7 @@ def test_ctrl_c_outside_of_a_batch_ends_as_a_shell_expects(
     finally:
         signal.signal(signal.SIGINT, handler)  # Lightning turns a second Ctrl-C off
     assert stopped.code == 130
-    assert stopped.screen.splitlines()[-1] == "cyclegan-train: stopped by hand, without saving"
+    assert stopped.screen.splitlines()[-1] == "cyclegan-train: stopped by Ctrl-C, without saving"
 
 
 # ------------------------------------------------------------------------------------------ packed into one job
@@ -323,7 +323,7 @@ def test_a_run_on_one_device_is_a_whole_run_whatever_number_its_process_has(
     assert "already holds a run" in command(*tiny("mine")).screen
     # The first task may not train there at the same time.
     first = {key: value for key, value in os.environ.items() if key not in job}
-    lock = "import sys, time; from pathlib import Path; from cyclegan.train.run_lock import held\n"
+    lock = "import sys, time; from pathlib import Path; from cyclegan.train.run_folder import held\n"
     lock += "with held(Path('runs/other')): print(flush=True); time.sleep(60)"
     with subprocess.Popen([sys.executable, "-c", lock], stdout=subprocess.PIPE, cwd=tmp_path, env=first) as other:
         try:
@@ -346,13 +346,12 @@ def test_a_run_that_is_asked_to_stop_says_where_it_stands_and_its_exit_code_mean
     assert stopped.code == 75
     last = "runs/mine/checkpoints/images000000010.ckpt"
     assert stopped.screen.splitlines()[-1] == (
-        f"cyclegan-train: stopped by {number.name} at 10 images; resume=auto goes on from {last}"
+        f"cyclegan-train: stopped by {number.name} at 10 images; resume=auto continues from {last}"
     )
     resumed = command(*tiny("mine", "resume=auto"))
     assert resumed.code == 0
     assert "resume    from runs/mine/checkpoints/last.ckpt: 10 images, 1 epochs" in resumed.screen
     assert len(training_rows(tmp_path / "runs" / "mine")) == 2 * STEPS_PER_EPOCH
-    # A path of a checkpoint has an equals sign, which Hydra would want quoted.
     assert command(*tiny("branch", "resume=runs/mine/checkpoints/epoch0002.ckpt", "trainer.max_epochs=3")).code == 0
     assert [row["images_seen"] for row in training_rows(tmp_path / "runs" / "branch")] == [14, 16, 18]
 
@@ -393,8 +392,10 @@ def test_out_of_memory_is_answered_with_what_to_do(
     failed = command(*tiny("mine", *stop_at("on_after_backward", 1)))
     assert failed.code == 1
     assert "Traceback" not in failed.screen
-    assert "memory ran out" in failed.screen
-    assert "data.batch_size=2 (lower)" in failed.screen
+    line = failed.screen.splitlines()[-1]
+    assert line.startswith("cyclegan-train: out of memory; settings that need less: data.batch_size=2 (lower), ")
+    assert "model.generator.width=4 (lower)" in line
+    assert line.endswith("(traceback in runs/mine/train.log)")
     assert "DefaultCPUAllocator" in (tmp_path / "runs" / "mine" / "train.log").read_text()
 
 
@@ -541,7 +542,7 @@ def test_what_trains_nothing_does_not_wait_for_torch(tmp_path: Path, words: list
 
 
 def test_the_module_is_the_console_script(tmp_path: Path) -> None:
-    words = ("--cfg", "job", "experiment=horse2zebra", "seed=7")
+    words = ("--cfg", "job", "data=horse2zebra", "seed=7")
     module = python("-m", "cyclegan.train", *words, folder=tmp_path)
     script = python(str(Path(sys.executable).with_name("cyclegan-train")), *words, folder=tmp_path)
     assert module.returncode == script.returncode == 0
