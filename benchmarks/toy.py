@@ -30,10 +30,11 @@ def main() -> None:
     for seed in args.seeds:
         run_dir = args.output / f"seed{seed}"
         start = time.monotonic()
-        distances = demo.run(args.data, run_dir, seed, epochs=None)
+        psnrs = demo.run(args.data, run_dir, seed, epochs=None)
         row = {"seed": seed, "minutes": (time.monotonic() - start) / 60, "images_per_s": speed(run_dir)}
-        for d in distances:
-            row |= {f"copied_{d.name}": d.copied, f"translated_{d.name}": d.translated, f"gain_{d.name}": d.gain}
+        for (source, target), (copied, translated) in psnrs.items():
+            name = f"{source}2{target}"
+            row |= {f"copied_{name}": copied, f"translated_{name}": translated, f"gain_{name}": translated - copied}
         results.append(row)
         (args.output / "toy.json").write_text(json.dumps(results, indent=2))
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads")

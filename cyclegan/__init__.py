@@ -19,18 +19,18 @@ __version__ = "0.1.0"
 
 
 def load(path: str | os.PathLike[str], device: str = "cpu", trust: Iterable[str] = ()) -> Translator:
-    """Loads the translator of a checkpoint, in eval mode.
+    """Load the translator of a checkpoint, in eval mode.
 
     Args:
-        path: a checkpoint written by `cyclegan-train`, or a run's folder: its `best.ckpt`, else its newest.
-        device: where its weights go, as torch names it.
-        trust: packages besides cyclegan whose classes the checkpoint's configuration may name.
+        path: a checkpoint of `cyclegan-train`, or a run folder: its `best.ckpt`, else the newest checkpoint.
+        device: torch's name of the device for the weights.
+        trust: packages besides cyclegan whose classes the checkpoint may use.
 
     Raises:
         CheckpointError: the file is missing, damaged, or names code outside the allow-list,
             or does not fit this environment.
     """
-    # Not at the top: `cyclegan-train --help` answers without waiting for torch.
+    # Not at the top, so that `--help` answers without importing torch.
     from cyclegan.checkpoint.loading import load_translator
 
     return load_translator(path, trust).to(device)

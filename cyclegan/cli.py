@@ -1,4 +1,6 @@
-"""What the commands share: arguments, the output plan of images, and standard streams that survive a closed reader."""
+"""Arguments, the device and the output files that the commands share, and robust standard streams."""
+
+from __future__ import annotations
 
 import argparse
 import errno
@@ -8,6 +10,7 @@ from argparse import ArgumentTypeError
 from collections.abc import Iterable
 from io import TextIOWrapper
 from pathlib import Path, PurePath
+from typing import TYPE_CHECKING
 
 from cyclegan import __version__
 from cyclegan.data.sizes import RESIZES
@@ -15,45 +18,46 @@ from cyclegan.errors import InputError
 from cyclegan.images import CONVERSIONS, MAX_PIXELS
 from cyclegan.inspection.pool import processors
 
+if TYPE_CHECKING:
+    from cyclegan.methods.translator import Translator
+
 VERSION = f"cyclegan {__version__}"
 
 
 def add_version(parser: argparse.ArgumentParser) -> None:
-    """Adds `--version`, which every command answers alike."""
+    """Add `--version`."""
     parser.add_argument("--version", action="version", version=VERSION)
 
 
 def positive(text: str) -> int:
-    """An integer of 1 or more."""
-    number = int(text)
-    if number < 1:
-        raise ArgumentTypeError(f"{text} is less than 1")
-    return number
+    """Parse an integer of 1 or more."""
+    return _at_least(1, text)
 
 
 def at_least_two(text: str) -> int:
-    """An integer of 2 or more."""
-    number = int(text)
-    if number < 2:
-        raise ArgumentTypeError(f"{text} is less than 2")
-    return number
+    """Parse an integer of 2 or more."""
+    return _at_least(2, text)
 
 
 def not_negative(text: str) -> int:
-    """An integer of 0 or more."""
+    """Parse an integer of 0 or more."""
+    return _at_least(0, text)
+
+
+def _at_least(minimum: int, text: str) -> int:
     number = int(text)
-    if number < 0:
-        raise ArgumentTypeError(f"{text} is less than 0")
+    if number < minimum:
+        raise ArgumentTypeError(f"{text} is less than {minimum}")
     return number
 
 
 def positive_or_none(text: str) -> int | None:
-    """An integer of 1 or more, or the word none."""
+    """Parse an integer of 1 or more, or the word none."""
     return None if text == "none" else positive(text)
 
 
 def quality(text: str) -> int:
-    """Of a JPEG: 1 to 100."""
+    """Parse the quality of a JPEG file, 1 to 100."""
     number = int(text)
     if not 1 <= number <= 100:
         raise ArgumentTypeError(f"{text} is not between 1 and 100")
@@ -61,7 +65,7 @@ def quality(text: str) -> int:
 
 
 def seconds(text: str) -> float:
-    """A time above 0 and up to an hour."""
+    """Parse a time in seconds, above 0 and up to an hour."""
     number = float(text)
     if not 0 < number <= 3600:
         raise ArgumentTypeError(f"{text} is not between 0 and 3600 seconds")
@@ -69,7 +73,7 @@ def seconds(text: str) -> float:
 
 
 def conversions(text: str) -> tuple[str, ...]:
-    """Conversions of pixels, with commas between them."""
+    """Parse names of pixel conversions, separated by commas."""
     words = tuple(text.split(","))
     for word in words:
         if word not in CONVERSIONS:
@@ -78,67 +82,111 @@ def conversions(text: str) -> tuple[str, ...]:
 
 
 def add_format(parser: argparse.ArgumentParser) -> None:
-    """What images are decoded to."""
+    """Add the arguments that say what pixels images are decoded to."""
     parser.add_argument(
-        "--channels", type=positive, default=3, metavar="N", help="that training will see (default: %(default)s)"
+        "--channels", type=positive, default=3, metavar="N", help="channels of the images (default: %(default)s)"
     )
     parser.add_argument(
         "--convert",
         type=conversions,
         default=(),
-        metavar="WORDS",
-        help=f"conversions allowed although they lose something, of {','.join(CONVERSIONS)} (default: none)",
+        metavar="NAMES",
+        help=f"lossy conversions to allow, comma-separated: {','.join(CONVERSIONS)} (default: none)",
     )
-    parser.add_argument("--page", type=not_negative, default=0, metavar="N", help="of files with several, from 0")
+    parser.add_argument(
+        "--page", type=not_negative, default=0, metavar="N", help="page of multi-page files, from 0 (default: 0)"
+    )
     add_max_pixels(parser)
 
 
 def add_max_pixels(parser: argparse.ArgumentParser) -> None:
-    """What is taken for a decompression bomb."""
+    """Add `--max-pixels`, the protection against decompression bombs."""
     parser.add_argument(
         "--max-pixels",
         type=positive,
         default=MAX_PIXELS,
         metavar="N",
-        help="width times height of the largest image that is decoded (default: %(default)s)",
+        help="width × height of the largest image that is decoded (default: %(default)s)",
     )
 
 
 def add_sizing(parser: argparse.ArgumentParser) -> None:
-    """How training resizes images."""
+    """Add the arguments that say how training resizes images."""
     parser.add_argument(
         "--load-size",
         type=positive_or_none,
         default=286,
         metavar="N",
-        help="to which images are resized; none leaves them as they are (default: %(default)s)",
+        help="size to which images are resized, or none (default: %(default)s)",
     )
-    parser.add_argument("--resize", choices=RESIZES, default="stretch", help="what becomes that (default: %(default)s)")
-    parser.add_argument("--pairs", action="store_true", help="every image is two side by side")
+    parser.add_argument(
+        "--resize", choices=RESIZES, default="stretch", help="side that becomes the load size (default: %(default)s)"
+    )
+    parser.add_argument("--pairs", action="store_true", help="each file holds two images side by side")
 
 
 def add_workers(parser: argparse.ArgumentParser) -> None:
-    """How many processes decode images."""
+    """Add `--num-workers`."""
     parser.add_argument(
         "--num-workers",
         type=positive,
         default=processors(),
         metavar="N",
-        help="processes (default: one for each processor)",
+        help="processes that decode images (default: one for each processor)",
     )
 
 
-def plan(base: Path, names: Iterable[str], output: Path, suffix: str) -> list[tuple[Path, Path]]:
-    """Pairs every image with the file that its translation goes to.
+def default_device() -> str:
+    """Return a GPU if torch finds one, else the CPU."""
+    import torch
 
-    Args:
-        base: the folder that the names are below.
-        names: of the images; they and their sub-folders are kept below `output`.
-        output: folder of the translations.
-        suffix: their extension.
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def usable_device(name: str) -> str:
+    """Return the name of a device after trying it; `auto` gives `default_device()`.
 
     Raises:
-        InputError: two images would go to the same file, one to where another comes from, or one outside of `output`.
+        InputError: torch cannot use the device.
+    """
+    import torch
+
+    if name == "auto":
+        return default_device()
+    try:
+        torch.zeros(1, device=name)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise InputError(f"--device {name} cannot be used: {str(error).splitlines()[0]}") from error
+    return name
+
+
+def parse_direction(translator: Translator, text: str | None) -> tuple[str, str]:
+    """Return the direction A2B as ("A", "B"); None gives the translator's first direction.
+
+    Raises:
+        InputError: the translator does not have this direction.
+    """
+    known = {f"{source}2{target}": (source, target) for source, target in translator.directions}
+    if text is None:
+        return translator.directions[0]
+    if text not in known:
+        raise InputError(f"--direction {text}: this checkpoint knows {' and '.join(known)}")
+    return known[text]
+
+
+def plan(base: Path, names: Iterable[str], output: Path, suffix: str) -> list[tuple[Path, Path]]:
+    """Pair every image with the file that its translation is written to.
+
+    Args:
+        base: folder of the images.
+        names: paths of the images relative to `base`; the translations keep them below `output`.
+        output: folder of the translations.
+        suffix: file extension of the translations.
+
+    Raises:
+        InputError: two translations would be written to the same file, one to an input, or one outside of `output`.
     """
     if output.exists() and not output.is_dir():
         raise InputError(f"--output {output} is a file; give a folder")
@@ -162,29 +210,29 @@ READER_GONE = (errno.EPIPE, errno.EIO)
 
 
 class Screen(TextIOWrapper):
-    """A standard stream that replaces what its encoding lacks, and goes on in silence once its reader has gone.
+    """A standard stream that continues silently after its reader has closed it, as `head` or a closed terminal do.
 
-    Readers go as `head` does when it has read enough, or as a terminal does that is closed.
+    Characters that its encoding lacks are replaced.
     """
 
     replaced: TextIOWrapper
 
     def write(self, text: str, /) -> int:
-        """Write a text; returns its length."""
+        """Write a text and return its length."""
         try:
             return super().write(text)
         except OSError as error:
-            self._go_on(error)
+            self._continue_after(error)
             return len(text)
 
     def flush(self) -> None:
-        """Hand over what was written."""
+        """Flush the buffer."""
         try:
             super().flush()
         except OSError as error:
-            self._go_on(error)
+            self._continue_after(error)
 
-    def _go_on(self, error: OSError) -> None:
+    def _continue_after(self, error: OSError) -> None:
         if error.errno not in READER_GONE:
             raise error
         nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -193,14 +241,14 @@ class Screen(TextIOWrapper):
 
 
 def open_screen() -> None:
-    """Let standard output and standard error of this process be such streams. Every command begins with it."""
+    """Replace standard output and standard error by a `Screen`, unless a program has replaced them already."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
-        if type(stream) is TextIOWrapper:  # neither none nor what a program has put in its place
+        if type(stream) is TextIOWrapper:
             stream.flush()
             screen = Screen(
                 stream.buffer, stream.encoding, "replace",
                 line_buffering=stream.line_buffering, write_through=stream.write_through,
             )  # fmt: skip
-            screen.replaced = stream  # whose end would close the buffer
+            screen.replaced = stream  # keeps a reference: its destructor would close the buffer
             setattr(sys, name, screen)

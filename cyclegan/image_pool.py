@@ -1,4 +1,4 @@
-"""A history of generated images for the discriminators."""
+"""The image pool: a history of generated images for a discriminator."""
 
 import torch
 from torch import Tensor
@@ -7,7 +7,7 @@ from cyclegan.errors import UserError
 
 
 class ImagePool:
-    """Shows a discriminator a mixture of new and earlier fakes, which damps oscillation between the players.
+    """Mixes new with earlier generated images for a discriminator, which reduces oscillation.
 
     The rule is applied to each image, not to the batch. While the pool fills, an image is stored and
     returned. Once full, with probability ½ a random stored image is returned and the new one takes its
@@ -17,8 +17,8 @@ class ImagePool:
     paper (section 4).
 
     Args:
-        size: images kept; 0 turns the pool off.
-        seed: of the pool's own random numbers, which nothing else draws from.
+        size: number of images in the pool; 0 turns it off.
+        seed: seed of the pool's own random generator.
     """
 
     def __init__(self, size: int = 50, seed: int = 0) -> None:
@@ -32,12 +32,12 @@ class ImagePool:
         return len(self._images)
 
     def query(self, images: Tensor) -> Tensor:
-        """Exchanges new fakes (N, C, H, W) for a mixture of the same shape; the result carries no gradient."""
+        """Return a mixture of new and stored images for new images (N, C, H, W), detached and of the same shape."""
         images = images.detach()
         return images if self.size == 0 else torch.stack([self._exchange(image) for image in images])
 
     def _exchange(self, image: Tensor) -> Tensor:
-        # Clones, because a slice would keep its whole batch alive for as long as it stays in the pool.
+        # A clone, because a slice would keep the memory of its whole batch.
         if len(self._images) < self.size:
             self._images.append(image.clone())
             return image
@@ -48,15 +48,15 @@ class ImagePool:
         return earlier
 
     def reseed(self, seed: int) -> None:
-        """Begins other random numbers, such as those of another device."""
+        """Restart the random generator, for example with a seed for each device."""
         self._rng.manual_seed(seed)
 
     def state_dict(self) -> dict[str, Tensor | list[Tensor]]:
-        """The stored images and the random state, for a checkpoint."""
+        """Return the stored images and the random state, for a checkpoint."""
         return {"images": list(self._images), "rng": self._rng.get_state()}
 
     def load_state_dict(self, state: dict[str, Tensor | list[Tensor]], device: torch.device) -> None:
-        """Takes up where `state_dict` left off, with the images on `device`."""
+        """Restore a state, with the images on `device`."""
         images, rng = state["images"], state["rng"]
         assert isinstance(rng, Tensor)
         self._images = [image.to(device) for image in images][: self.size]

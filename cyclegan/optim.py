@@ -1,4 +1,4 @@
-"""One optimiser for two players, and how the learning rate moves over the epochs."""
+"""Parameter groups of the players, gradient clipping, and learning rate schedules."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -18,14 +18,14 @@ class MakeOptimizer(Protocol):
     """An optimiser class with every argument but the parameters filled in."""
 
     def __call__(self, params: Iterable[dict[str, Any]], /) -> Optimizer:
-        """The optimiser of these parameter groups."""
+        """Return an optimiser of these parameter groups."""
         ...
 
 
 def player_groups(
     generators: Iterable[nn.Module], discriminators: Iterable[nn.Module], discriminator_lr: float | None
 ) -> list[dict[str, Any]]:
-    """The two named parameter groups; `discriminator_lr=None` gives both the optimiser's own rate."""
+    """Return the two named parameter groups; `discriminator_lr=None` gives both the optimiser's learning rate."""
     groups: list[dict[str, Any]] = [
         {"name": "generators", "params": [p for g in generators for p in g.parameters()]},
         {"name": "discriminators", "params": [p for d in discriminators for p in d.parameters()]},
@@ -37,7 +37,7 @@ def player_groups(
 
 @contextmanager
 def frozen(*modules: nn.Module) -> Iterator[None]:
-    """Holds the modules' weights constant: gradients pass through to their input, none reach the weights."""
+    """Exclude the modules' weights from gradients, which still pass through to the modules' inputs."""
     held = [p for module in modules for p in module.parameters() if p.requires_grad]
     for parameter in held:
         parameter.requires_grad_(False)
@@ -49,10 +49,10 @@ def frozen(*modules: nn.Module) -> Iterator[None]:
 
 
 def clip_each_player(optimizer: Optimizer, value: float, algorithm: str) -> None:
-    """Clips every parameter group by itself, so that one player's large gradient cannot shrink the other's.
+    """Clip the gradients of every parameter group by themselves, so that one player does not affect the other.
 
     Args:
-        optimizer: one whose groups are the players.
+        optimizer: optimiser whose parameter groups are the players.
         value: the largest norm of a group (`algorithm="norm"`) or size of an element (`"value"`).
         algorithm: `"norm"` or `"value"`, as Lightning names them.
     """
@@ -64,17 +64,17 @@ def clip_each_player(optimizer: Optimizer, value: float, algorithm: str) -> None
 
 
 class EpochSchedule(LambdaLR):
-    """Applies a schedule epoch by epoch, and after a resume goes on with the schedule as it is now.
+    """A LambdaLR that uses the present schedule, and not the stored one, after a resume.
 
-    Torch's own would first use up the rate that the earlier plan had for the coming epoch, and it would keep
-    the attributes of a callable object in the checkpoint, the earlier plan's length among them.
+    LambdaLR would keep the learning rate of the stored schedule for the first epoch after a resume, and it restores
+    the attributes of a callable object from the checkpoint, such as the number of epochs.
     """
 
     def __init__(self, optimizer: Optimizer, schedule: "Schedule") -> None:
         super().__init__(optimizer, lambda epoch: schedule(epoch))
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Takes the epoch and the initial rates back, and applies the present schedule to them."""
+        """Restore the epoch and the initial learning rates, and apply the present schedule to them."""
         super().load_state_dict(state_dict)
         for group, initial, factor in zip(self.optimizer.param_groups, self.base_lrs, self.lr_lambdas, strict=True):
             group["lr"] = initial * factor(self.last_epoch)
@@ -82,10 +82,10 @@ class EpochSchedule(LambdaLR):
 
 
 class Schedule(Protocol):
-    """The factor on the initial learning rate during a 0-based epoch."""
+    """The factor on the initial learning rate, by 0-based epoch."""
 
     def __call__(self, epoch: int) -> float:
-        """The factor, 1 being the initial rate."""
+        """Return the factor; 1 is the initial learning rate."""
         ...
 
 
@@ -97,8 +97,8 @@ class Linear:
     code rounds it: the first drop is at epoch 100 and the last epoch still learns, at 1/101.
 
     Args:
-        total_epochs: constant and decay epochs together.
-        constant_epochs: None takes half of the total.
+        total_epochs: number of constant and decay epochs together.
+        constant_epochs: number of constant epochs; None takes half of the total.
     """
 
     total_epochs: int
@@ -107,7 +107,7 @@ class Linear:
     def __post_init__(self) -> None:
         if self.total_epochs < 1:
             raise UserError(
-                f"a linear schedule over {self.total_epochs} epochs has no end to fall to: "
+                f"a linear schedule over {self.total_epochs} epochs has no epoch to decay in: "
                 "set trainer.max_epochs, or choose schedule=constant"
             )
         if self.constant_epochs is not None and not 0 <= self.constant_epochs <= self.total_epochs:
@@ -117,7 +117,7 @@ class Linear:
             )
 
     def __call__(self, epoch: int) -> float:
-        """The factor, from 1 down to 1/(decay + 1); 0 after `total_epochs`, where the line would become negative."""
+        """Return the factor, from 1 down to 1/(decay + 1); 0 after `total_epochs`."""
         constant = self.total_epochs // 2 if self.constant_epochs is None else self.constant_epochs
         decay = self.total_epochs - constant
         return max(0.0, 1 - max(0, epoch + 1 - constant) / (decay + 1))
@@ -133,12 +133,12 @@ class Cosine:
     def __post_init__(self) -> None:
         if self.total_epochs < 1:
             raise UserError(
-                f"a cosine over {self.total_epochs} epochs has no end: set trainer.max_epochs, or choose "
+                f"a cosine over {self.total_epochs} epochs has no epoch to decay in: set trainer.max_epochs, or choose "
                 "schedule=constant"
             )
 
     def __call__(self, epoch: int) -> float:
-        """The factor, from 1 down to `final`."""
+        """Return the factor, from 1 down to `final`."""
         done = min(epoch / self.total_epochs, 1.0)
         return self.final + (1 - self.final) * 0.5 * (1 + math.cos(math.pi * done))
 
@@ -155,7 +155,7 @@ class Step:
             raise UserError(f"model.schedule.every is {self.every}; it counts epochs, so it is 1 or more")
 
     def __call__(self, epoch: int) -> float:
-        """The factor, a power of `self.factor`."""
+        """Return the factor, a power of `self.factor`."""
         return self.factor ** (epoch // self.every)
 
 
@@ -164,5 +164,5 @@ class Constant:
     """The initial learning rate throughout."""
 
     def __call__(self, epoch: int) -> float:
-        """1, always."""
+        """Return 1."""
         return 1.0

@@ -1,4 +1,4 @@
-"""cyclegan-translate: turns images of one domain into the other, with nothing but a checkpoint."""
+"""cyclegan-translate: translate images with a trained checkpoint."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from cyclegan.cli import add_max_pixels, add_version, conversions, open_screen, plan, positive, quality
+from cyclegan import cli
 from cyclegan.data.file_list import Files
 from cyclegan.data.sizes import AS_IT_IS, Scale, target_size
 from cyclegan.data.sources.index import LIST_SUFFIX, find
@@ -31,7 +31,7 @@ from cyclegan.images import (
     write,
 )
 
-# torch is imported where it is used: --help answers without it.
+# torch is imported where it is used, so that --help answers without it.
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -43,32 +43,32 @@ FORMATS = ("png", "jpg", "tif", "npy")
 
 @dataclass(frozen=True)
 class Job:
-    """One image: where it is, where its translation goes, and its sizes."""
+    """One image to translate."""
 
     source: Path
     target: Path
     given: tuple[int, int]
-    """(width, height) of its file."""
+    """(width, height) of the input file."""
     resized: tuple[int, int]
     """(width, height) at which it is translated."""
     padded: tuple[int, int]
-    """(height, width) that the networks see."""
+    """(height, width) of the network's input."""
 
 
 def padded(length: int, multiple: int, minimum: int) -> int:
-    """The smallest length that the networks take and that holds `length` pixels."""
+    """Return the smallest multiple of `multiple` that is at least `length` and `minimum`."""
     return -(-max(length, minimum) // multiple) * multiple
 
 
 def reflect_to(images: Tensor, height: int, width: int) -> Tensor:
-    """Continues images (N, C, H, W) to `height` × `width` by reflecting them at the right and lower edges.
+    """Pad images (N, C, H, W) to `height` × `width` by reflection at the right and lower edges.
 
-    Unlike torch's padding it reflects again where the image is smaller than what is missing.
+    Unlike torch's padding, the padding may be larger than the image: it is then reflected repeatedly.
     """
     import torch
 
     def mirrored(length: int, wanted: int) -> Tensor:
-        period = max(2 * (length - 1), 1)  # there and back; a single pixel repeats itself
+        period = max(2 * (length - 1), 1)  # a single pixel is repeated
         index = torch.arange(wanted) % period
         return torch.minimum(index, period - index)
 
@@ -77,7 +77,7 @@ def reflect_to(images: Tensor, height: int, width: int) -> Tensor:
 
 
 def batches(jobs: Iterable[Job], batch_size: int) -> Iterator[list[Job]]:
-    """Groups jobs of one padded size into batches."""
+    """Yield batches of jobs with the same padded size."""
     for _, group in groupby(sorted(jobs, key=lambda job: job.padded), key=lambda job: job.padded):
         same = list(group)
         for start in range(0, len(same), batch_size):
@@ -95,21 +95,21 @@ def translate_files(
     scale: Scale = AS_IT_IS,
     output_size: str = "resized",
 ) -> dict[Path, str]:
-    """Translates images of any size: resized, padded by reflection to what the networks take, and cropped back.
+    """Translate image files of any size: resize, pad by reflection to the network's multiple, translate, crop.
 
     Args:
-        translator: in eval mode.
-        pairs: (image, file for its translation).
+        translator: a translator in eval mode.
+        pairs: for each image its path and the path of its translation.
         direction: (source, target) domain.
-        batch_size: images of one size that go through the network together.
-        device: where, as torch names it.
-        quality: of JPEG files.
-        max_pixels: width × height of the largest image that is read.
-        scale: at which images are translated.
-        output_size: "resized", translations are written at the size at which they are made; "input", at the image's.
+        batch_size: number of images of the same padded size in a batch.
+        device: torch's name of the device.
+        quality: quality of JPEG files.
+        max_pixels: width × height of the largest image that is decoded.
+        scale: how images are resized before the translation.
+        output_size: "resized" writes translations at the size of the translation, "input" at that of the image.
 
     Returns:
-        the images that could not be translated and why; all others were.
+        for each image that could not be translated, the reason.
     """
     import torch
 
@@ -126,16 +126,16 @@ def translate_files(
             require_suitable(found, read_as, str(source), max_pixels)
         except ImageError as error:
             failed[source] = str(error)
-        else:
-            width, height = target_size(found.width, found.height, *scale)
-            fit = [padded(n, translator.size_multiple, translator.minimum_size) for n in (height, width)]
-            jobs.append(Job(source, target, (found.width, found.height), (width, height), (fit[0], fit[1])))
+            continue
+        width, height = target_size(found.width, found.height, *scale)
+        rows, columns = (padded(n, translator.size_multiple, translator.minimum_size) for n in (height, width))
+        jobs.append(Job(source, target, (found.width, found.height), (width, height), (rows, columns)))
 
     def together(batch: Sequence[Job]) -> None:
         images = []
         for job in batch:
             width, height = job.resized
-            # Large JPEGs are decoded smaller, as in training by default.
+            # JPEG files are decoded at a reduced size where that suffices, as in training.
             pixels = read(job.source, read_as, (2 * width, 2 * height), max_pixels)
             images.append(to_tensor(resized(pixels, width, height), read_as))
         inputs = torch.cat([reflect_to(image[None], *job.padded) for job, image in zip(batch, images, strict=True)])
@@ -147,12 +147,11 @@ def translate_files(
             write(resized(pixels, *size), job.target, quality=quality)
 
     def failure(batch: Sequence[Job]) -> str:
-        """Translates a batch; returns why that failed, as of its first image, or nothing."""
         try:
             together(batch)
         except (UserError, OSError, MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error) and not isinstance(error, UserError | OSError):
-                raise  # a bug
+                raise
             return explained(error, batch[0], device)
         return ""
 
@@ -161,7 +160,7 @@ def translate_files(
             reason = failure(batch)
             if reason and len(batch) == 1:
                 failed[batch[0].source] = reason
-            elif reason:  # one by one: an error of one image costs no other, and memory is needed for one alone
+            elif reason:  # one by one, so that only the images that fail are lost
                 reasons = {job.source: failure([job]) for job in batch}
                 failed.update((source, reason) for source, reason in reasons.items() if reason)
             bar.update(len(batch))
@@ -169,12 +168,11 @@ def translate_files(
 
 
 def explained(error: Exception, job: Job, device: str) -> str:
-    """Why an image was not translated, and what to do."""
+    """Return the reason why an image was not translated, and a remedy."""
     if is_out_of_memory(error):
-        given, resized = (f"{width}×{height}" for width, height in (job.given, job.resized))
-        at = given if given == resized else f"{given} translated at {resized}"
-        elsewhere = "" if device == "cpu" else " or --device cpu"
-        return f"{job.source}: {at} does not fit into the memory of {device}: try a smaller --resize N{elsewhere}"
+        width, height = job.resized
+        cpu = "" if device == "cpu" else " or --device cpu"
+        return f"{job.source}: {width}×{height} pixels do not fit into the memory of {device}; try --resize N{cpu}"
     if isinstance(error, ImageError):
         return str(error)
     if isinstance(error, OSError):
@@ -182,87 +180,46 @@ def explained(error: Exception, job: Job, device: str) -> str:
     return f"{job.source}: {error}"
 
 
-def parse_direction(translator: Translator, text: str | None) -> tuple[str, str]:
-    """Turns A2B into ("A", "B"); without a text, the first direction that the translator learns.
-
-    Raises:
-        InputError: the translator does not learn it.
-    """
-    known = {f"{source}2{target}": (source, target) for source, target in translator.directions}
-    if text is None:
-        return translator.directions[0]
-    if text not in known:
-        raise InputError(f"--direction {text}: this checkpoint knows {' and '.join(known)}")
-    return known[text]
-
-
 def build_parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(
         prog=PROGRAM,
         description="Translate images with a trained checkpoint. Any image size; names and sub-folders are kept.",
         epilog="example: cyclegan-translate --checkpoint runs/toy --input data/toy/testA --output translated",
     )
-    add_version(parser)
-    parser.add_argument(
-        "--checkpoint", required=True, metavar="PATH", help="a file, or a run's folder: its best.ckpt, else its newest"
-    )
-    parser.add_argument(
-        "--input",
-        required=True,
-        metavar="PATH",
-        help="an image, or as in training a folder, a quoted glob pattern or a list, a .txt with a path a line",
-    )
-    parser.add_argument("--output", required=True, type=Path, metavar="FOLDER", help="made if it is missing")
-    parser.add_argument("--direction", metavar="A2B", help="A2B or B2A (default: A2B)")
-    parser.add_argument(
-        "--resize",
-        type=resizing,
-        default="as-trained",
-        metavar="WHAT",
-        help="before translation: as-trained, none, or to N pixels in the way of training (default: as-trained)",
-    )
-    parser.add_argument(
-        "--output-size",
-        choices=("resized", "input"),
-        default="resized",
-        help="write translations at the size of the resized or of the input image (default: resized)",
-    )
-    parser.add_argument("--batch-size", type=positive, default=1, metavar="N", help="images of one size (default: 1)")
-    parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, mps … (default: a GPU if there is one)")
-    parser.add_argument(
-        "--format",
-        choices=("auto", *FORMATS),
-        default="auto",
-        help="of the output (default: png if it can hold the channels and depth that were trained on, else tif)",
-    )
-    parser.add_argument("--quality", type=quality, default=95, metavar="1-100", help="of JPEG (default: 95)")
-    parser.add_argument(
-        "--convert",
-        type=conversions,
-        default=(),
-        metavar="WORDS",
-        help=f"conversions allowed, besides those of training, although they lose something: {','.join(CONVERSIONS)}",
-    )
-    add_max_pixels(parser)
-    parser.add_argument(
-        "--trust",
-        action="append",
-        default=[],
-        metavar="PACKAGE",
-        help="let the checkpoint use classes of this package",
-    )
+
+    def add(name: str, metavar: str | None, text: str, **arguments: object) -> None:
+        parser.add_argument(name, metavar=metavar, help=text, **arguments)  # type: ignore[arg-type]
+
+    cli.add_version(parser)
+    add("--checkpoint", "PATH", "checkpoint file, or a run folder: its best.ckpt, else its newest", required=True)
+    add("--input", "PATH", "image, folder, quoted glob pattern, or .txt file with a path per line", required=True)
+    add("--output", "FOLDER", "output folder, created if missing", required=True, type=Path)
+    add("--direction", "A2B", "A2B or B2A (default: A2B)")
+    add("--resize", "WHAT", "resize images before translation: as-trained, none, or to N pixels in the way of training "
+        "(default: as-trained)", type=resizing, default="as-trained")  # fmt: skip
+    add("--output-size", None, "write translations at the size of the resized or of the input image "
+        "(default: resized)", choices=("resized", "input"), default="resized")  # fmt: skip
+    add("--batch-size", "N", "number of images in a batch (default: 1)", type=cli.positive, default=1)
+    add("--device", "NAME", "cpu, cuda, cuda:1, mps … (default: a GPU if there is one)", default="auto")
+    add("--format", None, "output format (default: png, or tif if png cannot store the channels and depth)",
+        choices=("auto", *FORMATS), default="auto")  # fmt: skip
+    add("--quality", "1-100", "quality of JPEG files (default: 95)", type=cli.quality, default=95)
+    add("--convert", "NAMES", "lossy conversions of the input to allow besides those of training, comma-separated: "
+        f"{','.join(CONVERSIONS)}", type=cli.conversions, default=())  # fmt: skip
+    cli.add_max_pixels(parser)
+    add("--trust", "PACKAGE", "let the checkpoint use classes of this package", action="append", default=[])
     return parser
 
 
 def resizing(text: str) -> str | int:
-    """A value of --resize."""
-    return text if text in ("as-trained", "none") else positive(text)
+    """Parse the value of --resize."""
+    return text if text in ("as-trained", "none") else cli.positive(text)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """The console script."""
-    open_screen()
+    """Run the command."""
+    cli.open_screen()
     args = build_parser().parse_args(argv)
     try:
         failed = run(args)
@@ -271,28 +228,29 @@ def main(argv: Sequence[str] | None = None) -> None:
     if failed:
         for reason in failed.values():
             print(reason, file=sys.stderr)
-        sys.exit(f"{PROGRAM}: {len(failed)} of the images could not be translated (above); the others are")
+        sys.exit(f"{PROGRAM}: {len(failed)} of the images could not be translated (see above); the others were")
 
 
 def run(args: argparse.Namespace) -> dict[Path, str]:
-    """Carries out a parsed command line; returns the images that could not be translated."""
+    """Run a parsed command line; return the images that could not be translated and the reasons."""
     import cyclegan
     from cyclegan.checkpoint.reading import checkpoint_file
 
     files, output = find_images(args.input), args.output.expanduser()
-    device = default_device() if args.device == "auto" else usable_device(args.device)
+    device = cli.usable_device(args.device)
     checkpoint = checkpoint_file(args.checkpoint)
     if checkpoint != Path(args.checkpoint):
         print(f"checkpoint {checkpoint}", file=sys.stderr)
     translator = cyclegan.load(checkpoint, trust=args.trust)
-    direction = source, target = parse_direction(translator, args.direction)
+    direction = source, target = cli.parse_direction(translator, args.direction)
     formats = dict(translator.pixel_formats)
     formats[source] = replace(formats[source], convert=(*formats[source].convert, *args.convert))
     translator.pixel_formats = formats
-    pairs = plan(files.base, files.names(), output, suffix_of(args.format, formats[target]))
+    pairs = cli.plan(files.base, files.names(), output, suffix_of(args.format, formats[target]))
     output.mkdir(parents=True, exist_ok=True)
-    scale, how = choose_scale(args.resize, translator.scale)
-    print(f"images are {scale}{how}")
+    scale = choose_scale(args.resize, translator.scale)
+    unknown = "" if translator.scale else " (the checkpoint does not store the scale of training)"
+    print(f"images are {scale}{unknown}; --resize and --output-size set other sizes")
     failed = translate_files(
         translator, pairs, direction, args.batch_size, device, args.quality, args.max_pixels, scale, args.output_size
     )
@@ -301,7 +259,7 @@ def run(args: argparse.Namespace) -> dict[Path, str]:
 
 
 def find_images(given: str) -> Files:
-    """Finds what `--input` names: one image, or what training would find; see `cyclegan.data.sources.index.find`.
+    """Find the images that `--input` names, as training does: see `cyclegan.data.sources.index.find`.
 
     Raises:
         InputError: there is no image.
@@ -315,61 +273,27 @@ def find_images(given: str) -> Files:
         raise InputError(f"--input {given}: {error}") from error
 
 
-def choose_scale(choice: str | int, trained: Scale | None) -> tuple[Scale, str]:
-    """The scale that --resize names, and in words where it comes from and how to get another.
-
-    Args:
-        choice: "as-trained", "none" or a number of pixels.
-        trained: the scale of training, if it is known.
-    """
+def choose_scale(choice: str | int, trained: Scale | None) -> Scale:
+    """Return the scale that --resize names: "as-trained", "none" or a number of pixels."""
     if isinstance(choice, int):
-        return Scale(choice, (trained or AS_IT_IS).resize), "; --resize as-trained, none give other scales"
-    if choice == "none":
-        return AS_IT_IS, "; --resize as-trained, N give other scales"
-    if trained is None:
-        return AS_IT_IS, ", as the checkpoint does not say how training did it; --resize N does"
-    size = ", --output-size input writes at the input's size" if trained.load_size else ""
-    return trained, f", as in training; --resize none, N give other scales{size}"
+        return Scale(choice, (trained or AS_IT_IS).resize)
+    return trained if choice == "as-trained" and trained else AS_IT_IS
 
 
 def suffix_of(choice: str, pixel_format: PixelFormat) -> str:
-    """The ending of the files that images of this format go to.
+    """Return the file extension for `--format`.
 
     Raises:
-        InputError: the chosen kind of file cannot hold them.
+        InputError: the file format cannot store images of this pixel format.
     """
     if choice == "auto":
         return suffix_for(pixel_format)
     if not can_hold(f".{choice}", pixel_format):
         raise InputError(
-            f"--format {choice} cannot hold what this checkpoint makes, {pixel_format.channels} channels of "
-            f"{pixel_format.dtype}: leave it out, which takes {suffix_for(pixel_format).removeprefix('.')}"
+            f"--format {choice} cannot store the {pixel_format.channels} channels of {pixel_format.dtype} that this "
+            f"checkpoint makes: use --format {suffix_for(pixel_format).removeprefix('.')}"
         )
     return f".{choice}"
-
-
-def default_device() -> str:
-    """A GPU if torch sees one."""
-    import torch
-
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
-
-
-def usable_device(name: str) -> str:
-    """The name of a device that torch can compute on.
-
-    Raises:
-        InputError: there is no such device.
-    """
-    import torch
-
-    try:
-        torch.zeros(1, device=name)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise InputError(f"--device {name} cannot be used: {str(error).splitlines()[0]}") from error
-    return name
 
 
 if __name__ == "__main__":

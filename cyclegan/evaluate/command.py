@@ -9,10 +9,17 @@ from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING
 
-from cyclegan.cli import add_version, at_least_two, open_screen, positive
+from cyclegan.cli import (
+    add_version,
+    at_least_two,
+    default_device,
+    open_screen,
+    parse_direction,
+    positive,
+    usable_device,
+)
 from cyclegan.data.sources.pairing import PAIRINGS
 from cyclegan.errors import DataError, DiskError, ImageError, InputError, UserError, WeightsError
-from cyclegan.translate import default_device, parse_direction, usable_device
 
 # torch is imported where it is used: --help answers without it.
 if TYPE_CHECKING:

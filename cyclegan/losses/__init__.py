@@ -1,1 +1,1 @@
-"""What the two players pay."""
+"""Adversarial objectives and penalties of the discriminator."""

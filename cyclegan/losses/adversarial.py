@@ -1,4 +1,4 @@
-"""What scores are worth to the two players. Scores are logits of any shape; every loss is a float32 scalar or wider."""
+"""Adversarial objectives. Scores are logits of any shape; losses are scalars, at least in float32."""
 
 from typing import Protocol, runtime_checkable
 
@@ -8,14 +8,14 @@ from torch import Tensor
 
 
 class Objective(Protocol):
-    """A zero-sum or near-zero-sum game, as one loss for each player to minimise."""
+    """The losses of the discriminator and of the generator."""
 
     def discriminator(self, real_scores: Tensor, fake_scores: Tensor) -> Tensor:
-        """What the discriminator pays for its scores of real and of generated images."""
+        """Return the discriminator's loss for its scores of real and of generated images."""
         ...
 
     def generator(self, fake_scores: Tensor) -> Tensor:
-        """What the generator pays for the discriminator's scores of its images."""
+        """Return the generator's loss for the discriminator's scores of its images."""
         ...
 
 
@@ -31,7 +31,7 @@ class Judging(Protocol):
 class LeastSquares:
     """LSGAN with real at 1 and fake at 0 (Mao et al. 2017, arXiv:1611.04076), the objective of CycleGAN.
 
-    The discriminator's half is CycleGAN's (arXiv:1703.10593, section 7.1); the generator's term is whole, as in
+    The discriminator's loss is halved as in CycleGAN (arXiv:1703.10593, section 7.1), the generator's is not, as in
     the authors' code.
     """
 
@@ -51,7 +51,7 @@ class LeastSquares:
 class Vanilla:
     """Cross-entropy, with the generator's non-saturating form (Goodfellow et al. 2014, arXiv:1406.2661, section 3).
 
-    The half on the discriminator's terms is the authors' code's, as for least squares.
+    The discriminator's loss is halved, as in the authors' code.
     """
 
     def discriminator(self, real_scores: Tensor, fake_scores: Tensor) -> Tensor:
@@ -68,7 +68,7 @@ class Vanilla:
 
 
 class Hinge:
-    """Scores beyond the margins ±1 cost the discriminator nothing (Lim & Ye 2017, arXiv:1705.02894)."""
+    """Hinge loss with margins ±1 on the discriminator's scores (Lim & Ye 2017, arXiv:1705.02894)."""
 
     def discriminator(self, real_scores: Tensor, fake_scores: Tensor) -> Tensor:
         """Mean max(0, 1 − real) + mean max(0, 1 + fake)."""
@@ -84,7 +84,7 @@ class Hinge:
 
 
 class Wasserstein:
-    """The distance between mean scores (Arjovsky et al. 2017, arXiv:1701.07875); wants a `GradientPenalty`."""
+    """The difference of mean scores (Arjovsky et al. 2017, arXiv:1701.07875); needs a `GradientPenalty`."""
 
     def discriminator(self, real_scores: Tensor, fake_scores: Tensor) -> Tensor:
         """Mean fake − mean real."""
@@ -99,5 +99,5 @@ class Wasserstein:
 
 
 def widened(scores: Tensor) -> Tensor:
-    """Half-precision scores as float32, since in bfloat16 a mean keeps only two digits; wider ones as they are."""
+    """Convert half-precision scores to float32, because a mean in bfloat16 keeps only two digits."""
     return scores.to(torch.promote_types(scores.dtype, torch.float32))

@@ -1,4 +1,4 @@
-"""Extra terms of a discriminator that look at more than its scores."""
+"""Penalties that are added to the discriminator's loss."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,15 +11,14 @@ from cyclegan.errors import UserError
 
 @dataclass(frozen=True)
 class GradientPenalty:
-    """Draws a critic's slope towards `target` between real and fake images (Gulrajani et al. 2017, arXiv:1704.00028).
+    """Gradient penalty of WGAN-GP: `weight · mean (‖∇ critic‖₂ − target)²` (Gulrajani et al. 2017, arXiv:1704.00028).
 
-    Of each pair a random point on the line between them is taken, and `weight · mean (‖∇ critic‖₂ − target)²` is
-    returned, the norm over all channels and pixels of an image, of the gradient of its scores' sum. Meant for
-    critics that do not mix samples, so not for batch norm.
+    The gradient of the sum of an image's scores is taken at a random point between a real and a fake image, its norm
+    over all channels and pixels. The critic must not mix samples, so it cannot have batch norm.
 
     Args:
-        weight: 10 in the paper (algorithm 1).
-        target: 1 in the paper.
+        weight: weight of the penalty; 10 in the paper (algorithm 1).
+        target: desired norm of the gradient; 1 in the paper.
 
     Raises:
         UserError: the weight is negative.
@@ -30,18 +29,18 @@ class GradientPenalty:
 
     def __post_init__(self) -> None:
         if self.weight < 0:
-            raise UserError(f"a gradient penalty of weight {self.weight} would reward steepness; it must be 0 or more")
+            raise UserError(f"the weight of a gradient penalty is {self.weight}; it must be 0 or more")
 
     def __call__(self, critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor) -> Tensor:
-        """The weighted penalty, with gradients to the critic's weights only.
+        """Return the weighted penalty, whose gradients reach only the critic's weights.
 
         Args:
-            critic: gives scores of any shape (N, ...) to images.
-            real: (N, C, H, W).
-            fake: (N, C, H, W).
+            critic: discriminator, with scores of shape (N, ...).
+            real: real images (N, C, H, W).
+            fake: generated images (N, C, H, W).
 
         Raises:
-            UserError: there are not as many fakes as real images, or they have another shape.
+            UserError: real and fake images have different shapes.
         """
         if real.shape != fake.shape:
             raise UserError(
@@ -49,8 +48,8 @@ class GradientPenalty:
                 f"real is {tuple(real.shape)}, fake is {tuple(fake.shape)}"
             )
         kind = real.device.type
-        # A gradient's gradient in half precision drowns in rounding. Where autocast is on, the weights are float32;
-        # where not, real images come in the weights' own precision.
+        # Second derivatives are too imprecise in half precision. With autocast the weights are float32; without it,
+        # real images have the precision of the weights.
         dtype = torch.float32 if torch.is_autocast_enabled(kind) else real.dtype
         with torch.autocast(kind, enabled=False):
             share = torch.rand(len(real), 1, 1, 1, device=real.device, dtype=dtype)

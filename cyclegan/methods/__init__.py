@@ -1,1 +1,1 @@
-"""Translation methods: one abstract class, and one final class a file."""
+"""Translation methods: the abstract class, and a final class in each file."""

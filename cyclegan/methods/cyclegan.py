@@ -1,4 +1,4 @@
-"""CycleGAN: two generators, two discriminators and the demand that there and back again is where one started."""
+"""CycleGAN: two generators and two discriminators trained with a cycle-consistency loss."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,6 +15,7 @@ from cyclegan.image_pool import ImagePool
 from cyclegan.losses.adversarial import Judging, LeastSquares, Objective
 from cyclegan.losses.penalties import GradientPenalty
 from cyclegan.methods.translator import Batch, Translator
+from cyclegan.networks.batching import together
 from cyclegan.networks.init import normal
 from cyclegan.networks.patchgan import PatchDiscriminator
 from cyclegan.networks.resnet import ResnetGenerator
@@ -25,7 +26,7 @@ class GeneratorFactory(Protocol):
     """A generator class with every argument but the channels filled in."""
 
     def __call__(self, *, in_channels: int, out_channels: int) -> nn.Module:
-        """A network from images (N, in_channels, H, W) to (N, out_channels, H, W), both in [-1, 1]."""
+        """Return a network from images (N, in_channels, H, W) to (N, out_channels, H, W), both in [-1, 1]."""
         ...
 
 
@@ -33,12 +34,12 @@ class DiscriminatorFactory(Protocol):
     """A discriminator class with every argument but the channels filled in."""
 
     def __call__(self, *, in_channels: int) -> nn.Module:
-        """A network from images (N, in_channels, H, W) to a map of scores (N, 1, h, w), without a sigmoid."""
+        """Return a network from images (N, in_channels, H, W) to logits (N, 1, h, w)."""
         ...
 
 
 class Cycle(NamedTuple):
-    """One round trip in each direction; images (N, C, H, W) in [-1, 1], domain by the last letter."""
+    """Images (N, C, H, W) in [-1, 1] of one training step. The last letter of a name is the domain."""
 
     real_a: Tensor
     fake_b: Tensor  # gen_ab(real_a)
@@ -52,13 +53,13 @@ class Cycle(NamedTuple):
 
 @dataclass(frozen=True)
 class LossWeights:
-    """How much each term of the generators' loss counts. The defaults are the authors' code's.
+    """Weights of the terms of the generators' loss. The defaults are those of the authors' code.
 
     Args:
-        adversarial: on each direction's adversarial term.
-        cycle_a: on L1(rec_a, real_a), the paper's forward cycle; lambda = 10 (section 4).
-        cycle_b: on L1(rec_b, real_b), the backward cycle.
-        identity: relative to the cycle weight of the same domain, so 0.5 means 5 beside a cycle weight of 10
+        adversarial: weight of the adversarial term of each direction.
+        cycle_a: weight of L1(rec_a, real_a), the paper's forward cycle; lambda = 10 (section 4).
+        cycle_b: weight of L1(rec_b, real_b), the backward cycle.
+        identity: weight relative to the cycle weight of the same domain, so 0.5 means 5 beside a cycle weight of 10
             (section 5.2, "Photo generation from paintings").
     """
 
@@ -69,7 +70,7 @@ class LossWeights:
 
 
 def adam(params: Any, /) -> Optimizer:
-    """The optimiser of the paper (section 4): Adam, 2e-4, with the authors' code's first beta of 0.5."""
+    """Return the optimiser of the paper (section 4): Adam with learning rate 2e-4 and betas as in the authors' code."""
     return torch.optim.Adam(params, lr=2e-4, betas=(0.5, 0.999))
 
 
@@ -77,35 +78,35 @@ def adam(params: Any, /) -> Optimizer:
 class CycleGAN(Translator):
     """Unpaired translation between two domains (Zhu et al. 2017, arXiv:1703.10593).
 
-    A discriminator is named for the domain that it judges, which is not so in the authors' code:
+    A discriminator has the name of the domain whose images it scores, unlike in the authors' code:
 
     =======  ===========  ==================  =========================================
-    here     paper        authors' code       what it does
+    here     paper        authors' code       meaning
     =======  ===========  ==================  =========================================
-    gen_ab   G            netG_A              turns A into B
-    gen_ba   F            netG_B              turns B into A
-    disc_a   D_X          netD_B              tells real A from gen_ba's
-    disc_b   D_Y          netD_A              tells real B from gen_ab's
-    idt_a    F(x)         idt_B               what gen_ba makes of an image already in A
+    gen_ab   G            netG_A              translates A to B
+    gen_ba   F            netG_B              translates B to A
+    disc_a   D_X          netD_B              scores images of A
+    disc_b   D_Y          netD_A              scores images of B
+    idt_a    F(x)         idt_B               gen_ba applied to real A
     =======  ===========  ==================  =========================================
 
-    Both players move at once, as in the authors' code: the generators are judged by the discriminators from
-    before their update, and those see the fakes from before the generators' update. So the sum of all terms,
-    one backward and one optimiser step are the whole algorithm.
+    Both players are updated at once, with the same result as in the authors' code: the generators' losses use the
+    discriminators before their update, and the discriminators see images from before the generators' update. So one
+    backward pass of the sum of all terms and one optimiser step are the whole algorithm.
 
     Args:
-        generator: makes a generator, given `in_channels` and `out_channels`.
-        discriminator: makes a discriminator, given `in_channels`.
-        init: draws a network's initial weights in place.
-        adversarial: what the scores of real and fake images are worth.
-        penalty: an extra term of each discriminator, called with it, real and fake images.
-        loss_weights: of the generators' terms.
-        optimizer: makes the one optimiser of both players, given their parameter groups.
-        discriminator_lr: learning rate of the discriminators; None takes the optimiser's.
-        schedule: factor on both learning rates, by 0-based epoch.
-        pool_size: generated images of each domain kept to be shown to its discriminator again.
-        channels: of each of the two domains, by name.
-        seed: of the image pools.
+        generator: factory of generators, called with `in_channels` and `out_channels`.
+        discriminator: factory of discriminators, called with `in_channels`.
+        init: initialises the weights of a network in place.
+        adversarial: adversarial objective; None takes least squares.
+        penalty: penalty added to each discriminator's loss, called with the discriminator, real and fake images.
+        loss_weights: weights of the generators' terms.
+        optimizer: factory of the optimiser, called with the parameter groups of both players.
+        discriminator_lr: learning rate of the discriminators; None takes that of the optimiser.
+        schedule: factor on the learning rates, by 0-based epoch; None takes `Linear(200)`.
+        pool_size: number of generated images in the image pool of each domain.
+        channels: number of channels of the two domains, by name; None takes 3 channels of A and B.
+        seed: seed of the image pools.
 
     Raises:
         UserError: `channels` does not name two domains whose lower-case names differ, or the numbers differ while the
@@ -171,14 +172,14 @@ class CycleGAN(Translator):
     # ------------------------------------------------------------------------------------ the algorithm
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """The sum of both players' losses on one batch of each domain."""
+        """Return the sum of the losses of both players on a batch."""
         cycle = self.cycle(batch[self.a], batch[self.b])
         losses = self.generator_losses(cycle) | self.discriminator_losses(cycle)
         self.log_dict({f"train/{name}": loss.detach() for name, loss in losses.items()}, batch_size=1, logger=False)
         return torch.stack(list(losses.values())).sum()
 
     def cycle(self, real_a: Tensor, real_b: Tensor) -> Cycle:
-        """Translates both ways and back."""
+        """Translate a batch of each domain to the other domain and back."""
         if self.loss_weights.identity > 0:
             fake_b, idt_b = together(self.gen_ab, real_a, real_b)
             fake_a, idt_a = together(self.gen_ba, real_b, real_a)
@@ -188,7 +189,7 @@ class CycleGAN(Translator):
         return Cycle(real_a, fake_b, self.gen_ba(fake_b), real_b, fake_a, self.gen_ab(fake_a), idt_a, idt_b)
 
     def generator_losses(self, cycle: Cycle) -> dict[str, Tensor]:
-        """The generators' weighted terms, with the discriminators' weights held constant."""
+        """Return the weighted terms of the generators' loss, without gradients of the discriminators' weights."""
         weights = self.loss_weights
         with frozen(self.disc_a, self.disc_b):
             losses = {
@@ -203,7 +204,7 @@ class CycleGAN(Translator):
         return losses
 
     def discriminator_losses(self, cycle: Cycle) -> dict[str, Tensor]:
-        """Each discriminator on real images and on fakes from its pool, which carry no gradient."""
+        """Return the discriminators' losses on real images and on detached, generated images from the pools."""
         fake_a, fake_b = self.pool_a.query(cycle.fake_a), self.pool_b.query(cycle.fake_b)
         losses = {
             "disc_a": self.adversarial.discriminator(*together(self.disc_a, cycle.real_a, fake_a)),
@@ -214,10 +215,10 @@ class CycleGAN(Translator):
             losses["penalty_b"] = self.penalty(self.disc_b, cycle.real_b, fake_b)
         return losses
 
-    # ------------------------------------------------------------------------------------ what Lightning asks
+    # ------------------------------------------------------------------------------------ Lightning's hooks
 
     def configure_optimizers(self) -> Any:
-        """One optimiser with a group for each player, its rates following the schedule epoch by epoch."""
+        """Return one optimiser with a parameter group for each player, and the schedule of its learning rates."""
         groups = player_groups([self.gen_ab, self.gen_ba], [self.disc_a, self.disc_b], self.discriminator_lr)
         optimizer = self.make_optimizer(groups)
         scheduler = EpochSchedule(optimizer, self.schedule)
@@ -229,26 +230,26 @@ class CycleGAN(Translator):
         gradient_clip_val: int | float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clips each player by itself when the trainer asks for clipping."""
+        """Clip the gradients of each player by themselves if `trainer.gradient_clip_val` is set."""
         if gradient_clip_val:
             clip_each_player(optimizer, float(gradient_clip_val), gradient_clip_algorithm or "norm")
 
-    # ------------------------------------------------------------------------------------ what a Translator offers
+    # ------------------------------------------------------------------------------------ the Translator interface
 
     def translate(self, images: Tensor, source: str, target: str) -> Tensor:
-        """Translates images (N, C, H, W) in [-1, 1]; see `Translator.translate`."""
+        """Translate images (N, C, H, W) in [-1, 1]; see `Translator.translate`."""
         self.require_direction(source, target)
         translated: Tensor = (self.gen_ab if source == self.a else self.gen_ba)(images)
         return translated
 
     def visuals(self, batch: Batch) -> dict[str, Tensor]:
-        """Each domain's images, their translations and the way back."""
+        """Return the images of each domain, their translations and reconstructions."""
         cycle = self.cycle(batch[self.a], batch[self.b])
         names = ("real_a", "fake_b", "rec_a", "real_b", "fake_a", "rec_b")
         return {name: getattr(cycle, name) for name in names}
 
     def generators(self) -> Mapping[str, nn.Module]:
-        """Both generators."""
+        """Return both generators."""
         return {"gen_ab": self.gen_ab, "gen_ba": self.gen_ba}
 
     def discriminator_score(self, images: Tensor, domain: str) -> Tensor | None:
@@ -264,34 +265,21 @@ class CycleGAN(Translator):
         return None if verdicts is None else verdicts.flatten(1).mean(1)
 
     def pools(self) -> Mapping[str, ImagePool]:
-        """Each domain's pool."""
+        """Return the pool of each domain."""
         return {"a": self.pool_a, "b": self.pool_b}
 
     @staticmethod
     def require_two_domains(channels: Mapping[str, int], identity: float) -> None:
-        """Refuses channels that do not belong to two domains, or that leave the identity loss without meaning."""
+        """Raise a UserError unless there are two domains, with equal channels if there is an identity loss."""
         if len(channels) != 2:
             raise UserError(f"CycleGAN translates between two domains; model.channels names {list(channels)}")
         if len({domain.lower() for domain in channels}) < 2:
             raise UserError(
-                f"domains {' and '.join(channels)} differ in case alone, and names of metrics are in lower case: give "
-                "one of data.domains another name"
+                f"domains {' and '.join(channels)} differ only in case, but the names of metrics are in lower case: "
+                "rename one of data.domains"
             )
         if identity > 0 and len(set(channels.values())) == 2:
             raise UserError(
                 f"the identity loss compares both domains with one generator's output, but their channels differ "
                 f"({dict(channels)}): set model.loss_weights.identity=0"
             )
-
-
-def together(network: nn.Module, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
-    """Runs two batches through a network as one, which is faster, where the result is the same.
-
-    A network says so with `mixes_samples = False`: each output depends on one sample alone. Without the attribute, it
-    is taken for one that mixes them, as batch norm and minibatch statistics do.
-    """
-    if getattr(network, "mixes_samples", True) or first.shape[1:] != second.shape[1:]:
-        return network(first), network(second)
-    outputs: Tensor = network(torch.cat([first, second]))
-    one, two = outputs.split([len(first), len(second)])
-    return one, two

@@ -1,4 +1,4 @@
-"""One trained generator whose training is not known: it translates in one direction, and nothing else."""
+"""A trained generator without its discriminator, such as the published weights of the authors' code."""
 
 from collections.abc import Mapping
 
@@ -9,12 +9,12 @@ from cyclegan.methods.translator import Batch, Translator
 
 
 class SingleGenerator(Translator):
-    """Translates images of domain A into domain B with a generator that others trained.
+    """Translates images of domain A into domain B with a trained generator.
 
     Args:
-        generator: with `size_multiple` and `minimum_size`; maps images in [-1, 1] to images in [-1, 1].
-        in_channels: of the images of A.
-        out_channels: of the images of B.
+        generator: network with `size_multiple` and `minimum_size`, from images in [-1, 1] to images in [-1, 1].
+        in_channels: number of channels of domain A.
+        out_channels: number of channels of domain B.
     """
 
     domains = ("A", "B")
@@ -37,9 +37,9 @@ class SingleGenerator(Translator):
         return translated
 
     def visuals(self, batch: Batch) -> dict[str, Tensor]:
-        """The images of A and their translations."""
+        """Return the images of A and their translations."""
         return {"real_a": batch["A"], "fake_b": self.gen_ab(batch["A"])}
 
     def generators(self) -> Mapping[str, nn.Module]:
-        """The generator."""
+        """Return the generator."""
         return {"gen_ab": self.gen_ab}

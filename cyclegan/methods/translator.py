@@ -1,4 +1,4 @@
-"""What every translation method offers to the commands and callbacks, which use nothing else of it."""
+"""The interface of translation methods, on which commands and callbacks rely."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ Batch = dict[str, Tensor]
 
 
 class Translator(pl.LightningModule, ABC):
-    """A method that turns images of one domain into another. Subclasses are final: one file, one class.
+    """Abstract base class of translation methods. Subclasses are final, one in each file.
 
     A batch maps the name of each domain to images (N, C, H, W) in [-1, 1].
     """
@@ -26,44 +26,44 @@ class Translator(pl.LightningModule, ABC):
     """Names of the domains, as in the folders trainA, trainB."""
 
     directions: tuple[tuple[str, str], ...]
-    """The (source, target) pairs that the method learns."""
+    """The (source, target) pairs between which the method translates."""
 
     size_multiple: int
-    """Height and width of the images that go in are multiples of this many pixels."""
+    """Height and width of input images must be multiples of this number of pixels."""
 
     minimum_size: int
-    """Height and width of the images that go in are at least this many pixels."""
+    """Smallest height and width of input images, in pixels."""
 
     minimum_crop: int
-    """The same for training, in which networks besides the translating ones look at the images."""
+    """Smallest height and width of training images, which the discriminators process too."""
 
     channels: dict[str, int]
-    """That the images of each domain have."""
+    """Number of channels, by domain."""
 
     pixel_formats: Mapping[str, PixelFormat] = MappingProxyType({})
-    """How images of each domain are read and written; known of a translator that comes from a checkpoint."""
+    """How images of each domain are read and written. Set when a translator is loaded from a checkpoint."""
 
     scale: Scale | None = None
-    """How training resizes images; known of a translator that comes from a checkpoint. `translate` takes any size."""
+    """How training resizes images. Set when a translator is loaded from a checkpoint."""
 
     advice: Mapping[str, str] = MappingProxyType({})
     """What to try when an alarm is raised, in configuration keys, by the name of the alarm."""
 
     @abstractmethod
     def translate(self, images: Tensor, source: str, target: str) -> Tensor:
-        """Translates images (N, C, H, W) in [-1, 1] of domain `source` into domain `target`.
+        """Translate images (N, C, H, W) in [-1, 1] from domain `source` to domain `target`.
 
         Raises:
-            UserError: the method does not learn this direction.
+            UserError: the method does not translate in this direction.
         """
 
     @abstractmethod
     def visuals(self, batch: Batch) -> dict[str, Tensor]:
-        """Images worth looking at, by name, in the order in which they stand side by side in a sample grid."""
+        """Return the images of a sample grid by name, in the order of its columns."""
 
     @abstractmethod
     def generators(self) -> Mapping[str, nn.Module]:
-        """The networks that translate, by the name of their attribute: what an EMA averages and an export keeps."""
+        """Return the networks that translate, by attribute name. The EMA averages these."""
 
     def discriminator_score(self, images: Tensor, domain: str) -> Tensor | None:
         """Return the scores of a domain's discriminator on an absolute scale; by default, there is none.
@@ -82,16 +82,16 @@ class Translator(pl.LightningModule, ABC):
         return None
 
     def pools(self) -> Mapping[str, ImagePool]:
-        """The histories of generated images, by name, which checkpoints keep for every device; none by default."""
+        """Return the image pools by name, which checkpoints store for each device; none by default."""
         return {}
 
     def require_direction(self, source: str, target: str) -> None:
-        """Refuses a direction that the method does not learn, naming those that it does."""
+        """Raise a UserError if the method does not translate in this direction."""
         if (source, target) not in self.directions:
             learnt = ", ".join(f"{s}2{t}" for s, t in self.directions)
             raise UserError(f"this translator does not turn {source} into {target}; it learns {learnt}")
 
     def require_domain(self, domain: str) -> None:
-        """Refuses a domain that the method does not have, naming those that it has."""
+        """Raise a UserError if the method does not have this domain."""
         if domain not in self.domains:
             raise UserError(f"this translator has no domain {domain}; it has {', '.join(self.domains)}")

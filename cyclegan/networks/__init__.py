@@ -1,1 +1,1 @@
-"""Generators and discriminators, and how their weights begin."""
+"""Generators, discriminators and weight initialisation."""

@@ -1,4 +1,4 @@
-"""What networks refuse, in words that name the remedy."""
+"""Checks of network arguments and inputs, with errors that name the remedy."""
 
 from collections.abc import Sequence
 
@@ -8,23 +8,23 @@ from cyclegan.errors import UserError
 
 
 def nearest_size(side: int, *, minimum: int, multiple: int = 1) -> int:
-    """The multiple nearest to `side` that is not below `minimum`."""
+    """Return the multiple of `multiple` nearest to `side` and not below `minimum`."""
     smallest = -(-minimum // multiple) * multiple
     return max(smallest, round(side / multiple) * multiple)
 
 
 def check_images(images: Tensor, *, network: str, channels: int, minimum: int, multiple: int = 1) -> None:
-    """Refuses a batch that a network cannot take.
+    """Raise an error if a network cannot process a batch of images.
 
     Args:
-        images: should be (N, channels, H, W).
-        network: the name to call it by.
-        channels: how many it was built for.
+        images: the batch, which should have shape (N, channels, H, W).
+        network: name of the network, for the error.
+        channels: number of channels that the network was built for.
         minimum: smallest height and width.
-        multiple: what height and width must be multiples of.
+        multiple: height and width must be multiples of this number.
 
     Raises:
-        UserError: the batch has another shape; the text says which, and the nearest right one.
+        UserError: the shape is wrong; the message names it and the nearest valid size.
     """
     if images.ndim != 4:
         raise UserError(
@@ -42,16 +42,16 @@ def check_images(images: Tensor, *, network: str, channels: int, minimum: int, m
         # A training crop is square; other images come from a caller who does not go by the configuration.
         key = f"data.crop_size={right[0]}" if height == width else "data.crop_size"
         raise UserError(
-            f"{network} takes images with {sides}; these are {height} × {width}. The nearest right size is "
+            f"{network} takes images with {sides}; these are {height} × {width}. The nearest valid size is "
             f"{right[0]} × {right[1]}: in training {key} sets it, with data.load_size no smaller"
         )
 
 
 def check_at_least(lowest: int, **arguments: int) -> None:
-    """Refuses constructor arguments below `lowest`, by name.
+    """Raise an error if a constructor argument is below `lowest`.
 
     Raises:
-        UserError: one of them is lower.
+        UserError: an argument is lower; the message names it.
     """
     for name, value in arguments.items():
         if value < lowest:
@@ -59,10 +59,10 @@ def check_at_least(lowest: int, **arguments: int) -> None:
 
 
 def check_widths(widths: Sequence[int]) -> None:
-    """Refuses a list of layer widths that is empty or holds one below 1.
+    """Raise an error if a list of layer widths is empty or has a width below 1.
 
     Raises:
-        UserError: it does.
+        UserError: the list is not valid.
     """
     if not widths or min(widths) < 1:
         raise UserError(f"widths is {list(widths)}; it must name one layer or more, each 1 or wider")

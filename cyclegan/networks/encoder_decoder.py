@@ -1,4 +1,4 @@
-"""A small generator for small images: stride-2 convolutions down, transposed ones up, nothing between."""
+"""A small generator for small images: stride-2 convolutions, then transposed convolutions."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -12,18 +12,17 @@ from cyclegan.networks.norm import Norm, bias_before, norm_layer
 class EncoderDecoder(nn.Module):
     """The generator of the usual 64 × 64 recipe for faces and anime, with DCGAN's layers in both halves.
 
-    Kernel 4, stride 2, LeakyReLU 0.2 down and ReLU up. As DCGAN says of a generator (Radford et al. 2016,
-    arXiv:1511.06434, section 3), every layer but the last has a norm: the first convolution too, unlike a
-    discriminator's.
+    Kernel 4, stride 2, LeakyReLU 0.2 in the encoder and ReLU in the decoder. Every layer but the last has a norm, as
+    in the generator of DCGAN (Radford et al. 2016, arXiv:1511.06434, section 3).
 
     Args:
-        in_channels: of the images it takes.
-        out_channels: of the images it makes.
-        widths: channels after each convolution down; on the way up they come in reverse.
-        norm: after every convolution but the last.
+        in_channels: number of channels of the input images.
+        out_channels: number of channels of the output images.
+        widths: number of channels after each convolution of the encoder; the decoder reverses them.
+        norm: normalisation after every convolution but the last.
 
     Raises:
-        ValueError: an argument makes no sense.
+        ValueError: an argument is out of range.
     """
 
     def __init__(
@@ -39,7 +38,7 @@ class EncoderDecoder(nn.Module):
         self.in_channels = in_channels
         self.mixes_samples = norm == "batch"
         self.size_multiple = 2 ** len(widths)
-        self.minimum_size = 2 * self.size_multiple  # of a single pixel within, a norm would leave nothing
+        self.minimum_size = 2 * self.size_multiple  # a norm turns a single pixel into 0
         bias = bias_before(norm)
 
         layers: list[nn.Module] = []
@@ -59,10 +58,10 @@ class EncoderDecoder(nn.Module):
         self.model = nn.Sequential(*layers)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Translates images (N, in_channels, H, W) in [-1, 1] into (N, out_channels, H, W) in [-1, 1].
+        """Translate images (N, in_channels, H, W) in [-1, 1] into (N, out_channels, H, W) in [-1, 1].
 
         Raises:
-            ValueError: H or W is no multiple of 2**len(widths) or below twice that, or the channels are not
+            ValueError: H or W is not a multiple of 2**len(widths) or below twice that, or the number of channels is not
                 `in_channels`.
         """
         check_images(

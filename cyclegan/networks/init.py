@@ -1,7 +1,7 @@
-"""Ways to draw a network's first weights, in place.
+"""Weight initialisation of a network, in place.
 
-Each draws the weights of convolutions, transposed ones included, and sets their biases to 0. A batch norm gets
-weights N(1, 0.02) and bias 0, as in DCGAN's code, whichever way is chosen.
+Each function draws the weights of all (transposed) convolutions and sets their biases to 0. Batch norm always gets
+weights N(1, 0.02) and bias 0, as in DCGAN's code.
 """
 
 from collections.abc import Callable
@@ -31,7 +31,7 @@ def orthogonal(network: nn.Module, gain: float = 0.02) -> None:
 
 
 def fill(network: nn.Module, draw: Callable[[Tensor], Tensor]) -> None:
-    """Draws every convolution's weight with `draw`, and sets the rest as the module says."""
+    """Draw the weights of all convolutions with `draw`, and set biases and batch norms as described above."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
             draw(module.weight)

@@ -1,4 +1,4 @@
-"""The normalisations that every network here can be built with."""
+"""The normalisation layers of the networks."""
 
 from typing import Literal, get_args
 
@@ -10,19 +10,19 @@ Norm = Literal["instance", "batch", "none"]
 
 
 def norm_layer(norm: Norm, channels: int) -> nn.Module:
-    """The layer that normalises feature maps (N, channels, H, W); `"none"` is an identity that keeps its place.
+    """Return the normalisation layer for feature maps (N, channels, H, W); an identity for `"none"`.
 
     Instance norm has neither affine parameters nor running statistics (Ulyanov et al. 2016, arXiv:1607.08022,
-    as CycleGAN uses it). A feature map of one pixel has no spread and becomes 0, so networks refuse images
-    small enough to make one.
+    as CycleGAN uses it). It turns a feature map of one pixel into 0, so networks refuse images that
+    are small enough to make one.
 
     Raises:
-        UserError: `norm` is none of the three.
+        UserError: `norm` has another value.
     """
     match norm:
         case "instance":
-            # One group per channel is instance norm, value for value; nn.InstanceNorm2d would turn
-            # channels_last images back into contiguous ones at every layer.
+            # GroupNorm with one group per channel equals instance norm; nn.InstanceNorm2d would convert
+            # channels_last images to contiguous ones at every layer.
             return nn.GroupNorm(channels, channels, affine=False)
         case "batch":
             return nn.BatchNorm2d(channels)
@@ -32,5 +32,5 @@ def norm_layer(norm: Norm, channels: int) -> nn.Module:
 
 
 def bias_before(norm: Norm) -> bool:
-    """Whether a convolution before this norm has a bias: before batch norm, which adds its own, it has none."""
+    """Return whether a convolution before this norm has a bias; batch norm brings its own."""
     return norm != "batch"

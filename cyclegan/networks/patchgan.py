@@ -1,4 +1,4 @@
-"""Discriminators that judge every patch, or every pixel, by itself."""
+"""Discriminators that score every patch or every pixel of an image."""
 
 from torch import Tensor, nn
 
@@ -7,18 +7,18 @@ from cyclegan.networks.norm import Norm, bias_before, norm_layer
 
 
 class PatchDiscriminator(nn.Module):
-    """PatchGAN (Isola et al. 2017, arXiv:1611.07004, section 6.1.2): a grid of scores, one for each patch.
+    """PatchGAN (Isola et al. 2017, arXiv:1611.07004, section 6.1.2): a score for each patch of the image.
 
-    Patches are 70 × 70 with 3 layers, 34 × 34 with 2, 16 × 16 with 1. Layer names are the authors'.
+    Patches are 70 × 70 with 3 layers, 34 × 34 with 2, 16 × 16 with 1. Layer names are those of the authors' code.
 
     Args:
-        in_channels: of the images it judges.
-        width: channels of the first layer; they double at each further layer as far as 8 times as many.
-        layers: how many convolutions of stride 2; two of stride 1 follow.
-        norm: after every convolution but the first and the last.
+        in_channels: number of channels of the input images.
+        width: number of channels of the first layer; they double at each layer, up to 8 times `width`.
+        layers: number of convolutions of stride 2; two of stride 1 follow.
+        norm: normalisation after every convolution but the first and the last.
 
     Raises:
-        ValueError: an argument makes no sense.
+        ValueError: an argument is out of range.
     """
 
     def __init__(self, in_channels: int = 3, width: int = 64, layers: int = 3, norm: Norm = "instance") -> None:
@@ -26,7 +26,7 @@ class PatchDiscriminator(nn.Module):
         check_at_least(1, in_channels=in_channels, width=width, layers=layers)
         self.in_channels = in_channels
         self.mixes_samples = norm == "batch"
-        self.minimum_size = 3 * 2**layers  # the convolutions of stride 1 take one pixel each, and a score is left
+        self.minimum_size = 3 * 2**layers  # each convolution of stride 1 takes one pixel, and one is left
 
         model = [nn.Conv2d(in_channels, width, 4, stride=2, padding=1), nn.LeakyReLU(0.2, inplace=True)]
         for layer in range(1, layers + 1):
@@ -41,10 +41,10 @@ class PatchDiscriminator(nn.Module):
         self.model = nn.Sequential(*model)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Scores images (N, in_channels, H, W) in [-1, 1]: (N, 1, h, w) logits, 30 × 30 of them at 256 × 256.
+        """Score images (N, in_channels, H, W) in [-1, 1]: (N, 1, h, w) logits, 30 × 30 of them at 256 × 256.
 
         Raises:
-            ValueError: the images are too small, or their channels are not `in_channels`.
+            ValueError: the images are too small, or the number of channels is not `in_channels`.
         """
         check_images(images, network=type(self).__name__, channels=self.in_channels, minimum=self.minimum_size)
         scores: Tensor = self.model(images)
@@ -52,20 +52,20 @@ class PatchDiscriminator(nn.Module):
 
 
 class PixelDiscriminator(nn.Module):
-    """PixelGAN (Isola et al. 2017, section 4.4): 1 × 1 convolutions, so it judges colours and no shapes.
+    """PixelGAN (Isola et al. 2017, section 4.4): 1 × 1 convolutions, so that it scores colours only.
 
-    Layer names are the authors'.
+    Layer names are those of the authors' code.
 
     Args:
-        in_channels: of the images it judges.
-        width: channels of the first layer; the second has twice as many.
-        norm: after the second convolution.
+        in_channels: number of channels of the input images.
+        width: number of channels of the first layer; the second has twice as many.
+        norm: normalisation after the second convolution.
 
     Raises:
-        ValueError: an argument makes no sense.
+        ValueError: an argument is out of range.
     """
 
-    minimum_size = 2  # of a single pixel a norm would leave nothing
+    minimum_size = 2  # a norm turns a single pixel into 0
 
     def __init__(self, in_channels: int = 3, width: int = 64, norm: Norm = "instance") -> None:
         super().__init__()
@@ -79,15 +79,15 @@ class PixelDiscriminator(nn.Module):
             nn.Conv2d(width, 2 * width, 1, bias=bias),
             norm_layer(norm, 2 * width),
             nn.LeakyReLU(0.2, inplace=True),
-            # No norm follows this one; that it too loses its bias to batch norm is how the authors' weights are.
+            # No norm follows, but with batch norm the authors' weights have no bias here either.
             nn.Conv2d(2 * width, 1, 1, bias=bias),
         )
 
     def forward(self, images: Tensor) -> Tensor:
-        """Scores images (N, in_channels, H, W) in [-1, 1]: (N, 1, H, W) logits.
+        """Score images (N, in_channels, H, W) in [-1, 1]: (N, 1, H, W) logits.
 
         Raises:
-            ValueError: the images are too small, or their channels are not `in_channels`.
+            ValueError: the images are too small, or the number of channels is not `in_channels`.
         """
         check_images(images, network=type(self).__name__, channels=self.in_channels, minimum=self.minimum_size)
         scores: Tensor = self.net(images)

@@ -1,4 +1,4 @@
-"""A discriminator of stride-2 convolutions only, down to a coarse grid of scores or a single one."""
+"""A discriminator of stride-2 convolutions, with a coarse grid of scores or a single score."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -14,17 +14,17 @@ class StridedDiscriminator(nn.Module):
     """Stride-2 convolutions, each halving the image, then one convolution to scores; kernel 4, LeakyReLU 0.2.
 
     The defaults are the discriminator of eriklindernoren/PyTorch-GAN's cyclegan.py: 16 × 16 scores at 256 × 256.
-    `widths=(32, 64, 128, 256)`, `norm="batch"` and `head_padding=(0, 0, 0, 0)` are that of the usual 64 × 64
-    recipe: one score an image.
+    `widths=(32, 64, 128, 256)`, `norm="batch"` and `head_padding=(0, 0, 0, 0)` are the usual network for
+    64 × 64 images, with one score an image.
 
     Args:
-        in_channels: of the images it judges.
-        widths: channels after each stride-2 convolution.
-        norm: after every one of them but the first, as in DCGAN (Radford et al. 2016, arXiv:1511.06434).
-        head_padding: zeros put left, right, above and below before the last convolution.
+        in_channels: number of channels of the input images.
+        widths: number of channels after each stride-2 convolution.
+        norm: normalisation after each of them but the first, as in DCGAN (Radford et al. 2016, arXiv:1511.06434).
+        head_padding: pixels of zero padding (left, right, top, bottom) before the last convolution.
 
     Raises:
-        UserError: an argument makes no sense.
+        UserError: an argument is out of range.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class StridedDiscriminator(nn.Module):
         left, right, top, bottom = head_padding
         self.in_channels = in_channels
         self.mixes_samples = norm == "batch"
-        # The last kernel must fit; and of a single pixel before it, a norm would leave nothing.
+        # The last kernel must fit, and a norm turns a single pixel before it into 0.
         self.minimum_size = 2 ** len(widths) * max(2, 4 - left - right, 4 - top - bottom)
 
         layers = [nn.Conv2d(in_channels, widths[0], 4, stride=2, padding=1), nn.LeakyReLU(0.2, inplace=True)]
@@ -58,10 +58,10 @@ class StridedDiscriminator(nn.Module):
         self.model = nn.Sequential(*layers)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Scores images (N, in_channels, H, W) in [-1, 1]: (N, 1, h, w) logits.
+        """Score images (N, in_channels, H, W) in [-1, 1]: (N, 1, h, w) logits.
 
         Raises:
-            UserError: the images are too small, or their channels are not `in_channels`.
+            UserError: the images are too small, or the number of channels is not `in_channels`.
         """
         check_images(images, network=type(self).__name__, channels=self.in_channels, minimum=self.minimum_size)
         scores: Tensor = self.model(images)

@@ -1,4 +1,4 @@
-"""The generator of pix2pix: an encoder and a decoder with skips between layers of one size."""
+"""The generator of pix2pix: an encoder and a decoder with skip connections."""
 
 from collections import OrderedDict
 from itertools import pairwise
@@ -11,22 +11,22 @@ from cyclegan.networks.norm import Norm, bias_before, norm_layer
 
 
 class UnetGenerator(nn.Module):
-    """Convolutions down to one pixel and up again (Isola et al. 2017, arXiv:1611.07004, section 6.1.1).
+    """U-Net from the image down to one pixel and back (Isola et al. 2017, arXiv:1611.07004, section 6.1.1).
 
-    Layer names are those of the published pix2pix weights. 8 downs are its network for 256 × 256 images, 7 that
-    for 128 × 128; those weights have batch norm.
+    Layer names are those of the published pix2pix weights. Its network for 256 × 256 images has 8 downs, that
+    for 128 × 128 has 7; both use batch norm.
 
     Args:
-        in_channels: of the images it takes.
-        out_channels: of the images it makes.
-        width: channels of the first layer; they double at each down as far as 8 times as many.
-        downs: how often the size is halved, 2 or more.
-        norm: after every convolution but the first, the innermost and the last.
-        dropout: probability on the way up, in those layers within the innermost that hold the most channels on
-            both sides; 0 leaves it out.
+        in_channels: number of channels of the input images.
+        out_channels: number of channels of the output images.
+        width: number of channels of the first layer; they double at each level, up to 8 times `width`.
+        downs: number of times that the size is halved, 2 or more.
+        norm: normalisation after every convolution but the first, the innermost and the last.
+        dropout: probability in the decoder levels whose inner and outer number of channels is the maximum, except the
+            innermost; 0 leaves the layers out.
 
     Raises:
-        ValueError: an argument makes no sense.
+        ValueError: an argument is out of range.
     """
 
     def __init__(
@@ -60,10 +60,10 @@ class UnetGenerator(nn.Module):
         self.model = nn.Sequential(OrderedDict(model=outermost))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Translates images (N, in_channels, H, W) in [-1, 1] into (N, out_channels, H, W) in [-1, 1].
+        """Translate images (N, in_channels, H, W) in [-1, 1] into (N, out_channels, H, W) in [-1, 1].
 
         Raises:
-            ValueError: H or W is no multiple of 2**downs, or the channels are not `in_channels`.
+            ValueError: H or W is not a multiple of 2**downs, or the number of channels is not `in_channels`.
         """
         check_images(
             images,
@@ -77,14 +77,14 @@ class UnetGenerator(nn.Module):
 
 
 class SkipBlock(nn.Module):
-    """One level: down, what lies within, up, and the input carried past it all.
+    """One level of the U-Net: a convolution down, the inner level, a convolution up, and the skip connection.
 
     Args:
-        outer: channels of its input, and of what it adds to that.
-        inner: channels of the feature maps within, at half the size.
-        norm: after its convolutions; the innermost level has none on the way down, to its single pixel.
-        within: the next level; None at the innermost.
-        dropout: probability after the way up; 0 leaves the layer out.
+        outer: number of channels of the input and of the output of the convolution up.
+        inner: number of channels of the inner feature maps, at half the size.
+        norm: normalisation after both convolutions; the innermost level has none after the convolution down.
+        within: the inner level; None at the innermost.
+        dropout: probability after the convolution up; 0 leaves the layer out.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class SkipBlock(nn.Module):
         bias = bias_before(norm)
         down = [nn.LeakyReLU(0.2, inplace=True), nn.Conv2d(outer, inner, 4, stride=2, padding=1, bias=bias)]
         middle = [] if within is None else [norm_layer(norm, inner), within]
-        widened = inner if within is None else 2 * inner  # a level returns its input beside its own output
+        widened = inner if within is None else 2 * inner  # a level returns its input and its output
         up = [
             nn.ReLU(inplace=True),
             nn.ConvTranspose2d(widened, outer, 4, stride=2, padding=1, bias=bias),
@@ -103,7 +103,7 @@ class SkipBlock(nn.Module):
         self.model = nn.Sequential(*down, *middle, *up, *([nn.Dropout(dropout)] if dropout else []))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Turns (N, outer, H, W) into (N, 2 * outer, H, W): the activated input, then this level's output."""
+        """Return (N, 2 * outer, H, W) for (N, outer, H, W): the activated input, then the output of this level."""
         inside = self.model(x)
-        # The first layer has activated x in place. The ReLU that meets it next makes that the same as x itself.
+        # The first layer has activated x in place; the ReLU that follows gives the same result as for x itself.
         return torch.cat([x, inside], dim=1)

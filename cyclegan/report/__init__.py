@@ -1,1 +1,1 @@
-"""report.html: a run in one file to look at. Only `page` and `curves` import jinja2 and plotly."""
+"""report.html: the metrics, sample grids and settings of a run in one file."""

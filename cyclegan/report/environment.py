@@ -1,4 +1,4 @@
-"""What a run ran on, in a record that tells nothing about who ran it."""
+"""environment.json: the versions and the hardware of a run."""
 
 import json
 import os
@@ -14,18 +14,18 @@ PACKAGES = ("torchvision", "pytorch-lightning")
 
 
 def environment(device: str) -> dict[str, str | int]:
-    """Versions and hardware; no host name, user name or path.
+    """Return versions and hardware, without the names of the host, the user or folders.
 
     Args:
-        device: what the run computes on, in words.
+        device: name of the device that the run computes on.
     """
-    import torch  # a report is made without it
+    import torch  # not at the top: a report is written without it
 
     return {
-        "cyclegan": installed("cyclegan"),
+        "cyclegan": _version("cyclegan"),
         "Python": platform.python_version(),
-        "torch": str(torch.__version__),  # which names the build too, as in 2.11.0+cu130
-        **{name: installed(name) for name in PACKAGES},
+        "torch": str(torch.__version__),  # names the build too: 2.11.0+cu130
+        **{package: _version(package) for package in PACKAGES},
         "system": f"{platform.system()} {platform.machine()}",
         "device": device,
         "processors of the host": os.cpu_count() or "unknown",
@@ -33,17 +33,16 @@ def environment(device: str) -> dict[str, str | int]:
 
 
 def write_environment(run_dir: Path, device: str) -> Path:
-    """Writes the record to `run_dir/environment.json`.
+    """Write `run_dir/environment.json`.
 
     Raises:
-        OSError: it could not be written.
+        OSError: the file could not be written.
     """
     return write_text(run_dir / ENVIRONMENT_FILE, json.dumps(environment(device), indent=2) + "\n")
 
 
-def installed(package: str) -> str:
-    """The version of a package; it may be missing, as cyclegan is where a checkout is run without installing it."""
+def _version(package: str) -> str:
     try:
         return version(package)
-    except PackageNotFoundError:
+    except PackageNotFoundError:  # cyclegan itself, used from a checkout without installing it
         return "not installed"

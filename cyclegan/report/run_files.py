@@ -1,147 +1,85 @@
-"""What a run folder says of its run; whatever is missing or damaged there is left out, and said."""
+"""The files of a run folder that the report shows. Missing or damaged files count as empty."""
 
+import base64
 import csv
-import json
 import math
-from collections.abc import Callable
-from datetime import UTC, datetime
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple
 
-from cyclegan.report.environment import ENVIRONMENT_FILE
-
-Record = TypeVar("Record")
+MAX_SAMPLES = 24
+"""Sample grids in a report, which are some hundred kilobytes each."""
 
 
 class Row(NamedTuple):
-    """Metrics that were logged at one position of the run."""
+    """The metrics that were logged at one position of the run."""
 
     images: int
+    """Images seen of each domain."""
     epoch: float | None
     metrics: dict[str, float]
-    """Finite numbers only, by their names in metrics.csv, such as `train/adv_ab`."""
+    """Finite values by their column in metrics.csv, such as `train/adv_ab`."""
 
 
-class Alarm(NamedTuple):
-    """An alarm that was raised or cleared."""
-
-    images: int
-    epoch: float | None
-    name: str
-    raised: bool
-    text: str
-
-
-class RunFiles(NamedTuple):
-    """A run folder, read. None stands for a file that is missing or cannot be read."""
+class AlarmPeriod(NamedTuple):
+    """The epochs during which an alarm was active."""
 
     name: str
-    updated: datetime | None
-    """When the run last wrote metrics, in UTC."""
-    rows: list[Row]
-    alarms: list[Alarm] | None
-    samples: dict[int, Path]
-    """The sample grids by epoch, in order."""
-    protocol: dict[str, Any] | None
-    config: str | None
-    environment: dict[str, Any] | None
-    damaged: dict[str, int]
-    """Lines that were passed over, by file."""
+    raised: float | None
+    cleared: float | None
+    is_active: bool
 
 
-def read_run(run_dir: Path) -> RunFiles:
-    """Reads a run folder; images are listed and not opened."""
-    rows, damaged_rows = read_rows(run_dir / "metrics.csv")
-    alarms, damaged_alarms = read_alarms(run_dir / "alarms.jsonl")
-    damaged = {"metrics.csv": damaged_rows, "alarms.jsonl": damaged_alarms}
-    return RunFiles(
-        name=run_dir.resolve().name,
-        updated=changed(run_dir / "metrics.csv"),
-        rows=rows,
-        alarms=alarms,
-        samples=list_samples(run_dir / "samples"),
-        protocol=read_record(run_dir / "validation" / "protocol.json"),
-        config=read_text(run_dir / "config.yaml"),
-        environment=read_record(run_dir / ENVIRONMENT_FILE),
-        damaged={file: lines for file, lines in damaged.items() if lines},
-    )
+class Sample(NamedTuple):
+    """A sample grid to embed in a page."""
+
+    epoch: int
+    base64: str
+    """The bytes of its JPEG file."""
 
 
-def read_rows(path: Path) -> tuple[list[Row], int]:
-    """The rows of a metrics.csv whose first column is the position, and how many lines were damaged."""
-    text = read_text(path)
-    if not text:
-        return [], 0
-    header, _, body = text.partition("\n")
-    columns = next(csv.reader([header]), [])
-
-    def parse(line: str) -> Row:
-        cells = line.rstrip("\r").split(",")
-        if len(cells) != len(columns):
-            raise ValueError(f"{len(cells)} cells for {len(columns)} columns")
-        numbers = {name: float(cell) for name, cell in zip(columns, cells, strict=True) if cell}
-        images = int(numbers.pop(columns[0]))
-        finite = {name: value for name, value in numbers.items() if math.isfinite(value)}
-        return Row(images, finite.pop("epoch", None), finite)
-
-    return each_line(body, parse)
-
-
-def read_alarms(path: Path) -> tuple[list[Alarm] | None, int]:
-    """The lines of an alarms.jsonl, and how many were damaged."""
-    text = read_text(path)
-    if text is None:
-        return None, 0
-
-    def parse(line: str) -> Alarm:
-        entry = json.loads(line)
-        raised = {"raised": True, "cleared": False}[entry["state"]]
-        epoch = None if entry.get("epoch") is None else float(entry["epoch"])
-        return Alarm(int(entry["images"]), epoch, str(entry["alarm"]), raised, str(entry.get("text", "")))
-
-    return each_line(text, parse)
-
-
-def each_line(text: str, parse: Callable[[str], Record]) -> tuple[list[Record], int]:
-    """What the lines hold, and how many could not be read; one without its line break was torn off."""
-    *lines, torn = text.split("\n")
-    records, damaged = [], int(bool(torn.strip()))
-    for line in lines:
-        if not line.strip():
-            continue
+def read_rows(file: Path) -> list[Row]:
+    """Read the rows of a metrics.csv, whose first column is the number of images; skip rows that hold no numbers."""
+    rows = []
+    for record in csv.DictReader(read_text(file).splitlines()):
+        images, *_ = record  # the name of the first column
         try:
-            records.append(parse(line))
-        except (ValueError, LookupError, TypeError, AttributeError, OverflowError):
-            damaged += 1
-    return records, damaged
+            values = {column: float(cell) for column, cell in record.items() if cell}
+            position = int(values.pop(images))
+        except (ValueError, TypeError, LookupError, OverflowError):
+            continue
+        finite = {column: value for column, value in values.items() if math.isfinite(value)}
+        rows.append(Row(position, finite.pop("epoch", None), finite))
+    return rows
 
 
-def list_samples(folder: Path) -> dict[int, Path]:
-    """The files `epochNNNN.jpg` by epoch."""
-    found = {path.stem.removeprefix("epoch").removeprefix("="): path for path in folder.glob("epoch*.jpg")}
-    return {int(epoch): found[epoch] for epoch in sorted(filter(str.isdecimal, found), key=int)}
+def alarm_periods(rows: Sequence[Row]) -> list[AlarmPeriod]:
+    """Return when each alarm was active, from the columns `alarm/<name>`; active alarms first, then the latest."""
+    raised: dict[str, float | None] = {}
+    past = []
+    for row in rows:
+        for column, value in row.metrics.items():
+            kind, _, name = column.partition("/")
+            if kind == "alarm" and value:
+                raised.setdefault(name, row.epoch)
+            elif kind == "alarm" and name in raised:
+                past.append(AlarmPeriod(name, raised.pop(name), row.epoch, is_active=False))
+    return [*(AlarmPeriod(name, epoch, None, is_active=True) for name, epoch in raised.items()), *reversed(past)]
 
 
-def read_record(path: Path) -> dict[str, Any] | None:
-    """A JSON file that holds one object."""
+def read_samples(folder: Path) -> list[Sample]:
+    """Read the sample grids `epochNNNN.jpg`: at most MAX_SAMPLES, evenly spaced from the first to the last."""
+    # "=": runs before version 0.2 wrote epoch=0010.jpg
+    names = {path.stem.removeprefix("epoch").lstrip("="): path for path in folder.glob("epoch*.jpg")}
+    epochs = sorted(filter(str.isdecimal, names), key=int)
+    count = min(len(epochs), MAX_SAMPLES)
+    chosen = [epochs[i * (len(epochs) - 1) // max(count - 1, 1)] for i in range(count)]
+    return [Sample(int(epoch), base64.b64encode(names[epoch].read_bytes()).decode("ascii")) for epoch in chosen]
+
+
+def read_text(file: Path) -> str:
+    """Read a text file; empty if it is missing."""
     try:
-        found = json.loads(read_text(path) or "")
-    except ValueError:
-        return None
-    return found if isinstance(found, dict) else None
-
-
-def read_text(path: Path) -> str | None:
-    """A text file; bytes that are no UTF-8 are replaced."""
-    try:
-        return path.read_text(encoding="utf-8", errors="replace")
+        return file.read_text(encoding="utf-8", errors="replace")
     except OSError:
-        return None
-
-
-def changed(path: Path) -> datetime | None:
-    """When a file was last written."""
-    try:
-        return datetime.fromtimestamp(path.stat().st_mtime, UTC)
-    except OSError:
-        return None
+        return ""

@@ -1,75 +1,62 @@
-"""What became of each metric: at the first validation, now, and at its best."""
+"""The first, latest and best value of each validation metric."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
-from cyclegan.report.names import MAIN, SYMPTOMS, full, split
 from cyclegan.report.run_files import Row
-from cyclegan.validation.catalogue import higher_is_better
-
-
-class Measured(NamedTuple):
-    """A value, and when."""
-
-    value: float
-    epoch: float | None
-    images: int
+from cyclegan.validation.catalogue import METRICS, VARIANTS, higher_is_better, is_selectable, split
 
 
 class Summary(NamedTuple):
-    """One metric over the whole run."""
+    """One metric over the run."""
 
-    name: str
     label: str
-    first: Measured
-    latest: Measured
-    best: Measured | None
-    """None of a symptom, which has no better side, and of the untouched input, which never changes."""
+    first: float
+    latest: float
     spread: float | None
-    """Of the latest value."""
-
-    @property
-    def direction(self) -> str:
-        """Where the value went since the first validation: `up`, `down` or `level`."""
-        change = self.latest.value - self.first.value
-        return "level" if change == 0 else "up" if change > 0 else "down"
-
-    @property
-    def verdict(self) -> str:
-        """`better` or `worse` than at the first validation; empty where neither can be said."""
-        if self.best is None or self.direction == "level":
-            return ""
-        return "better" if (self.direction == "up") == higher_is_better(self.name) else "worse"
+    """Spread of the latest value."""
+    best: float | None
+    """None for metrics without a better side."""
+    best_epoch: float | None
+    verdict: Literal["better", "worse", ""]
+    """The latest value compared with the first."""
 
 
 def summarise(rows: Sequence[Row]) -> list[Summary]:
-    """A summary of every `val/` metric, in the order of the columns."""
-    history: dict[str, list[Measured]] = {}
-    for row in rows:
-        for column, value in row.metrics.items():
-            if column.startswith("val/"):
-                measured = Measured(value, row.epoch, row.images)
-                history.setdefault(column.removeprefix("val/"), []).append(measured)
-    found = []
-    for name, values in history.items():
-        stem, variant, direction = split(name)
-        if variant == "spread":
-            continue
-        best = None
-        if stem not in SYMPTOMS.stems and variant != "copied":
-            trained = [measured for measured in values if measured.images] or values  # there is no checkpoint of 0
-            best = (max if higher_is_better(name) else min)(trained, key=lambda measured: measured.value)
-        spreads = history.get(f"{stem}_spread_{direction}" if direction else f"{stem}_spread", [])
-        has_spread = variant == "" and spreads and spreads[-1].images == values[-1].images
-        found.append(Summary(name, full(name), values[0], values[-1], best, spreads[-1].value if has_spread else None))
-    return found
+    """Summarise every `val/` column except the spreads, in the catalogue's order; other metrics come last."""
+    order = list(METRICS)
+    columns = [column.removeprefix("val/") for row in rows for column in row.metrics if column.startswith("val/")]
+    known = {name: place for place, name in enumerate(order)}
+    columns = sorted(dict.fromkeys(columns), key=lambda column: known.get(split(column).metric, len(order)))
+    return [_summary(column, rows) for column in columns if split(column).variant != "spread"]
 
 
-def main_metrics(summaries: Sequence[Summary]) -> list[Summary]:
-    """The few that stand at the top: the mean of the directions, or the directions where no mean was logged."""
-    chosen = []
-    for stem in MAIN:
-        same = [s for s in summaries if split(s.name).stem == stem and s.best is not None]
-        mean = [s for s in same if s.name == stem]
-        chosen += mean or same
-    return chosen
+def label(column: str) -> str:
+    """Name a column for people: `PSNR, dB · A→B`."""
+    metric, variant, domains = split(column)
+    title = METRICS[metric].title if metric in METRICS else metric
+    return " · ".join(part for part in (title, VARIANTS.get(variant, ""), arrow(domains)) if part)
+
+
+def arrow(domains: str) -> str:
+    """Return `ab` as A→B and `a` as A; longer names stay as they are."""
+    return "→".join(domains.upper()) if len(domains) <= 2 else domains
+
+
+def _summary(column: str, rows: Sequence[Row]) -> Summary:
+    measured = [row for row in rows if f"val/{column}" in row.metrics]
+
+    def value(row: Row) -> float:
+        return row.metrics[f"val/{column}"]
+
+    first, latest = value(measured[0]), value(measured[-1])
+    metric, _, domains = split(column)
+    spread = measured[-1].metrics.get("val/" + "_".join(filter(None, (metric, "spread", domains))))
+    if not is_selectable(column):
+        return Summary(label(column), first, latest, None, None, None, "")
+    trained = [row for row in measured if row.images] or measured  # no checkpoint holds the untrained networks
+    best = (max if higher_is_better(column) else min)(trained, key=value)
+    verdict: Literal["better", "worse", ""] = ""
+    if latest != first:
+        verdict = "better" if (latest > first) == higher_is_better(column) else "worse"
+    return Summary(label(column), first, latest, spread, value(best), best.epoch, verdict)

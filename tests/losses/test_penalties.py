@@ -133,5 +133,5 @@ def test_unpaired_batches_are_refused(shape: tuple[int, ...]) -> None:
 
 
 def test_a_negative_weight_is_refused() -> None:
-    with pytest.raises(ValueError, match="reward steepness"):
+    with pytest.raises(ValueError, match="weight of a gradient penalty is -1"):
         GradientPenalty(weight=-1)

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from cyclegan.errors import UserError
 from cyclegan.losses.adversarial import Wasserstein
 from cyclegan.losses.penalties import GradientPenalty
-from cyclegan.methods.cyclegan import CycleGAN, LossWeights, together
+from cyclegan.methods.cyclegan import CycleGAN, LossWeights
 from cyclegan.methods.translator import Batch, Translator
+from cyclegan.networks.batching import together
 from cyclegan.networks.encoder_decoder import EncoderDecoder
 from cyclegan.networks.patchgan import PatchDiscriminator, PixelDiscriminator
 from cyclegan.networks.resnet import ResnetGenerator
@@ -275,7 +276,7 @@ def test_domains_take_their_names_and_channels_from_the_configuration() -> None:
         small_cyclegan(channels={"A": 3, "B": 1})
     with pytest.raises(ValueError, match="two domains"):
         small_cyclegan(channels={"A": 3})
-    with pytest.raises(UserError, match="domains photo and Photo differ in case alone"):
+    with pytest.raises(UserError, match="domains photo and Photo differ only in case"):
         small_cyclegan(channels={"photo": 3, "Photo": 3})  # both would be val/cycle_photo
 
 

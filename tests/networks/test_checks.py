@@ -81,12 +81,12 @@ def test_the_message_says_what_to_do() -> None:
         ResnetGenerator(width=2, blocks=0)(torch.zeros(1, 3, 254, 254))
     assert str(caught.value) == (
         "ResnetGenerator takes images with sides of at least 8, in multiples of 4; these are 254 × 254. "
-        "The nearest right size is 256 × 256: in training data.crop_size=256 sets it, with data.load_size no smaller"
+        "The nearest valid size is 256 × 256: in training data.crop_size=256 sets it, with data.load_size no smaller"
     )
 
 
 def test_both_sides_of_an_oblong_image_get_their_nearest_size() -> None:
-    with pytest.raises(ValueError, match=r"these are 65 × 126\. The nearest right size is 64 × 128"):
+    with pytest.raises(ValueError, match=r"these are 65 × 126\. The nearest valid size is 64 × 128"):
         UnetGenerator(width=2, downs=4)(torch.zeros(1, 3, 65, 126))
 
 

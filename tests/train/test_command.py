@@ -418,7 +418,7 @@ MISTAKES = {
     "data=horse2zebra": "data/horse2zebra does not exist; fetch it: cyclegan-data download horse2zebra",
     "model.generator.blocks=-1": "blocks is -1; it must be 0 or more",
     "model.pool_size=-2": "pool_size is -2; it counts images, so it is 0 (no pool) or more",
-    "schedule=linear trainer.max_epochs=-1": "no end to fall to: set trainer.max_epochs, or choose schedule=constant",
+    "schedule=linear trainer.max_epochs=-1": "no epoch to decay in: set trainer.max_epochs, or choose",
     "trainer.accelerator=quantum": "quantum",
     "name": "cannot read 'name' as key=value",
 }

@@ -1,4 +1,4 @@
-"""No command loses its work to what it prints: signs that the screen does not know, and readers that are gone."""
+"""Standard streams: characters that the encoding lacks, and readers that have closed the pipe."""
 
 import errno
 import importlib
@@ -41,14 +41,14 @@ def test_every_command_prints_on_any_screen(script: str, encoding: str, monkeypa
 
 @pytest.fixture
 def pipe() -> Iterator[tuple[int, Screen]]:
-    """The end of a pipe that is read, and a screen on the other."""
+    """The reading end of a pipe, and a screen on the writing end."""
     read, write = os.pipe()
     with os.fdopen(write, "wb") as buffer, Screen(buffer, "utf-8") as screen:
         yield read, screen
 
 
 @pytest.mark.parametrize("length", [10, 100_000])  # which waits for a flush, and which does not
-def test_a_reader_that_is_gone_costs_what_it_would_have_read(pipe: tuple[int, Screen], length: int) -> None:
+def test_output_to_a_closed_pipe_is_discarded(pipe: tuple[int, Screen], length: int) -> None:
     read, screen = pipe
     print("first", file=screen, flush=True)
     assert os.read(read, 100) == b"first\n"
@@ -59,7 +59,7 @@ def test_a_reader_that_is_gone_costs_what_it_would_have_read(pipe: tuple[int, Sc
     assert os.fstat(screen.fileno()).st_rdev == Path(os.devnull).stat().st_rdev
 
 
-def test_a_terminal_that_is_closed_is_such_a_reader_and_a_full_disk_is_not(
+def test_a_closed_terminal_is_ignored_and_a_full_disk_is_not(
     pipe: tuple[int, Screen], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Failing(io.BytesIO):
@@ -80,7 +80,7 @@ def test_a_terminal_that_is_closed_is_such_a_reader_and_a_full_disk_is_not(
     os.close(pipe[0])
 
 
-def test_what_a_program_puts_in_the_place_of_a_stream_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_replaced_streams_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     own = io.StringIO()
     monkeypatch.setattr(sys, "stdout", own)
     monkeypatch.setattr(sys, "stderr", None)  # as without a console

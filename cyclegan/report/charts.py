@@ -1,0 +1,127 @@
+"""Charts of losses and metrics over images seen, as HTML that plotly makes."""
+
+import html
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import plotly.graph_objects as go
+
+from cyclegan.report.run_files import Row
+from cyclegan.report.summary import arrow
+from cyclegan.validation.catalogue import GROUPS, METRICS, Group, split
+
+MAX_POINTS = 1000
+"""Points of a curve; of longer histories every second, third or n-th row is drawn."""
+
+COLOURS = ("#3f7fcf", "#d9742b", "#3a9d7c", "#9a6bc4")
+GREY = "#868c94"
+"""Readable on the light and on the dark page, as are COLOURS."""
+
+AXIS = {"color": GREY, "gridcolor": "rgba(134, 140, 148, 0.2)", "zeroline": False, "automargin": True, "nticks": 6}
+LAYOUT = go.Layout(
+    template="none",
+    paper_bgcolor="rgba(0, 0, 0, 0)",
+    plot_bgcolor="rgba(0, 0, 0, 0)",
+    font={"color": GREY, "size": 12},
+    margin={"l": 8, "r": 12, "t": 8, "b": 8},
+    hovermode="x unified",
+    hoverlabel={"bgcolor": "#2a2e33", "font": {"color": "#f0f0f0"}},
+    showlegend=True,
+    legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "bgcolor": "rgba(0, 0, 0, 0)"},
+    xaxis={**AXIS, "showgrid": False, "tickformat": "~s", "unifiedhovertitle": {"text": "%{x:,} images"}},
+    yaxis={**AXIS, "exponentformat": "power"},
+)
+
+LOSS_TITLES = {"adv": "Adversarial", "cycle": "Cycle", "identity": "Identity", "disc": "Discriminators",
+               "penalty": "Discriminator penalty"}  # fmt: skip
+
+
+class Chart(NamedTuple):
+    """One chart of a page."""
+
+    title: str
+    hint: str
+    html: str
+
+
+class ChartGroup(NamedTuple):
+    """Charts under one heading."""
+
+    title: str
+    note: str
+    charts: list[Chart]
+
+
+def training_charts(rows: Sequence[Row]) -> list[ChartGroup]:
+    """Draw a chart for each term of the loss, and one of the learning rates."""
+    losses = _columns(rows, "train/")
+    charts = [
+        _chart(LOSS_TITLES.get(term, term), "", [_curve(rows, "train/", name, same) for name in same])
+        for term, same in _by_metric(losses).items()
+    ]
+    if rates := _columns(rows, "lr/"):
+        curves = [_curve(rows, "lr/", name, rates) for name in rates]
+        for curve, name in zip(curves, rates, strict=True):
+            curve.name = html.escape(name)
+        for curve in curves[1:]:  # the learning rates are often equal: the first shows between the dashes
+            curve.line.dash = "dash"
+        charts.append(_chart("Learning rate", "", curves))
+    return [ChartGroup("Losses and learning rate", "Losses multiplied by their weights.", charts)] if charts else []
+
+
+def validation_charts(rows: Sequence[Row]) -> list[ChartGroup]:
+    """Draw a chart for each metric, in the catalogue's groups; metrics that it does not list are under Others."""
+    by_metric = _by_metric(_columns(rows, "val/"))
+    grouped: dict[Group, list[Chart]] = {group: [] for group in (*GROUPS, Group("Others", ""))}
+    for name in sorted(by_metric, key=lambda name: list(METRICS).index(name) if name in METRICS else len(METRICS)):
+        metric = METRICS.get(name)
+        hint = f"{metric.better} is better" if metric and metric.better else ""
+        columns = [column for column in by_metric[name] if split(column).variant != "spread"]
+        chart = _chart(metric.title if metric else name, hint, [_curve(rows, "val/", c, columns) for c in columns])
+        grouped[metric.group if metric else Group("Others", "")].append(chart)
+    return [ChartGroup(group.title, group.note, charts) for group, charts in grouped.items() if charts]
+
+
+def _columns(rows: Sequence[Row], prefix: str) -> list[str]:
+    found = dict.fromkeys(column for row in rows for column in row.metrics if column.startswith(prefix))
+    return [column.removeprefix(prefix) for column in found]
+
+
+def _by_metric(columns: Sequence[str]) -> dict[str, list[str]]:
+    grouped: dict[str, list[str]] = {}
+    for column in columns:
+        grouped.setdefault(split(column).metric, []).append(column)
+    return grouped
+
+
+def _curve(rows: Sequence[Row], prefix: str, column: str, chart: Sequence[str]) -> go.Scatter:
+    """Draw a column; `chart` holds all columns of its chart, among which its colour is chosen."""
+    metric, variant, domains = split(column)
+    logged = [row for row in rows if prefix + column in row.metrics]
+    logged = logged[:: -(-len(logged) // MAX_POINTS)]
+    colours = list(dict.fromkeys(split(name).domains for name in chart if split(name).domains))
+    spread_column = prefix + "_".join(filter(None, (metric, "spread", domains)))
+    spread = [row.metrics.get(spread_column, 0.0) for row in logged] if not variant else []
+    name = " ".join(filter(None, (variant, arrow(domains)))) or ("mean" if len(chart) > 1 else metric)
+    return go.Scatter(
+        x=[row.images for row in logged],
+        y=[row.metrics[prefix + column] for row in logged],
+        customdata=[row.epoch for row in logged],
+        name=html.escape(name),  # plotly reads names as HTML
+        mode="lines+markers" if len(logged) <= 60 and variant != "copied" else "lines",
+        line={
+            "color": COLOURS[colours.index(domains) % len(COLOURS)] if domains else GREY,
+            "dash": "dash" if variant in ("copied", "real") else "solid",
+        },
+        error_y={"array": spread, "thickness": 1} if any(spread) else None,
+        hovertemplate="%{y:.4~g} · epoch %{customdata:.3~f}",
+    )
+
+
+def _chart(title: str, hint: str, curves: list[go.Scatter]) -> Chart:
+    figure = go.Figure(curves, LAYOUT)
+    drawn = figure.to_html(
+        config={"displayModeBar": False, "responsive": True},
+        include_plotlyjs=False, full_html=False, default_height="16rem",
+    )  # fmt: skip
+    return Chart(title, hint, drawn)
