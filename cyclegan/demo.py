@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from cyclegan.callbacks.stop_signals import StopRequestedError
 from cyclegan.cli import add_version, open_screen, plan, positive
-from cyclegan.data.sources.index import find
+from cyclegan.data.file_list import find_files
 from cyclegan.errors import UserError
 from cyclegan.train.command import quieten, train
 from cyclegan.train.configuration import conf_dir
@@ -75,7 +75,7 @@ def run(root: Path, output: Path, seed: int, epochs: int | None, overrides: Sequ
     distances = []
     for direction in translator.directions:
         folder = output / "translated" / "2".join(direction)
-        files = find(root / f"test{direction[0]}")
+        files = find_files(root / f"test{direction[0]}")
         translate_files(translator, plan(files.base, files.names(), folder, ".png"), direction, batch_size=8)
         distances.append(measure(root, folder, direction))
     side_by_side(root, output, translator.directions).save(output / "demo.png")

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from cyclegan.data.sources.index import find
+from cyclegan.data.file_list import find_files
 from cyclegan.errors import DataError, UserError
 from cyclegan.files import damage
 
@@ -155,7 +155,7 @@ def count_images(root: Path, folders: Mapping[str, int]) -> dict[str, int]:
     found = {}
     for folder in folders:
         try:
-            found[folder] = len(find(root / folder))
+            found[folder] = len(find_files(root / folder))
         except DataError:
             found[folder] = 0
     return found

@@ -9,7 +9,7 @@ from types import UnionType
 from typing import Any
 
 from cyclegan.checkpoint.reading import FOLDER
-from cyclegan.data.domain import Domain
+from cyclegan.data.domains import Domain
 from cyclegan.data.held_out import HeldOut, find_held_out
 from cyclegan.data.training_data import STATE_KEY, stored_state
 from cyclegan.data.transforms import TrainingView

@@ -10,7 +10,7 @@ from textwrap import fill
 from typing import TYPE_CHECKING
 
 from cyclegan.cli import add_version, at_least_two, open_screen, positive
-from cyclegan.data.sources.pairing import PAIRINGS
+from cyclegan.data.selection import PAIRINGS
 from cyclegan.errors import InputError, UserError
 from cyclegan.images import DiskError, ImageError
 from cyclegan.translate import default_device, parse_direction, usable_device

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import combinations
 
+from cyclegan.data.selection import paired_names
 from cyclegan.data.sizes import target_size
-from cyclegan.data.sources.pairing import paired_names
 from cyclegan.inspection import finding as kinds
 from cyclegan.inspection import look
 from cyclegan.inspection.finding import Finding, Item, Kind

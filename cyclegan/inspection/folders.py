@@ -5,9 +5,8 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from cyclegan.data.file_list import Files
-from cyclegan.data.sources.shard_files import are_shards
-from cyclegan.data.sources.walk import walk
+from cyclegan.data.archive import are_shards
+from cyclegan.data.file_list import Files, files_below
 from cyclegan.errors import DataError
 
 _SPLITS = ("train", "val", "test")
@@ -38,7 +37,7 @@ class Folder:
     @property
     def passed_over(self) -> Counter[str]:
         """How many files of each kind are no images: {".txt": 2, "hidden": 1}."""
-        return self.images.passed_over
+        return self.images.skipped
 
     def image(self, index: int) -> str:
         """An image's name below the folder, "/" between folders."""
@@ -68,5 +67,4 @@ def folders_of(root: str | Path) -> list[Folder]:
 
 
 def _folder(path: Path, split: str, domain: str) -> Folder:
-    names, passed_over = walk(path)
-    return Folder(path, split, domain, Files(path, names, passed_over=passed_over))
+    return Folder(path, split, domain, files_below(path))

@@ -9,7 +9,7 @@ from PIL import Image
 import cyclegan
 from cyclegan.callbacks.embed_images import EmbedImages
 from cyclegan.data.datamodule import UnpairedData
-from cyclegan.data.domain import Domain
+from cyclegan.data.domains import Domain
 from cyclegan.errors import CheckpointError
 from cyclegan.images import PixelFormat, header, read
 from cyclegan.images.tensors import to_tensor

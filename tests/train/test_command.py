@@ -408,7 +408,7 @@ MISTAKES = {
     "model.loss_weights.idt=1": "no key 'model.loss_weights.idt'",
     "generator=unet128 model.generator.blocks=3": "'model.generator.blocks'. Did you mean model.generator.downs?",
     "generator=resnet7": "no generator=resnet7. Did you mean generator=resnet9? There are: encoder_decoder, ",
-    "experiment=folders": "nothing says where the images of domain A are: pass data.root, the folder",
+    "experiment=folders": "domain A has no images: set data.root, the folder",
     "experiment=folders data.root=nowhere": "no folder nowhere/trainA: nowhere does not exist; pass the folder that",
     "data.crop_size=63 discriminator=pixel": "data.crop_size is 63, but these networks take multiples of 4 from 8 on; "
     "the nearest is data.crop_size=64, with data.load_size=64 or more",
@@ -422,7 +422,7 @@ MISTAKES = {
     "lr=1e-4": "there is no key 'lr'. Did you mean model.optimizer.lr?",
     "seed=0,1": "seed=0,1 is a sweep: add -m",
     "data=toy,folders": "data=toy,folders is a sweep: add -m",
-    "data=horse2zebra": "data/horse2zebra does not exist; fetch it: cyclegan-data download horse2zebra",
+    "data=horse2zebra": "data/horse2zebra does not exist; download it: cyclegan-data download horse2zebra",
     "model.generator.blocks=-1": "blocks is -1; it must be 0 or more",
     "model.pool_size=-2": "pool_size is -2; it counts images, so it is 0 (no pool) or more",
     "schedule=linear trainer.max_epochs=-1": "no end to fall to: set trainer.max_epochs, or choose schedule=constant",
