@@ -292,7 +292,12 @@ def test_a_header_needs_the_first_bytes_only(tmp_path: Path, size: int, monkeypa
     found = Shards([write_tar(tmp_path / "a.tar", {"a.png": png.getvalue(), "b.tif": tiff.getvalue(), "c.png": b"x"})])
     sizes: list[int] = []
     pread = os.pread
-    monkeypatch.setattr(os, "pread", lambda file, count, at: sizes.append(count) or pread(file, count, at))
+
+    def counted(file: int, count: int, at: int) -> bytes:
+        sizes.append(count)
+        return pread(file, count, at)
+
+    monkeypatch.setattr(os, "pread", counted)
     for index in (0, 1):
         header = found.header(index, PixelFormat(1))
         assert (header.width, header.height) == (100, size // 100)
