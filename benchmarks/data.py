@@ -201,7 +201,7 @@ def link_files(root: Path, count: int) -> None:
 
 def ready(args: argparse.Namespace) -> None:
     """In a process of its own: sets up the data, takes batches from workers, and tells what that cost."""
-    from cyclegan.data.domain import Domain
+    from cyclegan.data.domains import Domain
 
     before, start = resident(), time.perf_counter()
     domains = {domain: Domain(train=str(args.root / f"{domain}.txt")) for domain in "AB"}

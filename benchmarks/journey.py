@@ -51,7 +51,7 @@ def files_of(journey: Callable[[], object]) -> list[Path]:
         journey()
     finally:
         sys.setprofile(None)
-        threading.setprofile(None)  # type: ignore[arg-type]
+        threading.setprofile(None)
     return [Path(name) for name in seen if Path(name).is_relative_to(PACKAGE)]
 
 

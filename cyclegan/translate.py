@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from cyclegan import cli
-from cyclegan.data.file_list import Files
+from cyclegan.data.file_list import LIST_SUFFIX, Files, find_files
 from cyclegan.data.sizes import AS_IT_IS, Scale, target_size
-from cyclegan.data.sources.index import LIST_SUFFIX, find
 from cyclegan.errors import DataError, InputError, UserError, is_out_of_memory
 from cyclegan.images import (
     CONVERSIONS,
@@ -259,7 +258,7 @@ def run(args: argparse.Namespace) -> dict[Path, str]:
 
 
 def find_images(given: str) -> Files:
-    """Find the images that `--input` names, as training does: see `cyclegan.data.sources.index.find`.
+    """Find the images that `--input` names, as training does: see `cyclegan.data.file_list.find_files`.
 
     Raises:
         InputError: there is no image.
@@ -268,7 +267,7 @@ def find_images(given: str) -> Files:
     if path.is_file() and path.suffix.lower() != LIST_SUFFIX:
         return Files(path.parent, [path.name])
     try:
-        return find(path)
+        return find_files(path)
     except DataError as error:
         raise InputError(f"--input {given}: {error}") from error
 

@@ -19,8 +19,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 from cyclegan.checkpoint.writing import AtomicCheckpointIO
+from cyclegan.data.file_list import find_files
 from cyclegan.data.sizes import Scale
-from cyclegan.data.sources.index import find
 from cyclegan.data.transforms import resized
 from cyclegan.errors import UserError
 from cyclegan.images import RGB, header, read
@@ -363,7 +363,7 @@ def test_it_finds_what_training_finds(source: str) -> None:
     Path("listed").mkdir()
     Path("listed/all.txt").write_text("# those of training\n../in/x/b.png\n../in/a.png\n")
     translate("--input", source)
-    found = find(source)
+    found = find_files(source)
     assert written() == sorted(found.names())
     assert written() == (["a.png", "x/b.png"] if source.endswith(".txt") else
                          ["a.png", "more/c.png", "more/d.png", "one.png", "x/b.png"])  # fmt: skip
@@ -512,9 +512,9 @@ def test_unreadable_images_are_named_and_the_others_translated(capsys: pytest.Ca
 @pytest.mark.parametrize(
     ("pattern", "why"),
     [
-        ("empty", "--input empty: no image in empty: the folder is empty"),
+        ("empty", "--input empty: no image in empty (found: no file)"),
         ("gone.png", "--input gone.png: there is no gone.png"),
-        ("empty/**/*.png", "no image fits empty/**/*.png: no file does"),
+        ("empty/**/*.png", "no image matches empty/**/*.png (found: no file)"),
         ("no.txt", "no.txt lists 'gone.png', and it is not there"),
     ],
 )

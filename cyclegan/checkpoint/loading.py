@@ -48,7 +48,7 @@ def load_translator(path: str | os.PathLike[str], trust: Iterable[str] = ()) -> 
         )
     require_trusted(config["model"], path, tuple(trust))
     with torch.random.fork_rng(devices=[]):  # networks draw weights before they get those of the checkpoint
-        translator = _build(config["model"], path)
+        translator = build(config["model"], "model", path)
     if not isinstance(translator, Translator):
         raise CheckpointError(f"{path} describes a {type(translator).__name__}, which is no Translator")
     _load_weights(translator, checkpoint.get("state_dict"), path)
@@ -76,10 +76,19 @@ def _single_generator(weights: Weights, path: os.PathLike[str]) -> Translator:
     return SingleGenerator(generator, arguments["in_channels"], arguments["out_channels"]).eval()
 
 
-def _build(config: dict[str, Any], path: os.PathLike[str]) -> Any:
-    """Instantiate a trusted configuration."""
+def build(config: dict[str, Any], key: str, path: os.PathLike[str]) -> Any:
+    """Instantiate a part of a checkpoint's configuration that `require_trusted` accepts.
+
+    Args:
+        config: the part.
+        key: its key in the configuration, for messages.
+        path: the checkpoint, for messages.
+
+    Raises:
+        CheckpointError: it names a class or an argument that does not exist here, or a value that a class refuses.
+    """
     try:
-        for place, call in _calls(config, "model"):
+        for place, call in _calls(config, key):
             resolve(call["_target_"], [name for name in call if not name.startswith("_")], place)
         return hydra.utils.instantiate(config, _convert_="all")
     except UserError as error:

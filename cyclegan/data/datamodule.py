@@ -17,17 +17,15 @@ from cyclegan.data.augment import Affine
 from cyclegan.data.cache import Plan, require_room
 from cyclegan.data.dataset import ForgivingImages, UnpairedImages
 from cyclegan.data.description import describe
-from cyclegan.data.domain import Domain
-from cyclegan.data.domains import find_splits
+from cyclegan.data.domains import Domain, find_splits
+from cyclegan.data.file_list import ImageSource
 from cyclegan.data.held_out import HeldOut, held_out
 from cyclegan.data.loader import Batch, PositionLoader
 from cyclegan.data.preflight import look_at, stored_type
 from cyclegan.data.reader import Prepared
 from cyclegan.data.sampler import PositionSampler
-from cyclegan.data.selection import Fingerprint, fingerprint, require_same_files
+from cyclegan.data.selection import PAIRINGS, Fingerprint, fingerprint, require_same_files
 from cyclegan.data.shown import shown
-from cyclegan.data.source import ImageSource
-from cyclegan.data.sources.pairing import PAIRINGS
 from cyclegan.data.transforms import TrainingView
 from cyclegan.errors import DataError
 from cyclegan.images import MAX_PIXELS, PixelFormat

@@ -33,7 +33,7 @@ def describe(
         channels = f"{given.channels} channel{'' if given.channels == 1 else 's'}"
         of = f" of {seen}" if seen else ""
         lines.append(f"{f'domain {domain}':<10}{channels}{of}; {types[domain]} {low:g} to {high:g} become -1 to 1")
-    others = sum((p.images.passed_over for each in splits.values() for p in each.values()), Counter[str]())
+    others = sum((p.images.skipped for each in splits.values() for p in each.values()), Counter[str]())
     if others:
         lines.append(f"others    passed over: {', '.join(f'{kind} ×{count}' for kind, count in others.most_common(8))}")
     if held_out and (paired := held_out.describe_pairing("data.pairing=by_name")):

@@ -1,49 +1,114 @@
-"""Which images are for training, validation and testing, in each domain."""
+"""Domains as the configuration names them, and the images of each split that they have."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from cyclegan.data.archive import find_shards
-from cyclegan.data.domain import Domain
-from cyclegan.data.source import Divisible
-from cyclegan.data.sources.index import find, locate, require_folder
-from cyclegan.data.sources.portion import limit, split_off
-from cyclegan.data.sources.shard_files import are_shards
+from cyclegan.data.archive import Shards, are_shards, shard_files
+from cyclegan.data.file_list import ImageSource, find_files, shortened
+from cyclegan.data.selection import limit, train_val_split
+from cyclegan.datasets.catalog import CATALOG
 from cyclegan.errors import DataError
+from cyclegan.images import PixelFormat
+from cyclegan.images.pixel_format import FULL_RANGE
 
+HALVES = ("left", "right")
 SPLITS = ("train", "val", "test")
 
-Splits = dict[str, dict[str, Divisible]]
-"""The images of each split, by domain; a split may be missing in some domains."""
+Splits = dict[str, dict[str, ImageSource]]
+"""Images by split and domain; a domain without validation or test images is missing there."""
+
+
+@dataclass(frozen=True)
+class Domain:
+    """Where one domain's images are and how they are read.
+
+    A source is a folder, a glob pattern, a list file, or shards (see docs/data.md); if it is None, the folder below
+    the root of the data set is used: `trainA` or `train/A`, or `train` for a domain that is one half of side-by-side
+    pairs.
+
+    Args:
+        train: source of the training images.
+        val: source of the validation images.
+        test: source of the test images.
+        channels: of the images that the networks see.
+        dtype: of translations into this domain when they are written; None: as the training images are stored.
+        range: (low, high), the values that become -1 and 1, others are clipped; None: the full range of the dtype.
+        page: of files with several.
+        convert: lossy conversions that are allowed: "alpha" (transparent pixels onto white), "grey" (colours to
+            grey), "cmyk", "lab" (to RGB).
+        half: "left" or "right" if every image file holds a pair side by side, and this is the domain's half.
+
+    Raises:
+        DataError: an argument has an invalid value.
+    """
+
+    train: str | None = None
+    val: str | None = None
+    test: str | None = None
+    channels: int = 3
+    dtype: str | None = None
+    range: Sequence[float] | None = None
+    page: int = 0
+    convert: Sequence[str] = ()
+    half: str | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.convert, str):
+            raise DataError(f"convert is {self.convert!r}; give a list, as in [{self.convert}]")
+        if self.range is not None and len(self.range) != 2:
+            raise DataError(f"range is {list(self.range)}; give the lowest and the highest value, as in [0, 4095]")
+        try:
+            self.pixel_format  # noqa: B018 - checks the values
+        except ValueError as error:
+            raise DataError(str(error)) from None
+        if self.dtype is not None:
+            self._require_dtype_holds_range(self.dtype)
+        if self.half not in (None, *HALVES):
+            raise DataError(f"half is {self.half!r}; give left or right, or null for images that are no pairs")
+
+    def _require_dtype_holds_range(self, dtype: str) -> None:
+        if dtype not in FULL_RANGE:
+            if self.range is None:
+                raise DataError(f"dtype is {dtype}, which has no full range: set the values to write, range=[0, 1]")
+        elif self.range is not None:
+            low, high = FULL_RANGE[dtype]
+            if self.range[0] < low or self.range[1] > high:
+                raise DataError(
+                    f"range is {list(self.range)}, but {dtype} holds {low:g} to {high:g} and would clip translations: "
+                    "leave dtype out, to use that of the training images, or set float32"
+                )
+
+    @property
+    def pixel_format(self) -> PixelFormat:
+        """How images are read and written; the dtype may still be None."""
+        values = None if self.range is None else (float(self.range[0]), float(self.range[1]))
+        return PixelFormat(self.channels, self.dtype, values, self.page, tuple(self.convert))
 
 
 def find_splits(
     root: Path | None, domains: Mapping[str, Domain], val_share: float = 0.0, max_images: int | None = None
 ) -> Splits:
-    """Finds all images of all domains.
+    """Find the images of all splits and domains.
 
     Args:
-        root: what sources are relative to, and where to look for those that the domains do not name: `trainA`, or
-            `train` for halves of side-by-side pairs; None: the current folder, and all have to name theirs.
+        root: folder that sources are relative to, and that has the folders of domains without a source; None: the
+            current folder, and every domain has a source.
         domains: by name.
-        val_share: part of the training images set aside for validation in a domain without any.
-        max_images: of each domain's training images, so many at most.
+        val_share: share of the training images set aside for validation in domains without validation images.
+        max_images: maximum number of training images of each domain; None: all.
 
     Raises:
-        DataError: a domain has no training images, or a source that was named has none.
+        DataError: a domain has no training images, or a given source has no images.
     """
     if not 0 <= val_share < 1:
-        raise DataError(f"data.val_share is {val_share}; it is a part of the training images, from 0 to below 1")
-    splits: Splits = {split: {} for split in SPLITS}
-    for name, domain in domains.items():
-        for split in SPLITS:
-            images = _find(root, split, name, domain)
-            if images is not None:
-                splits[split][name] = images
-        train = splits["train"][name]
+        raise DataError(f"data.val_share is {val_share}; give a share of the training images, from 0 to below 1")
+    splits = {split: _find_all(root, split, domains) for split in SPLITS}
+    for name, train in splits["train"].items():
+        rest = train
         if val_share and name not in splits["val"]:
-            train, splits["val"][name] = split_off(train, val_share)
-        splits["train"][name] = train if max_images is None else limit(train, max_images)
+            rest, splits["val"][name] = train_val_split(train, val_share)
+        splits["train"][name] = rest if max_images is None else limit(rest, max_images)
     return splits
 
 
@@ -53,49 +118,72 @@ def find_split(
     domains: Mapping[str, Domain],
     val_share: float = 0.0,
     max_images: int | None = None,
-) -> dict[str, Divisible]:
-    """One split's images, as `find_splits` finds them; the other splits need not be there.
+) -> dict[str, ImageSource]:
+    """Find the images of one split by domain, as `find_splits` does; the other splits may be missing.
 
-    Args:
-        root: see `find_splits`, as all that follow.
-        split: "train", "val" or "test".
-        domains: by name.
-        val_share: if it is not 0, images for training and validation come from one folder, which has to be there.
-        max_images: of each domain's training images.
-
-    Returns:
-        the images of those domains that have some.
-
-    Raises:
-        DataError: a source that was named has no images, or there is no folder of training images where needed.
+    With a `val_share`, training images have to exist also for the split "val", as it is taken from them.
     """
     if val_share and split != "test":
         return find_splits(root, domains, val_share, max_images)[split]
-    found = {name: _find(root, split, name, domain) for name, domain in domains.items()}
-    there = {name: images for name, images in found.items() if images is not None}
+    found = _find_all(root, split, domains)
     if split != "train" or max_images is None:
-        return there
-    return {name: limit(images, max_images) for name, images in there.items()}
+        return found
+    return {name: limit(images, max_images) for name, images in found.items()}
 
 
-def _find(root: Path | None, split: str, name: str, domain: Domain) -> Divisible | None:
+def _find_all(root: Path | None, split: str, domains: Mapping[str, Domain]) -> dict[str, ImageSource]:
+    found = {name: _source(root, split, name, domain) for name, domain in domains.items()}
+    return {name: _open(source) for name, source in found.items() if source is not None}
+
+
+def _open(source: Path) -> ImageSource:
+    return Shards(shard_files(source)) if are_shards(source) else find_files(source)
+
+
+def _source(root: Path | None, split: str, name: str, domain: Domain) -> Path | None:
     given: str | None = getattr(domain, split)
     if given is not None:
-        source = Path(root or ".", Path(given).expanduser())
-    elif root is None and split == "train":
+        return Path(root or ".", Path(given).expanduser())
+    if root is None and split == "train":
         raise DataError(
-            f"nothing says where the images of domain {name} are: pass data.root, the folder that holds train{name}, "
-            f"or data.domains.{name}.train, a folder, pattern or list file of their own; "
-            "or choose experiment=toy, whose images are drawn"
+            f"domain {name} has no images: set data.root, the folder that holds train{name}, or "
+            f"data.domains.{name}.train, a folder, pattern or list file; or choose experiment=toy, whose images "
+            "are drawn"
         )
-    else:
-        found = None if root is None else _below(root, split, "" if domain.half else name)
-        if found is None:
-            return None
-        source = found
-    return find_shards(source) if are_shards(source) else find(source)
+    if root is None:
+        return None
+    label = "" if domain.half else name
+    folder = find_folder(root, split, label)
+    if folder is None and split == "train":
+        raise DataError(f"there is no folder {root / f'{split}{label}'}: {_remedy(root, split, label)}")
+    return folder
 
 
-def _below(root: Path, split: str, name: str) -> Path | None:
-    """The folder below the root; for training it has to be there."""
-    return require_folder(root, split, name) if split == "train" else locate(root, split, name)
+def find_folder(root: Path, split: str, domain: str) -> Path | None:
+    """Return the folder of a split and domain, `root/trainA` or else `root/train/A`; None if there is neither."""
+    candidates = (root / f"{split}{domain}", root / split / domain)
+    return next((folder for folder in candidates if folder.is_dir()), None)
+
+
+def _remedy(root: Path, split: str, domain: str) -> str:
+    """Describe what is at `root` instead of the folder of this split and domain, and how to fix it."""
+    wanted = f"{split}{domain}"
+    remedy = "set data.root to the folder that holds trainA and trainB"
+    if not root.exists():
+        if root.name in CATALOG:
+            remedy = f"download it: cyclegan-data download {root.name}. For images of your own, {remedy}"
+        return f"{root} does not exist; {remedy}"
+    if not root.is_dir():
+        return f"{root} is a file; {remedy}"
+    folders = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+    found = (
+        f"{root} has the folders {shortened([folder.name for folder in folders])}"
+        if folders
+        else f"{root} has no folders"
+    )
+    for folder in folders:
+        if folder.name.lower() in (wanted.lower(), domain.lower(), f"{split}_{domain}".lower()):
+            return f"{found}; if {folder.name} is meant: mv {folder} {root / wanted}"
+        if find_folder(folder, split, domain):
+            return f"{found}; {folder.name} has it: set data.root={folder}"
+    return f"{found}; {remedy}"

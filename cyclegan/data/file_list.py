@@ -1,159 +1,300 @@
-"""A million image files, held so that workers share them."""
+"""Lists of image files: all in a folder, those that match a glob pattern, or those that a text file names."""
 
+import difflib
+import glob
 import os
+import posixpath
+import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from copy import copy
-from io import BytesIO
-from operator import index as as_integer
-from pathlib import Path
-from typing import Self, overload
+from pathlib import Path, PurePosixPath
+from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cyclegan.data.source import in_chunks
 from cyclegan.data.threads import in_threads
-from cyclegan.images import Header, PixelFormat, content, header
+from cyclegan.errors import DataError
+from cyclegan.images import IMAGE_SUFFIXES, Header, PixelFormat, content, header
 
-_NAMES_AT_ONCE = 4096
+LIST_SUFFIX = ".txt"
 
 
-class Files(Sequence[str]):
-    """Image files below a folder, in the order given: `files[i]` is a path.
+class ImageSource(Protocol):
+    """N images of one domain and split in a fixed order; `images[i]` is the path of image i, for messages.
 
-    The names are one block of bytes and not a million texts. They take a quarter of the memory, and reading them
-    writes nothing: every text counts its references within itself, so a forked worker that only looks at a million
-    of them copies the pages that they lie in.
-
-    Args:
-        base: the folder that the names are below.
-        names: of the files, below `base`, "/" between folders.
-        label: what the names lie in, without where that is; the folder's own name if None.
-        passed_over: how many files of each kind were found and not taken.
-
-    Raises:
-        ValueError: a name holds a zero byte, as no file's name does.
+    Sources are pickled for worker processes and may hold a million images: keep them small.
     """
 
-    def __init__(
-        self,
-        base: str | Path,
-        names: Iterable[str],
-        label: str | None = None,
-        passed_over: Counter[str] | None = None,
-    ) -> None:
-        self.base = Path(base)
-        self._above = str(self.base / "x")[:-1]  # its own text, and a separator unless it is the root or here
-        self.label = self.base.absolute().name if label is None else label
-        self.passed_over = Counter[str]() if passed_over is None else passed_over
-        self._block, self._begins = _packed(_encoded(names))
+    @property
+    def label(self) -> str:
+        """Name of the folder that `names()` are relative to, such as "trainA"; empty if the names need none."""
 
-    def __len__(self) -> int:
-        return len(self._begins) - 1
+    @property
+    def skipped(self) -> Counter[str]:
+        """Number of files by kind that were found and are no images: {".txt": 2, "hidden": 1}."""
 
-    @overload
-    def __getitem__(self, index: int) -> str: ...
+    def __len__(self) -> int: ...
 
-    @overload
-    def __getitem__(self, index: slice) -> Self: ...
-
-    def __getitem__(self, index: int | slice) -> str | Self:
-        """A path; of a slice, the files in it.
-
-        Raises:
-            IndexError: there are not that many.
-        """
-        if isinstance(index, slice):
-            return self.subset(np.arange(len(self))[index])
-        place = as_integer(index) + (len(self) if index < 0 else 0)
-        if not 0 <= place < len(self):
-            raise IndexError(f"{index} is none of the {len(self)} images below {self.base}")
-        return self._above + _decoded(self._block[self._begins[place] : self._begins[place + 1] - 1])
-
-    def __iter__(self) -> Iterator[str]:
-        return map(self._above.__add__, self.names())
-
-    def __repr__(self) -> str:
-        return f"<{len(self)} images below {self.base}>"
-
-    def names(self) -> Iterator[str]:
-        """The files' names below the base, "/" between folders."""
-        for first in range(0, len(self), _NAMES_AT_ONCE):
-            end = min(first + _NAMES_AT_ONCE, len(self))
-            yield from _decoded(self._block[self._begins[first] : self._begins[end] - 1]).split("\0")
+    def __getitem__(self, index: int, /) -> str: ...
 
     def open(self, index: int) -> bytes:
-        """The whole file.
+        """Read the file of an image.
 
         Raises:
             ImageError: it cannot be read.
         """
-        return content(self[index])
 
     def header(self, index: int, pixel_format: PixelFormat) -> Header:
-        """What a file says about its image, read as it will be.
+        """Read the header of an image.
 
         Raises:
             ImageError: it cannot be read, or is no image.
         """
+
+    def stamps(self) -> Iterator[bytes]:
+        """Yield bytes that change when a file is replaced, and stay when the data set is moved."""
+
+    def names(self) -> Iterator[str]:
+        """Yield the name of each image, "/" between folders, independent of where the data set is."""
+
+    def order(self, rng: np.random.Generator) -> NDArray[np.integer]:
+        """Return a permutation (N,) of all indices, in which training takes the images; int32 if they fit."""
+
+    def subset(self, indices: NDArray[np.integer]) -> Self:
+        """Return the images at these indices, in their order."""
+
+
+class Files:
+    """Image files below a folder, in the given order: `files[i]` is a path. See `ImageSource` for the methods.
+
+    The names are one array of bytes rather than a list of strings: a worker process that reads a string updates its
+    reference count, and so copies the memory that it shares with the process that forked it.
+
+    Args:
+        base: the folder.
+        names: of the files, relative to `base`, "/" between folders.
+        label: see `ImageSource`; None: the name of the folder.
+        skipped: see `ImageSource`.
+    """
+
+    def __init__(
+        self, base: str | Path, names: Iterable[str], label: str | None = None, skipped: Counter[str] | None = None
+    ) -> None:
+        self.base = Path(base)
+        self._prefix = str(self.base / "x")[:-1]  # "folder/", or "" for the current folder
+        self.label = self.base.absolute().name if label is None else label
+        self.skipped = Counter[str]() if skipped is None else skipped
+        self._names = np.array([os.fsencode(name) for name in names], np.bytes_)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __getitem__(self, index: int) -> str:
+        return self._prefix + os.fsdecode(self._names[index])
+
+    def __iter__(self) -> Iterator[str]:
+        return map(self._prefix.__add__, self.names())
+
+    def names(self) -> Iterator[str]:
+        return map(os.fsdecode, self._names)
+
+    def open(self, index: int) -> bytes:
+        return content(self[index])
+
+    def header(self, index: int, pixel_format: PixelFormat) -> Header:
         return header(self[index], pixel_format)
 
     def stamps(self) -> Iterator[bytes]:
-        """Of each file: its name below the base, size and time of change; of one that is not there, its name."""
+        """Yield the label, then the name, size and modification time of each file; see `ImageSource`."""
 
         def stamp(name: str) -> bytes:
             try:
-                found = os.stat(self._above + name)  # noqa: PTH116 - a Path for each of a million files is slow
+                found = os.stat(self._prefix + name)  # noqa: PTH116 - a Path for each of a million files is slow
             except OSError:
-                return f"{name}\0missing\0".encode("utf-8", "surrogateescape")
-            return f"{name}\0{found.st_size}\0{found.st_mtime_ns}\0".encode("utf-8", "surrogateescape")
+                return os.fsencode(f"{name}\0missing\0")
+            return os.fsencode(f"{name}\0{found.st_size}\0{found.st_mtime_ns}\0")
 
-        yield self.label.encode("utf-8", "surrogateescape") + b"\0"
+        yield os.fsencode(self.label) + b"\0"
         yield from in_threads(stamp, self.names())
 
     def order(self, rng: np.random.Generator) -> NDArray[np.integer]:
-        """A permutation (n,) of all indices, int32 if they fit."""
         order = rng.permutation(len(self))
         return order.astype(np.int32) if len(self) <= np.iinfo(np.int32).max else order
 
     def subset(self, indices: NDArray[np.integer]) -> Self:
-        """The files at these indices, in their order.
+        subset = copy(self)
+        subset._names = self._names[indices]
+        return subset
 
-        Raises:
-            IndexError: there are not that many.
-        """
-        places = np.arange(len(self))[indices]
-        begins, ends = self._begins[places], self._begins[places + 1]
-        some = copy(self)
-        some._block, some._begins = _packed(
-            b"".join(map(self._between, begins[part].tolist(), ends[part].tolist()))
-            for part in (slice(i, i + _NAMES_AT_ONCE) for i in range(0, len(places), _NAMES_AT_ONCE))
+
+def find_files(source: str | Path) -> Files:
+    """Find the images of a folder, a glob pattern or a list file.
+
+    A folder: see `files_below`. A list file with the extension .txt: see `read_list`. A pattern: the files that match,
+    sorted; "**" in it, once, matches any number of folders; hidden files are not matched.
+
+    Raises:
+        DataError: there is no such source, or it has no images.
+    """
+    path = Path(source).expanduser()
+    if path.is_dir():
+        files, problem, remedy = files_below(path), f"no image in {path}", "put images there"
+    elif path.exists():
+        return read_list(path)
+    elif pattern := _split_pattern(path):
+        files, problem = _matching(*pattern), f"no image matches {path}"
+        remedy = "a pattern matches files: end it in /** to take all files in the folders that it matches"
+    else:
+        raise DataError(f"there is no {path}: {_around(path)}")
+    if not len(files):
+        kinds = ", ".join(f"{kind} ×{count}" for kind, count in files.skipped.most_common(5))
+        extensions = ", ".join(sorted(IMAGE_SUFFIXES))
+        raise DataError(f"{problem} (found: {kinds or 'no file'}); {remedy}; images have the extensions {extensions}")
+    return files
+
+
+def skip_reason(name: str) -> str | None:
+    """Return the kind of a file that is no image, "hidden" or its extension; None for an image.
+
+    Args:
+        name: relative path, "/" between folders.
+    """
+    if "/." in f"/{name}":
+        return "hidden"
+    suffix = posixpath.splitext(name)[1].lower()
+    return None if suffix in IMAGE_SUFFIXES else suffix or "no extension"
+
+
+def files_below(folder: Path) -> Files:
+    """List all images in a folder and its sub-folders, if there are any, sorted by name.
+
+    Hidden files and folders are skipped. Links are followed. A folder that can be reached in several ways is listed
+    once: below its own path or, if that is elsewhere, below the link whose name comes first.
+
+    Raises:
+        DataError: a folder cannot be read.
+    """
+    names: list[str] = []
+    skipped = Counter[str]()
+    seen = set(folder.resolve().parents)  # a link to them would add foreign images
+    folders, links = [""], list[str]()
+    while folders or links:
+        if not folders:  # links come last, in sorted order: a folder's own path has precedence
+            links.sort(reverse=True)
+        name = folders.pop() if folders else links.pop()
+        path = folder / name
+        try:
+            target = path.resolve()
+            if target in seen:
+                skipped["folder listed before"] += 1
+                continue
+            seen.add(target)
+            with os.scandir(path) as entries:
+                for entry in entries:
+                    below = f"{name}{entry.name}"
+                    if entry.is_dir():
+                        if not entry.name.startswith("."):
+                            (links if entry.is_symlink() else folders).append(f"{below}/")
+                    elif reason := skip_reason(entry.name):
+                        skipped[reason] += 1
+                    elif entry.is_file():
+                        names.append(below)
+                    else:
+                        skipped["broken link or device"] += 1
+        except OSError as error:
+            what = error.filename or path
+            raise DataError(f"{what} cannot be read ({error.strerror}): make it readable, or remove it") from error
+    return Files(folder, sorted(names), skipped=skipped)
+
+
+def read_list(path: Path) -> Files:
+    """Read a list file: one path a line, absolute or relative to the folder of the list, in the order of training.
+
+    Blank lines and lines that begin with `#` are skipped. The base of the files is their common folder, and the label
+    is that folder as the list writes it. Only a few of the files are checked for existence.
+
+    Raises:
+        DataError: the list is not UTF-8 text, is empty, names a path twice, or only missing files.
+    """
+    if path.suffix.lower() != LIST_SUFFIX:
+        raise DataError(f"{path} is a file; give a folder, or a list: a {LIST_SUFFIX} file with one path a line")
+    try:  # utf-8-sig: lists from Windows; surrogateescape: file names that are not UTF-8
+        text = path.read_text(encoding="utf-8-sig", errors="surrogateescape")
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}): make it readable (chmod +r)") from error
+    if "\0" in text:
+        raise DataError(f"{path} is not UTF-8 text: save the list as UTF-8")
+    lines = [line for line in text.split("\n") if line.strip() and not line.lstrip().startswith("#")]
+    names = [re.sub(r"^(\./+)+", "", line) for line in lines]  # `find` writes ./name
+    if not names:
+        raise DataError(f"{path} lists no image: write one path a line, absolute or relative to {path.parent}")
+    if len({name.startswith("/") for name in names}) == 2:
+        names = [str(path.parent.absolute() / name) for name in names]
+    if len(set(names)) < len(names):
+        name, count = Counter(names).most_common(1)[0]
+        raise DataError(f"{path} lists {name} {count} times; keep one of these lines")
+    prefix = os.path.commonprefix(names)  # noqa: RUF071 - by letters, and cut to a folder in the next line
+    folder = prefix[: prefix.rfind("/") + 1]
+    base = path.parent / folder
+    label = base.name if folder.startswith("/") else folder.removesuffix("/")
+    files = Files(base, [name.removeprefix(folder) for name in names], label)
+    if not any(Path(files[i]).exists() for i in range(0, len(files), -(-len(files) // 8))):
+        raise DataError(
+            f"{path} lists {files[0]!r}, which does not exist, nor do others that were checked; paths in a list are "
+            f"absolute or relative to the folder of the list, {path.parent}"
         )
-        return some
-
-    def _between(self, begin: int, end: int) -> bytes:
-        return self._block[begin:end]
+    return files
 
 
-def _encoded(names: Iterable[str]) -> Iterator[bytes]:
-    """Some thousands of names at a time, each with a zero at its end."""
-    for chunk in in_chunks(names):
-        encoded = ("\0".join(chunk) + "\0").encode("utf-8", "surrogateescape")
-        if encoded.count(0) != len(chunk):
-            raise ValueError(f"{next(name for name in chunk if chr(0) in name)!r} holds a zero: no file is called that")
-        yield encoded
+def _split_pattern(path: Path) -> tuple[Path, str] | None:
+    """Split a path before its first part with wildcards, unless something exists that has this very name."""
+    for i, part in enumerate(path.parts):
+        if glob.has_magic(part) and not Path(*path.parts[: i + 1]).exists():
+            return Path(*path.parts[:i]), "/".join(path.parts[i:])
+    return None
 
 
-def _decoded(block: bytes) -> str:
-    return block.decode("utf-8", "surrogateescape")
+def _matching(base: Path, pattern: str) -> Files:
+    names: list[str] = []
+    skipped = Counter[str]()
+    head, recursive, tail = f"{pattern}/".partition("**/")
+    if recursive:  # not by glob, which follows links in circles
+        if "**" in tail:
+            raise DataError(f"{base / pattern} has ** more than once; use a list file, or one source for each folder")
+        for folder in glob.glob(head, root_dir=base) if head else [""]:  # noqa: PTH207
+            files = files_below(base / folder)
+            skipped += files.skipped
+            names += [f"{folder}{name}" for name in files.names() if PurePosixPath(name).match(tail or "*")]
+    else:
+        for name in glob.glob(pattern, root_dir=base):  # noqa: PTH207
+            reason = skip_reason(name)
+            if reason is None and (base / name).is_file():
+                names.append(name)
+            elif reason and not (base / name).is_dir():
+                skipped[reason] += 1
+    # A folder that links lead to counts once: by its own path or, if that is elsewhere, by the first link.
+    root = base.resolve()
+    folder_of: dict[Path, str] = {}
+    for folder in sorted({posixpath.dirname(name) for name in names}):
+        target = (root / folder).resolve()
+        folder_of[target] = folder if target == root / folder else folder_of.get(target, folder)
+    folders = set(folder_of.values())
+    return Files(base, sorted(name for name in names if posixpath.dirname(name) in folders), skipped=skipped)
 
 
-def _packed(chunks: Iterable[bytes]) -> tuple[bytes, NDArray[np.integer]]:
-    """All names as one block, and where each of them begins in it, with the block's end as the last."""
-    block, begins, end = BytesIO(), [np.zeros(1, np.int64)], 0
-    for chunk in chunks:
-        block.write(chunk)
-        begins.append(np.flatnonzero(np.frombuffer(chunk, np.uint8) == 0) + (end + 1))
-        end += len(chunk)
-    return block.getvalue(), np.concatenate(begins).astype(np.min_scalar_type(end))
+def _around(path: Path) -> str:
+    """Describe the deepest existing folder above a missing path, and a similar name in it."""
+    path = path.absolute()
+    folder = next(parent for parent in path.parents if parent.is_dir())
+    missing = path.relative_to(folder).parts[0]
+    names = sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith("."))
+    similar = difflib.get_close_matches(missing, names, n=1)
+    hint = f"; did you mean {folder / similar[0]}?" if similar else ""
+    return f"{folder} holds {shortened(names)} and no {missing}{hint}"
+
+
+def shortened(names: list[str]) -> str:
+    """Join the first names of a list by commas: "a, b and 3 more"; "nothing" for none."""
+    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "") or "nothing"

@@ -9,12 +9,10 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from cyclegan.data.domain import HALVES, Domain
-from cyclegan.data.domains import find_split
+from cyclegan.data.domains import HALVES, Domain, find_split
 from cyclegan.data.reader import Prepared
+from cyclegan.data.selection import PAIRINGS, paired_names
 from cyclegan.data.sizes import Scale
-from cyclegan.data.source import Divisible
-from cyclegan.data.sources.pairing import PAIRINGS, paired_names
 from cyclegan.data.transforms import Planes, TrainingView
 from cyclegan.errors import DataError
 from cyclegan.images import MAX_PIXELS, DiskError, ImageError, PixelFormat
@@ -167,7 +165,7 @@ class HeldOut:
         which = (prepared.half, prepared.max_pixels, prepared.reducing_gap, self.on_error, tuple(self.indices[domain]))
         digest = hashlib.sha256(repr((*how, *which, *libraries)).encode())
         taken = prepared.images
-        if isinstance(taken, Divisible) and len(self.indices[domain]) < len(prepared):
+        if len(self.indices[domain]) < len(prepared):
             taken = taken.subset(np.asarray(self.indices[domain]))  # the others need not be looked at
         for stamp in taken.stamps():
             digest.update(stamp)

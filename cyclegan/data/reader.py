@@ -6,7 +6,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from cyclegan.data.source import ImageSource
+from cyclegan.data.file_list import ImageSource
 from cyclegan.data.transforms import Planes, TrainingView, half_of, half_width
 from cyclegan.data.worker import reading
 from cyclegan.errors import DataError

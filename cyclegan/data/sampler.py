@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Sampler
 
-from cyclegan.data.source import ImageSource
+from cyclegan.data.file_list import ImageSource
 
 # numpy takes a seed [1, 2] for [1, 2, 0]: keys of one length, told apart by their purpose, never meet.
 _ORDER, _AUGMENTATION = 1, 2

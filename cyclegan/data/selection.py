@@ -1,49 +1,119 @@
-"""Whether a run that goes on still has the images that it began with."""
+"""Choices among images by their names: subsets, pairs of two domains, and the fingerprint that resuming compares."""
 
 import hashlib
 import os
 from collections.abc import Mapping
+from posixpath import splitext
 from typing import TypedDict
 
-from cyclegan.data.source import ImageSource, in_chunks
+import numpy as np
+from numpy.typing import NDArray
+
+from cyclegan.data.file_list import ImageSource
 from cyclegan.errors import DataError
+
+PAIRINGS = ("auto", "by_name", "none")
+"""Held-out images with paired ground truth: halves of one file only, all of the same name, none."""
+
+
+def choose_by_hash(images: ImageSource, count: int) -> NDArray[np.int64]:
+    """Choose the images whose names have the smallest hashes.
+
+    The choice depends neither on the order of the images nor on the machine, an added image replaces at most one of
+    the chosen, and in two domains with the same names the same ones are chosen.
+
+    Returns:
+        Ascending indices (count,); of all images if there are fewer.
+    """
+    hashes = [hashlib.blake2b(os.fsencode(name), digest_size=8).digest() for name in images.names()]
+    return np.sort(np.argsort(np.frombuffer(b"".join(hashes), ">u8"), kind="stable")[:count])
+
+
+def limit(images: ImageSource, count: int) -> ImageSource:
+    """Return at most `count` images, in their order; see `choose_by_hash`.
+
+    Raises:
+        DataError: `count` is less than 1.
+    """
+    if count < 1:
+        raise DataError(f"data.max_images is {count}; give 1 or more, or null for all images")
+    return images if count >= len(images) else images.subset(choose_by_hash(images, count))
+
+
+def train_val_split(images: ImageSource, share: float) -> tuple[ImageSource, ImageSource]:
+    """Split images into those for training and those for validation, both in their order; see `choose_by_hash`.
+
+    Args:
+        images: at least 2.
+        share: of validation images, between 0 and 1; there is at least one image for each purpose.
+
+    Raises:
+        DataError: there are fewer than 2 images.
+    """
+    total = len(images)
+    if total < 2:
+        raise DataError(f"{total} image of {images.label} cannot be split into training and validation; add images")
+    is_val = np.zeros(total, bool)
+    is_val[choose_by_hash(images, min(max(round(share * total), 1), total - 1))] = True
+    return images.subset(np.flatnonzero(~is_val)), images.subset(np.flatnonzero(is_val))
+
+
+def paired_names(a: ImageSource, b: ImageSource) -> list[tuple[int, int]]:
+    """Pair images of two domains by their names without extension: testA/x/1.png and testB/x/1.jpg.
+
+    Names that a domain has more than once, such as 1.png and 1.jpg in one folder, are not paired.
+
+    Returns:
+        Indices (in a, in b), ascending in a.
+    """
+    in_b = _index_by_stem(b)
+    return [(index, in_b[stem]) for stem, index in _index_by_stem(a).items() if stem in in_b]
+
+
+def _index_by_stem(images: ImageSource) -> dict[str, int]:
+    found: dict[str, int] = {}
+    repeated = set()
+    for index, name in enumerate(images.names()):
+        stem = splitext(name)[0]
+        if found.setdefault(stem, index) != index:
+            repeated.add(stem)
+    return {stem: index for stem, index in found.items() if stem not in repeated}
 
 
 class Fingerprint(TypedDict):
-    """What is kept of a list of images: how many, and a digest of their names."""
+    """Number of images, and a digest of their names in order."""
 
     count: int
     digest: str
 
 
 def fingerprint(images: ImageSource) -> Fingerprint:
-    """A source's own mark: it stays when the data set is moved, and changes with every name and their order.
+    """Compute the fingerprint of a list of images, which stays the same when the data set is moved.
 
-    A folder or a pattern is known by the name of the folder that it is below and not by what is above that: `trainA`.
-    A list is known by its paths as they are written, if they are relative to it; else like a folder.
+    The names of a folder or pattern include the last folder of its path, `trainA/1.png`; a list of relative paths
+    has the names that it lists.
     """
-    above = f"{images.label}/" if images.label else ""
+    prefix = f"{images.label}/" if images.label else ""
     digest = hashlib.sha256()
-    for chunk in in_chunks(images.names()):
-        listed = "".join(f"{above}{name}\0" for name in chunk)  # no name holds a zero, so no two lists are one text
-        digest.update(os.fsencode(listed))
+    for name in images.names():
+        digest.update(os.fsencode(f"{prefix}{name}\0"))
     return {"count": len(images), "digest": digest.hexdigest()}
 
 
 def require_same_files(then: Mapping[str, Fingerprint], now: Mapping[str, Fingerprint]) -> None:
-    """Compares the training images of each domain with those of the checkpoint.
+    """Compare the training images of each domain with those of the checkpoint.
 
     Raises:
-        DataError: some were added, removed or renamed: from here on, positions would stand for other images.
+        DataError: images were added, removed or renamed: positions of the run would now mean other images.
     """
     for domain in sorted(then.keys() | now.keys()):
         before, found = then.get(domain), now.get(domain)
         if before == found:
             continue
-        counts = [each["count"] if each else 0 for each in (before, found)]
-        how = "as many, but other names or another order" if counts[0] == counts[1] else "not the same ones"
+        old, new = (each["count"] if each else 0 for each in (before, found))
+        how = "the same number, but with other names or in another order" if old == new else "not the same images"
         raise DataError(
-            f"the training images of domain {domain} are not those that the run began with: there were {counts[0]}, "
-            f"there are {counts[1]} ({how}). Put the images back as they were, or begin a new run with the weights "
-            "of this one (init_from=... instead of resume=...)"
+            f"the training images of domain {domain} are not those that the run began with: there were {old}, there "
+            f"are {new} ({how}). Restore the images, or begin a new run with the weights of this one "
+            "(init_from=... instead of resume=...)"
         )

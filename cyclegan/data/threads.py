@@ -1,26 +1,27 @@
-"""Looking at many files, which is waiting for a disk or for a server behind a mount."""
+"""Threads for file system calls, which wait for a disk or for a server behind a mount."""
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from typing import TypeVar
 
-from cyclegan.data.source import in_chunks
-
 THREADS = 8
-_TOGETHER = 32  # a task of one file would cost more than the file
+_CHUNK = 32  # items per task: a task for each file would cost more than the file
 
 Item = TypeVar("Item")
-Found = TypeVar("Found")
+Result = TypeVar("Result")
 
 
-def in_threads(function: Callable[[Item], Found], items: Iterable[Item]) -> Iterator[Found]:
-    """The function's results, in the order of the items, computed by a few threads."""
+def in_threads(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """Map a function over items in a few threads; yield the results in the order of the items."""
 
-    def each(some: list[Item]) -> list[Found]:
-        return [function(item) for item in some]
+    def each(chunk: list[Item]) -> list[Result]:
+        return [function(item) for item in chunk]
 
-    with ThreadPoolExecutor(THREADS) as threads:
-        for chunk in in_chunks(items):
-            parts = [chunk[first : first + _TOGETHER] for first in range(0, len(chunk), _TOGETHER)]
-            for found in threads.map(each, parts):
-                yield from found
+    rest = iter(items)
+    pool = ThreadPoolExecutor(THREADS)
+    try:
+        for results in pool.map(each, iter(lambda: list(islice(rest, _CHUNK)), [])):
+            yield from results
+    finally:
+        pool.shutdown(cancel_futures=True)

@@ -18,7 +18,7 @@ from cyclegan.cli import (
     positive,
     usable_device,
 )
-from cyclegan.data.sources.pairing import PAIRINGS
+from cyclegan.data.selection import PAIRINGS
 from cyclegan.errors import DataError, DiskError, ImageError, InputError, UserError, WeightsError
 
 # torch is imported where it is used: --help answers without it.

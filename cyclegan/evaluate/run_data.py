@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from cyclegan.data.domain import Domain
+from cyclegan.data.domains import Domain
 from cyclegan.data.held_out import HeldOut, find_held_out
 from cyclegan.data.transforms import TrainingView
 from cyclegan.errors import CheckpointError, InputError
@@ -157,7 +157,8 @@ def images_of_module(
         CheckpointError: the module is of a package that is not trusted, or cannot be built.
         InputError: it has no held-out images.
     """
-    from cyclegan.checkpoint.loading import build, require_trusted
+    from cyclegan.checkpoint.loading import build
+    from cyclegan.checkpoint.targets import require_trusted
 
     target = str(config.get("_target_"))
     package = target.partition(".")[0]

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
+from cyclegan.data.selection import paired_names
 from cyclegan.data.sizes import target_size
-from cyclegan.data.sources.pairing import paired_names
 from cyclegan.inspection.scan import BROKEN, UNSUITABLE, Folder, Place, Scan
 
 SQUARISH = 1.1

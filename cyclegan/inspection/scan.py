@@ -11,9 +11,8 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import NamedTuple
 
-from cyclegan.data.file_list import Files
-from cyclegan.data.sources.shard_files import are_shards
-from cyclegan.data.sources.walk import walk
+from cyclegan.data.archive import are_shards
+from cyclegan.data.file_list import Files, files_below
 from cyclegan.errors import DataError
 from cyclegan.images import CONVERSIONS, MAX_PIXELS, RGB, ImageError, PixelFormat, Pixels, content, decode, header_of
 from cyclegan.inspection.pool import process_map
@@ -202,9 +201,9 @@ def _domain_folders(split: Path) -> list[Path]:
 
 
 def _folder(root: Path, split: str, domain: str, path: Path) -> Folder:
-    names, skipped = walk(path)
+    images = files_below(path)
     name = root.name if path == root else path.relative_to(root).as_posix()
-    return Folder(path, name, split, domain, Files(path, names), skipped)
+    return Folder(path, name, split, domain, images, images.skipped)
 
 
 def _is_intact(data: bytes, path: str, channels: int) -> bool:

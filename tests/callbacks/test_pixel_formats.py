@@ -11,7 +11,7 @@ from PIL import Image
 import cyclegan
 from cyclegan.callbacks.run_state import RunState
 from cyclegan.data.datamodule import UnpairedData
-from cyclegan.data.domain import Domain
+from cyclegan.data.domains import Domain
 from cyclegan.errors import CheckpointError
 from cyclegan.images import PixelFormat, header, read
 from cyclegan.images.tensors import to_tensor

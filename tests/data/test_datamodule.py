@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from cyclegan.data.datamodule import UnpairedData
-from cyclegan.data.domain import Domain
+from cyclegan.data.domains import Domain
 from cyclegan.data.loader import Batch
 from cyclegan.data.sampler import Order
 from cyclegan.data.transforms import resized

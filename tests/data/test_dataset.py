@@ -8,7 +8,7 @@ from PIL import Image
 
 from cyclegan.data.datamodule import UnpairedData
 from cyclegan.data.dataset import ForgivingImages, UnpairedImages
-from cyclegan.data.domain import Domain
+from cyclegan.data.domains import Domain
 from cyclegan.data.file_list import Files
 from cyclegan.data.loader import PositionLoader
 from cyclegan.data.sampler import Order, PositionSampler

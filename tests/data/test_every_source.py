@@ -14,7 +14,7 @@ from torch import Tensor
 
 from cyclegan.data.augment import Affine, ColourJitter
 from cyclegan.data.datamodule import UnpairedData
-from cyclegan.data.domain import Domain
+from cyclegan.data.domains import Domain
 from cyclegan.errors import DataError
 
 pytestmark = [

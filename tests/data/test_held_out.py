@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from cyclegan.data.domain import Domain
+from cyclegan.data.domains import Domain
 from cyclegan.data.held_out import HeldOut, find_held_out, spaced
 from cyclegan.data.transforms import TrainingView
 from cyclegan.errors import DataError

@@ -15,7 +15,7 @@ from cyclegan import images
 from cyclegan.data import reader, shelf
 from cyclegan.data.cache import room
 from cyclegan.data.datamodule import UnpairedData
-from cyclegan.data.domain import Domain
+from cyclegan.data.domains import Domain
 from cyclegan.errors import DataError
 
 fork_warning = pytest.mark.filterwarnings("ignore:This process.*is multi-threaded:DeprecationWarning")

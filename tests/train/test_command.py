@@ -405,7 +405,7 @@ MISTAKES = {
     "modle=cyclegan": "no key 'modle'. Did you mean model?",
     "generator=unet128 model.generator.blocks=3": "'model.generator.blocks'. Did you mean model.generator.downs?",
     "generator=resnet7": "no generator=resnet7. Did you mean generator=resnet9? There are: encoder_decoder, ",
-    "experiment=folders": "nothing says where the images of domain A are: pass data.root, the folder",
+    "experiment=folders": "domain A has no images: set data.root, the folder",
     "experiment=folders data.root=nowhere": "no folder nowhere/trainA: nowhere does not exist; pass the folder that",
     "data.crop_size=63 discriminator=pixel": "data.crop_size is 63, but these networks take multiples of 4 from 8 on; "
     "the nearest is data.crop_size=64, with data.load_size=64 or more",

@@ -10,7 +10,7 @@ import torch
 from hydra import compose, initialize_config_dir
 
 import cyclegan
-from cyclegan.data.sources.index import find
+from cyclegan.data.file_list import find_files
 from cyclegan.errors import CheckpointError, RunError
 from cyclegan.images import read
 from cyclegan.images.tensors import to_tensor
@@ -197,7 +197,7 @@ def test_the_toy_experiment_learns_its_known_answers(tmp_path: Path) -> None:
     translator = cyclegan.load(tmp_path / "checkpoints" / "last.ckpt")
     images = {}
     for domain in "AB":
-        files = find(tmp_path / "toy" / f"test{domain}")
+        files = find_files(tmp_path / "toy" / f"test{domain}")
         images[domain] = torch.stack([to_tensor(read(file)) for file in files])
     for source, target in (("A", "B"), ("B", "A")):
         with torch.no_grad():

@@ -138,7 +138,8 @@ def training(folder: Path, name: str, case: Case, epochs: int, forked: bool) -> 
     environment = {key: value for key, value in os.environ.items() if not key.startswith(CLUSTER)}
     # Gloo would look this machine's name up, which fails in some containers.
     environment |= {"GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1", "WANDB_MODE": "offline"}
-    screen, process = folder / f"{name}.txt", None
+    screen = folder / f"{name}.txt"
+    process: Started | None = None
     try:
         if forked:
             process = Forked(words, folder, environment, screen)

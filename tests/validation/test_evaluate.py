@@ -13,7 +13,7 @@ import scipy.linalg
 import torch
 
 from cyclegan.data.datamodule import UnpairedData
-from cyclegan.data.domain import Domain
+from cyclegan.data.domains import Domain
 from cyclegan.data.held_out import HeldOut
 from cyclegan.errors import DataError
 from cyclegan.images import ImageError, decode

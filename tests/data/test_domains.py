@@ -6,13 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cyclegan.data.domain import Domain
-from cyclegan.data.domains import find_splits
+from cyclegan.data.domains import Domain, find_folder, find_splits
 from cyclegan.errors import DataError
 from cyclegan.images import PixelFormat
 
 
-def test_its_pixel_format_is_made_of_plain_values() -> None:
+def test_a_domain_gives_its_pixel_format() -> None:
     domain = Domain(channels=1, dtype="uint16", range=[0, 4095], page=2, convert=["grey", "alpha"])
     assert domain.pixel_format == PixelFormat(1, "uint16", (0.0, 4095.0), 2, ("grey", "alpha"))
     assert Domain().pixel_format == PixelFormat(3, None, None, 0, ())
@@ -28,12 +27,12 @@ def test_its_pixel_format_is_made_of_plain_values() -> None:
         ({"range": [1]}, "range is [1]; give the lowest and the highest value"),
         ({"convert": ["rgb", "alpha"]}, "convert=['rgb', 'alpha']: rgb is none of alpha, grey, cmyk"),
         ({"convert": "cmyk"}, "convert is 'cmyk'; give a list, as in [cmyk]"),
-        ({"dtype": "float32"}, "dtype is float32, which has no full range: say which values to write, range=[0, 1]"),
-        ({"dtype": "uint8", "range": [-1000, 2000]}, "range is [-1000, 2000], and uint8 holds 0 to 255"),
-        ({"half": "top"}, "half is 'top'; it is left or right, or null"),
+        ({"dtype": "float32"}, "dtype is float32, which has no full range: set the values to write, range=[0, 1]"),
+        ({"dtype": "uint8", "range": [-1000, 2000]}, "range is [-1000, 2000], but uint8 holds 0 to 255"),
+        ({"half": "top"}, "half is 'top'; give left or right, or null"),
     ],
 )
-def test_refuses_what_means_nothing(arguments: dict[str, Any], words: str) -> None:
+def test_a_domain_refuses_invalid_values(arguments: dict[str, Any], words: str) -> None:
     with pytest.raises(DataError, match=re.escape(words)):
         Domain(**arguments)
 
@@ -83,7 +82,9 @@ def test_each_domain_by_itself_as_folder_pattern_or_list(root: Path, tmp_path: P
 
 
 def test_without_a_root_a_domain_has_to_say_where_it_is(root: Path) -> None:
-    with pytest.raises(DataError, match=r"pass data\.root, .* holds trainB, or data\.domains\.B\.train"):
+    with pytest.raises(
+        DataError, match=r"domain B has no images: set data\.root, .* trainB, or data\.domains\.B\.train"
+    ):
         find_splits(None, {"A": Domain(train=str(root / "trainA")), "B": Domain()})
 
 
@@ -104,7 +105,7 @@ def test_a_validation_split_is_taken_from_where_there_is_none(root: Path) -> Non
     assert names(root, {"A": Domain(), "B": Domain()}, val_share=0.3) == found
 
 
-def test_at_most_so_many_training_images(root: Path) -> None:
+def test_max_images_limits_the_training_images(root: Path) -> None:
     found = names(root, {"A": Domain(), "B": Domain()}, max_images=4)
     assert len(found["train"]["A"]) == 4
     assert len(found["train"]["B"]) == 3
@@ -115,3 +116,38 @@ def test_at_most_so_many_training_images(root: Path) -> None:
 def test_a_share_is_a_part(root: Path, share: float) -> None:
     with pytest.raises(DataError, match=rf"data\.val_share is {share}"):
         find_splits(root, {"A": Domain()}, val_share=share)
+
+
+def test_a_split_has_one_folder_per_domain_with_two_spellings(tmp_path: Path) -> None:
+    draw(tmp_path / "trainA" / "1.png", tmp_path / "train" / "A" / "2.png", tmp_path / "train" / "B" / "3.png")
+    assert find_folder(tmp_path, "train", "A") == tmp_path / "trainA"
+    assert find_folder(tmp_path, "train", "B") == tmp_path / "train" / "B"
+    assert find_folder(tmp_path, "train", "") == tmp_path / "train"
+    assert find_folder(tmp_path, "test", "A") is None
+    assert names(tmp_path, {"A": Domain(), "B": Domain()})["train"] == {"A": ["1.png"], "B": ["3.png"]}
+
+
+@pytest.mark.parametrize(
+    ("there", "remedy"),
+    [
+        ("elsewhere/x.png", "ROOT has the folders elsewhere; set data.root to the folder that holds trainA and trainB"),
+        ("horses/trainA/x.png", "horses has it: set data.root=ROOT/horses"),
+        ("horses/train/A/x.png", "horses has it: set data.root=ROOT/horses"),
+        ("A/x.png", "if A is meant: mv ROOT/A ROOT/trainA"),
+        ("TrainA/x.png", "if TrainA is meant: mv ROOT/TrainA ROOT/trainA"),
+        ("train_A/x.png", "if train_A is meant: mv ROOT/train_A ROOT/trainA"),
+        ("x.png", "ROOT has no folders; set data.root to"),
+        ("../root.png", "ROOT does not exist; set data.root to"),
+    ],
+)
+def test_explains_where_a_missing_folder_may_be(tmp_path: Path, there: str, remedy: str) -> None:
+    root = tmp_path / "root"
+    draw(root / there) if not there.startswith("..") else None
+    with pytest.raises(DataError, match=r"there is no folder .*trainA: ") as caught:
+        find_splits(root, {"A": Domain()})
+    assert remedy in str(caught.value).replace(str(root), "ROOT")
+
+
+def test_names_the_command_that_downloads_a_published_data_set(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"download it: cyclegan-data download horse2zebra\."):
+        find_splits(tmp_path / "horse2zebra", {"A": Domain()})

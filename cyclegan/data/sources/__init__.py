@@ -1,1 +1,0 @@
-"""Where a domain's images are: in folders, patterns, lists and shards."""
