@@ -127,7 +127,8 @@ def _pixel_format(entry: dict[str, Any], channels: int, path: os.PathLike[str]) 
     if not entry:  # an earlier version: 8 bits, with every conversion allowed
         return PixelFormat(channels, "uint8", convert=CONVERSIONS)
     try:
-        values, convert = entry["range"], tuple(entry["convert"])
+        values = entry["range"]
+        convert = tuple(c for c in entry["convert"] if c != "lab")  # a conversion of earlier versions
         found = PixelFormat(**entry | {"range": None if values is None else tuple(values), "convert": convert})
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: its pixel format cannot be used ({error}): {entry}") from error
