@@ -1,4 +1,16 @@
-"""The base of all errors that a user can fix."""
+"""Errors that a user can fix, and the recognition of out-of-memory errors."""
+
+import errno
+import re
+
+OUT_OF_MEMORY = re.compile(
+    r"out of memory"  # of CUDA and the other accelerators
+    r"|CPUAllocator: (can't|not enough)|Cannot allocate memory"
+    r"|CUBLAS_STATUS_ALLOC_FAILED|CUDNN_STATUS_\w*ALLOC(ATION)?_FAILED"
+    r"|(valid cuDNN algorithm|find an engine) to (run|execute)",  # cuDNN found no algorithm that fits into memory
+    re.IGNORECASE,
+)
+"""Texts of those RuntimeErrors that mean out of memory."""
 
 
 class UserError(ValueError):
@@ -10,23 +22,23 @@ class UserError(ValueError):
 
 
 class RunError(UserError):
-    """A run that cannot begin as asked; the text says why and what to do."""
+    """A run cannot begin as asked."""
 
 
 class InputError(UserError):
-    """Nothing to translate, or nowhere to put it; the text says why and what to do."""
+    """There are no images to translate, or the output cannot be written."""
 
 
 class CheckpointError(UserError):
-    """A checkpoint that is missing, damaged, foreign or unsafe; the text says which, and what to do."""
+    """A checkpoint is missing, damaged, unsafe or does not fit."""
 
 
 class DataError(UserError):
-    """The data are not as training needs them; the message says what was found and what to do."""
+    """The data are not as training needs them."""
 
 
 class ImageError(UserError):
-    """An image cannot be read or written; the message names the file and says what to do."""
+    """An image cannot be read or written; the message names the file."""
 
 
 class DiskError(ImageError):
@@ -34,4 +46,15 @@ class DiskError(ImageError):
 
 
 class WeightsError(UserError, OSError):
-    """Weights that are needed are not to be had; the text says where they belong and how to do without."""
+    """Pretrained weights are unavailable; the message says where they belong and how to do without."""
+
+
+def is_out_of_memory(error: BaseException | None) -> bool:
+    """Return whether the error, or one that it was raised from, means that a GPU's or the computer's memory ran out."""
+    while error is not None:
+        if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
+            return True
+        if isinstance(error, RuntimeError) and OUT_OF_MEMORY.search(str(error)):  # torch.OutOfMemoryError is one
+            return True
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return False

@@ -1,4 +1,4 @@
-"""Files that are replaced as a whole, and checkpoint files that are checked without loading them."""
+"""Atomic replacement of files, and the integrity check of checkpoint files."""
 
 import os
 import zipfile
@@ -12,9 +12,8 @@ from pathlib import Path
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a path beside `path` to write to, and rename it to `path` when the block ends.
 
-    Readers find the earlier file or the new one, never a part. The new file is not flushed to the disk itself
-    (`os.fsync`): where that matters, the block does it. If the block raises, the earlier file stays and what was
-    written is removed.
+    Readers find the earlier file or the new one, never a part. A block that needs the new file to survive a loss of
+    power calls `os.fsync` itself. If the block raises, the earlier file stays and the new one is removed.
     """
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
@@ -25,7 +24,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> Path:
-    """Replace a text file as a whole; see `replacing`. Characters that UTF-8 lacks become question marks.
+    """Replace a text file atomically; see `replacing`. Characters that UTF-8 lacks become question marks.
 
     Raises:
         OSError: the file could not be written; the earlier one stays.
@@ -49,7 +48,7 @@ def damage(path: str | os.PathLike[str]) -> str | None:
             broken = archive.testzip()
     except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError, RuntimeError) as error:
         # The last two are zipfile's answer to flags and methods that a flipped bit can pretend.
-        return f"{size} bytes that are no whole archive: {error}"
+        return f"{size} bytes that are no complete archive: {error}"
     except OSError as error:
         return f"it cannot be read: {error.strerror or error}"
     return None if broken is None else f"its part {broken} does not agree with its checksum"

@@ -16,7 +16,7 @@ from cyclegan.cli import add_max_pixels, add_version, conversions, open_screen, 
 from cyclegan.data.file_list import Files
 from cyclegan.data.sizes import AS_IT_IS, Scale, target_size
 from cyclegan.data.sources.index import LIST_SUFFIX, find
-from cyclegan.errors import DataError, InputError, UserError
+from cyclegan.errors import DataError, InputError, UserError, is_out_of_memory
 from cyclegan.images import (
     CONVERSIONS,
     MAX_PIXELS,
@@ -115,7 +115,6 @@ def translate_files(
 
     from cyclegan.data.transforms import resized
     from cyclegan.images.tensors import to_pixels, to_tensor
-    from cyclegan.train.out_of_memory import is_out_of_memory
 
     translator = translator.to(device)
     read_as, written_as = (translator.pixel_formats.get(domain, RGB) for domain in direction)
@@ -171,8 +170,6 @@ def translate_files(
 
 def explained(error: Exception, job: Job, device: str) -> str:
     """Why an image was not translated, and what to do."""
-    from cyclegan.train.out_of_memory import is_out_of_memory
-
     if is_out_of_memory(error):
         given, resized = (f"{width}×{height}" for width, height in (job.given, job.resized))
         at = given if given == resized else f"{given} translated at {resized}"

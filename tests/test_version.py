@@ -13,7 +13,7 @@ COMMANDS = ("train", "translate", "evaluate", "data_tool", "demo")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_says_its_version(
+def test_every_command_prints_its_version(
     command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["seed=1", "--version"] if command == "train" else ["--version"]

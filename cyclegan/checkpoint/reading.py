@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from cyclegan.checkpoint.targets import with_present_names
 from cyclegan.errors import CheckpointError
 from cyclegan.files import damage
 from cyclegan.metrics.pretrained import UNREADABLE
@@ -16,14 +17,14 @@ from cyclegan.metrics.pretrained import UNREADABLE
 log = logging.getLogger(__name__)
 
 FOLDER = "checkpoints"
-"""Where a run's folder has them."""
+"""Folder of the checkpoints, in the folder of a run."""
 
 LEGACY = pickle.dumps(0x1950A86A20F9469CFC6C, protocol=2)
-"""The first bytes of what torch.save wrote before torch 1.6, such as the authors' published generators."""
+"""First bytes of the files of torch.save before torch 1.6, such as the CycleGAN authors' published generators."""
 
 
 def checkpoint_file(path: str | os.PathLike[str]) -> Path:
-    """The checkpoint that a path names: the file itself; of a run's folder `best.ckpt`, else the newest."""
+    """Return the checkpoint that a path stands for: the file itself; in a run's folder `best.ckpt`, else the newest."""
     file = Path(path).expanduser()
     if not file.is_dir():
         return file
@@ -33,10 +34,12 @@ def checkpoint_file(path: str | os.PathLike[str]) -> Path:
 
 
 def read(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Reads a checkpoint onto the CPU, tensors and plain Python values only.
+    """Read a checkpoint onto the CPU, tensors and plain Python values only.
+
+    Its configuration names classes by their present names; see `checkpoint.targets.RENAMED`.
 
     Raises:
-        CheckpointError: there is no such file, it is damaged, or it asks for code to be run.
+        CheckpointError: the file does not exist, is damaged, or holds objects whose reading would run code.
     """
     file = Path(path)
     if not file.is_file():
@@ -60,6 +63,18 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
         ) from error
     if not isinstance(checkpoint, dict):
         raise CheckpointError(f"{file} holds a {type(checkpoint).__name__}, not a checkpoint of cyclegan-train")
+    return _upgraded(checkpoint)
+
+
+def _upgraded(checkpoint: dict[str, Any]) -> dict[str, Any]:
+    """Replace the names of earlier versions in a checkpoint."""
+    if "config" in checkpoint:
+        checkpoint["config"] = with_present_names(checkpoint["config"])
+    callbacks = checkpoint.get("callbacks")
+    for state in callbacks.values() if isinstance(callbacks, dict) else ():
+        best = state.get("best") if isinstance(state, dict) else None
+        if isinstance(best, dict) and "figure" in best:
+            best["metric"] = best.pop("figure")
     return checkpoint
 
 
@@ -72,16 +87,15 @@ def _is_legacy(file: Path) -> bool:
 
 
 def _refused(error: pickle.UnpicklingError) -> str:
-    """What torch's safe reader stopped at, by the name in its text."""
     name = re.search(r"GLOBAL (\S+)", str(error))
     return name[1] if name else "something else"
 
 
 def newest_intact(folder: Path) -> tuple[Path, dict[str, Any]] | None:
-    """Finds where a run can go on: its newest checkpoint that can be read. Says which it passed over, and why.
+    """Find a run's newest checkpoint that can be read; log those that are skipped, and why.
 
     Returns:
-        the file and what is in it; None if there is no checkpoint at all.
+        the file and its content; None if there is no checkpoint at all.
 
     Raises:
         CheckpointError: there are checkpoints, but none can be read.
@@ -92,22 +106,22 @@ def newest_intact(folder: Path) -> tuple[Path, dict[str, Any]] | None:
             found = read(path)
         except CheckpointError as error:
             reasons.append(str(error))
-            log.info("resume    passed over: %s", error)
+            log.info("resume    skipped: %s", error)
         else:
             return path, found
     if reasons:
         listed = "".join(f"\n  {reason}" for reason in reasons)
         raise CheckpointError(
-            f"none of the {len(reasons)} checkpoints in {folder} can be read, so nothing was begun and nothing was "
-            f"changed. Bring one back from a copy, or start again from nothing (overwrite=true).{listed}"
+            f"none of the {len(reasons)} checkpoints in {folder} can be read. Restore one from a backup, or start "
+            f"again from nothing (overwrite=true).{listed}"
         )
     return None
 
 
 def by_age(folder: Path) -> list[Path]:
-    """The checkpoints of a run, newest first: `last`, those named by images, those named by epochs.
+    """List the checkpoints of a run, newest first: `last`, those named by images, those named by epochs.
 
-    A file with several names stands there once.
+    Of a file with several names, only the first is listed.
     """
     names = [folder / "last.ckpt", *rolling(folder), *sorted(folder.glob("epoch*.ckpt"), key=_number, reverse=True)]
     found: dict[tuple[int, int], Path] = {}
@@ -119,12 +133,12 @@ def by_age(folder: Path) -> list[Path]:
 
 
 def rolling(folder: Path) -> list[Path]:
-    """The checkpoints that are named by images seen, newest first."""
+    """List the checkpoints that are named by images seen, newest first."""
     return sorted(folder.glob("images*.ckpt"), key=_number, reverse=True)
 
 
 def _number(path: Path) -> int:
-    """The number in a checkpoint's name: `epoch0010.ckpt`, or `epoch=0010.ckpt` of earlier versions."""
+    """Return the number in a checkpoint's name: `epoch0010.ckpt`, or `epoch=0010.ckpt` of earlier versions."""
     digits = re.search(r"\d+", path.name)
     return int(digits[0]) if digits else -1
 

@@ -1,4 +1,4 @@
-"""State dicts: names of tensors, and what of one fits a network."""
+"""Compare the names and shapes of state dicts with those of a network."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -9,22 +9,22 @@ from torch import Tensor
 Weights = dict[str, Tensor]
 
 WRAPPERS = re.compile(r"^(module\.|_orig_mod\.)+")
-"""What DataParallel and torch.compile put before the names of a network that is saved from within them."""
+"""Prefixes that DataParallel and torch.compile put before the names of tensors."""
 STATISTIC = re.compile(r"(.*)\.(running_mean|running_var|num_batches_tracked)")
 
 
 def is_bare(content: Mapping[str, Any]) -> bool:
-    """Whether a file holds nothing but tensors, as the authors' published `latest_net_G_A.pth`."""
+    """Return whether a file holds nothing but tensors, like the CycleGAN authors' `latest_net_G_A.pth`."""
     return bool(content) and all(isinstance(value, Tensor) for value in content.values())
 
 
 def unwrapped(weights: Weights) -> Weights:
-    """The tensors under the names that they have within the network itself."""
+    """Return the tensors under their names within the network itself."""
     return {WRAPPERS.sub("", name): value for name, value in weights.items()}
 
 
 def renamed(found: Weights, own: Mapping[str, Tensor]) -> tuple[Weights, str]:
-    """A bare state dict under the network's own names, and a note on the running statistics that were dropped."""
+    """Return a bare state dict under the network's own names, and a note on dropped running statistics."""
     weights = {name if name in own else WRAPPERS.sub("", name): value for name, value in found.items()}
     # Until torch 0.4, instance norm without weights kept running statistics, which nothing used.
     statistics = [
@@ -37,7 +37,7 @@ def renamed(found: Weights, own: Mapping[str, Tensor]) -> tuple[Weights, str]:
 
 
 def misfits(own: Mapping[str, Tensor], others: Mapping[str, Tensor]) -> str:
-    """The tensors of a network and of a checkpoint that do not match, in a line; empty where all do.
+    """Describe in one line the tensors of a network and of a checkpoint that do not match; empty if all do.
 
     Args:
         own: the network's state.
@@ -56,7 +56,7 @@ def misfits(own: Mapping[str, Tensor], others: Mapping[str, Tensor]) -> str:
 
 
 def shortened(names: Iterable[str], most: int = 3) -> str:
-    """The first few names, and how many more there are."""
+    """Join the first few names, and say how many more there are."""
     listed = list(names)
     more = f", … {len(listed) - most} more" if len(listed) > most else ""
     return ", ".join(listed[:most]) + more

@@ -1,7 +1,8 @@
-"""Writing checkpoints so that a file with a checkpoint's name is always whole, whatever happens meanwhile."""
+"""Write checkpoints so that a file with a checkpoint's name is always complete, even after a kill or a full disk."""
 
 import os
 import shutil
+from contextlib import suppress
 from io import FileIO
 from pathlib import Path
 from typing import Any
@@ -9,24 +10,26 @@ from typing import Any
 import torch
 from lightning_fabric.plugins import CheckpointIO
 
-from cyclegan.checkpoint.loading import leaves
 from cyclegan.checkpoint.reading import read
+from cyclegan.checkpoint.targets import leaves
 from cyclegan.errors import CheckpointError
+from cyclegan.files import replacing
 
 LEARNED = ("state_dict", "optimizer_states", "ema", "ranks")
-"""The entries of a checkpoint that training goes on from; a number there that is not finite would never leave again."""
+"""Entries of a checkpoint that training continues from; a value there that is not finite would stay forever."""
 
 PLAIN = (
     *(torch.Tensor, torch.nn.Parameter, torch.Size, torch.dtype, torch.device),
     *(str, bytes, int, float, complex, bool, type(None), set),
 )
-"""What `checkpoint.read` takes, besides dictionaries, lists and tuples of these."""
-
-UNFINISHED = ".part"
+"""Types that `checkpoint.reading.read` accepts, besides dictionaries, lists and tuples of these."""
 
 
 class AtomicCheckpointIO(CheckpointIO):
-    """Writes beside the target, syncs and renames. The first file is read back before it is renamed."""
+    """Lightning's checkpoint IO: writes beside the target, syncs to disk, and renames.
+
+    The first file is read back before it is renamed, so that a checkpoint that nobody can read ends the run early.
+    """
 
     def __init__(self) -> None:
         self._has_read_back = False
@@ -34,39 +37,35 @@ class AtomicCheckpointIO(CheckpointIO):
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | os.PathLike[str], storage_options: Any | None = None
     ) -> None:
-        """Writes `checkpoint` to `path`; whatever stood there stays until the new file is complete.
+        """Write `checkpoint` to `path`; an earlier file stays until the new one is complete.
 
         Raises:
-            CheckpointError: it holds numbers that are not finite, or values that cannot be read back.
+            CheckpointError: it holds values that are not finite, or that cannot be read back.
             OSError: it could not be written.
         """
         require_finite(checkpoint)
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = target.with_name(f".{target.name}.{os.getpid()}{UNFINISHED}")
-        try:
+        with replacing(target) as unfinished:
             write(checkpoint, unfinished)
             if not self._has_read_back:
                 require_readable(checkpoint, unfinished)
                 self._has_read_back = True
-            unfinished.replace(target)
-            sync_folder(target.parent)
-        finally:
-            unfinished.unlink(missing_ok=True)
+        sync_folder(target.parent)
 
     def load_checkpoint(
         self, path: str | os.PathLike[str], map_location: Any | None = None, weights_only: bool | None = None
     ) -> dict[str, Any]:
-        """Reads tensors and plain Python values only, whatever `weights_only` says."""
+        """Read tensors and plain Python values only, whatever `weights_only` says."""
         return read(path)
 
     def remove_checkpoint(self, path: str | os.PathLike[str]) -> None:
-        """Deletes a checkpoint that may be gone already."""
+        """Delete a checkpoint if it exists."""
         Path(path).unlink(missing_ok=True)
 
 
 def write(checkpoint: dict[str, Any], path: Path) -> None:
-    """Writes and syncs a file under a name of no importance.
+    """Write a file and sync it to disk; not atomic.
 
     Raises:
         OSError: with the system's reason, such as a full disk.
@@ -76,14 +75,13 @@ def write(checkpoint: dict[str, Any], path: Path) -> None:
             torch.save(checkpoint, file)
             os.fsync(file.fileno())
         except RuntimeError as error:
-            # torch's writer knows only that a write failed.
-            raise file.failure or error from error
+            raise file.failure or error from error  # torch's own error lacks the system's reason
 
 
 class RememberingFile(FileIO):
-    """A file for torch.save that keeps the first error of the system, which torch's writer would replace.
+    """Unbuffered file for torch.save that keeps the system's first error, which torch's writer would replace.
 
-    It is unbuffered: what a buffer still holds after an error would fail once more when the file is closed.
+    A buffer's rest would fail once more when the file is closed.
     """
 
     def __init__(self, path: Path) -> None:
@@ -91,7 +89,7 @@ class RememberingFile(FileIO):
         self.failure: OSError | None = None
 
     def write(self, data: Any) -> int:
-        """Writes all of `data`."""
+        """Write all of `data`."""
         rest = memoryview(data)
         try:
             while rest:
@@ -103,48 +101,40 @@ class RememberingFile(FileIO):
 
 
 def same_file(source: Path, target: Path) -> None:
-    """Gives a checkpoint a second name, in one step and, where the file system has hard links, at no cost.
+    """Give a checkpoint a second name in one step: a hard link, or a copy if the file system has none.
 
     Raises:
         OSError: it could be neither linked nor copied.
     """
-    unfinished = target.with_name(f".{target.name}.{os.getpid()}{UNFINISHED}")
-    unfinished.unlink(missing_ok=True)
-    try:
+    with replacing(target) as unfinished:
+        unfinished.unlink(missing_ok=True)
         try:
             os.link(source, unfinished)
         except OSError:  # FAT, some network file systems
             shutil.copyfile(source, unfinished)
             with unfinished.open("rb+") as file:
                 os.fsync(file.fileno())
-        unfinished.replace(target)
-        sync_folder(target.parent)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    sync_folder(target.parent)
 
 
 def sync_folder(folder: Path) -> None:
-    """Makes a rename last through a loss of power, where the system offers that."""
-    try:
+    """Make a rename survive a loss of power, where the system supports that."""
+    with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
-    except OSError:
-        return
-    try:
-        os.fsync(descriptor)
-    except OSError:
-        pass
-    finally:
-        os.close(descriptor)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Clears away what a killed process had begun to write."""
-    for path in folder.glob(f".*{UNFINISHED}"):
+    """Delete the unfinished files of a killed process."""
+    for path in folder.glob(".*.part"):
         path.unlink(missing_ok=True)
 
 
 def require_finite(checkpoint: dict[str, Any]) -> None:
-    """Refuses what nobody could go on from.
+    """Refuse a checkpoint whose weights or optimizer states are not finite.
 
     Raises:
         CheckpointError: naming the entries.
@@ -156,15 +146,15 @@ def require_finite(checkpoint: dict[str, Any]) -> None:
         if isinstance(value, torch.Tensor) and value.is_floating_point()
     ]
     answers = [torch.isfinite(tensor).all() for _, tensor in entries]
-    # All are asked before the first is read: on a GPU, reading waits for what was asked.
+    # All are computed before the first is read: on a GPU, reading waits for the computation.
     found = [name for (name, _), finite in zip(entries, answers, strict=True) if not finite]
     if found:
         others = f" and {len(found) - 3} more" if len(found) > 3 else ""
-        raise CheckpointError(f"not saved: {', '.join(found[:3])}{others} hold numbers that are not finite")
+        raise CheckpointError(f"not saved: {', '.join(found[:3])}{others} hold values that are not finite")
 
 
 def require_readable(checkpoint: dict[str, Any], path: Path) -> None:
-    """Refuses a checkpoint that was written to `path` but cannot be read from there, so that nobody could resume it.
+    """Refuse a checkpoint that was written to `path` but cannot be read from there.
 
     Raises:
         CheckpointError: naming the entries and their types.

@@ -1,4 +1,4 @@
-"""cyclegan-train: train what a configuration describes."""
+"""cyclegan-train: train the model that the configuration describes."""
 
 from cyclegan.train.command import main, train
 

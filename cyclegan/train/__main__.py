@@ -1,4 +1,4 @@
-"""Let `python -m cyclegan.train` be the command."""
+"""Run the command as `python -m cyclegan.train`."""
 
 from cyclegan.train.command import main
 

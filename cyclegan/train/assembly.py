@@ -1,4 +1,4 @@
-"""From a configuration to the objects of a run."""
+"""Build Lightning's trainer from a configuration, and check that the parts of a run fit together."""
 
 from pathlib import Path
 from typing import Any
@@ -23,24 +23,24 @@ from cyclegan.errors import RunError
 from cyclegan.networks.checks import nearest_size
 from cyclegan.train.run_folder import is_alone
 
-HELD_OUT = "callbacks.validation.every_n_epochs says how often held-out images are measured"
-HOW_MANY = "callbacks.validation.max_images says how many held-out images of each domain are measured"
+HELD_OUT = "callbacks.validation.every_n_epochs sets how often held-out images are evaluated"
+HOW_MANY = "callbacks.validation.max_images sets how many held-out images of each domain are evaluated"
 UNUSED = {
     "check_val_every_n_epoch": ("1", HELD_OUT),
     "val_check_interval": ("1.0", HELD_OUT),
-    "num_sanity_val_steps": ("0 2", "the images are measured before the first batch of a new run"),
+    "num_sanity_val_steps": ("0 2", "held-out images are evaluated before the first batch of a new run"),
     "limit_val_batches": ("1.0", HOW_MANY),
     "limit_test_batches": ("1.0", HOW_MANY),
-    "overfit_batches": ("0 0.0", "data.max_images says how many training images of each domain are used"),
+    "overfit_batches": ("0 0.0", "data.max_images sets how many training images of each domain are used"),
 }
-"""Arguments of Lightning's trainer that do not do here what they say: harmless values, and what to use instead."""
+"""Arguments of Lightning's trainer that have no effect here: harmless values, and the key to use instead."""
 
 
 def assemble_trainer(config: DictConfig, plain: dict[str, Any]) -> pl.Trainer:
-    """Lightning's trainer with the configured loggers and callbacks, and this project's checkpoints.
+    """Build Lightning's trainer with the configured loggers and callbacks, and atomic checkpoints.
 
     Args:
-        config: of the run.
+        config: configuration of the run.
         plain: the same, resolved, for the checkpoints.
 
     Raises:
@@ -51,9 +51,9 @@ def assemble_trainer(config: DictConfig, plain: dict[str, Any]) -> pl.Trainer:
         if str(value) not in ("None", *harmless.split()):  # as text: 1 is one batch, 1.0 are all
             raise RunError(f"trainer.{name} is {value}, which is not used here: {instead}. Leave trainer.{name} out")
     loggers = [hydra.utils.instantiate(entry, _convert_="all") for entry in (config.logger or {}).values()]
-    with torch.random.fork_rng(devices=[]):  # a network that measures draws weights, and training shall not notice
+    with torch.random.fork_rng(devices=[]):  # feature networks draw weights
         callbacks = [hydra.utils.instantiate(entry, _convert_="all") for entry in (config.callbacks or {}).values()]
-    # Of a run in one process, SLURM's or torchrun's plan for the job says nothing.
+    # A run in one process ignores the ranks of SLURM or torchrun.
     environment = [LightningEnvironment()] if is_alone(config.trainer) else []
     benchmark = config.trainer.get("benchmark")
     try:
@@ -67,18 +67,18 @@ def assemble_trainer(config: DictConfig, plain: dict[str, Any]) -> pl.Trainer:
             _convert_="all",  # max_time may be a mapping, which Lightning wants plain
         )
     except InstantiationException as error:
-        if isinstance(error.__cause__, ValueError | MisconfigurationException):  # an argument that Lightning refuses
+        if isinstance(error.__cause__, ValueError | MisconfigurationException):  # refused by Lightning
             raise RunError(f"trainer: {error.__cause__}") from error
         raise
     return trainer
 
 
 def refuse_unsuitable(data: Any, model: Any, trainer: pl.Trainer, resume: Path | None) -> None:
-    """Says before the first batch, in terms of the configuration, what would fail in it.
+    """Check before the first batch that data, networks and trainer fit together.
 
     Raises:
-        RunError: the data module lacks something, the crop does not suit the networks, a sweep asks for several
-            devices, or a resumed run for steps.
+        RunError: the data module lacks a method, the channels or the crop do not suit the networks, a sweep uses
+            several devices, or a resumed run is bounded by `max_steps`.
     """
     if missing := missing_members(data):
         raise RunError(

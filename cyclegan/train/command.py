@@ -1,4 +1,4 @@
-"""cyclegan-train: trains what the configuration describes."""
+"""cyclegan-train: train the model that the configuration describes."""
 
 from __future__ import annotations
 
@@ -20,11 +20,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from cyclegan.callbacks.stop_signals import EXIT_NOT_SAVED, EXIT_RESUME, SavingError, StopRequestedError
 from cyclegan.cli import VERSION, open_screen
-from cyclegan.errors import RunError, UserError
-from cyclegan.train.configuration import conf_dir, explain, hydra_words, resolved, root_cause
-from cyclegan.train.out_of_memory import is_out_of_memory, remedies
-from cyclegan.train.run_folder import added_by_lightning, claim, clear, is_first_process, save_config, settle_rank
-from cyclegan.train.run_lock import held
+from cyclegan.errors import RunError, UserError, is_out_of_memory
+from cyclegan.train.configuration import conf_dir, explain, hydra_arguments, resolved, root_cause
+from cyclegan.train.run_folder import added_by_lightning, claim, clear, held, is_first_process, save_config, settle_rank
 from cyclegan.train.signatures import check_values
 
 # torch and Lightning are imported where they are used: --help and --cfg job answer without them.
@@ -43,31 +41,39 @@ REPEATED = (
     *("`Trainer(", "`Trainer.fit` stopped", "Time limit reached", "\nDetected KeyboardInterrupt", "💡 Tip"),
     *("SLURM auto-requeueing", "Received SIGTERM", "Bypassing SIGTERM"),
 )
-"""How the messages of Lightning begin that are kept from the screen."""
-INTERRUPTED = "stopped by hand, without saving"
+"""First words of Lightning's messages that are not shown, because the start-up lines say the same."""
+INTERRUPTED = "stopped by Ctrl-C, without saving"
+MEMORY = {
+    "data.batch_size": "lower",
+    "data.crop_size": "lower, with data.load_size",
+    "model.generator.width": "lower",
+    "model.generator.activation_checkpointing": "true",
+    "trainer.precision": "bf16-mixed on a GPU",
+    "data.num_workers": "lower, for the computer's memory",
+}
+"""Keys that a run's memory depends on most, and values that need less. The last three may change on a resume."""
 
 
 # ---------------------------------------------------------------------------------------------- the run
 
 
 def train(config: DictConfig) -> pl.Trainer:
-    """Runs one training from a composed configuration to its end, in `config.run_dir`.
+    """Run one training from a composed configuration to its end, in `config.run_dir`.
 
-    Nothing in the folder changes before everything that the configuration names is built and found.
+    Nothing in the folder changes before all parts of the run are built and its data are found.
 
     Raises:
-        RunError: the folder holds a run already or is in use, there is nothing to resume, what changed since may not
-            change, or the parts do not fit together.
-        StopRequestedError: the run was asked to stop, saved, and can be resumed.
+        RunError: the folder already holds a run or is in use, the checkpoint to resume does not exist or belongs to
+            another configuration, or the parts do not fit together.
+        StopRequestedError: the run was asked to stop by a signal, saved, and can be resumed.
         SavingError: no checkpoint could be written several times in a row, or at the end.
     """
     settle_rank(config.trainer)
     with held(Path(config.run_dir)):
-        return run(config)
+        return _train(config)
 
 
-def run(config: DictConfig) -> pl.Trainer:
-    """What `train` does once the folder is this process's own."""
+def _train(config: DictConfig) -> pl.Trainer:
     import pytorch_lightning as pl
     from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
@@ -76,12 +82,6 @@ def run(config: DictConfig) -> pl.Trainer:
     from cyclegan.train.init_from import initialise
     from cyclegan.train.resume import name_wandb_run, require_same_run, starting_point
 
-    for group in ("features", "perceptual"):
-        if group in config:
-            raise RunError(
-                f"the file of {group}=... puts its keys at the top: its first line has to be "
-                "# @package callbacks.validation"
-            )
     check_values(config)
     run_dir = Path(config.run_dir)
     claim(run_dir, config.resume, config.overwrite)
@@ -91,7 +91,7 @@ def run(config: DictConfig) -> pl.Trainer:
 
     pl.seed_everything(config.seed, verbose=False)
     data = hydra.utils.instantiate(config.data, _convert_="all")
-    model = hydra.utils.instantiate(config.model, _convert_="all")  # containers of OmegaConf end in checkpoints
+    model = hydra.utils.instantiate(config.model, _convert_="all")  # OmegaConf containers would end up in checkpoints
     trainer = assemble_trainer(config, plain)
     refuse_unsuitable(data, model, trainer, start.path if start else None)
     notes = []
@@ -108,20 +108,19 @@ def run(config: DictConfig) -> pl.Trainer:
         save_config(config, run_dir)
     for logger in trainer.loggers:
         logger.log_hyperparams(plain)
-    announce(config, start, notes)
+    _log_start(config, start, notes)
     steps_before = start.steps if start else 0
-    path, start = start.path if start else None, None  # the weights are read again by fit: once in memory is enough
+    path, start = start.path if start else None, None  # fit reads the file again: free the memory
     try:
         trainer.fit(model, datamodule=data, ckpt_path=path, weights_only=True)
     except MisconfigurationException as error:
         raise RunError(str(error)) from error
     if path and trainer.global_step == steps_before and not trainer.should_stop:
-        log.info("nothing left to do; to go on, give more epochs than trainer.max_epochs=%s", trainer.max_epochs)
+        log.info("nothing left to do; to continue, raise trainer.max_epochs=%s", trainer.max_epochs)
     return trainer
 
 
-def announce(config: DictConfig, start: StartingPoint | None, notes: list[str]) -> None:
-    """Log the recipe, and where the run begins unless it is simply a new one."""
+def _log_start(config: DictConfig, start: StartingPoint | None, notes: list[str]) -> None:
     if HydraConfig.initialized():
         chosen = HydraConfig.get().runtime.choices.get("experiment")
         log.info("recipe    %s", f"experiment={chosen}" if chosen else "the paper's (no experiment=...)")
@@ -142,20 +141,20 @@ def announce(config: DictConfig, start: StartingPoint | None, notes: list[str]) 
 
 
 class JobFailedError(Exception):
-    """A job of a sweep failed, and its error was reported. Hydra continues with the other jobs and fails in the end."""
+    """A job of a sweep failed and its error was reported; Hydra runs the other jobs, then raises this."""
 
 
 @hydra.main(version_base="1.3", config_path=conf_dir(), config_name="train")
 def job(config: DictConfig) -> None:
-    """One job of the command line: the only one, or one of a sweep."""
+    """Run the command's only job, or one of a sweep."""
     quieten()
     sweeps = HydraConfig.get().mode == RunMode.MULTIRUN
     if sweeps:
-        number_in_sweep(config)
+        _number_in_sweep(config)
     try:
         train(config)
     except StopRequestedError as stop:
-        leave(f"{stop}; resume=auto goes on from {stop.newest}", 0 if stop.finished else EXIT_RESUME)
+        leave(f"{stop}; resume=auto continues from {stop.newest}", 0 if stop.finished else EXIT_RESUME)
     except SavingError as error:
         leave(str(error), EXIT_NOT_SAVED)
     except Exception as error:
@@ -164,7 +163,7 @@ def job(config: DictConfig) -> None:
             raise JobFailedError from error
         sys.exit(1)
     except SystemExit as end:
-        if isinstance(end.__context__, KeyboardInterrupt):  # Lightning's answer to one before the first batch
+        if isinstance(end.__context__, KeyboardInterrupt):  # Lightning exits so on Ctrl-C before the first batch
             leave(INTERRUPTED, EXIT_INTERRUPTED)
         raise
     folder = Path(config.run_dir) / "checkpoints"
@@ -180,7 +179,7 @@ def report(config: DictConfig, error: Exception) -> None:
     trace = "".join(traceback.format_exception(error))
     line = None
     if is_out_of_memory(error):
-        line = f"{remedies(config, error)} (traceback in {run_dir / 'train.log'})"
+        line = f"out of memory; {memory_settings(config)} (traceback in {run_dir / 'train.log'})"
     elif isinstance(cause, UserError):
         line = str(cause)
     # A run that was refused leaves no trace in a folder, which may be that of another run.
@@ -191,37 +190,39 @@ def report(config: DictConfig, error: Exception) -> None:
     print(trace if line is None else f"{PROGRAM}: {line}", file=sys.stderr)
 
 
+def memory_settings(config: DictConfig) -> str:
+    """List the settings that memory depends on most, with their present values and what needs less."""
+    found = {key: OmegaConf.select(config, key) for key in MEMORY}
+    listed = [f"{key}={value} ({MEMORY[key]})" for key, value in found.items() if value is not None]
+    return f"settings that need less: {', '.join(listed)}"
+
+
 def leave(text: str, code: int) -> None:
-    """Ends the process of a run that ends in the same way on all devices, a whole sweep with it."""
+    """End the process, and a whole sweep, of a run that ends in the same way on all devices."""
     if is_first_process():
         with suppress(OSError):  # a terminal that hung up
             print(f"{PROGRAM}: {text}", file=sys.stderr)
-    # Lightning would end all processes at once if one that it added ended with an error.
+    # Lightning would kill all processes if one that it started ended with an error.
     sys.exit(0 if added_by_lightning() else code)
 
 
-def number_in_sweep(config: DictConfig) -> None:
-    """Gives each job of a sweep a folder below the sweep's and a name to match, and groups them in wandb."""
+def _number_in_sweep(config: DictConfig) -> None:
+    """Give a job of a sweep a folder and name of its own, and the sweep's name as wandb group."""
     hydra_config = HydraConfig.get()
     config.group = config.group or config.name
     config.name = f"{config.name}/{hydra_config.job.num}"
     config.run_dir = hydra_config.runtime.output_dir
 
 
-def is_news(record: logging.LogRecord) -> bool:
-    """Whether a message of Lightning's is none of those that repeat what the start-up lines say."""
-    return not record.getMessage().startswith(REPEATED)
-
-
 def quieten() -> None:
-    """Keeps Lightning from repeating what the start-up lines say."""
+    """Filter Lightning's messages that repeat the start-up lines, and set the level of the package's logger."""
     import warnings
 
     from pytorch_lightning.utilities.warnings import PossibleUserWarning
 
     for name in list(logging.root.manager.loggerDict):
         if name.startswith(("pytorch_lightning", "lightning_fabric")):
-            logging.getLogger(name).addFilter(is_news)
+            logging.getLogger(name).addFilter(lambda record: not record.getMessage().startswith(REPEATED))
     logging.getLogger("cyclegan").setLevel(logging.INFO)
     warnings.filterwarnings("ignore", category=PossibleUserWarning)
     warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)  # Lightning on newer torch
@@ -230,14 +231,14 @@ def quieten() -> None:
 
 
 def main() -> None:
-    """The console script."""
+    """Run the command `cyclegan-train`."""
     open_screen()
     if "--version" in sys.argv[1:]:  # Hydra would answer with its own
         print(VERSION)
         return
     # Hydra then raises instead of printing, and the error can be put into the user's terms here.
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    sys.argv[1:] = hydra_words(sys.argv[1:])
+    sys.argv[1:] = hydra_arguments(sys.argv[1:])
     try:
         job()
     except JobFailedError:

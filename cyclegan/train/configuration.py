@@ -1,8 +1,9 @@
-"""Where the configuration lies, how the command line is written, and what is wrong with it, in the user's terms."""
+"""Location of the configuration, the command line in Hydra's terms, and Hydra's errors in the user's terms."""
 
 import difflib
-import re
 import sys
+from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,20 +20,25 @@ from cyclegan.errors import UserError
 
 
 def conf_dir() -> str:
-    """The folder of YAML files: inside the installed package, or beside it in a checkout."""
+    """Return the folder of YAML files: inside the installed package, or beside it in a checkout."""
     inside = Path(__file__).parents[1] / "conf"
     return str(inside if inside.is_dir() else Path(__file__).parents[2] / "conf")
 
 
+def groups() -> set[str]:
+    """Return the names of the groups: the folders of `conf_dir`."""
+    return {path.name for path in Path(conf_dir()).iterdir() if path.is_dir()}
+
+
 def root_cause(error: BaseException) -> BaseException:
-    """The error that the others wrap."""
+    """Return the first error of a chain of `raise ... from ...`."""
     while error.__cause__ is not None:
         error = error.__cause__
     return error
 
 
 def explain(error: Exception) -> str:
-    """The error's own message; for one of Hydra's, with the nearest key or option that exists."""
+    """Return an error's message in one line; for Hydra's errors, with the nearest key or option that exists."""
     if not isinstance(error, HydraException | OmegaConfBaseException):
         return str(error)
     if isinstance(error, OverrideParseException):
@@ -74,85 +80,43 @@ def resolved(config: DictConfig) -> dict[str, Any]:
     return plain
 
 
-TEXT_KEY = re.compile(
-    r"\+{0,2}(name|group|run_dir|resume|init_from|data\.(root|cache_dir)|data\.domains\.[^.]+\.(train|val|test)"
-    r"|logger\.\w+\.(project|name|group|entity|notes|job_type|id)|callbacks\.validation\.\w+\.weights)"
+OPTIONS_WITH_VALUE = (
+    *("--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd", "--package", "-p"),
+    *("--cfg", "-c", "--info", "-i", "--experimental-rerun"),
 )
-"""Keys whose values are text or paths, however they look: 1e5 is a name, and a comma may be part of a path."""
-
-MAPPING_ENTRY = re.compile(r"\s*(\w+)\s*:\s*([^{}]*?)\s*")
-ESCAPE = re.compile(r"\\[\\()\[\]{}:=, \t]")
-MULTIRUN = ("-m", "--multirun", "hydra.mode=MULTIRUN")
-TAKE_A_VALUE = ("--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd", "--package", "-p", "--cfg", "-c",
-                "--info", "-i", "--experimental-rerun")  # fmt: skip
 
 
-def hydra_words(words: list[str]) -> list[str]:
-    """Rewrite the command line as typed so that Hydra reads it as it was meant.
+def hydra_arguments(words: Iterable[str]) -> list[str]:
+    """Rewrite a command line for Hydra.
 
-    - Options come first, because Hydra does not take them between keys.
-    - Without any key, `experiment=toy` is added.
-    - Values that Hydra cannot read are quoted: blanks, brackets, other alphabets. The values of `TEXT_KEY` are quoted
-      as well where Hydra would read a number, a list or a sweep. Values with quotes or backslashes of their own that
-      Hydra understands stay as they are, and so does null. In a mapping (`init_from={gen_ab: a.ckpt}`) and in a sweep
-      (`-m resume=a.ckpt,b.ckpt`), each path is quoted by itself.
+    Options come first, because Hydra does not take them between keys. Values that Hydra's grammar refuses, such as
+    paths with blanks, brackets or `=`, are quoted, so that they are text. Without any key, `experiment=toy` is added.
     """
     options, keys = [], []
     rest = iter(words)
     for word in rest:
         if word.startswith("-"):
-            options.append(word)
-            options += [value for value in [next(rest, None)] if value is not None] if word in TAKE_A_VALUE else []
+            options += [word, *(islice(rest, 1) if word in OPTIONS_WITH_VALUE else ())]
         else:
-            keys.append(word)
-    sweeps = any(word in MULTIRUN for word in words)
-    return [*options, *(_with_quotes(word, sweeps) for word in keys or ["experiment=toy"])]
+            keys.append(_quoted_if_refused(word))
+    return [*options, *(keys or ["experiment=toy"])]
 
 
-def _with_quotes(word: str, sweeps: bool) -> str:
-    key, equals, value = word.partition("=")
-    if not equals or key.startswith("~") or _is_understood(key, value, sweeps):
-        return word
-    if not TEXT_KEY.fullmatch(key):
-        return f"{key}={_quoted(value)}"
-    if value.startswith("{") and value.endswith("}"):
-        entries = [MAPPING_ENTRY.fullmatch(entry) for entry in value[1:-1].split(",")]
-        paths = [f"{entry[1]}: {_if_needed(key, entry[2])}" for entry in entries if entry]
-        return f"{key}={{{', '.join(paths)}}}" if len(paths) == len(entries) else word
-    return f"{key}={','.join(_if_needed(key, part) for part in (value.split(',') if sweeps else [value]))}"
-
-
-def _is_understood(key: str, value: str, sweeps: bool) -> bool:
-    """Whether Hydra reads the value as it stands there, or as something that was written for it."""
+def _quoted_if_refused(word: str) -> str:
     from hydra.core.override_parser.overrides_parser import OverridesParser
-
-    try:
-        override = OverridesParser.create().parse_override(f"{key}={value}")
-    except HydraException:
-        return False
-    if not TEXT_KEY.fullmatch(key):
-        return True
-    has_quotes = value[:1] in {"'", '"'}
-    found = override.value()
-    if override.is_sweep_override() and sweeps:
-        return not any(isinstance(one, int | float) for one in getattr(found, "list", []))
-    if override.is_sweep_override():  # an error that Hydra reports, unless there is such a file
-        return has_quotes or not Path(value).expanduser().exists()
-    return found is None or isinstance(found, dict) or found == value or has_quotes or bool(ESCAPE.search(value))
-
-
-def _if_needed(key: str, value: str) -> str:
-    return value if _is_understood(key, value, sweeps=False) else _quoted(value)
-
-
-def _quoted(value: str) -> str:
     from hydra.core.override_parser.types import Quote, QuotedString
 
-    return QuotedString(value, Quote.single).with_quotes()
+    key, equals, value = word.partition("=")
+    try:
+        OverridesParser.create().parse_override(word)
+    except HydraException:
+        if equals and not key.startswith("~"):
+            return f"{key}={QuotedString(value, Quote.single).with_quotes()}"
+    return word
 
 
 def nearest_keys(key: str, known: set[str]) -> list[str]:
-    """Return the keys that a mistyped one most likely stands for: the same last part first, then the same spelling."""
+    """Return the likely meanings of a mistyped key: keys with the same last part, else the one of nearest spelling."""
     last = key.rpartition(".")[2]
     same = sorted((name for name in known if name.rpartition(".")[2] == last), key=lambda name: (name.count("."), name))
     if same and len(same) <= 3:
@@ -161,11 +125,11 @@ def nearest_keys(key: str, known: set[str]) -> list[str]:
 
 
 def known_keys(words: list[str]) -> set[str]:
-    """Every group, and every key that there is with the parts that the command line chooses."""
+    """Return every group, and every key of the configuration that the command line's groups compose."""
     from hydra import compose, initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
 
-    keys = {path.name for path in Path(conf_dir()).iterdir() if path.is_dir()}
+    keys = groups()
     choices = [word for word in words if word.partition("=")[0] in keys and "," not in word]
     GlobalHydra.instance().clear()
     with initialize_config_dir(conf_dir(), version_base="1.3"):

@@ -1,8 +1,8 @@
-"""The weights of others as the beginning of a new run."""
+"""init_from: initialise the networks of a new run with the weights of other checkpoints."""
 
 import os
-from collections import Counter
 from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor
 
@@ -15,24 +15,23 @@ CheckpointPath = str | os.PathLike[str]
 
 
 def initialise(model: Translator, source: CheckpointPath | Mapping[str, CheckpointPath]) -> list[str]:
-    """Gives the networks of a new run the weights of earlier ones, and nothing else of theirs.
+    """Load the weights of earlier runs into the networks of a new run.
 
-    Each network takes by itself those tensors that have its own tensors' names and shapes; what is left stays as it
-    was drawn. The weights are the trained ones under `state_dict`, also where the checkpoint holds an average of
-    them under `ema`: the average belongs to the end of a run, and the optimiser's steps to the weights themselves.
+    Each network takes the tensors that have its own tensors' names and shapes; the others stay as they were drawn. The
+    weights are those under `state_dict`, not their moving average (`ema`).
 
     Args:
         model: its networks are the children that have parameters.
-        source: a checkpoint for all networks, or one for each network that is to have one:
+        source: a checkpoint for all networks, or a mapping from networks to checkpoints:
             `{"gen_ab": "a.ckpt", "disc_b": "b.ckpt"}`. A run's folder stands for its `best.ckpt`, else its newest.
-            A network that is named may also have a bare state dict, such as the authors' `latest_net_G_A.pth`.
+            In a mapping, a file may also be a bare state dict, such as the CycleGAN authors' `latest_net_G_A.pth`.
 
     Returns:
-        a line for each network, which says what it took and what did not fit.
+        a line for each network: the tensors that it took, and those that did not fit.
 
     Raises:
         CheckpointError: a file cannot be read.
-        RunError: a network is named that there is not, or no tensor fits at all. The model is as before then.
+        RunError: a named network does not exist, or no tensor fits at all. The model is unchanged then.
     """
     networks = {name: child for name, child in model.named_children() if next(child.parameters(), None) is not None}
     sources = dict(source) if isinstance(source, Mapping) else dict.fromkeys(networks, source)
@@ -41,27 +40,21 @@ def initialise(model: Translator, source: CheckpointPath | Mapping[str, Checkpoi
         named = ", ".join(unknown) or "no network"
         raise RunError(f"init_from names {named}; the networks of this model are {', '.join(networks)}")
 
-    found = {path: _read(path) for path in dict.fromkeys(sources.values())}
-    bare = {path for path, weights in found.items() if not any(_below(name, weights) for name in networks)}
-    if bare and not isinstance(source, Mapping):
-        raise RunError(
-            f"{source} holds {_summary(found[source])}, nothing of {', '.join(networks)}. If it is a state dict of one "
-            f"network, say of which: 'init_from={{gen_ab: {source}}}'"
-        )
+    found = {path: read(checkpoint_file(path)) for path in dict.fromkeys(sources.values())}
+    if not isinstance(source, Mapping) and is_bare(found[source]):
+        raise RunError(f"{source} is a state dict of one network; name it: 'init_from={{gen_ab: {source}}}'")
     fitting: dict[str, Weights] = {}
     reports = dict.fromkeys(networks, "left as drawn: init_from does not name it")
     for name, path in sources.items():
         own = networks[name].state_dict()
-        weights, dropped = renamed(found[path], own) if path in bare else (_below(name, found[path]), "")
+        weights, dropped = _weights_for(name, found[path], own, path)
         fits = fitting[name] = {key: t for key, t in weights.items() if key in own and t.shape == own[key].shape}
-        taken = f"{'all' if len(fits) == len(own) else f'{len(fits)} of'} {len(own)} tensors" if fits else ""
-        report = "; ".join(part for part in (taken, misfits(own, weights), dropped) if part)
+        taken = f"{'all' if len(fits) == len(own) else f'{len(fits)} of'} {len(own)} tensors"
+        report = "; ".join(part for part in (taken if fits else "", misfits(own, weights), dropped) if part)
         reports[name] = report if fits else f"left as drawn: {report}"
     if not any(fitting.values()):
-        held = "; ".join(f"{path} holds {_summary(weights)}" for path, weights in found.items())
-        first = next(iter(sources))
         raise RunError(
-            f"no weight that init_from names fits {', '.join(sources)}: {held}; {first} is {reports[first]}. "
+            f"no weight in {', '.join(map(str, found))} fits {', '.join(f'{n} ({reports[n]})' for n in sources)}. "
             "Give the generator and discriminator of the run that wrote it, as its config.yaml names them"
         )
     for name, weights in fitting.items():
@@ -70,25 +63,18 @@ def initialise(model: Translator, source: CheckpointPath | Mapping[str, Checkpoi
     return [f"{name:{width}}{report}" for name, report in reports.items()]
 
 
-def _read(path: CheckpointPath) -> Weights:
-    """The tensors of a checkpoint, or of a bare state dict."""
-    checkpoint = read(checkpoint_file(path))
+def _weights_for(
+    network: str, checkpoint: dict[str, Any], own: Mapping[str, Tensor], path: CheckpointPath
+) -> tuple[Weights, str]:
+    """Return the tensors of a checkpoint for a network, by the network's own names, and a note on dropped ones."""
+    if is_bare(checkpoint):
+        return renamed(checkpoint, own)
     weights = checkpoint.get("state_dict")
-    if weights is None and is_bare(checkpoint):
-        weights = checkpoint
     if not isinstance(weights, dict):
         raise RunError(
             f"{path} has no entry state_dict, where checkpoints of cyclegan-train keep their weights, and is no bare "
             f"state dict: it holds {shortened(map(str, checkpoint))}"
         )
-    return {str(name): value for name, value in weights.items() if isinstance(value, Tensor)}
-
-
-def _below(network: str, weights: Weights) -> Weights:
     prefix = f"{network}."
-    return {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
-
-
-def _summary(weights: Weights) -> str:
-    counts = Counter(name.partition(".")[0] for name in weights)
-    return shortened([f"{network} ({count} tensors)" for network, count in counts.items()], 6) or "no tensor"
+    tensors = {str(name): value for name, value in weights.items() if isinstance(value, Tensor)}
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}, ""

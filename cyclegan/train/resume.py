@@ -1,4 +1,4 @@
-"""Where a run goes on, and whether it still is the same run."""
+"""Resume a run: find its checkpoint, and compare its configuration with the present one."""
 
 import logging
 import os
@@ -13,7 +13,7 @@ from cyclegan.checkpoint.state_dicts import misfits
 from cyclegan.data.training_data import STATE_KEY, stored_state
 from cyclegan.errors import RunError
 from cyclegan.loggers import new_run_id
-from cyclegan.train.compatible import rate_plan, require_continuable
+from cyclegan.train.compatible import require_continuable, schedule_change
 from cyclegan.train.run_folder import earlier_config
 
 log = logging.getLogger(__name__)
@@ -23,45 +23,45 @@ WANDB_VARIABLES = {"project": "WANDB_PROJECT", "entity": "WANDB_ENTITY", "id": "
 
 @dataclass(frozen=True)
 class StartingPoint:
-    """A checkpoint that a run goes on from."""
+    """The checkpoint that a run is resumed from."""
 
     path: Path
     content: dict[str, Any]
 
     @property
     def steps(self) -> int:
-        """Optimiser steps that the weights have had."""
+        """Number of optimizer steps."""
         return int(self.content["global_step"])
 
     @property
     def epochs(self) -> int:
-        """Whole epochs that the weights have seen."""
+        """Number of completed epochs."""
         return int(self.content["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"])
 
     @property
     def images(self) -> int:
-        """Images of each domain that the weights have seen."""
+        """Number of images of each domain seen."""
         return int(stored_state(self.content)["position"])
 
     @property
     def config(self) -> dict[str, Any]:
-        """The configuration of the run that wrote it."""
+        """The resolved configuration of the run that wrote it."""
         return dict(self.content["config"])
 
 
 def starting_point(run_dir: Path, resume: str | None) -> StartingPoint | None:
-    """The checkpoint that `resume` asks for; None for a new run, also where `auto` finds no checkpoint at all.
+    """Read the checkpoint that `resume` names; None for a new run, also if `auto` finds no checkpoint at all.
 
     Raises:
-        CheckpointError: it cannot be read, or for `auto` none of those that there are.
-        RunError: it is no checkpoint of a training, or a folder without any.
+        CheckpointError: it cannot be read; for `auto` or a folder, none of its checkpoints can.
+        RunError: it is no checkpoint of a training run, or a folder without checkpoints.
     """
     if not resume:
         return None
     if resume == "auto":
         found = reading.newest_intact(run_dir / "checkpoints")
         if found is None:
-            log.info("resume    nothing there yet, so this is a new run")
+            log.info("resume    no checkpoint found, so this is a new run")
             return None
     elif Path(resume).is_dir():
         found = reading.newest_intact(Path(resume) / "checkpoints")
@@ -82,22 +82,22 @@ def starting_point(run_dir: Path, resume: str | None) -> StartingPoint | None:
 
 
 def require_same_run(start: StartingPoint, config: dict[str, Any], model: Any) -> list[str]:
-    """Compares a run with the one that it goes on with.
+    """Check that a resumed run is the same as that of its checkpoint, and load the weights into `model`.
 
     Returns:
-        what the user should know: what is no longer exact, and how the learning rate moves from here on.
+        lines for the user: which changes make the run no longer bit-exact, and how the schedule changes.
 
     Raises:
-        RunError: something changed that may not, or there are fewer epochs than are done.
-        CheckpointError: the checkpoint's configuration names foreign code for its schedule.
+        RunError: a value changed that may not change, the weights do not fit, or `trainer.max_epochs` is less than the
+            number of epochs done.
     """
     old = start.config
     notes = require_continuable(old, config)
     epochs = int(config["trainer"]["max_epochs"])
     if 0 <= epochs < start.epochs:
         raise RunError(
-            f"trainer.max_epochs is {epochs}, but {start.path} has had {start.epochs} epochs already: give as many or "
-            "more, or an earlier checkpoint (resume=PATH)"
+            f"trainer.max_epochs is {epochs}, but {start.path} has had {start.epochs} epochs already: give that number "
+            "or more, or an earlier checkpoint (resume=PATH)"
         )
     try:
         model.load_state_dict(start.content["state_dict"])
@@ -107,16 +107,16 @@ def require_same_run(start: StartingPoint, config: dict[str, Any], model: Any) -
             f"the weights in {start.path} do not fit these networks ({found}): give the generator and discriminator "
             "of the run that wrote it, as its config.yaml names them"
         ) from error
-    plan = rate_plan(old["model"], config["model"], start.epochs, int(old["trainer"]["max_epochs"]), epochs)
-    return [*notes, *([plan] if plan else [])]
+    change = schedule_change(old, config, start.epochs)
+    return [*notes, *([change] if change else [])]
 
 
 def name_wandb_run(config: DictConfig, start: StartingPoint | None) -> None:
-    """Settle which wandb run this is before it begins, where the configuration does not say it.
+    """Set the wandb project, entity and run id in the configuration, where it has none.
 
-    That is the run of wandb's variables if they name one, as those of a wandb agent do; else a resumed run's own; else
-    a new one. Its project, entity and id stand in the configuration, and so in config.yaml and in every checkpoint. A
-    run that goes on in another folder than that of its checkpoint is another one.
+    They come from the WANDB_... environment variables if these name a run, as those of a wandb agent do; else from the
+    resumed run; else a new id is drawn. A run that is resumed into another folder is a new wandb run. The configuration
+    takes them to config.yaml and to every checkpoint.
     """
     entry = OmegaConf.select(config, "logger.wandb")
     if entry is None:

@@ -1,10 +1,8 @@
 """Check the values of a configuration against the annotations of the arguments that they become."""
 
 import contextlib
-import difflib
 import inspect
 import os
-import pkgutil
 import types
 import typing
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -15,7 +13,9 @@ from typing import Any, Literal, Union, get_args, get_origin
 from omegaconf import BooleanNode, DictConfig, OmegaConf
 from omegaconf.errors import ValidationError
 
+from cyclegan.checkpoint.targets import resolve
 from cyclegan.errors import UserError
+from cyclegan.train.configuration import conf_dir, groups
 
 WORDS = {
     bool: "true or false",
@@ -25,13 +25,15 @@ WORDS = {
     Path: "a path",
     type(None): "null",
 }
+PARTS = {"model", "data", "trainer", "callbacks", "logger"}
+"""Groups whose keys stand under the group's own name; files of the others begin with `# @package`."""
 LISTS = (list, tuple, Iterable, Collection, Sequence)
 MAPPINGS = (dict, Mapping)
 
 
 @dataclass
 class RunKeys:
-    """The keys that belong to the run itself; every other key is an argument of the class above it."""
+    """The keys of the run itself, with their types; every other key is an argument of the class above it."""
 
     name: str
     group: str | None
@@ -43,13 +45,20 @@ class RunKeys:
 
 
 def check_values(config: DictConfig) -> None:
-    """Check every value of a composed configuration before anything is built of it.
+    """Check every value of a composed configuration before any part is built.
 
     The words yes, no, on and off become true and false where an argument is a bool.
 
     Raises:
-        UserError: a value has the wrong type, a `_target_` does not exist, or does not take the argument.
+        UserError: a value has the wrong type, a `_target_` does not exist or does not take the argument, or a group's
+            file lacks its `# @package` line.
     """
+    for group in groups() - PARTS:
+        if group in config:
+            raise UserError(
+                f"the chosen file of conf/{group} puts its keys under {group}: its first line has to be "
+                f"{_package_line(group)}"
+            )
     _check_arguments(config, "", typing.get_type_hints(RunKeys))
     for key in ("name", "run_dir"):
         if not OmegaConf.is_interpolation(config, key) and not str(config[key]).strip():
@@ -57,6 +66,11 @@ def check_values(config: DictConfig) -> None:
     for name in config:
         if name != "hydra":
             _walk(config, name, str(name))
+
+
+def _package_line(group: str) -> str:
+    """Return the first line of the group's files that come with this package."""
+    return min(Path(conf_dir(), group).glob("*.yaml")).read_text(encoding="utf-8").partition("\n")[0]
 
 
 def _walk(parent: Any, key: Any, path: str) -> None:
@@ -74,31 +88,9 @@ def _walk(parent: Any, key: Any, path: str) -> None:
 
 
 def _annotations(node: DictConfig, path: str) -> dict[str, Any]:
-    """Annotations of the arguments that a `_target_` takes, of those that `node` gives.
-
-    Raises:
-        UserError: there is no such target, or it does not take one of the arguments.
-    """
-    target = str(node["_target_"])
-    try:
-        called = pkgutil.resolve_name(target)
-    except ModuleNotFoundError as error:
-        if not f"{target}.".startswith(f"{error.name}."):
-            raise  # a module that the target's own module imports
-        raise UserError(f"{path}._target_ is {target}: there is no module {error.name}") from error
-    except AttributeError as error:
-        raise UserError(f"{path}._target_ is {target}: {error}") from error
-    try:
-        taken = inspect.signature(called).parameters
-    except ValueError:  # a function of C
-        return {}
+    """Return the annotations of the arguments that `node` gives to its `_target_`."""
     given = [str(name) for name in node if not str(name).startswith("_")]
-    if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in taken.values()):
-        for name in given:
-            if name not in taken:
-                near = difflib.get_close_matches(name, taken, n=1)
-                hint = f" Did you mean {path}.{near[0]}?" if near else ""
-                raise UserError(f"{target} takes no argument {name} ({path}.{name}).{hint} It takes {', '.join(taken)}")
+    called = resolve(str(node["_target_"]), given, path)
     try:
         hints = typing.get_type_hints(called.__init__ if inspect.isclass(called) else called)
     except (NameError, TypeError, AttributeError):  # names of `if TYPE_CHECKING`, or no annotations at all
@@ -120,12 +112,15 @@ def _check_arguments(node: DictConfig, prefix: str, annotations: Mapping[str, An
 
 
 def _misfit(path: str, value: Any, annotation: Any) -> str:
-    """The message about a value that does not fit; of a mapping, about its first entry that does not."""
+    """Write the message about a value that does not fit; of a mapping, about its first entry that does not."""
     for one in _alternatives(annotation):
         if isinstance(value, Mapping) and get_origin(one) in MAPPINGS:
             name = next(name for name in value if not _fits(value[name], get_args(one)[1]))
             return _misfit(f"{path}.{name}", value[name], get_args(one)[1])
-    return f"{path} is {value!r}; it takes {_in_words(annotation)}"
+    quoted = (
+        f". Quote it: {path}=\"'{value}'\"" if str in _alternatives(annotation) and type(value) in (int, float) else ""
+    )
+    return f"{path} is {value!r}; it takes {_in_words(annotation)}{quoted}"
 
 
 def _alternatives(annotation: Any) -> tuple[Any, ...]:
@@ -133,7 +128,7 @@ def _alternatives(annotation: Any) -> tuple[Any, ...]:
 
 
 def _fits(value: Any, annotation: Any) -> bool:
-    """Whether a plain value can become an argument with this annotation."""
+    """Return whether a plain value can become an argument with this annotation."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if isinstance(value, Mapping) and "_target_" in value:
         return annotation not in WORDS  # an object, which its own class answers for
@@ -163,7 +158,6 @@ def _fits(value: Any, annotation: Any) -> bool:
 
 
 def _elements(kind: type, arguments: tuple[Any, ...], length: int) -> tuple[Any, ...]:
-    """Annotations of the elements of a list of this length."""
     if kind is tuple and arguments and arguments[-1] is not Ellipsis:
         return arguments
     return (arguments[0] if arguments else Any,) * length

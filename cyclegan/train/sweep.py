@@ -1,4 +1,4 @@
-"""Sweeps: all jobs are composed and checked before the first one begins."""
+"""Compose and check all jobs of a sweep before the first one begins."""
 
 import copy
 import sys
@@ -24,10 +24,10 @@ class ComposedSweep(Callback):
     """
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Compose the jobs and let Hydra's loader hand out copies of them.
+        """Compose the jobs, and make Hydra's loader return copies of them.
 
         Raises:
-            SystemExit: a job has a mistake; of any other error, Hydra would make a warning.
+            SystemExit: a job has a mistake; Hydra would turn any other exception into a warning.
         """
         from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 

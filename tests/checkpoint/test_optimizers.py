@@ -6,8 +6,8 @@ import pytest
 import torch
 
 import cyclegan
-from cyclegan.checkpoint.loading import TRUSTED_NAMES
 from cyclegan.checkpoint.reading import read
+from cyclegan.checkpoint.targets import TRUSTED_NAMES
 from cyclegan.train.command import train
 from tests.tiny_run import STEPS_PER_EPOCH, composed, differences
 

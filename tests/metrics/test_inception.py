@@ -12,8 +12,8 @@ from torch_fidelity.utils import create_feature_extractor
 
 from cyclegan.callbacks.checkpointing import Checkpointing
 from cyclegan.callbacks.validation import Validation
-from cyclegan.checkpoint.loading import leaves
 from cyclegan.checkpoint.reading import read
+from cyclegan.checkpoint.targets import leaves
 from cyclegan.errors import WeightsError
 from cyclegan.metrics.inception import Inception
 from tests.small import small_cyclegan

@@ -1,4 +1,4 @@
-"""Lightning's trainer: arguments that it would ignore are refused, and what it is given beyond the configuration."""
+"""Lightning's trainer: arguments without effect are refused, and cuDNN's benchmark follows `deterministic`."""
 
 from collections.abc import Iterator
 from pathlib import Path

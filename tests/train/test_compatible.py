@@ -1,4 +1,4 @@
-"""What may change when a run goes on, and the learning rate's plan before and after."""
+"""Values of a configuration that may change when a run is resumed, and classes that were renamed."""
 
 import inspect
 from functools import cache
@@ -7,10 +7,14 @@ from typing import Any
 
 import pytest
 import pytorch_lightning as pl
+import torch
 from omegaconf import OmegaConf
 
-from cyclegan.errors import CheckpointError, RunError
-from cyclegan.train.compatible import FREE, INEXACT, SHARE_OR_COUNT, rate_plan, require_continuable
+from cyclegan.checkpoint.reading import read
+from cyclegan.checkpoint.targets import RENAMED, resolve
+from cyclegan.errors import RunError, UserError
+from cyclegan.train.command import MEMORY
+from cyclegan.train.compatible import FREE, INEXACT, SHARE_OR_COUNT, require_continuable, schedule_change
 from cyclegan.train.resume import StartingPoint, require_same_run
 from tests.small import small_cyclegan
 from tests.tiny_run import composed
@@ -45,12 +49,12 @@ def plain(*overrides: str) -> dict[str, Any]:
         ("data.source=null",),
     ],
 )
-def test_what_the_weights_do_not_depend_on_changes_silently_in_both_directions(overrides: tuple[str, ...]) -> None:
+def test_keys_without_influence_on_the_weights_may_change(overrides: tuple[str, ...]) -> None:
     assert require_continuable(plain(), plain(*overrides)) == []
     assert require_continuable(plain(*overrides), plain()) == []
 
 
-def test_what_training_refused_so_far_may_be_allowed_from_now_on() -> None:
+def test_conversions_and_sizes_that_training_refused_may_be_allowed_later() -> None:
     """The remedies of errors that come in the middle of a run; a run that skipped has seen other images."""
     allowed = ("data.max_pixels=100000000", "data.domains.B.convert=[alpha]")
     assert require_continuable(plain(), plain(*allowed)) == []
@@ -87,7 +91,7 @@ def test_what_training_refused_so_far_may_be_allowed_from_now_on() -> None:
         ("trainer.use_distributed_sampler=true", "trainer.use_distributed_sampler: false → true"),
     ],
 )
-def test_what_makes_another_run_is_refused(override: str, line: str) -> None:
+def test_keys_that_the_weights_depend_on_are_refused(override: str, line: str) -> None:
     with pytest.raises(RunError) as error:
         require_continuable(plain(), plain(override))
     assert line in [text.strip() for text in str(error.value).splitlines()]
@@ -97,7 +101,7 @@ def test_every_refusal_is_listed_and_the_remedy_given() -> None:
     with pytest.raises(RunError) as error:
         require_continuable(plain(), plain("seed=5", "model.pool_size=3", "trainer.precision=bf16-mixed", "name=b"))
     assert str(error.value).splitlines() == [
-        "a run goes on as it began, but these values are not the checkpoint's:",
+        "a resumed run keeps its configuration, but these values differ from the checkpoint's:",
         "  seed: 0 → 5",
         "  model.pool_size: 50 → 3",
         "  model.seed: 0 → 5",
@@ -106,16 +110,16 @@ def test_every_refusal_is_listed_and_the_remedy_given() -> None:
     ]
 
 
-def test_what_only_rounds_and_sums_otherwise_passes_with_a_line_each() -> None:
+def test_keys_that_change_only_rounding_are_allowed_with_a_line_each() -> None:
     changed = plain("trainer.devices=2", "trainer.precision=bf16-mixed", "trainer.accelerator=auto", "schedule=cosine")
     assert require_continuable(plain(), changed) == [
-        "trainer.accelerator: cpu → auto (no longer bit for bit the same run)",
-        "trainer.devices: 1 → 2 (no longer bit for bit the same run)",
-        "trainer.precision: 32-true → bf16-mixed (no longer bit for bit the same run)",
+        "trainer.accelerator: cpu → auto (no longer bit-exact)",
+        "trainer.devices: 1 → 2 (no longer bit-exact)",
+        "trainer.precision: 32-true → bf16-mixed (no longer bit-exact)",
     ]
     ddp = {**plain(), "trainer": {**plain()["trainer"], "strategy": {"_target_": "a.Strategy", "find": True}}}
     assert require_continuable(plain(), ddp) == [
-        "trainer.strategy: auto → {_target_: a.Strategy, find: true} (no longer bit for bit the same run)"
+        "trainer.strategy: auto → {_target_: a.Strategy, find: true} (no longer bit-exact)"
     ]
 
 
@@ -127,7 +131,7 @@ def test_what_only_rounds_and_sums_otherwise_passes_with_a_line_each() -> None:
         (("callbacks=ema",), ("callbacks=ema_short",), "callbacks.ema.decay: 0.999 → 0.995"),
     ],
 )
-def test_an_average_of_weights_neither_comes_goes_nor_changes(before: Any, after: Any, line: str) -> None:
+def test_an_average_of_weights_may_not_be_added_removed_or_changed(before: Any, after: Any, line: str) -> None:
     with pytest.raises(RunError) as error:
         require_continuable(plain(*before), plain(*after))
     assert str(error.value).splitlines()[1:-1] == [f"  {line}"]
@@ -151,10 +155,22 @@ def test_arguments_of_another_version_pass_but_not_another_part_or_domain() -> N
         assert str(error.value).splitlines()[1:-1] == [f"  {line}"]
 
 
-def test_whole_numbers_equal_their_decimals_except_where_one_is_a_count_and_the_other_a_share() -> None:
+def test_1_equals_1_0_except_for_counts_and_shares_of_batches() -> None:
     assert require_continuable({"model": {"rate": 1}}, {"model": {"rate": 1.0}}) == []
     with pytest.raises(RunError, match=r"trainer\.limit_train_batches: 1\.0 → 1\n"):
         require_continuable(plain(), plain("trainer.limit_train_batches=1"))  # one batch, no longer all of them
+
+
+@pytest.mark.parametrize("key", MEMORY)
+def test_the_last_three_remedies_for_memory_may_change_on_a_resume(key: str) -> None:
+    change = {"trainer.precision": "bf16-mixed", "model.generator.activation_checkpointing": "true"}.get(key, "12")
+    try:
+        require_continuable(plain(), plain(f"{key}={change}"))
+    except RunError:
+        assert key in list(MEMORY)[:3]
+    else:
+        # Networks of these tests are narrow whatever the width.
+        assert key in list(MEMORY)[3:] or key == "model.generator.width"
 
 
 def test_the_trainers_keys_are_arguments_of_lightnings_trainer() -> None:
@@ -165,120 +181,34 @@ def test_the_trainers_keys_are_arguments_of_lightnings_trainer() -> None:
 # ---------------------------------------------------------------------------------------------- the learning rate
 
 
-def model(schedule: str, discriminator_lr: float | None = None, **arguments: Any) -> dict[str, Any]:
-    return {
-        "optimizer": {"lr": 2e-4},
-        "discriminator_lr": discriminator_lr,
-        "schedule": {"_target_": f"cyclegan.optim.{schedule}", **arguments},
-    }
+def scheduled(schedule: str, lr: float | None = 2e-4, **arguments: Any) -> dict[str, Any]:
+    call = {"_target_": f"cyclegan.optim.{schedule}", **arguments}
+    return {"model": {"optimizer": {"lr": lr}, "schedule": call}}
 
 
-def linear(epochs: int, discriminator_lr: float | None = None) -> dict[str, Any]:
-    return model("Linear", discriminator_lr, total_epochs=epochs, constant_epochs=None)
+def test_a_new_schedule_is_described_with_the_learning_rate_of_the_next_epoch() -> None:
+    old, new = (scheduled("Linear", total_epochs=n, constant_epochs=None) for n in (200, 300))
+    # Half is 150: 2e-4 (1 − (e + 1 − 150) / 151) in the epoch e from 0, so 2e-4 · 100/151 after 200 epochs.
+    assert schedule_change(old, new, 200) == (
+        "schedule  Linear(total_epochs=200) → Linear(total_epochs=300); learning rate in epoch 201: 1.32e-04"
+    )
+    step = scheduled("Step", lr=None, every=50, factor=0.1)
+    assert schedule_change(new, step, 9) == "schedule  Linear(total_epochs=300) → Step(every=50, factor=0.1)"
+    assert schedule_change({"model": {}}, scheduled("Constant"), 2) == (
+        "schedule  none() → Constant(); learning rate in epoch 3: 2.00e-04"
+    )
 
 
-def table(text: str | None) -> dict[str, list[str]]:
-    """The rows of the plan, by their labels."""
-    assert text is not None
-    rows = [line.split("  ") for line in text.splitlines()[1:]]
-    return {cells[0]: cells[1:] for cells in ([cell.strip() for cell in row if cell.strip()] for row in rows)}
+def test_an_unchanged_schedule_needs_no_line() -> None:
+    before = scheduled("Linear", total_epochs=200)
+    assert schedule_change(before, scheduled("Linear", total_epochs=200, constant_epochs=None), 60) is None
+    assert schedule_change({"model": {}}, {"model": {"schedule": None}}, 60) is None
 
 
-def test_a_longer_run_shows_its_old_and_its_new_plan() -> None:
-    # Linear: 2e-4 (1 − max(0, e + 1 − half) / (half + 1)) in the e-th epoch from 0, which is the table's e + 1.
-    # Old, half = 100: falls in 101 (e = 100): 2e-4 · 100/101; 151: 2e-4 · 50/101; 200: 2e-4 · 1/101.
-    # New, half = 150: falls in 151 (e = 150): 2e-4 · 150/151; 200: 2e-4 · 101/151; 300: 2e-4 · 1/151.
-    assert (rate_plan(linear(200), linear(300), 60, 200, 300) or "").splitlines() == [
-        "schedule  learning rate as planned (200 epochs) and from here on (300 epochs), 60 done",
-        "          epoch                1        61       101       151       200       300",
-        "          as planned     2.00e-4   2.00e-4   1.98e-4   9.90e-5   1.98e-6         –",
-        "          from here on      done   2.00e-4   2.00e-4   1.99e-4   1.34e-4   1.32e-6",
-    ]
-
-
-def test_a_finished_run_has_no_old_plan_for_what_is_to_come() -> None:
-    rows = table(rate_plan(linear(8), linear(20), 8, 8, 20))
-    # Old: 1 − (e − 3)/5 from e = 4 on; new: 1 − (e − 9)/11 from e = 10 on.
-    assert rows == {
-        "epoch": ["1", "5", "8", "9", "11", "20"],
-        "as planned": ["2.00e-4", "1.60e-4", "4.00e-5", "–", "–", "–"],
-        "from here on": ["done", "done", "done", "2.00e-4", "1.82e-4", "1.82e-5"],
-    }
-
-
-def test_a_shorter_run_ends_before_its_old_plan() -> None:
-    rows = table(rate_plan(linear(200), linear(100), 60, 200, 100))
-    assert rows["epoch"] == ["1", "61", "100", "101", "150", "200"]
-    # Half is 50: in the 61st epoch 1 − 11/51, in the 100th 1/51.
-    assert rows["from here on"] == ["done", "1.57e-4", "3.92e-6", "–", "–", "–"]
-
-
-def test_discriminators_with_a_rate_of_their_own_have_rows_of_their_own() -> None:
-    text = rate_plan(linear(200, 4e-4), linear(300, 4e-4), 150, 200, 300)
-    rows = table(text)
-    assert list(rows)[1:] == [
-        "generators, as planned",
-        "generators, from here on",
-        "discriminators, as planned",
-        "discriminators, from here on",
-    ]
-    assert rows["epoch"] == ["1", "101", "151", "200", "250", "300"]
-    assert rows["generators, as planned"][1] == "1.98e-4"
-    assert rows["discriminators, as planned"][1] == "3.96e-4"
-    assert max(map(len, (text or "").splitlines())) <= 100
-    same = table(rate_plan(linear(200, 2e-4), linear(300, 2e-4), 150, 200, 300))
-    assert list(same) == ["epoch", "as planned", "from here on"]
-
-
-def test_another_schedule_of_the_same_length() -> None:
-    rows = table(rate_plan(linear(200), model("Cosine", total_epochs=200, final=0.0), 20, 200, 200))
-    assert rows["epoch"] == ["1", "21", "61", "101", "150", "200"]
-    # In the 101st epoch the cosine stands at its middle: cos(π/2) = 0, half of 2e-4.
-    assert rows["from here on"][3] == "1.00e-4"
-
-
-@pytest.mark.parametrize("no_end", [-1, None])
-def test_plans_without_an_end(no_end: int | None) -> None:
-    rows = table(rate_plan(model("Constant"), model("Step", every=50, factor=0.1), 160, no_end, no_end))
-    # Step: 160 // 50 = 3 factors of 0.1, the fourth comes with e = 200, the table's 201.
-    assert dict(zip(rows["epoch"], rows["from here on"], strict=True)) == {
-        "1": "done",
-        "161": "2.00e-7",
-        "201": "2.00e-8",
-        "226": "2.00e-8",
-        "251": "2.00e-9",
-        "301": "2.00e-10",
-    }
-    assert rows["as planned"] == ["2.00e-4"] * 6
-    ended = rate_plan(linear(200), model("Constant"), 160, 200, no_end)
-    assert "as planned (200 epochs) and from here on (no end), 160 done" in (ended or "")
-    assert table(ended)["from here on"][-1] == "2.00e-4"
-
-
-@pytest.mark.parametrize(("old", "new"), [(2, 3), (1, 2), (3, 1), (200, 201)])
-def test_short_plans_have_each_epoch_once(old: int, new: int) -> None:
-    epochs = [int(epoch) for epoch in table(rate_plan(linear(old), linear(new), 1, old, new))["epoch"]]
-    assert epochs == sorted(set(epochs))
-    assert {1, 2, old, new} <= set(epochs)
-
-
-def test_no_table_where_nothing_has_changed() -> None:
-    assert rate_plan(linear(200), linear(200), 60, 200, 200) is None
-    assert rate_plan(linear(200), model("Linear", total_epochs=200), 60, 200, 200) is None, "a default, written out"
-    assert rate_plan(model("Constant"), model("Constant"), 60, 200, 300) is not None, "a longer run is a change"
-    assert rate_plan({"schedule": None}, linear(200), 60, 200, 200) is None
-
-
-def test_a_checkpoints_schedule_runs_no_foreign_code_but_the_users_own(tmp_path: Path) -> None:
-    hostile = {**linear(200), "schedule": {"_target_": "os.mkdir", "path": str(tmp_path / "made")}}
-    with pytest.raises(CheckpointError, match=r"calls 'os\.mkdir' \(model\.schedule\._target_\)"):
-        rate_plan(hostile, linear(300), 60, 200, 300)
+def test_the_checkpoints_schedule_is_not_called(tmp_path: Path) -> None:
+    hostile = {"model": {"schedule": {"_target_": "os.mkdir", "path": str(tmp_path / "made")}}}
+    assert schedule_change(hostile, scheduled("Constant"), 1) is not None
     assert list(tmp_path.iterdir()) == []
-
-    own = f"{Halved.__module__}.Halved"
-    rows = table(rate_plan({**linear(2), "schedule": {"_target_": own}},
-                           {**linear(2), "schedule": {"_target_": own}}, 1, 2, 3))  # fmt: skip
-    assert rows["from here on"] == ["done", "1.00e-4", "5.00e-5"]
 
 
 def test_weights_that_do_not_fit_are_named() -> None:
@@ -293,14 +223,22 @@ def test_weights_that_do_not_fit_are_named() -> None:
         require_same_run(StartingPoint(Path("a.ckpt"), content), plain(), model)
 
 
-def test_a_schedule_of_another_version_is_named() -> None:
-    old = {**linear(200), "schedule": {"_target_": "cyclegan.optim.Linear", "total_epochs": 200, "warm_up": 5}}
-    with pytest.raises(CheckpointError, match=r"cyclegan\.optim\.Linear \(model\.schedule\).*'warm_up'"):
-        rate_plan(old, linear(300), 60, 200, 300)
+def test_a_class_that_was_renamed_is_the_same(tmp_path: Path) -> None:
+    """A checkpoint of before the move of the data module and the toy set."""
+    config = plain()
+    old = config | {"data": config["data"] | {"_target_": "cyclegan.data.unpaired.UnpairedData"}}
+    old["data"] |= {"source": config["data"]["source"] | {"_target_": "cyclegan.data.toy.draw"}}
+    with pytest.raises(RunError, match=r"data\._target_: cyclegan\.data\.unpaired"):
+        require_continuable(old, config)
+    best = {"Checkpointing": {"best": {"figure": "kid", "value": 0.1}}, "Other": {}}
+    torch.save({"config": old, "callbacks": best}, tmp_path / "old.ckpt")
+    found = read(tmp_path / "old.ckpt")
+    assert found["config"] == config
+    assert found["callbacks"]["Checkpointing"]["best"] == {"metric": "kid", "value": 0.1}
 
 
-class Halved:
-    """A schedule of the user's own."""
-
-    def __call__(self, epoch: int) -> float:
-        return 0.5**epoch
+@pytest.mark.parametrize(("old", "new"), RENAMED.items())
+def test_renamed_classes_exist_and_their_old_names_are_refused_with_the_new_ones(old: str, new: str) -> None:
+    assert resolve(new, [], "data").__module__ == new.rpartition(".")[0]
+    with pytest.raises(UserError, match=rf"data\._target_ is {old}, which is called {new} now"):
+        resolve(old, [], "data")

@@ -1,14 +1,19 @@
-"""What overwrite=true clears away, and which process of a job may write into a run's folder."""
+"""A run's folder: its lock, what overwrite=true removes, and which process of a job may write there."""
 
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from lightning_fabric.utilities.rank_zero import rank_zero_only
 from omegaconf import OmegaConf
 
 from cyclegan.errors import RunError
-from cyclegan.train.run_folder import claim, clear, is_alone
+from cyclegan.train.run_folder import claim, clear, held, is_alone
 
 WRITTEN = (
     *("config.yaml", "environment.json", "metrics.csv", "train.log", "alarms.jsonl", "report.html"),
@@ -17,7 +22,7 @@ WRITTEN = (
 )
 
 
-def test_all_that_a_run_writes_goes_and_what_the_user_put_there_stays(tmp_path: Path) -> None:
+def test_files_of_a_run_are_removed_and_the_users_own_are_kept(tmp_path: Path) -> None:
     for name in (*WRITTEN, "notes.txt", "mine/image.png"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
@@ -43,7 +48,7 @@ def test_a_folder_that_no_run_wrote_is_refused_and_not_cleared(tmp_path: Path, t
 
 
 def test_a_start_that_failed_before_it_wrote_anything_but_its_log_is_not_in_the_way(tmp_path: Path) -> None:
-    (tmp_path / "train.log").write_text("resume    nothing there yet, so this is a new run\n")
+    (tmp_path / "train.log").write_text("resume    no checkpoint found, so this is a new run\n")
     claim(tmp_path, None, overwrite=True)
     clear(tmp_path)
 
@@ -72,3 +77,68 @@ def test_a_run_is_alone_on_one_device(
     monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
     default = {"accelerator": "auto", "devices": 1, "num_nodes": 1, "strategy": "auto"}
     assert is_alone(OmegaConf.create(default | trainer)) == alone
+
+
+# ------------------------------------------------------------------------------------------ the lock
+
+HOLD = """
+import multiprocessing, sys, time
+from pathlib import Path
+from cyclegan.train.run_folder import held
+
+sys.argv = ["cyclegan-train", "name=the first"]
+with held(Path(sys.argv[0]).parent / {folder!r}):
+    worker = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))
+    worker.start()
+    print(worker.pid, flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def holder(tmp_path: Path) -> subprocess.Popen[str]:
+    """A process that holds tmp_path/run and has a child, as one that reads images."""
+    code = HOLD.format(folder=str(tmp_path / "run"))
+    return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, start_new_session=True)
+
+
+def test_a_second_process_is_refused_with_the_first_ones_number(tmp_path: Path, holder: subprocess.Popen[str]) -> None:
+    assert holder.stdout is not None
+    worker = int(holder.stdout.readline())
+    try:
+        with (
+            pytest.raises(RunError, match=rf"in use: process {holder.pid} on .*'name=the first'"),
+            held(tmp_path / "run"),
+        ):
+            pass
+        # Killed, it leaves its worker behind for a while; the folder is free nevertheless.
+        holder.kill()
+        holder.wait()
+        os.kill(worker, 0)
+        with held(tmp_path / "run"):
+            assert (tmp_path / "run" / ".lock").read_text().startswith(f"process {os.getpid()} on ")
+    finally:
+        os.killpg(holder.pid, signal.SIGKILL)
+        holder.wait()
+        holder.stdout.close()
+
+
+def test_the_next_run_of_a_sweep_may_have_the_same_folder(tmp_path: Path) -> None:
+    for _ in range(2):
+        with held(tmp_path / "run"):
+            (tmp_path / "run" / "config.yaml").write_text("name: run")
+    assert sorted(p.name for p in (tmp_path / "run").iterdir()) == [".lock", "config.yaml"]
+
+
+def test_a_run_that_does_not_begin_leaves_no_folder(tmp_path: Path) -> None:
+    with held(tmp_path / "runs" / "a"):
+        assert (tmp_path / "runs" / "a" / ".lock").exists()
+    assert not (tmp_path / "runs" / "a").exists()
+
+
+def test_the_processes_of_further_devices_share_the_first_one_s(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rank_zero_only, "rank", 1)
+    with held(tmp_path / "run"):
+        assert not (tmp_path / "run").exists()

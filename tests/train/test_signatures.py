@@ -1,4 +1,4 @@
-"""Values of a configuration, checked against the arguments that they become."""
+"""Values of a configuration are checked against the annotations of their arguments."""
 
 import sys
 from pathlib import Path
@@ -28,6 +28,7 @@ MISTAKES = {
     "overwrite=null": "overwrite is None; it takes true or false",
     "name=null": "name is None; it takes text",
     "name=' '": "name is empty; it names the folder of the run",
+    "name=20261126": """name is 20261126; it takes text. Quote it: name="'20261126'\"""",
     "seed=a": "seed is 'a'; it takes a whole number",
     "init_from=[a]": "init_from is ['a']; it takes text, a mapping or null",
     # The key that was given is named, not the ones that follow it.
@@ -73,7 +74,7 @@ def test_a_value_of_the_wrong_type_is_refused_with_its_key(word: str, message: s
         "data.source=null",
     ],
 )
-def test_every_kind_of_value_that_an_argument_takes_is_let_through(word: str) -> None:
+def test_valid_values_are_accepted_unchanged(word: str) -> None:
     config = composed(word)
     before = config.copy()
     check_values(config)
@@ -81,7 +82,7 @@ def test_every_kind_of_value_that_an_argument_takes_is_let_through(word: str) ->
 
 
 @pytest.mark.parametrize(("word", "meaning"), {"no": False, "off": False, "yes": True, "on": True}.items())
-def test_words_for_true_and_false_mean_just_that(word: str, meaning: bool) -> None:
+def test_yes_no_on_and_off_become_booleans(word: str, meaning: bool) -> None:
     config = composed(f"overwrite={word}", f"data.flip={word}")
     check_values(config)
     assert (config.overwrite, config.data.flip) == (meaning, meaning)

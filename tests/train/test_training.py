@@ -82,10 +82,10 @@ def test_a_finished_run_resumed_says_that_nothing_is_left(
     before = read_checkpoint(tmp_path)["state_dict"]
     with caplog.at_level("INFO", "cyclegan.train"):
         train(composed(tmp_path, root, "trainer.max_epochs=2", "resume=auto"))
-    assert "nothing left to do; to go on, give more epochs than trainer.max_epochs=2" in caplog.messages
+    assert "nothing left to do; to continue, raise trainer.max_epochs=2" in caplog.messages
     assert differences(before, read_checkpoint(tmp_path)["state_dict"]) == []
     last = whole / "checkpoints" / "last.ckpt"
-    with pytest.raises(RunError, match=r"max_epochs is 2, but .*last\.ckpt has had 4 epochs already: give as many"):
+    with pytest.raises(RunError, match=r"max_epochs is 2, but .*last\.ckpt has had 4 epochs already: give that number"):
         train(composed(tmp_path / "fewer", root, *FOUR_EPOCHS, "trainer.max_epochs=2", f"resume={last}"))
 
 
@@ -95,7 +95,7 @@ def test_resume_auto_begins_where_there_is_nothing_and_a_missing_checkpoint_is_a
     with caplog.at_level("INFO", "cyclegan.train.resume"):
         trainer = train(composed(tmp_path, root, "trainer.max_epochs=1", "resume=auto"))
     assert trainer.global_step == STEPS_PER_EPOCH
-    assert [m for m in caplog.messages if "new run" in m] == ["resume    nothing there yet, so this is a new run"]
+    assert [m for m in caplog.messages if "new run" in m] == ["resume    no checkpoint found, so this is a new run"]
     with pytest.raises(RunError, match=r"resume=gone\.ckpt: there is no such file. resume=auto takes the latest in"):
         train(composed(tmp_path, root, "resume=gone.ckpt"))
 

@@ -1,0 +1,121 @@
+"""Classes and functions that a configuration names by `_target_`: renamed ones, trusted ones, and their arguments."""
+
+import difflib
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from cyclegan import __version__
+from cyclegan.errors import CheckpointError, UserError
+
+RENAMED = {
+    "cyclegan.callbacks.meter.RunMeter": "cyclegan.callbacks.metrics_logger.RunMeter",
+    "cyclegan.callbacks.startup.StartupReport": "cyclegan.callbacks.run_summary.StartupReport",
+    "cyclegan.data.toy.draw": "cyclegan.datasets.toy.draw",
+    "cyclegan.data.unpaired.UnpairedData": "cyclegan.data.datamodule.UnpairedData",
+}
+"""Earlier names, as checkpoints hold them, and present ones. A class that moves gets a line here."""
+
+TRUSTED_PACKAGES = ("cyclegan.methods", "cyclegan.networks", "cyclegan.losses", "cyclegan.optim")
+TRUSTED_NAMES = (
+    "torch.optim.Adam",
+    "torch.optim.AdamW",
+    "torch.optim.NAdam",
+    "torch.optim.RAdam",
+    "torch.optim.RMSprop",
+    "torch.optim.SGD",
+)
+
+
+def with_present_names(value: Any) -> Any:
+    """Return nested plain values in which every `_target_` of `RENAMED` is replaced by its present name."""
+    if isinstance(value, dict):
+        return {
+            key: RENAMED.get(str(entry), entry) if key == "_target_" else with_present_names(entry)
+            for key, entry in value.items()
+        }
+    return [with_present_names(entry) for entry in value] if isinstance(value, list) else value
+
+
+def resolve(target: str, arguments: Iterable[str], place: str) -> Callable[..., Any]:
+    """Import the class or function that a `_target_` names, and check the names of its arguments.
+
+    Args:
+        target: its dotted name.
+        arguments: keyword arguments of the call.
+        place: key of the call in the configuration, for messages.
+
+    Raises:
+        UserError: it does not exist, has another name now, or does not take one of the arguments.
+    """
+    if target in RENAMED:
+        raise UserError(f"{place}._target_ is {target}, which is called {RENAMED[target]} now")
+    try:
+        found: Callable[..., Any] = pkgutil.resolve_name(target)
+    except ModuleNotFoundError as error:
+        if not f"{target}.".startswith(f"{error.name}."):
+            raise  # a module that the target's own module imports
+        raise UserError(
+            f"{place}._target_ is {target}: there is no module {error.name}. Install it, or put its folder on "
+            "PYTHONPATH"
+        ) from error
+    except (AttributeError, ValueError) as error:
+        raise UserError(f"{place}._target_ is {target}: {error}") from error
+    try:
+        taken = inspect.signature(found).parameters
+    except ValueError:  # a function of C
+        return found
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in taken.values()):
+        return found
+    for name in arguments:
+        if name not in taken:
+            near = difflib.get_close_matches(name, taken, n=1)
+            hint = f" Did you mean {place}.{near[0]}?" if near else ""
+            raise UserError(f"{target} takes no argument {name} ({place}.{name}).{hint} It takes {', '.join(taken)}")
+    return found
+
+
+def require_trusted(config: Any, path: object, trust: tuple[str, ...] = ()) -> None:
+    """Refuse a configuration that would import or call anything but this package's parts and torch's optimizers.
+
+    Args:
+        config: `model` of a checkpoint's configuration, as plain values.
+        path: the checkpoint, for messages.
+        trust: further packages that are allowed.
+
+    Raises:
+        CheckpointError: naming the entry, and how to allow it.
+    """
+    for key, value in leaves(config, "model"):
+        if isinstance(value, str) and "${" in value:
+            raise CheckpointError(f"{path}: {key} is {value!r}; a checkpoint's configuration is plain, without ${{}}")
+        if key.rpartition(".")[2] in ("_target_", "path") and isinstance(value, str) and not _trusted(value, trust):
+            raise CheckpointError(
+                f"{path} was not loaded: its configuration calls {value!r} ({key}), which is not part of cyclegan "
+                f"{__version__}. If you know who made the file, and that code, pass --trust {value.split('.')[0]}"
+            )
+
+
+def _trusted(target: str, trust: tuple[str, ...]) -> bool:
+    if target in TRUSTED_NAMES or target.partition(".")[0] in trust:
+        return True
+    module, _, name = target.rpartition(".")
+    if not any(module == p or module.startswith(f"{p}.") for p in TRUSTED_PACKAGES):
+        return False
+    # The name must have been made where it is found: a module's own imports (its `os`) are not offered.
+    try:
+        found = getattr(importlib.import_module(module), name, None)
+    except ImportError:
+        return False
+    return getattr(found, "__module__", None) == module
+
+
+def leaves(value: Any, name: str) -> Iterator[tuple[str, Any]]:
+    """Yield everything in nested dictionaries and lists that is neither, with its dotted name below `name`."""
+    if isinstance(value, dict | list | tuple):
+        for key, entry in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from leaves(entry, f"{name}.{key}")
+    else:
+        yield name, value
