@@ -1,4 +1,4 @@
-"""What training needs of a data module, whatever its class."""
+"""The interface of data modules that training accepts, whatever their class."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +13,7 @@ STATE_KEY = "data"
 
 
 class TrainingData(Protocol):
-    """The interface of a LightningDataModule that `cyclegan-train` can train with; `UnpairedData` has it.
+    """The interface of a LightningDataModule that `cyclegan-train` can train with; `ImageDataModule` has it.
 
     `train_dataloader` returns an iterable with a length, of batches that map each domain to images (N, C, H, W) in
     [-1, 1]. After `load_state_dict` its next iteration yields what is left of the epoch. `setup` may be called twice.

@@ -152,7 +152,7 @@ def sight_of(data: Mapping[str, Any], stored: Mapping[str, Any]) -> Sight:
         resize=_value(data, "resize", str, "stretch"),
         size_multiple=_value(data, "size_multiple", int, 4),
     )
-    # A run whose configuration names no domains has A and B, as UnpairedData says.
+    # A run whose configuration names no domains has A and B, as ImageDataModule says.
     domains = _mapping(data, "domains") if data.get("domains") is not None else {"A": {}, "B": {}}
     found = {name: _domain(name, entry) for name, entry in domains.items()}
     on_error = _value(data, "on_error", str, "raise")

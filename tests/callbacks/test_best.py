@@ -47,7 +47,7 @@ def checkpoint(folder: Path, name: str = "best.ckpt") -> Path:
 
 def epoch_of_best(folder: Path) -> int:
     """Epochs that the weights in best.ckpt have had, by its position."""
-    return int(read(checkpoint(folder))["UnpairedData"]["position"]) // IMAGES
+    return int(read(checkpoint(folder))["ImageDataModule"]["position"]) // IMAGES
 
 
 def said(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -104,7 +104,7 @@ def test_epochs_without_a_validation_change_nothing(tmp_path: Path) -> None:
 def test_nothing_goes_on_from_it_unasked(tmp_path: Path) -> None:
     run(tmp_path / "run", psnrs(20.0, 23.0, 21.0, 22.0, 21.0))
     folder = tmp_path / "run" / "checkpoints"
-    assert [read(path)["UnpairedData"]["position"] // IMAGES for path in by_age(folder)] == [5, 4]
+    assert [read(path)["ImageDataModule"]["position"] // IMAGES for path in by_age(folder)] == [5, 4]
     for path in [*folder.glob("images0*"), *folder.glob("epoch*"), folder / "last.ckpt"]:
         path.unlink()
     assert newest_intact(folder) is None
@@ -240,7 +240,7 @@ def test_a_kill_between_the_save_and_the_naming_is_mended(tmp_path: Path, monkey
     assert epoch_of_best(tmp_path / "run") == 1
     found = newest_intact(tmp_path / "run" / "checkpoints")
     assert found
-    assert found[1]["UnpairedData"]["position"] == 2 * IMAGES
+    assert found[1]["ImageDataModule"]["position"] == 2 * IMAGES
     with pytest.raises(StoppedError):
         run(tmp_path / "run", psnrs(*METRICS), StopAt("on_train_batch_start", 6), resume=found[0])
     assert epoch_of_best(tmp_path / "run") == 2
@@ -290,7 +290,7 @@ def test_where_the_best_of_then_is_gone_the_later_one_stays_until_a_better_one_t
 def test_a_run_that_goes_on_in_another_folder_takes_its_best_along(whole: Path, tmp_path: Path) -> None:
     run(tmp_path / "branch", psnrs(0, 0, 0, 0, 0, 1.0), resume=checkpoint(whole, "last.ckpt"))
     assert epoch_of_best(tmp_path / "branch") == 4
-    assert read(checkpoint(tmp_path / "branch"))["UnpairedData"]["position"] == 4 * IMAGES
+    assert read(checkpoint(tmp_path / "branch"))["ImageDataModule"]["position"] == 4 * IMAGES
 
 
 def test_another_metric_is_not_compared_with_the_old_one(

@@ -15,7 +15,7 @@ import cyclegan
 from cyclegan.callbacks.checkpointing import Checkpointing
 from cyclegan.callbacks.image_grid import ImageGrid
 from cyclegan.callbacks.validation import Validation, metrics_of
-from cyclegan.data.datamodule import UnpairedData
+from cyclegan.data.datamodule import ImageDataModule
 from cyclegan.errors import RunError
 from cyclegan.loggers.metrics_csv import MetricsCsv
 from cyclegan.methods.cyclegan import CycleGAN
@@ -78,7 +78,7 @@ def test_what_is_measured_is_what_a_checkpoint_translates(tmp_path: Path) -> Non
     """The average of the weights, where there is one: the values are those of `cyclegan.load`."""
     run_dir = tmp_path / "run"
     trainer = train(composed(run_dir, tmp_path / "toy", "callbacks=ema"))
-    data = UnpairedData(tmp_path / "toy", load_size=20, crop_size=16, num_workers=0)
+    data = ImageDataModule(tmp_path / "toy", load_size=20, crop_size=16, num_workers=0)
     data.setup()
     held_out = data.held_out()
     assert held_out is not None
@@ -145,7 +145,7 @@ def test_without_held_out_images_training_goes_on_with_one_warning(
     data.prepare_data()
     for folder in ("testA", "testB"):
         (tmp_path / "toy" / folder).rename(tmp_path / folder)
-    alone = UnpairedData(tmp_path / "toy", load_size=16, crop_size=16, batch_size=2, num_workers=0)
+    alone = ImageDataModule(tmp_path / "toy", load_size=16, crop_size=16, batch_size=2, num_workers=0)
     with caplog.at_level(logging.WARNING, "cyclegan"):
         trainer = fit_toy(small_cyclegan(), alone, Validation(str(tmp_path), 1), max_epochs=2)
     (record,) = caplog.records
@@ -154,7 +154,7 @@ def test_without_held_out_images_training_goes_on_with_one_warning(
 
 
 def test_images_set_aside_for_validation_go_before_those_for_testing(tmp_path: Path) -> None:
-    data = UnpairedData(
+    data = ImageDataModule(
         tmp_path / "toy", load_size=16, crop_size=16, batch_size=2, num_workers=0, val_share=0.4,
         source=toy_data(tmp_path / "toy").source,
     )  # fmt: skip

@@ -101,7 +101,7 @@ def test_images_of_the_same_name_are_paired_only_by_name(tmp_path: Path) -> None
     offer = "2 images of testA and testB have the same name; if they show the same scene, X measures PSNR, SSIM and L1"
     assert by_default.describe_pairing("X") == offer
     assert without.describe_pairing("X") == ""
-    with pytest.raises(DataError, match=r"data\.pairing is 'names'; there are auto, by_name, none"):
+    with pytest.raises(DataError, match=r"data\.pairing is 'names'; available: auto, by_name, none"):
         found(tmp_path, pairing="names")
 
 

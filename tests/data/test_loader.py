@@ -6,8 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import Dataset
 
-from cyclegan.data.loader import Batch, PositionLoader
-from cyclegan.data.sampler import PositionSampler
+from cyclegan.data.loader import Batch, PositionLoader, PositionSampler
 
 # Python 3.12 warns of fork in a process with threads, which every process that imported torch has.
 fork_warning = pytest.mark.filterwarnings("ignore:This process.*is multi-threaded:DeprecationWarning")
@@ -135,3 +134,96 @@ def test_what_workers_prepare_ahead_is_not_counted(persistent: bool) -> None:
     iterator.close()  # type: ignore[attr-defined] # by now the workers have prepared the whole epoch
     assert epoch(batches) == [2, 3, 4, 5, 6, 7, 8, 9]
     assert epoch(batches) == [10, 11, 12, 13, 14, 15, 16, 17]
+
+
+# ---------------------------------------------------------------------------------------------- the sampler
+
+
+@given(
+    epoch_length=st.integers(1, 60),
+    batch_size=st.integers(1, 7),
+    world_size=st.integers(1, 4),
+    steps=st.integers(0, 60),
+)
+def test_devices_together_see_consecutive_positions(
+    epoch_length: int, batch_size: int, world_size: int, steps: int
+) -> None:
+    """However the work is shared out, batch s of the run is positions s·B·W to (s+1)·B·W − 1."""
+    ranks = [PositionSampler(epoch_length, batch_size, rank, world_size) for rank in range(world_size)]
+    seen: list[int] = []
+    while len(seen) < steps * batch_size * world_size:
+        epochs = [list(sampler) for sampler in ranks]
+        assert {len(epoch) for epoch in epochs} == {len(ranks[0])}
+        for shares in zip(*epochs, strict=True):
+            assert all(len(share) == batch_size for share in shares)
+            seen += [position for share in shares for position in share]
+        for sampler in ranks:
+            for _ in range(len(sampler)):
+                sampler.advance()
+            assert sampler.position == sampler.epoch_start == len(seen)
+    assert seen == list(range(len(seen)))
+
+
+@given(st.data())
+def test_any_stop_goes_on_with_any_devices_and_batch_size(data: st.DataObject) -> None:
+    epoch_length = data.draw(st.integers(1, 40))
+    sizes = st.tuples(st.integers(1, 5), st.integers(1, 3))
+    seen: list[int] = []
+    position = epoch_start = 0
+    for batch_size, world_size in data.draw(st.lists(sizes, min_size=1, max_size=4)):
+        ranks = [PositionSampler(epoch_length, batch_size, rank, world_size) for rank in range(world_size)]
+        for sampler in ranks:
+            sampler.position, sampler.epoch_start = position, epoch_start
+        batches = list(zip(*ranks, strict=True))
+        for shares in batches[: data.draw(st.integers(0, len(batches)))]:
+            seen += [p for share in shares for p in share]
+            for sampler in ranks:
+                sampler.advance()
+        position, epoch_start = ranks[0].position, ranks[0].epoch_start
+        assert epoch_start <= position < epoch_start + epoch_length
+    assert seen == list(range(len(seen)))
+
+
+@given(
+    epoch_length=st.integers(1, 60),
+    epoch=st.integers(0, 3),
+    before=st.tuples(st.integers(1, 7), st.integers(1, 4)),
+    after=st.tuples(st.integers(1, 7), st.integers(1, 4)),
+    data=st.data(),
+)
+def test_other_devices_finish_an_epoch_with_each_of_its_positions_once(
+    epoch_length: int, epoch: int, before: tuple[int, int], after: tuple[int, int], data: st.DataObject
+) -> None:
+    """What is left, rounded up to the new full batches, and then a whole epoch with as many batches as ever."""
+    stopped = PositionSampler(epoch_length, before[0], 0, before[1])
+    for _ in range(epoch * len(stopped) + data.draw(st.integers(0, len(stopped) - 1))):
+        stopped.advance()
+    begin, end = stopped.position, stopped.epoch_start + epoch_length
+
+    ranks = [PositionSampler(epoch_length, after[0], rank, after[1]) for rank in range(after[1])]
+    for sampler in ranks:
+        sampler.position, sampler.epoch_start = stopped.position, stopped.epoch_start
+    for wanted in (end, None):
+        seen: list[int] = []
+        for shares in zip(*[list(sampler) for sampler in ranks], strict=True):
+            assert [sampler.advance() for sampler in ranks] == list(shares)
+            seen += [position for share in shares for position in share]
+        wanted = wanted or begin + epoch_length
+        assert seen == list(range(begin, begin + len(seen)))
+        assert wanted <= begin + len(seen) < wanted + ranks[0].global_batch_size
+        begin += len(seen)
+        assert {(sampler.position, sampler.epoch_start) for sampler in ranks} == {(begin, begin)}
+
+
+def test_an_epoch_has_full_batches_only_and_the_next_one_goes_on() -> None:
+    sampler = PositionSampler(epoch_length=5, batch_size=2)
+    assert len(sampler) == 3
+    assert list(sampler) == [[0, 1], [2, 3], [4, 5]]
+    for _ in range(3):
+        sampler.advance()
+    assert list(sampler) == [[6, 7], [8, 9], [10, 11]]
+
+
+def test_refuses_empty_epochs_and_batches() -> None:
+    with pytest.raises(ValueError, match="batch_size 0 must be at least 1"):
+        PositionSampler(epoch_length=5, batch_size=0)

@@ -213,5 +213,5 @@ def test_an_image_too_small_for_the_crop_is_refused_with_the_remedy(view: Traini
 
 
 def test_an_unknown_way_of_resizing_is_answered_with_those_there_are() -> None:
-    with pytest.raises(DataError, match="resize is 'fit'; there are stretch, width, short_side"):
+    with pytest.raises(DataError, match="resize is 'fit'; available: stretch, width, short_side"):
         TrainingView(6, 4, True, resize="fit")

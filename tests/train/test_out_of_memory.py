@@ -91,7 +91,7 @@ WITH_LITTLE_MEMORY = """
 import pathlib, resource, sys
 import torch
 from cyclegan.data.loader import PositionLoader
-from cyclegan.data.sampler import PositionSampler
+from cyclegan.data.loader import PositionSampler
 from cyclegan.train.out_of_memory import is_out_of_memory
 from tests.data.test_loader import Positions
 
