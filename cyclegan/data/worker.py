@@ -253,7 +253,7 @@ class Workers:
 
     def _dead(self) -> list[tuple[BaseProcess, str | None]]:
         """Return the workers that died, each with its file. Their death may be noticed before they have exited."""
-        ended = connection.wait([process.sentinel for process in self._processes], timeout=1)
+        ended = connection.wait([process.sentinel for process in self._processes], timeout=1 if self._processes else 0)
         dead = [process for process in self._processes if process.sentinel in ended]
         for process in dead:
             process.join()

@@ -1,7 +1,7 @@
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cyclegan.data.draw import Aligned, Independent, Item, Order, augmentation_rng
@@ -16,6 +16,7 @@ def order(count: int, seed: int = 0, domain: str = "A") -> Order:
     return Order(seed, domain, Files("trainA", [f"{i}.png" for i in range(count)]))
 
 
+@settings(max_examples=25)
 @given(seeds, counts, st.integers(0, 5))
 def test_every_file_is_used_equally_often(seed: int, count: int, cycles: int) -> None:
     indices = order(count, seed)
@@ -23,6 +24,7 @@ def test_every_file_is_used_equally_often(seed: int, count: int, cycles: int) ->
     assert used == dict.fromkeys(range(count) if cycles else (), cycles)
 
 
+@settings(max_examples=25)
 @given(seeds, counts, st.lists(st.integers(0, 10**9), min_size=1, max_size=5))
 def test_the_choice_depends_on_the_key_alone(seed: int, count: int, positions: list[int]) -> None:
     """Whatever was asked before: every worker asks for other positions."""

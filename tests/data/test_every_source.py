@@ -1,4 +1,4 @@
-"""What is promised of samples, held for images from everywhere and of every kind."""
+"""Guarantees of training samples, for images of every kind of source and type."""
 
 import tarfile
 from collections.abc import Callable
@@ -149,8 +149,8 @@ def test_whole_images_of_several_sizes_come_one_by_one(tmp_path: Path) -> None:
             epochs(of(tmp_path, {}, num_workers=num_workers, batch_size=3, **whole))
 
 
-def test_ten_images_beside_many(tmp_path: Path) -> None:
-    """An epoch is as long as the larger domain, and the few are used equally often."""
+def test_an_epoch_is_as_long_as_the_larger_domain(tmp_path: Path) -> None:
+    """The images of the smaller domain are used equally often."""
     for domain, count in (("A", 2), ("B", 50)):
         (tmp_path / f"train{domain}").mkdir()
         for i in range(count):

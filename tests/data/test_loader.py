@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.data import Dataset
 
@@ -13,7 +13,7 @@ fork_warning = pytest.mark.filterwarnings("ignore:This process.*is multi-threade
 
 
 class Positions(Dataset[Batch]):
-    """A data set that shows which positions it was asked for."""
+    """A dataset whose samples are their positions."""
 
     def __getitem__(self, position: int) -> Batch:
         return {"A": torch.tensor([position])}
@@ -37,8 +37,9 @@ def test_epochs_follow_each_other_without_a_gap() -> None:
     assert [epoch(batches) for _ in range(2)] == [[0, 1, 2, 3, 4, 5], [6, 7, 8, 9, 10, 11]]
 
 
+@settings(max_examples=25)
 @given(st.integers(1, 30), st.integers(1, 6), st.integers(0, 50))
-def test_a_new_loader_goes_on_where_the_old_one_was_left(epoch_length: int, batch_size: int, stop: int) -> None:
+def test_a_new_loader_resumes_where_the_old_one_stopped(epoch_length: int, batch_size: int, stop: int) -> None:
     undisturbed = loader(epoch_length, batch_size)
     whole = [epoch(undisturbed) for _ in range(4)]
     epochs, rest = divmod(stop % (3 * len(undisturbed)), len(undisturbed))
@@ -54,7 +55,7 @@ def test_a_new_loader_goes_on_where_the_old_one_was_left(epoch_length: int, batc
     assert seen == whole
 
 
-def test_the_state_is_plain_and_counts_what_was_handed_over() -> None:
+def test_the_state_is_plain_and_counts_the_batches_that_were_yielded() -> None:
     batches = loader(epoch_length=6)
     iterator = iter(batches)
     assert batches.state_dict() == {"position": 0, "epoch_start": 0}
@@ -66,7 +67,7 @@ def test_the_state_is_plain_and_counts_what_was_handed_over() -> None:
     assert all(type(value) is int for value in batches.state_dict().values())
 
 
-def test_asking_for_an_iterator_uses_nothing_up() -> None:
+def test_creating_an_iterator_does_not_advance() -> None:
     batches = loader(epoch_length=4)
     batches.load_state_dict({"position": 6, "epoch_start": 4})
     iter(batches)
@@ -85,6 +86,7 @@ def test_an_epoch_left_early_is_followed_by_a_whole_one() -> None:
     assert epoch(batches) == [12, 13, 14, 15, 16, 17]
 
 
+@settings(max_examples=25)
 @given(st.integers(1, 30), st.integers(1, 6), st.integers(0, 10), st.booleans())
 def test_an_epoch_that_was_closed_is_not_finished_by_a_resumed_run(
     epoch_length: int, batch_size: int, stop: int, resumed_before: bool
@@ -114,7 +116,7 @@ def test_the_rest_of_an_epoch_that_was_closed_after_a_resume_is_left_out() -> No
 
 @pytest.mark.parametrize("num_workers", [0, 2])
 @fork_warning
-def test_knows_the_positions_that_it_handed_over_last(num_workers: int) -> None:
+def test_last_positions_are_those_of_the_last_batch(num_workers: int) -> None:
     """Its own device's, not what its workers prepare ahead."""
     sampler = PositionSampler(epoch_length=12, batch_size=2, rank=1, world_size=2)
     batches = PositionLoader(Positions(), sampler, num_workers=num_workers)
@@ -126,7 +128,7 @@ def test_knows_the_positions_that_it_handed_over_last(num_workers: int) -> None:
 
 @fork_warning
 @pytest.mark.parametrize("persistent", [False, True])
-def test_what_workers_prepare_ahead_is_not_counted(persistent: bool) -> None:
+def test_batches_prepared_ahead_are_not_counted(persistent: bool) -> None:
     batches = loader(epoch_length=8, num_workers=2, persistent_workers=persistent)
     iterator = iter(batches)
     assert positions(next(iterator)) == [0, 1]
@@ -139,6 +141,7 @@ def test_what_workers_prepare_ahead_is_not_counted(persistent: bool) -> None:
 # ---------------------------------------------------------------------------------------------- the sampler
 
 
+@settings(max_examples=25)
 @given(
     epoch_length=st.integers(1, 60),
     batch_size=st.integers(1, 7),
@@ -164,6 +167,7 @@ def test_devices_together_see_consecutive_positions(
     assert seen == list(range(len(seen)))
 
 
+@settings(max_examples=25)
 @given(st.data())
 def test_any_stop_goes_on_with_any_devices_and_batch_size(data: st.DataObject) -> None:
     epoch_length = data.draw(st.integers(1, 40))
@@ -184,6 +188,7 @@ def test_any_stop_goes_on_with_any_devices_and_batch_size(data: st.DataObject) -
     assert seen == list(range(len(seen)))
 
 
+@settings(max_examples=25)
 @given(
     epoch_length=st.integers(1, 60),
     epoch=st.integers(0, 3),

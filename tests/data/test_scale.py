@@ -1,4 +1,4 @@
-"""Training, validation, sample grids and cyclegan-evaluate see images at one scale: stripes have one period in all."""
+"""Training, validation, sample grids and cyclegan-evaluate see images at one scale: stripes keep their period."""
 
 from pathlib import Path
 from typing import Any
