@@ -14,7 +14,7 @@ from cyclegan.images import MAX_PIXELS, PixelFormat
 
 @dataclass(frozen=True)
 class DataSettings:
-    """The arguments of a run's UnpairedData that say how images are found and shown. Paths are as the run had them."""
+    """The arguments of a run's ImageDataModule that say how images are found and transformed, with the run's paths."""
 
     root: str | None
     domains: dict[str, Domain]
@@ -29,7 +29,7 @@ class DataSettings:
 
 
 def settings_of(data: Mapping[str, Any], formats: Mapping[str, Any]) -> DataSettings | None:
-    """Read the configuration of an UnpairedData, or a subclass, without importing the classes that it names.
+    """Read the configuration of an ImageDataModule, or a subclass, without importing the classes that it names.
 
     Args:
         data: the entry `data` of a checkpoint's configuration.
@@ -137,9 +137,9 @@ def chooses_images(config: Mapping[str, Any], trust: Sequence[str]) -> bool:
     if target.partition(".")[0] not in trust:
         return False
     from cyclegan.checkpoint.targets import resolve
-    from cyclegan.data.datamodule import UnpairedData
+    from cyclegan.data.datamodule import ImageDataModule
 
-    return getattr(resolve(target, [], "data"), "held_out", None) is not UnpairedData.held_out
+    return getattr(resolve(target, [], "data"), "held_out", None) is not ImageDataModule.held_out
 
 
 def images_of_module(
