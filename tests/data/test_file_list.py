@@ -55,7 +55,8 @@ def test_a_subset_has_the_files_at_its_indices() -> None:
 
 def test_opens_a_file(tmp_path: Path) -> None:
     (tmp_path / "caf\udce9\n.png").write_bytes(b"\x89PNG")
-    files = Files(tmp_path, ["caf\udce9\n.png", "gone.png"])
+    (tmp_path / "x").mkdir()
+    files = Files(tmp_path, ["caf\udce9\n.png", "gone.png", "x"])
     assert files.open(0) == b"\x89PNG"
     with pytest.raises(ImageError, match=r"gone\.png: cannot be read \(No such file or directory\)"):
         files.open(1)
