@@ -25,7 +25,7 @@ def test_damaged_rows_are_skipped(tmp_path: Path, damaged: bytes) -> None:
     assert read_rows(file) == [Row(10, 1.0, {"train/adv_ab": 0.5}), Row(50, 5.0, {"train/adv_ab": 0.3})]
 
 
-def test_an_alarm_is_active_from_the_row_that_raises_it_to_the_row_that_clears_it() -> None:
+def test_alarm_periods_begin_and_end_at_the_logged_rows() -> None:
     values = {1: (0, 1), 2: (1, 1), 3: (1, 0), 4: (0, 0), 5: (1, 0)}
     rows = [Row(e, float(e), {"alarm/won": float(won), "alarm/dull": float(dull)}) for e, (won, dull) in values.items()]
     assert alarm_periods(rows) == [
@@ -35,7 +35,7 @@ def test_an_alarm_is_active_from_the_row_that_raises_it_to_the_row_that_clears_i
     ]
 
 
-def test_samples_are_evenly_spaced_and_other_files_are_ignored(tmp_path: Path) -> None:
+def test_samples_are_evenly_spaced_and_other_files_ignored(tmp_path: Path) -> None:
     for epoch in range(0, 500, 5):
         (tmp_path / f"epoch{epoch:04d}.jpg").write_bytes(b"%d" % epoch)
     for name in ("epochlast.jpg", "mine.jpg", "epoch0011.png"):
