@@ -21,9 +21,7 @@ from torch import Tensor, nn
 from cyclegan.checkpoint.writing import AtomicCheckpointIO
 from cyclegan.data.file_list import find_files
 from cyclegan.data.sizes import Scale
-from cyclegan.data.transforms import resized
 from cyclegan.errors import UserError
-from cyclegan.images import RGB, read
 from cyclegan.methods.translator import Batch, Translator
 from cyclegan.translate import build_parser, main, reflect_to, translate_files
 
@@ -191,32 +189,6 @@ def test_the_image_is_the_generators_of_that_direction(
     assert np.abs(pixels - expected).mean() > 20, "the translation has to differ from the input"
 
 
-def test_a_runs_folder_stands_for_its_best_checkpoint(
-    cyclegan_weights: dict[str, Tensor], capsys: pytest.CaptureFixture[str]
-) -> None:
-    new_image("in.png", 16, 20)
-    run_cyclegan("--input", "in.png", "--output", "file")
-    folder = Path("run/checkpoints")
-    folder.mkdir(parents=True)
-    Path("small.ckpt").rename(folder / "best.ckpt")
-    (folder / "last.ckpt").write_text("not read")
-    run_cyclegan("--checkpoint", "run", "--input", "in.png", "--output", "folder")
-    assert np.array_equal(pixels_of("folder/in.png"), pixels_of("file/in.png"))
-    assert capsys.readouterr().err == "checkpoint run/checkpoints/best.ckpt\n"
-
-
-def test_batch_size_does_not_change_the_images(cyclegan_weights: dict[str, Tensor]) -> None:
-    sizes = [(8, 8), (9, 9), (12, 11), (12, 12), (11, 9), (3, 1), (40, 12)]
-    for i, size in enumerate(sizes):
-        new_image(f"in/{i}.png", *size, seed=i)
-    run_cyclegan("--input", "in", "--output", "alone")
-    run_cyclegan("--input", "in", "--output", "together", "--batch-size", "4")
-    for i, size in enumerate(sizes):
-        alone, together = (pixels_of(f"{folder}/{i}.png").astype(int) for folder in ("alone", "together"))
-        assert alone.shape == (*size, 3)
-        assert np.abs(alone - together).max() <= 1, i
-
-
 def checkpoint_of(data: dict[str, Any] | None) -> None:
     """Write echo.ckpt with this `data` configuration."""
     config = {"model": {"_target_": f"{__name__}.Echo"}} | ({} if data is None else {"data": data})
@@ -280,15 +252,6 @@ def test_the_scale_is_printed(
     assert f"{line}--resize and --output-size set other sizes" in capsys.readouterr().out.splitlines()
 
 
-def test_a_large_jpeg_is_decoded_at_reduced_size_as_in_training() -> None:
-    checkpoint_of({"load_size": 32, "resize": "stretch"})
-    new_image("in.jpg", 300, 400)
-    translate("--input", "in.jpg")
-    reduced, full = (resized(read("in.jpg", RGB, at_least), 32, 32) for at_least in ((64, 64), None))
-    assert np.array_equal(pixels_of("out/in.png"), reduced)
-    assert not np.array_equal(reduced, full)
-
-
 def test_an_unknown_direction_is_refused_with_the_known_ones() -> None:
     new_image("in.png")
     assert refusal("--input", "in.png", "--direction", "A2C").endswith(
@@ -348,15 +311,6 @@ def test_outputs_stay_inside_the_output_folder() -> None:
     Path("here/all.txt").write_text(f"{Path('here/b/2.png').resolve()}\n{Path('a/1.png').resolve()}\n")
     translate("--input", "here/all.txt")
     assert written() == ["a/1.png", "here/b/2.png"]
-
-
-def test_a_tilde_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    new_image("home/in/a.png")
-    new_image("home/b.png")
-    translate("--input", "~/in", output="~/out")
-    translate("--input", "~/b.png", output="~/out")
-    assert written("home/out") == ["a.png", "b.png"]
 
 
 def test_two_inputs_with_the_same_output_are_refused() -> None:

@@ -98,17 +98,6 @@ def test_each_new_best_is_logged_in_one_line(tmp_path: Path, caplog: pytest.LogC
     ]
 
 
-def test_a_metric_that_is_not_measured_is_logged_once_with_those_that_are(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    with caplog.at_level("INFO", "cyclegan"):
-        run(tmp_path / "run", psnrs(20.0, 21.0), best="lpips_ba")
-    (line,) = [line for line in logged(caplog) if line.startswith("metrics")]
-    assert "callbacks.checkpointing.best is lpips_ba, which is not measured" in line
-    assert line.endswith("; measured are cycle, psnr")
-    assert not checkpoint(tmp_path / "run").exists()
-
-
 @pytest.mark.parametrize(
     ("asked", "error"),
     [

@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import signal
 import time
 from collections.abc import Callable
@@ -111,13 +110,16 @@ def test_refuses_numbers_out_of_range(name: str) -> None:
     [(signal.SIGTERM, 2, 4), (signal.SIGINT, 3, 6)],  # within an epoch and at its end
 )
 def test_a_signal_ends_the_run_after_its_batch_with_a_checkpoint(
-    tmp_path: Path, number: signal.Signals, step: int, images: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, step: int, images: int
 ) -> None:
     before = {n: signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)}
     saving = Checkpointing(str(tmp_path), every_n_epochs=None, keep_every_n_epochs=None)
-    ask = After(step, lambda _: os.kill(os.getpid(), number))
+    ask, logger = After(step, lambda _: os.kill(os.getpid(), number)), MetricsCsv(str(tmp_path))
+    ends: list[str] = []
+    monkeypatch.setattr(logger, "finalize", ends.append)
     with pytest.raises(StopRequestedError, match=f"stopped by {number.name} at {images} images") as stopped:
-        fit_small(tmp_path, ask, saving, max_epochs=3)
+        fit_small(tmp_path, ask, saving, max_epochs=3, logger=logger)
+    assert ends[0] == "preempted"
     assert stopped.value.newest == tmp_path / "checkpoints" / f"images{images:09d}.ckpt"
     assert not stopped.value.finished
     assert names(tmp_path) == [f"images{images:09d}.ckpt", "last.ckpt"]
@@ -130,20 +132,6 @@ def test_a_signal_in_the_very_last_batch_lets_the_run_finish(tmp_path: Path) -> 
     trainer = fit_small(tmp_path, ask, Checkpointing(str(tmp_path)))
     assert trainer.state.finished
     assert names(tmp_path) == ["epoch0001.ckpt", "images000000006.ckpt", "last.ckpt"]
-
-
-def test_loggers_are_finalized_as_preempted(tmp_path: Path) -> None:
-    class Recording(MetricsCsv):
-        ends: list[str] = []  # noqa: RUF012
-
-        def finalize(self, status: str) -> None:
-            self.ends.append(status)
-
-    ask = After(1, lambda _: os.kill(os.getpid(), signal.SIGTERM))
-    logger = Recording(str(tmp_path))
-    with pytest.raises(StopRequestedError):
-        fit_small(tmp_path, ask, Checkpointing(str(tmp_path)), logger=logger)
-    assert logger.ends[0] == "preempted"
 
 
 def test_a_time_limit_ends_the_run_between_two_batches_as_finished(tmp_path: Path) -> None:
@@ -226,12 +214,6 @@ def test_a_run_without_its_last_state_on_disk_fails(
     ):
         fit_small(tmp_path, saving, max_epochs=2, **arguments)
     assert disk.saves == (1 if "max_time" in arguments else 2)
-
-
-def test_a_deleted_folder_is_created_again(tmp_path: Path) -> None:
-    remove = After(4, lambda _: shutil.rmtree(tmp_path / "checkpoints"))
-    fit_small(tmp_path, remove, Checkpointing(str(tmp_path)), max_epochs=2)
-    assert names(tmp_path) == ["epoch0002.ckpt", "images000000012.ckpt", "last.ckpt"]
 
 
 def test_weights_that_are_not_finite_end_the_run_and_leave_the_last_good_checkpoint(tmp_path: Path) -> None:

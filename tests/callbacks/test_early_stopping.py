@@ -136,18 +136,20 @@ def test_an_ended_run_stays_ended_and_logs_how_to_continue(ended: Path, caplog: 
     assert last(ended).read_bytes() == before
 
 
-def test_a_run_resumed_with_more_patience_keeps_its_count(ended: Path) -> None:
-    assert run(ended, psnrs(*METRICS[:5], 21, 21), EarlyStopping("psnr", patience=4), resume=last(ended)) == 6
-
-
-@pytest.mark.parametrize("stopping", [EarlyStopping("psnr"), EarlyStopping("cycle", patience=3)])
-def test_a_run_resumed_without_patience_or_with_another_metric_continues(ended: Path, stopping: EarlyStopping) -> None:
-    assert run(ended, psnrs(*METRICS), stopping, resume=last(ended)) == 7
-
-
-def test_a_run_resumed_with_min_epochs_continues(ended: Path) -> None:
-    metrics = psnrs(*METRICS[:5], 19, 19)
-    assert run(ended, metrics, EarlyStopping("psnr", patience=3), resume=last(ended), min_epochs=6) == 6
+@pytest.mark.parametrize(
+    ("stopping", "minimum", "epochs"),
+    [
+        (EarlyStopping("psnr", patience=4), None, 6),  # the count of validations is kept
+        (EarlyStopping("psnr", patience=3), 6, 6),
+        (EarlyStopping("cycle", patience=3), None, 7),
+        (EarlyStopping(None), None, 7),
+    ],
+)
+def test_a_stopped_run_continues_with_other_settings(
+    ended: Path, stopping: EarlyStopping, minimum: int | None, epochs: int
+) -> None:
+    metrics = psnrs(*METRICS[:5], 21, 21)
+    assert run(ended, metrics, stopping, resume=last(ended), min_epochs=minimum) == epochs
 
 
 def test_patience_without_validations_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -1,8 +1,6 @@
 """metrics.csv: columns, rows of resumed runs, and failed writes."""
 
 import csv
-import locale
-import shutil
 from pathlib import Path
 
 import pytest
@@ -95,28 +93,6 @@ def test_a_new_column_stays_in_memory_while_the_disk_is_full(tmp_path: Path) -> 
     logger.save()
     assert table(tmp_path) == [["images_seen", "loss", "kid"], ["1", "0.5", ""], ["2", "0.5", "1.0"]]
     assert [path.name for path in tmp_path.iterdir()] == ["metrics.csv"]
-
-
-def test_a_deleted_folder_is_created_again(tmp_path: Path) -> None:
-    logger = MetricsCsv(str(tmp_path / "run"))
-    logger.log_metrics({"loss": 0.5}, step=1)
-    shutil.rmtree(tmp_path / "run")
-    logger.save()
-    logger.log_metrics({"loss": 0.25}, step=2)
-    assert table(tmp_path / "run") == [["images_seen", "loss"], ["2", "0.25"]]
-
-
-def test_the_table_is_utf_8_in_every_locale(tmp_path: Path) -> None:
-    before = locale.setlocale(locale.LC_CTYPE)
-    locale.setlocale(locale.LC_CTYPE, "C")  # in which the default encoding is ASCII
-    try:
-        logger = MetricsCsv(str(tmp_path))
-        logger.log_metrics({"train/cycle_ä": 0.5}, step=4)
-        logger.log_metrics({"train/cycle_ä": 0.5, "val/kid": 1.0}, step=8)
-    finally:
-        locale.setlocale(locale.LC_CTYPE, before)
-    header = "images_seen,train/cycle_ä,val/kid"
-    assert (tmp_path / "metrics.csv").read_text(encoding="utf-8").split() == [header, "4,0.5,", "8,0.5,1.0"]
 
 
 def validated_run(folder: Path, logger: MetricsCsv, positions: tuple[int, ...]) -> None:

@@ -114,12 +114,10 @@ def mode(run_dir: Path) -> Any:
     return Wandb(str(run_dir), project="p", name="n")._wandb_init["mode"]
 
 
-def test_without_a_login_the_run_is_offline(logged_out: Path) -> None:
-    assert not logged_in()
+def test_without_a_key_the_run_is_offline_and_with_a_key_online(
+    logged_out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert mode(logged_out.parent) == "offline"
-
-
-def test_a_key_in_the_environment_is_a_login(logged_out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_API_KEY", KEY)
     assert logged_in()
     assert mode(logged_out.parent) == "online"

@@ -73,21 +73,6 @@ def test_training_continues_if_offline_mode_fails_too(
     assert started == ["online", "offline"], "each mode is tried once"
 
 
-def test_wandb_is_silent_and_its_waits_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings: list[Any] = []
-
-    def init(**arguments: Any) -> FakeRun:
-        settings.append(arguments["settings"])
-        return FakeRun()
-
-    replace_init(monkeypatch, online=init)
-    monkeypatch.setattr(wandb, "setup", settings.append)
-    logger_at(tmp_path).log_metrics({"loss": 1.0}, step=4)
-    assert [found.silent for found in settings] == [True, True]
-    assert (settings[1].init_timeout, settings[1].finish_timeout) == (60, 120)
-    assert settings[1].finish_timeout_raises
-
-
 @pytest.mark.parametrize("name", ["define_metric", "config.update", "log", "finish"])
 def test_after_a_failed_call_only_the_run_is_finished(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str
