@@ -146,10 +146,10 @@ class SaveAt(pl.Callback):
 
 @pytest.mark.parametrize("epoch", [1, 5])
 def test_a_resumed_run_logs_the_same_alarms_as_an_uninterrupted_run(tmp_path: Path, epoch: int) -> None:
-    whole, cut, saved = Recorder(), Recorder(), tmp_path / "saved.ckpt"
-    uninterrupted = run(tmp_path, list(SCRIPT), SaveAt(saved, epoch), logger=whole)
-    assert [step for _, _, step in whole.alerts] == [12, 30]
+    full, cut, saved = Recorder(), Recorder(), tmp_path / "saved.ckpt"
+    uninterrupted = run(tmp_path, list(SCRIPT), SaveAt(saved, epoch), logger=full)
+    assert [step for _, _, step in full.alerts] == [12, 30]
     resumed = run(tmp_path, list(SCRIPT), resume=saved, logger=cut)
     assert resumed.state_dict() == uninterrupted.state_dict()
-    assert cut.rows == [row for row in whole.rows if row[0] and row[0] > 6 * epoch]
-    assert cut.alerts == [alert for alert in whole.alerts if alert[2] > 6 * epoch]
+    assert cut.rows == [row for row in full.rows if row[0] and row[0] > 6 * epoch]
+    assert cut.alerts == [alert for alert in full.alerts if alert[2] > 6 * epoch]

@@ -103,8 +103,8 @@ def test_a_resumed_run_has_the_same_average(tmp_path: Path) -> None:
         data = toy_data(tmp_path / "toy", train=4, batch_size=1)
         return module, fit_toy(module, data, ema, max_epochs=epochs, resume=resume, accumulate_grad_batches=2)
 
-    whole, half, rest = Ema(DECAY), Ema(DECAY), Ema(DECAY)
-    uninterrupted, _ = train(whole, 2)
+    full, half, rest = Ema(DECAY), Ema(DECAY), Ema(DECAY)
+    uninterrupted, _ = train(full, 2)
     _, trainer = train(half, 1)
     trainer.save_checkpoint(tmp_path / "half.ckpt")
     resumed, _ = train(rest, 2, resume=tmp_path / "half.ckpt")
@@ -114,8 +114,8 @@ def test_a_resumed_run_has_the_same_average(tmp_path: Path) -> None:
     stored = {f"{name}.{key}": value for name, weights in stored.items() for key, value in weights.items()}
     assert difference(stored, average_of(half)) == 0
     assert difference(generator_weights(resumed), generator_weights(uninterrupted)) == 0
-    assert rest.state_dict() == whole.state_dict() == {"updates": 4}
-    assert difference(average_of(rest), average_of(whole)) == 0
+    assert rest.state_dict() == full.state_dict() == {"updates": 4}
+    assert difference(average_of(rest), average_of(full)) == 0
 
 
 def test_resuming_a_checkpoint_without_average_starts_a_new_average(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from cyclegan.loggers.metrics_csv import MetricsCsv
 from cyclegan.optim import Linear
 from tests.small import small_cyclegan
 from tests.tiny_run import StopAt, StoppedError
-from tests.toy_runs import fit_small, fit_toy, toy_data
+from tests.toy_runs import fit_toy, toy_data
 
 
 def column(folder: Path, name: str) -> list[float]:
@@ -32,12 +32,6 @@ def test_rows_hold_images_epochs_and_both_learning_rates(tmp_path: Path) -> None
     # One constant epoch, then one at half the learning rate.
     assert column(tmp_path, "lr/generators") == pytest.approx([2e-4] * 3 + [1e-4] * 3)
     assert column(tmp_path, "lr/discriminators") == pytest.approx([8e-4] * 3 + [4e-4] * 3)
-
-
-def test_logs_every_n_steps(tmp_path: Path) -> None:
-    logger = MetricsCsv(str(tmp_path))
-    fit_small(tmp_path, MetricsLogger(), max_epochs=2, log_every_n_steps=2, logger=logger)
-    assert column(tmp_path, "images_seen") == [4, 8, 12]
 
 
 @pytest.mark.parametrize(

@@ -32,13 +32,13 @@ def rows(run_dir: Path) -> list[dict[str, str]]:
 
 
 def test_validation_does_not_change_training(tmp_path: Path) -> None:
-    watched, alone = (small_cyclegan(seed=3) for _ in range(2))
+    validated, plain = (small_cyclegan(seed=3) for _ in range(2))
     validation = Validation(str(tmp_path), every_n_epochs=1, features=Projection())
-    for model, callbacks in ((watched, [validation]), (alone, [])):
+    for model, callbacks in ((validated, [validation]), (plain, [])):
         torch.manual_seed(1)
         fit_toy(model, toy_data(tmp_path / "toy"), *callbacks, max_epochs=2)
-    assert differences(watched.state_dict(), alone.state_dict()) == []
-    assert watched.training
+    assert differences(validated.state_dict(), plain.state_dict()) == []
+    assert validated.training
 
 
 def test_validates_before_training_every_n_epochs_and_at_the_end(tmp_path: Path) -> None:
@@ -99,9 +99,9 @@ def test_missing_held_out_images_are_one_warning(tmp_path: Path, caplog: pytest.
     data.prepare_data()
     for folder in ("testA", "testB"):
         (tmp_path / "toy" / folder).rename(tmp_path / folder)
-    alone = UnpairedData(tmp_path / "toy", load_size=16, crop_size=16, batch_size=2, num_workers=0)
+    data = UnpairedData(tmp_path / "toy", load_size=16, crop_size=16, batch_size=2, num_workers=0)
     with caplog.at_level(logging.WARNING, "cyclegan"):
-        fit_toy(small_cyclegan(), alone, Validation(str(tmp_path), 1), max_epochs=2)
+        fit_toy(small_cyclegan(), data, Validation(str(tmp_path), 1), max_epochs=2)
     (record,) = caplog.records
     assert "data.val_share=0.05" in record.message
 

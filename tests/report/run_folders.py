@@ -39,7 +39,7 @@ def write_run(folder: Path, epochs: int = 4, extra: dict[str, float] | None = No
             | {"val/kid_spread_ab": 0.01, "val/variety_ab": 0.5, "alarm/identity": float(epoch >= 3)}
         )
         (folder / "samples" / f"epoch{epoch:04d}.jpg").write_bytes(jpeg("tan"))
-    write_table(folder / "metrics.csv", [*rows, {**at, **(extra or {})}])
+    write_table(folder / "metrics.csv", rows + ([{**at, **extra}] if extra else []))
     (folder / "config.yaml").write_text("name: toy\nseed: 3\n")
     (folder / "validation" / "protocol.json").write_text(json.dumps({"network": "inception", "selection": "on test"}))
     (folder / "environment.json").write_text(json.dumps({"Python": "3.12.1", "device": "cpu"}))

@@ -13,7 +13,7 @@ from tests.report.run_folders import write_run
 def test_rows_hold_the_finite_values_of_their_columns(tmp_path: Path) -> None:
     rows = read_rows(write_run(tmp_path / "toy") / "metrics.csv")
     assert rows[1] == Row(10, 1.0, {"train/adv_ab": 1.0, "train/adv_ba": 2.0, "lr/generators": 2e-4})
-    assert rows[2].metrics["val/psnr_ab"] == 17.0  # a row of its own, without the losses
+    assert rows[2].metrics["val/psnr_ab"] == 17.0  # validation rows hold no losses
     (tmp_path / "metrics.csv").write_text("images_seen,epoch,val/fid,val/kid\n10,1.0,nan,0.5\n20,2.0,inf,0.4\n")
     assert [row.metrics for row in read_rows(tmp_path / "metrics.csv")] == [{"val/kid": 0.5}, {"val/kid": 0.4}]
 
