@@ -274,11 +274,14 @@ def test_jpeg_keeps_name_and_approximate_pixels_and_quality_sets_the_size() -> N
     assert sizes[0] > sizes[1] > sizes[2]
 
 
-def test_names_and_sub_folders_are_kept_and_other_and_hidden_files_skipped() -> None:
+def test_names_and_sub_folders_are_kept_hidden_files_skipped_and_a_tilde_expanded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HOME", str(Path.cwd()))
     for i, name in enumerate(["a.png", "deep/er/b.JPG", "deep/c.v2.webp", ".hidden.png", ".cache/d.png"]):
         new_image(f"in/{name}", seed=i)
     Path("in/notes.txt").write_text("no image")
-    translate("--input", "in")
+    translate("--input", "~/in", output="~/out")
     assert written() == ["a.png", "deep/c.v2.png", "deep/er/b.png"]
 
 
