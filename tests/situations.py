@@ -1,4 +1,4 @@
-"""Translators that fail in known ways, and their metrics."""
+"""Translators that fail in known ways, and their validation metrics."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +12,7 @@ from tests.small import small_cyclegan
 
 
 class Function(nn.Module):
-    """A generator that is a function of its images, or a discriminator; it learns nothing."""
+    """A generator or discriminator without parameters, given by a function."""
 
     size_multiple = minimum_size = 1
 
@@ -25,7 +25,7 @@ class Function(nn.Module):
 
 
 def scenes(brightness: float, seed: int, count: int = 8, size: int = 32) -> Tensor:
-    """Images (N, 3, size, size) with sky, dark ground and a body, each its own, and some noise."""
+    """Draw random images (N, 3, size, size) of a sky, dark ground and a body, with noise."""
     rng = torch.Generator().manual_seed(seed)
     images = torch.full((count, 3, size, size), -0.5)
     for i in range(count):
@@ -40,25 +40,25 @@ REAL = {"A": scenes(0.1, seed=1), "B": scenes(0.9, seed=2)}
 
 
 def cyclegan(ab: nn.Module, ba: nn.Module | None = None, **arguments: Any) -> CycleGAN:
-    """A CycleGAN with these generators; the second is by default one that is as it should be."""
+    """Build a CycleGAN with these generators; `darkened` is the default for B→A."""
     model = small_cyclegan(init=lambda network: None, **arguments)
     model.gen_ab, model.gen_ba = ab, Function(darkened) if ba is None else ba
     return model.eval()
 
 
 def brightened(images: Tensor) -> Tensor:
-    """A fine translation of these A to these B."""
+    """A good translation of A to B."""
     return (images + 0.3 * (images > -0.3)).clamp(-1, 1)
 
 
 def darkened(images: Tensor) -> Tensor:
-    """A fine translation of these B to these A."""
+    """A good translation of B to A."""
     return (images - 0.3 * (images > 0.0)).clamp(-1, 1)
 
 
 @torch.no_grad()
 def measured(model: CycleGAN) -> dict[str, float]:
-    """The metrics of a translator that rules look at, as a validation would measure them on `REAL`."""
+    """Measure the metrics that alarm rules read on `REAL`."""
     metrics: dict[str, float] = {}
     for source, target in model.directions:
         originals, reals = REAL[source], REAL[target]
@@ -81,5 +81,5 @@ def measured(model: CycleGAN) -> dict[str, float]:
 
 
 def history(*metrics: dict[str, float]) -> list[dict[str, float]]:
-    """Validations of epochs 0, 1, 2 and so on."""
+    """Make a history of validations at epochs 0, 1, 2 and so on."""
     return [{**row, "epoch": float(epoch), "images": 100.0 * epoch} for epoch, row in enumerate(metrics)]

@@ -1,4 +1,4 @@
-"""cyclegan-demo: trains, evaluates, and prints the PSNR gain over copying the input."""
+"""cyclegan-demo: training, evaluation, and the printed PSNR gain over copying the input."""
 
 import json
 import logging
@@ -23,7 +23,7 @@ TINY = (
 
 @pytest.fixture(autouse=True)
 def keep_process_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The command sets the warnings and the logging of its process."""
+    """Keep the command from changing warnings and logging of the test process."""
     monkeypatch.setattr(demo, "quieten", lambda: None)
     monkeypatch.setattr(logging, "basicConfig", lambda **_: None)
 
@@ -40,7 +40,7 @@ def test_one_epoch_is_trained_evaluated_and_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(demo, "run", partial(run, overrides=TINY))
-    # Paths with characters that have a meaning in Hydra's overrides.
+    # Characters with a meaning in Hydra's overrides.
     root, output = tmp_path / "toy set, drawn", tmp_path / "runs [1] = {demo}"
     main(["--data", str(root), "--output", str(output), "--epochs", "1", "--seed", "3"])
 

@@ -1,4 +1,4 @@
-"""docs/reading-the-curves.md agrees with the code."""
+"""Agreement of docs/reading-the-curves.md with the code."""
 
 import re
 from pathlib import Path
@@ -15,12 +15,12 @@ PAGE = (Path(__file__).parents[1] / "docs" / "reading-the-curves.md").read_text(
 SECTIONS = dict(re.findall(r"^### `(\w+)`\n(.*?)(?=^##|\Z)", PAGE, re.M | re.S))
 
 
-def test_every_alarm_has_its_section() -> None:
+def test_every_alarm_has_a_section() -> None:
     assert list(SECTIONS) == [rule.name for rule in default_rules()]
 
 
 @pytest.mark.parametrize("rule", default_rules(), ids=lambda rule: rule.name)
-def test_the_numbers_are_those_of_the_code(rule: Any) -> None:
+def test_documented_numbers_match_the_rules(rule: Any) -> None:
     ((stated, sentence),) = re.findall(r"^\*\*Rule\*\* \((.*?)\): (.*?)\n\n", SECTIONS[rule.name], re.M | re.S)
     numbers = {name: value for name, value in vars(rule).items() if isinstance(value, int | float)}
     assert stated == ", ".join(f"`{name}={value}`" for name, value in numbers.items())

@@ -1,4 +1,4 @@
-"""cyclegan-translate: image files of any size, in either direction."""
+"""cyclegan-translate: sizes, scale, directions, formats, paths and errors."""
 
 import os
 import subprocess
@@ -21,18 +21,16 @@ from torch import Tensor, nn
 from cyclegan.checkpoint.writing import AtomicCheckpointIO
 from cyclegan.data.file_list import find_files
 from cyclegan.data.sizes import Scale
-from cyclegan.data.transforms import resized
 from cyclegan.errors import UserError
-from cyclegan.images import RGB, header, read
 from cyclegan.methods.translator import Batch, Translator
-from cyclegan.translate import build_parser, main, padded, reflect_to, translate_files
+from cyclegan.translate import build_parser, main, reflect_to, translate_files
 
 Pixels = NDArray[np.uint8]
 
 
 @final
 class Echo(Translator):
-    """Returns A unchanged and B as its negative, and stores its inputs."""
+    """A translator that returns A unchanged and B as its negative, and stores its inputs."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -104,9 +102,6 @@ def written(folder: str = "out") -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in Path(folder).rglob("*") if path.is_file())
 
 
-# ------------------------------------------------------------------------------------------ sizes
-
-
 def bounce(length: int, wanted: int) -> list[int]:
     """Return the indices of pixels reflected repeatedly at both ends."""
     walk, at, step = [], 0, 1
@@ -119,33 +114,27 @@ def bounce(length: int, wanted: int) -> list[int]:
 
 
 @given(height=st.integers(1, 7), width=st.integers(1, 7), down=st.integers(0, 30), right=st.integers(0, 30))
-def test_reflect_to_reflects_repeatedly_and_equals_torchs_padding_where_that_is_possible(
+def test_reflect_to_reflects_repeatedly_and_equals_torch_where_defined(
     height: int, width: int, down: int, right: int
 ) -> None:
     images = torch.rand(2, 3, height, width, generator=torch.Generator().manual_seed(height * width))
     result = reflect_to(images, height + down, width + right)
     expected = images.numpy()[:, :, bounce(height, height + down)][..., bounce(width, width + right)]
     assert np.array_equal(result.numpy(), expected)
-    if down < height and right < width:  # torch refuses to reflect more than there is
+    if down < height and right < width:  # as torch requires
         assert result.equal(F.pad(images, (0, right, 0, down), mode="reflect"))
 
 
-@pytest.mark.parametrize(
-    ("length", "multiple", "minimum", "expected"),
-    [(1, 4, 8, 8), (8, 4, 8, 8), (9, 4, 8, 12), (12, 4, 8, 12), (5, 1, 2, 5), (300, 256, 256, 512), (3, 4, 10, 12)],
-)
-def test_padded_is_the_next_valid_length(length: int, multiple: int, minimum: int, expected: int) -> None:
-    assert padded(length, multiple, minimum) == expected
-
-
-@pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 30), (2, 3), (12, 12), (13, 17), (31, 12), (40, 64)])
-def test_images_of_any_size_come_back_exactly(height: int, width: int) -> None:
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 30), (12, 12), (31, 17)])
+def test_images_of_any_size_keep_their_pixels_and_b2a_is_the_other_direction(height: int, width: int) -> None:
     pixels = new_image("in.png", height, width)
     translate("--input", "in.png")
+    translate("--input", "in.png", "--direction", "B2A", output="ba")
     assert np.array_equal(pixels_of("out/in.png"), pixels)
+    assert np.array_equal(pixels_of("ba/in.png"), 255 - pixels)
 
 
-def test_the_network_sees_the_image_padded_by_reflection(tmp_path: Path) -> None:
+def test_images_are_padded_by_reflection(tmp_path: Path) -> None:
     pixels = new_image("in.png", 5, 18)
     echo = Echo().eval()
     assert translate_files(echo, [(Path("in.png"), tmp_path / "out.png")], ("A", "B")) == {}
@@ -164,9 +153,6 @@ def test_batches_hold_images_of_one_padded_size(tmp_path: Path) -> None:
     assert [tuple(batch.shape) for batch in echo.given] == [(3, 3, 12, 12), (1, 3, 12, 12), (2, 3, 32, 12)]
     for i, pixels in enumerate(inputs):
         assert np.array_equal(pixels_of(tmp_path / f"{i}.png"), pixels), i
-
-
-# ------------------------------------------------------------------------------------------ a real translator
 
 
 @pytest.fixture
@@ -200,46 +186,17 @@ def test_the_image_is_the_generators_of_that_direction(
         image = generator.eval()(torch.tensor(pixels).permute(2, 0, 1)[None] / 127.5 - 1)[0]
     expected = ((image + 1) * 127.5).round().permute(1, 2, 0).numpy()
     assert np.abs(pixels_of("out/in.png") - expected).max() <= 1
-    assert np.abs(pixels - expected).mean() > 20, "the translation differs from the input, or the test shows nothing"
-
-
-def test_a_runs_folder_stands_for_its_best_checkpoint(
-    cyclegan_weights: dict[str, Tensor], capsys: pytest.CaptureFixture[str]
-) -> None:
-    new_image("in.png", 16, 20)
-    run_cyclegan("--input", "in.png", "--output", "file")
-    folder = Path("run/checkpoints")
-    folder.mkdir(parents=True)
-    Path("small.ckpt").rename(folder / "best.ckpt")
-    (folder / "last.ckpt").write_text("not read")
-    run_cyclegan("--checkpoint", "run", "--input", "in.png", "--output", "folder")
-    assert np.array_equal(pixels_of("folder/in.png"), pixels_of("file/in.png"))
-    assert capsys.readouterr().err == "checkpoint run/checkpoints/best.ckpt\n"
-
-
-def test_batch_size_does_not_change_the_images(cyclegan_weights: dict[str, Tensor]) -> None:
-    sizes = [(8, 8), (9, 9), (12, 11), (12, 12), (11, 9), (3, 1), (40, 12)]
-    for i, size in enumerate(sizes):
-        new_image(f"in/{i}.png", *size, seed=i)
-    run_cyclegan("--input", "in", "--output", "alone")
-    run_cyclegan("--input", "in", "--output", "together", "--batch-size", "4")
-    for i, size in enumerate(sizes):
-        alone, together = (pixels_of(f"{folder}/{i}.png").astype(int) for folder in ("alone", "together"))
-        assert alone.shape == (*size, 3)
-        assert np.abs(alone - together).max() <= 1, i
-
-
-# ------------------------------------------------------------------------------------------ scale
+    assert np.abs(pixels - expected).mean() > 20, "the translation has to differ from the input"
 
 
 def checkpoint_of(data: dict[str, Any] | None) -> None:
-    """Makes echo.ckpt of a run whose configuration has these `data`."""
+    """Write echo.ckpt with this `data` configuration."""
     config = {"model": {"_target_": f"{__name__}.Echo"}} | ({} if data is None else {"data": data})
     AtomicCheckpointIO().save_checkpoint({"config": config, "state_dict": {}}, "echo.ckpt")
 
 
 def stripes(path: str, width: int = 96, height: int = 48) -> None:
-    """An image that repeats every 8 columns."""
+    """Write an image that repeats every 8 columns."""
     row = np.cos(np.arange(width) * 2 * np.pi / 8) * 100 + 128
     Image.fromarray(np.repeat(np.tile(row, (height, 1))[..., None], 3, -1).astype(np.uint8)).save(path)
 
@@ -248,18 +205,15 @@ def stripes(path: str, width: int = 96, height: int = 48) -> None:
     ("data", "options", "size", "period"),
     [
         ({"load_size": 64, "resize": "stretch"}, [], (64, 64), 8 * 64 / 96),
-        ({"load_size": 64, "resize": "width"}, [], (64, 32), 8 * 64 / 96),
         ({"load_size": 64, "resize": "short_side"}, [], (128, 64), 8 * 64 / 48),
         ({"load_size": None, "resize": "stretch"}, [], (96, 48), 8),
-        ({}, [], (96, 48), 8),  # of a data module that has no such argument
         (None, [], (96, 48), 8),
         ({"load_size": 64, "resize": "stretch"}, ["--resize", "none"], (96, 48), 8),
-        ({"load_size": 64, "resize": "width"}, ["--resize", "48"], (48, 24), 4),
-        (None, ["--resize", "96"], (192, 96), 16),  # proportions are kept
+        (None, ["--resize", "96"], (192, 96), 16),
         ({"load_size": 64, "resize": "stretch"}, ["--output-size", "input"], (96, 48), 8),
     ],
 )
-def test_images_are_translated_at_the_scale_of_training_unless_asked_otherwise(
+def test_images_are_translated_at_the_scale_of_training_or_of_the_options(
     data: dict[str, Any] | None, options: list[str], size: tuple[int, int], period: float
 ) -> None:
     checkpoint_of(data)
@@ -271,7 +225,7 @@ def test_images_are_translated_at_the_scale_of_training_unless_asked_otherwise(
     assert len(row) / int(torch.fft.rfft(row - row.mean()).abs().argmax()) == pytest.approx(period)
 
 
-def test_what_is_written_at_the_inputs_size_was_translated_at_trainings(tmp_path: Path) -> None:
+def test_output_size_input_still_translates_at_the_scale_of_training(tmp_path: Path) -> None:
     stripes("in.png")
     echo = Echo().eval()
     scale = Scale(64, "width")
@@ -285,7 +239,6 @@ def test_what_is_written_at_the_inputs_size_was_translated_at_trainings(tmp_path
     ("data", "options", "line"),
     [
         ({"load_size": 64, "resize": "stretch"}, [], "images are stretched to 64; "),
-        ({"load_size": 64, "resize": "width"}, ["--resize", "9"], "images are resized in width to 9; "),
         ({"load_size": 64, "resize": "width"}, ["--resize", "none"], "images are not resized; "),
         (None, [], "images are not resized (the checkpoint does not store the scale of training); "),
     ],
@@ -299,27 +252,7 @@ def test_the_scale_is_printed(
     assert f"{line}--resize and --output-size set other sizes" in capsys.readouterr().out.splitlines()
 
 
-def test_a_large_jpeg_is_decoded_smaller_as_in_training() -> None:
-    checkpoint_of({"load_size": 32, "resize": "stretch"})
-    new_image("in.jpg", 300, 400)
-    translate("--input", "in.jpg")
-    reduced, full = (resized(read("in.jpg", RGB, at_least), 32, 32) for at_least in ((64, 64), None))
-    assert np.array_equal(pixels_of("out/in.png"), reduced)
-    assert not np.array_equal(reduced, full)
-
-
-# ------------------------------------------------------------------------------------------ directions and formats
-
-
-def test_both_directions() -> None:
-    pixels = new_image("in.png")
-    translate("--input", "in.png", "--direction", "A2B", output="ab")
-    translate("--input", "in.png", "--direction", "B2A", output="ba")
-    assert np.array_equal(pixels_of("ab/in.png"), pixels)
-    assert np.array_equal(pixels_of("ba/in.png"), 255 - pixels)
-
-
-def test_a_wrong_direction_is_answered_with_those_that_exist() -> None:
+def test_an_unknown_direction_is_refused_with_the_known_ones() -> None:
     new_image("in.png")
     assert refusal("--input", "in.png", "--direction", "A2C").endswith(
         "--direction A2C: this checkpoint knows A2B and B2A"
@@ -327,7 +260,7 @@ def test_a_wrong_direction_is_answered_with_those_that_exist() -> None:
     assert not Path("out").exists()
 
 
-def test_jpeg_keeps_the_name_and_nearly_the_pixels_and_quality_costs_bytes() -> None:
+def test_jpeg_keeps_name_and_approximate_pixels_and_quality_sets_the_size() -> None:
     rows, columns = np.mgrid[0:48, 0:64]
     pixels = np.stack([columns * 4, rows * 5, np.full((48, 64), 99)], axis=-1).astype(np.uint8)  # a smooth image
     Image.fromarray(pixels).save("in.png")
@@ -336,32 +269,32 @@ def test_jpeg_keeps_the_name_and_nearly_the_pixels_and_quality_costs_bytes() -> 
         translate("--input", "in.png", "--format", "jpg", "--quality", quality, output=f"q{quality}")
         assert written(f"q{quality}") == ["in.jpg"]
         sizes.append(Path(f"q{quality}/in.jpg").stat().st_size)
-    assert Path("q95/in.jpg").read_bytes().startswith(b"\xff\xd8\xff"), "a JPEG, not a PNG with another extension"
+    assert Path("q95/in.jpg").read_bytes().startswith(b"\xff\xd8\xff"), "not a JPEG"
     assert np.abs(pixels_of("q95/in.jpg").astype(int) - pixels).mean() < 2
     assert sizes[0] > sizes[1] > sizes[2]
 
 
-# ------------------------------------------------------------------------------------------ which files, and where to
-
-
-def test_names_and_sub_folders_are_kept_and_other_and_hidden_files_skipped() -> None:
+def test_names_and_sub_folders_are_kept_hidden_files_skipped_and_a_tilde_expanded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HOME", str(Path.cwd()))
     for i, name in enumerate(["a.png", "deep/er/b.JPG", "deep/c.v2.webp", ".hidden.png", ".cache/d.png"]):
         new_image(f"in/{name}", seed=i)
     Path("in/notes.txt").write_text("no image")
-    translate("--input", "in")
+    translate("--input", "~/in", output="~/out")
     assert written() == ["a.png", "deep/c.v2.png", "deep/er/b.png"]
 
 
 @pytest.mark.parametrize("source", ["in", "in/**/*", "listed/all.txt"])
-def test_it_finds_what_training_finds(source: str) -> None:
-    """Links to files and folders are followed, and a folder that is reached twice counts once."""
+def test_input_finds_the_same_files_as_training(source: str) -> None:
+    """Links to files and folders are followed, and each folder is read once."""
     for i, name in enumerate(["in/a.png", "in/x/b.png", "elsewhere/c.png", "elsewhere/d.png"]):
         new_image(name, seed=i)
     Path("in/one.png").symlink_to(Path("elsewhere/d.png").resolve())
     Path("in/more").symlink_to(Path("elsewhere").resolve())
     Path("in/round").symlink_to(Path("in").resolve())
     Path("listed").mkdir()
-    Path("listed/all.txt").write_text("# those of training\n../in/x/b.png\n../in/a.png\n")
+    Path("listed/all.txt").write_text("# comment\n../in/x/b.png\n../in/a.png\n")
     translate("--input", source)
     found = find_files(source)
     assert written() == sorted(found.names())
@@ -371,7 +304,7 @@ def test_it_finds_what_training_finds(source: str) -> None:
         assert np.array_equal(pixels_of(f"out/{name}"), pixels_of(path)), name
 
 
-def test_no_translation_leaves_the_output_folder() -> None:
+def test_outputs_stay_inside_the_output_folder() -> None:
     new_image("a/1.png")
     new_image("here/b/2.png")
     Path("here/all.txt").write_text("b/2.png\n../a/1.png\n")
@@ -383,34 +316,25 @@ def test_no_translation_leaves_the_output_folder() -> None:
     assert written() == ["a/1.png", "here/b/2.png"]
 
 
-def test_a_tilde_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    new_image("home/in/a.png")
-    new_image("home/b.png")
-    translate("--input", "~/in", output="~/out")
-    translate("--input", "~/b.png", output="~/out")
-    assert written("home/out") == ["a.png", "b.png"]
-
-
-def test_two_images_that_would_become_one_file_are_refused() -> None:
+def test_two_inputs_with_the_same_output_are_refused() -> None:
     new_image("in/a.png")
     new_image("in/a.jpg")
-    said = refusal("--input", "in")
-    assert "in/a.jpg and in/a.png would both become out/a.png" in said
+    message = refusal("--input", "in")
+    assert "in/a.jpg and in/a.png would both become out/a.png" in message
     assert not Path("out").exists()
 
 
 @pytest.mark.parametrize(
     ("names", "output"),
     [
-        (["a.png"], "in"),  # onto itself
-        (["a.png", "x/a.png"], "in/x"),  # in/a.png would go to where in/x/a.png comes from
+        (["a.png"], "in"),
+        (["a.png", "x/a.png"], "in/x"),  # in/a.png would overwrite in/x/a.png
     ],
 )
 def test_no_input_is_overwritten(names: list[str], output: str) -> None:
     before = {name: new_image(f"in/{name}", seed=i) for i, name in enumerate(names)}
-    said = refusal("--input", "in", "--direction", "B2A", output=output)
-    assert f"{output}/a.png is an input too and would be overwritten; choose another --output" in said
+    message = refusal("--input", "in", "--direction", "B2A", output=output)
+    assert f"{output}/a.png is an input too and would be overwritten; choose another --output" in message
     for name, pixels in before.items():
         assert np.array_equal(pixels_of(f"in/{name}"), pixels), name
 
@@ -422,16 +346,13 @@ def test_an_output_that_is_a_file_is_refused() -> None:
     assert Path("out").read_text() == "something else"
 
 
-# ------------------------------------------------------------------------------------------ what goes wrong
-
-
 ALLOCATOR = (
     "[enforce fail at alloc_cpu.cpp:127] . DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"
 )
 
 
 def failing(monkeypatch: pytest.MonkeyPatch, fails: Callable[[Tensor], bool], error: Exception) -> list[int]:
-    """Let `Echo` fail at some batches; return the sizes of all its batches."""
+    """Let `Echo` fail for some batches; return the sizes of all batches."""
     given = []
 
     def echo(self: Echo, images: Tensor, source: str, target: str) -> Tensor:
@@ -444,10 +365,8 @@ def failing(monkeypatch: pytest.MonkeyPatch, fails: Callable[[Tensor], bool], er
     return given
 
 
-@pytest.mark.parametrize(
-    "error", [RuntimeError(ALLOCATOR), MemoryError(), torch.OutOfMemoryError("CUDA out of memory.")]
-)
-def test_an_image_that_does_not_fit_into_memory_is_named_and_the_others_translated(
+@pytest.mark.parametrize("error", [RuntimeError(ALLOCATOR), torch.OutOfMemoryError("CUDA out of memory.")])
+def test_an_image_too_large_for_memory_is_named_and_the_others_translated(
     error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name, width in (("a", 12), ("b", 400), ("c", 16)):
@@ -458,7 +377,7 @@ def test_an_image_that_does_not_fit_into_memory_is_named_and_the_others_translat
     assert written() == ["a.png", "c.png"]
 
 
-def test_a_batch_that_does_not_fit_into_memory_is_translated_image_by_image(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_batch_too_large_for_memory_is_translated_image_by_image(monkeypatch: pytest.MonkeyPatch) -> None:
     pixels = {name: new_image(f"in/{name}.png", 12, 12, seed=i) for i, name in enumerate("abc")}
     given = failing(monkeypatch, lambda images: len(images) > 1, RuntimeError(ALLOCATOR))
     translate("--input", "in", "--batch-size", "3")
@@ -470,7 +389,7 @@ def test_a_batch_that_does_not_fit_into_memory_is_translated_image_by_image(monk
 def test_an_error_of_one_image_does_not_affect_others(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The translator fails for one image of a batch, and a folder is in the place of another one's output."""
+    """The translator refuses one image of a batch, and a folder blocks the output of another."""
     for i, name in enumerate("abcd"):
         new_image(f"in/{name}.png", 12, 12, seed=i)
     dark = np.zeros((12, 12, 3), np.uint8)
@@ -493,14 +412,12 @@ def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_unreadable_images_are_named_and_the_others_translated(capsys: pytest.CaptureFixture[str]) -> None:
     good = {name: new_image(f"in/{name}.png", 12, 12, seed=i) for i, name in enumerate("ace")}
-    Path("in/b.png").write_text("<html>404</html>")  # its header is no image's
+    Path("in/b.png").write_text("<html>404</html>")  # no image header
     new_image("in/d.jpg", 12, 12)
-    whole = Path("in/d.jpg").read_bytes()
-    Path("in/d.jpg").write_bytes(whole[:-100])
-    assert header("in/d.jpg")[2:4] == (12, 12)  # it shows only when it is read, in a batch with e.png
-    said = refusal("--input", "in", "--batch-size", "2")
+    Path("in/d.jpg").write_bytes(Path("in/d.jpg").read_bytes()[:-100])  # the header is intact
+    message = refusal("--input", "in", "--batch-size", "2")
     out, err = capsys.readouterr()
-    assert "2 of the images could not be translated (see above); the others were" in said
+    assert "2 of the images could not be translated (see above); the others were" in message
     assert "3 of 5 images, A2B, on cpu: out" in out
     named = [line.split(":")[0] for line in err.splitlines() if line.startswith("in/")]
     assert named == ["in/b.png", "in/d.jpg"]
@@ -515,29 +432,21 @@ def test_unreadable_images_are_named_and_the_others_translated(capsys: pytest.Ca
         ("empty", "--input empty: no image in empty (found: no file)"),
         ("gone.png", "--input gone.png: there is no gone.png"),
         ("empty/**/*.png", "no image matches empty/**/*.png (found: no file)"),
-        ("no.txt", "no.txt lists 'gone.png', and it is not there"),
+        ("no.txt", "no.txt lists 'gone.png', which does not exist"),
     ],
 )
-def test_an_input_without_images_is_an_error_with_the_reason(pattern: str, why: str) -> None:
+def test_an_input_without_images_is_refused_with_the_reason(pattern: str, why: str) -> None:
     Path("empty").mkdir()
     Path("no.txt").write_text("gone.png\n")
     assert why in refusal("--input", pattern)
-
-
-def test_a_device_that_is_not_there_is_an_error_before_anything_is_loaded() -> None:
-    new_image("in.png")
-    said = refusal("--input", "in.png", "--checkpoint", "gone.ckpt", "--device", "cuda:99")
-    assert said.startswith("cyclegan-translate: --device cuda:99 cannot be used: ")
 
 
 @pytest.mark.parametrize(
     ("option", "value", "why"),
     [
         ("--batch-size", "0", "0 is less than 1"),
-        ("--resize", "0", "0 is less than 1"),
         ("--resize", "half", "invalid resizing value: 'half'"),
         ("--quality", "101", "101 is not between 1 and 100"),
-        ("--quality", "0", "0 is not between 1 and 100"),
         ("--format", "gif", "invalid choice: 'gif'"),
     ],
 )
@@ -550,23 +459,14 @@ def test_an_option_out_of_range_is_refused(
     assert why in capsys.readouterr().err
 
 
-def test_as_a_process_it_answers_help_without_torch_and_ends_with_status_1_on_an_error() -> None:
-    code = """
-import sys
-from cyclegan.translate import main
-try:
-    main()
-finally:
-    print("torch" in sys.modules)
-"""
-
-    def run(*arguments: str) -> Any:
-        return subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, env=os.environ)
-
-    helped = run("--help")
-    assert helped.returncode == 0
+def test_help_answers_without_torch() -> None:
+    code = "import sys; sys.argv[1:] = ['--help']\n"
+    code += "try: from cyclegan.translate import main; main()\nfinally: print('torch' in sys.modules)"
+    helped = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ)
     assert helped.stdout.endswith("False\n")
-    assert all(f"--{option}" in helped.stdout for option in ("checkpoint", "input", "output", "direction", "format"))
-    failed = run("--checkpoint", "c.ckpt", "--input", "gone.png", "--output", "out")
-    assert failed.returncode == 1
-    assert failed.stderr.startswith("cyclegan-translate: --input gone.png: there is no gone.png")
+
+
+def test_an_unavailable_device_is_refused_before_the_checkpoint_is_read() -> None:
+    new_image("in.png")
+    message = refusal("--input", "in.png", "--checkpoint", "gone.ckpt", "--device", "cuda:99")
+    assert message.startswith("cyclegan-translate: --device cuda:99 cannot be used: ")

@@ -10,6 +10,7 @@ from pytorch_lightning.callbacks import Checkpoint, ProgressBar
 from cyclegan.checkpoint.writing import AtomicCheckpointIO
 from cyclegan.data.datamodule import ImageDataModule
 from cyclegan.datasets.toy import draw
+from tests.small import small_cyclegan
 
 
 def toy_data(root: Path, train: int = 6, test: int = 3, batch_size: int = 2) -> ImageDataModule:
@@ -44,3 +45,8 @@ def fit_toy(
     trainer = pl.Trainer(callbacks=list(callbacks), **defaults | arguments)
     trainer.fit(model, datamodule=data, ckpt_path=resume, weights_only=True)
     return trainer
+
+
+def fit_small(folder: Path, *callbacks: pl.Callback, **arguments: Any) -> pl.Trainer:
+    """Train a small CycleGAN on toy images in `folder`; three batches of two images are an epoch."""
+    return fit_toy(small_cyclegan(), toy_data(folder / "toy"), *callbacks, **arguments)

@@ -1,4 +1,4 @@
-"""Validations with given metrics, to test what listens to them."""
+"""Validations with given metrics, for tests of their listeners."""
 
 import pytorch_lightning as pl
 
@@ -7,7 +7,7 @@ from cyclegan.callbacks.validation import Validated, call_listeners
 
 
 class GivenMetrics(pl.Callback):
-    """Stands in for `Validation`: epoch n, counted from 0, has `metrics[n]`; None: it is not validated."""
+    """Replace `Validation`: epoch n, counted from 0, has `metrics[n]`; None stands for no validation."""
 
     def __init__(self, *metrics: dict[str, float] | None, protocol: str = "") -> None:
         self.given = metrics
@@ -25,7 +25,7 @@ class GivenMetrics(pl.Callback):
 
 
 class Listener(pl.Callback):
-    """Keeps the results of all validations."""
+    """Store the results of all validations."""
 
     def __init__(self) -> None:
         self.validated: list[Validated] = []
@@ -35,10 +35,10 @@ class Listener(pl.Callback):
 
     @property
     def metrics(self) -> dict[str, float]:
-        """Metrics of the last validation; empty if there was none."""
+        """Metrics of the last validation, or empty."""
         return self.validated[-1].metrics if self.validated else {}
 
 
 def psnrs(*values: float) -> GivenMetrics:
-    """Validate every epoch, with these values of psnr, of which higher is better."""
+    """Validate every epoch with these values of PSNR."""
     return GivenMetrics(*({"psnr": value, "cycle": 0.1} for value in values))

@@ -1,4 +1,4 @@
-"""Alarms in a run: when they are logged, where, and that a resumed run logs the same."""
+"""Logging of alarms during training and after a resume."""
 
 import logging
 import math
@@ -15,7 +15,7 @@ from cyclegan.alarms import History, Threshold, default_rules
 from cyclegan.callbacks.alarms import REMEMBERED, Alarms
 from tests.callbacks.given_metrics import GivenMetrics
 from tests.small import small_cyclegan
-from tests.toy_runs import fit_toy, toy_data
+from tests.toy_runs import fit_small, fit_toy, toy_data
 
 NAMES = [rule.name for rule in default_rules()]
 COPIES, FINE = {"change_ab": 0.01}, {"change_ab": 0.3}
@@ -23,7 +23,7 @@ SCRIPT = [COPIES, COPIES, FINE, COPIES, COPIES, FINE]
 
 
 class Recorder(Logger):
-    """Keeps logged rows and alerts."""
+    """A logger that stores rows and alerts."""
 
     name = version = "recorder"
 
@@ -48,9 +48,8 @@ class Recorder(Logger):
 def run(
     folder: Path, script: list[dict[str, float] | None], *callbacks: pl.Callback, rules: Any = None, **arguments: Any
 ) -> Alarms:
-    """Trains one epoch, of 6 images, for each validation of the script."""
-    alarms = Alarms(rules)
-    validation = GivenMetrics(*script)
+    """Train one epoch of 6 images for each validation of the script."""
+    alarms, validation = Alarms(rules), GivenMetrics(*script)
     defaults: dict[str, Any] = {"max_epochs": len(script)}
     fit_toy(small_cyclegan(), toy_data(folder / "toy"), validation, alarms, *callbacks, **defaults | arguments)
     return alarms
@@ -70,13 +69,13 @@ def test_an_alarm_is_logged_when_it_begins_and_when_it_ends(tmp_path: Path, capl
     assert text.endswith("try a larger model.loss_weights.adversarial, or a smaller model.loss_weights.identity")
     assert cleared == "alarm     copies_input cleared"
     assert logger.alerts == [("alarm/copies_input", text, 12)]
-    # The third epoch is not validated.
+    # The third epoch has no validation.
     assert logger.curve("alarm/copies_input") == [(6, 0), (12, 1), (24, 1), (30, 0)]
     assert logger.curve("epoch") == [(6, 1), (12, 2), (24, 4), (30, 5)]
     assert all(len(logger.curve(f"alarm/{name}")) == 4 for name in NAMES)
 
 
-def test_a_further_direction_is_logged_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_alarm_is_logged_again_for_another_direction(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     both = {"change_ab": 0.01, "change_ba": 0.02}
     one = {"change_ab": 0.01, "change_ba": 0.3}
     run(tmp_path, [one, both, both, one, both, both])
@@ -86,7 +85,7 @@ def test_a_further_direction_is_logged_once(tmp_path: Path, caplog: pytest.LogCa
     assert "; B→A" in second
 
 
-def test_yaml_names_its_own_rules(tmp_path: Path) -> None:
+def test_rules_can_be_set_in_yaml(tmp_path: Path) -> None:
     rule = {"_target_": "cyclegan.alarms.Threshold", "name": "mine", "metric": "change", "below": 0.4, "validations": 1}
     alarms = hydra.utils.instantiate({"_target_": "cyclegan.callbacks.alarms.Alarms", "rules": [rule]})
     logger = Recorder()
@@ -95,21 +94,21 @@ def test_yaml_names_its_own_rules(tmp_path: Path) -> None:
     assert logger.alerts == [("alarm/mine", "A→B: change is 0.3 (alarm: below 0.4, 1 validations in a row)", 6)]
 
 
-def test_two_rules_of_one_name_are_refused() -> None:
+def test_rules_with_the_same_name_are_refused() -> None:
     with pytest.raises(ValueError, match="twin more than once"):
         Alarms([Threshold("twin", "change", below=1), Threshold("twin", "variety", below=1)])
 
 
 class Reads:
-    """A rule that keeps what it is shown."""
+    """A rule that stores the histories it receives."""
 
     name = "reads"
 
     def __init__(self) -> None:
-        self.shown: list[History] = []
+        self.received: list[History] = []
 
     def check(self, history: History) -> dict[str, str]:
-        self.shown.append(list(history))
+        self.received.append(list(history))
         return {}
 
 
@@ -117,8 +116,8 @@ def test_rules_see_all_metrics_as_plain_numbers(tmp_path: Path) -> None:
     rule = Reads()
     script: list[Any] = [{"kid": torch.tensor(0.5)}, None, {"kid": 0.25, "change_ab": math.nan}]
     alarms = run(tmp_path, script, rules=[rule])
-    assert [len(history) for history in rule.shown] == [1, 2]
-    first, second = rule.shown[1]
+    assert [len(history) for history in rule.received] == [1, 2]
+    first, second = rule.received[1]
     assert first == {"kid": 0.5, "images": 6, "epoch": 1.0}
     assert (second["kid"], second["images"], second["epoch"]) == (0.25, 18, 3.0)
     assert all(type(value) in (int, float) for row in alarms.state_dict()["history"] for value in row.values())
@@ -129,13 +128,13 @@ def test_the_history_is_bounded_and_alarms_of_removed_rules_are_dropped(tmp_path
     long = [{"change_ab": 0.3, "epoch": float(epoch), "images": epoch} for epoch in range(1, REMEMBERED + 1)]
     alarms.load_state_dict({"history": long, "raised": {"removed": ["ab"], "outputs_alike": ["ba"]}})
     assert alarms.raised == {"outputs_alike": ["ba"]}
-    fit_toy(small_cyclegan(), toy_data(tmp_path / "toy"), GivenMetrics(FINE), alarms)
+    fit_small(tmp_path, GivenMetrics(FINE), alarms)
     assert len(alarms.history) == REMEMBERED
     assert (alarms.history[0]["images"], alarms.history[-1]["images"]) == (2, 6)
 
 
 class SaveAt(pl.Callback):
-    """Writes a checkpoint at the end of an epoch, after the alarms."""
+    """Write a checkpoint at the end of an epoch, after the alarms callback."""
 
     def __init__(self, path: Path, epoch: int) -> None:
         self.path, self.epoch = path, epoch
@@ -145,19 +144,12 @@ class SaveAt(pl.Callback):
             trainer.save_checkpoint(self.path)
 
 
-@pytest.mark.parametrize("epoch", [1, 2, 5])
-def test_a_resumed_run_logs_what_the_undisturbed_one_logs_after_the_checkpoint(tmp_path: Path, epoch: int) -> None:
-    whole, cut, saved = Recorder(), Recorder(), tmp_path / "saved.ckpt"
-    undisturbed = run(tmp_path, list(SCRIPT), SaveAt(saved, epoch), logger=whole)
-    assert [step for _, _, step in whole.alerts] == [12, 30]
+@pytest.mark.parametrize("epoch", [1, 5])
+def test_a_resumed_run_logs_the_same_alarms_as_an_uninterrupted_run(tmp_path: Path, epoch: int) -> None:
+    full, cut, saved = Recorder(), Recorder(), tmp_path / "saved.ckpt"
+    uninterrupted = run(tmp_path, list(SCRIPT), SaveAt(saved, epoch), logger=full)
+    assert [step for _, _, step in full.alerts] == [12, 30]
     resumed = run(tmp_path, list(SCRIPT), resume=saved, logger=cut)
-    assert resumed.state_dict() == undisturbed.state_dict()
-    assert cut.rows == [row for row in whole.rows if row[0] and row[0] > 6 * epoch]
-    assert cut.alerts == [alert for alert in whole.alerts if alert[2] > 6 * epoch]
-
-
-def test_checkpoints_hold_plain_values(tmp_path: Path) -> None:
-    run(tmp_path, [COPIES, COPIES], SaveAt(tmp_path / "saved.ckpt", 2))
-    state = torch.load(tmp_path / "saved.ckpt", weights_only=True)["callbacks"]["Alarms"]
-    assert state["raised"] == {"copies_input": ["ab"]}
-    assert [row["images"] for row in state["history"]] == [6, 12]
+    assert resumed.state_dict() == uninterrupted.state_dict()
+    assert cut.rows == [row for row in full.rows if row[0] and row[0] > 6 * epoch]
+    assert cut.alerts == [alert for alert in full.alerts if alert[2] > 6 * epoch]

@@ -1,11 +1,10 @@
-"""The rows of training metrics, read back from metrics.csv."""
+"""Rows of training metrics in metrics.csv."""
 
 import csv
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-import pytorch_lightning as pl
 
 from cyclegan.callbacks import metrics_logger
 from cyclegan.callbacks.checkpointing import Checkpointing
@@ -14,6 +13,7 @@ from cyclegan.data.datamodule import ImageDataModule
 from cyclegan.loggers.metrics_csv import MetricsCsv
 from cyclegan.optim import Linear
 from tests.small import small_cyclegan
+from tests.tiny_run import StopAt, StoppedError
 from tests.toy_runs import fit_toy, toy_data
 
 
@@ -22,35 +22,27 @@ def column(folder: Path, name: str) -> list[float]:
         return [float(row[name]) for row in csv.DictReader(file)]
 
 
-def test_counts_images_and_epochs_and_follows_both_learning_rates(tmp_path: Path) -> None:
+def test_rows_hold_images_epochs_and_both_learning_rates(tmp_path: Path) -> None:
     model = small_cyclegan(schedule=Linear(total_epochs=2), discriminator_lr=8e-4)
     data = toy_data(tmp_path / "toy")  # three batches of two
     fit_toy(model, data, MetricsLogger(), max_epochs=2, logger=MetricsCsv(str(tmp_path)))
 
     assert column(tmp_path, "images_seen") == [2, 4, 6, 8, 10, 12]
     assert column(tmp_path, "epoch") == pytest.approx([1 / 3, 2 / 3, 1, 4 / 3, 5 / 3, 2])
-    # One constant epoch, then one that is half way to zero.
+    # One constant epoch, then one at half the learning rate.
     assert column(tmp_path, "lr/generators") == pytest.approx([2e-4] * 3 + [1e-4] * 3)
     assert column(tmp_path, "lr/discriminators") == pytest.approx([8e-4] * 3 + [4e-4] * 3)
-
-
-def test_logs_every_n_steps(tmp_path: Path) -> None:
-    logger = MetricsCsv(str(tmp_path))
-    fit_toy(
-        small_cyclegan(), toy_data(tmp_path / "toy"), MetricsLogger(), max_epochs=2, log_every_n_steps=2, logger=logger
-    )
-    assert column(tmp_path, "images_seen") == [4, 8, 12]
 
 
 @pytest.mark.parametrize(
     ("accumulate", "expected"),
     [
-        # Batch n is done after n² seconds, of two images each.
+        # Batch n of two images ends after n² seconds.
         (1, [2 / (1 - 0), 2 / (4 - 1), 2 / (9 - 4), 2 / (16 - 9)]),
-        (2, [4 / (4 - 0), 4 / (16 - 4)]),  # over all batches of a step, not the last alone
+        (2, [4 / (4 - 0), 4 / (16 - 4)]),  # over all batches of a step
     ],
 )
-def test_speed_is_images_over_the_time_since_the_row_before(
+def test_images_per_s_is_measured_since_the_previous_row(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, accumulate: int, expected: list[float]
 ) -> None:
     data: ImageDataModule = toy_data(tmp_path / "toy", train=8)
@@ -60,29 +52,20 @@ def test_speed_is_images_over_the_time_since_the_row_before(
     assert column(tmp_path, "images_per_s") == pytest.approx(expected)
 
 
-class LostAfter(pl.Callback):
-    def __init__(self, steps: int) -> None:
-        self.steps = steps
-
-    def on_train_batch_start(self, trainer: pl.Trainer, *_: object) -> None:
-        if trainer.global_step == self.steps:
-            raise RuntimeError("the power is gone")
-
-
-def test_a_resumed_run_drops_what_lies_after_its_checkpoint_whatever_it_logs_itself(tmp_path: Path) -> None:
+def test_a_resumed_run_drops_rows_after_its_checkpoint(tmp_path: Path) -> None:
     data, last = toy_data(tmp_path / "toy"), tmp_path / "checkpoints" / "last.ckpt"
-    with pytest.raises(RuntimeError):
+    with pytest.raises(StoppedError):
         fit_toy(
             small_cyclegan(),
             data,
             MetricsLogger(),
             Checkpointing(str(tmp_path)),
-            LostAfter(5),
+            StopAt("on_train_batch_start", 5),
             max_epochs=2,
             logger=MetricsCsv(str(tmp_path)),
         )
     assert column(tmp_path, "images_seen") == [2, 4, 6, 8, 10]
-    # The checkpoint is of the epoch's end, at 6. The resumed run logs more rarely: its first row comes at 12.
+    # The checkpoint is at 6 images. The resumed run logs its first row at 12.
     logger = MetricsCsv(str(tmp_path))
     fit_toy(small_cyclegan(), data, MetricsLogger(), max_epochs=2, resume=last, log_every_n_steps=6, logger=logger)
     assert column(tmp_path, "images_seen") == [2, 4, 6, 12]

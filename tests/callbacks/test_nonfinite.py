@@ -1,4 +1,4 @@
-"""Losses and gradients that are not finite end the run, or their batch is skipped without a trace."""
+"""Non-finite losses and gradients: the run stops, or the batch is skipped."""
 
 from pathlib import Path
 from typing import Any
@@ -11,16 +11,15 @@ from cyclegan.callbacks.checkpointing import Checkpointing
 from cyclegan.callbacks.nonfinite import NonFiniteError, NonFiniteGuard
 from cyclegan.callbacks.run_state import RunState
 from cyclegan.checkpoint.reading import read
-from cyclegan.networks.norm import Norm
 from tests.small import discriminator, generator, small_cyclegan
 from tests.tiny_run import differences
-from tests.toy_runs import fit_toy, toy_data
+from tests.toy_runs import fit_small, fit_toy, toy_data
 
 NAN = float("nan")
 
 
 class Poison(pl.Callback):
-    """Spoils one pixel of domain A in some batches of an epoch; the guard has seen the state before."""
+    """Set one pixel of domain A to NaN in these batches of an epoch; place it after the guard."""
 
     def __init__(self, *batches: int) -> None:
         self.batches = batches
@@ -38,7 +37,7 @@ def spoil(parameter: torch.Tensor) -> None:
 
 
 class SpoilGradient(pl.Callback):
-    """A loss that is finite, and a gradient that is not."""
+    """Make one gradient infinite while the loss is finite."""
 
     def on_before_backward(self, trainer: pl.Trainer, pl_module: pl.LightningModule, loss: torch.Tensor) -> None:
         if trainer.global_step == 1:
@@ -46,7 +45,7 @@ class SpoilGradient(pl.Callback):
             weight.register_post_accumulate_grad_hook(spoil)
 
 
-def test_the_run_stops_at_that_batch_and_names_term_files_and_checkpoint(tmp_path: Path) -> None:
+def test_the_run_stops_and_the_error_names_terms_files_and_checkpoint(tmp_path: Path) -> None:
     saving = Checkpointing(str(tmp_path), every_n_images=2)
     model, data = small_cyclegan(), toy_data(tmp_path / "toy")
     with pytest.raises(NonFiniteError) as caught:
@@ -54,7 +53,7 @@ def test_the_run_stops_at_that_batch_and_names_term_files_and_checkpoint(tmp_pat
     text = str(caught.value)
     assert "train/cycle_a is nan" in text
     assert "train/adv_ab is nan" in text
-    assert "train/adv_ba" not in text, "B to A is as it should be"
+    assert "train/adv_ba" not in text, "B to A is finite"
     assert "at 6 images" in text
     for domain, files in data.last_batch_files().items():
         assert len(files) == 2
@@ -65,18 +64,17 @@ def test_the_run_stops_at_that_batch_and_names_term_files_and_checkpoint(tmp_pat
     assert differences(dict(model.state_dict()), read(tmp_path / "checkpoints" / "last.ckpt")["state_dict"]) == []
 
 
-def test_a_gradient_that_is_not_finite_stops_it_too(tmp_path: Path) -> None:
+def test_a_non_finite_gradient_stops_the_run(tmp_path: Path) -> None:
     with pytest.raises(NonFiniteError, match=r"gradients of disc_b\.model\.0\.weight and 0 other weights"):
-        fit_toy(small_cyclegan(), toy_data(tmp_path / "toy"), NonFiniteGuard(), SpoilGradient())
+        fit_small(tmp_path, NonFiniteGuard(), SpoilGradient())
 
 
-@pytest.mark.parametrize("norm", ["instance", "batch"])  # batch norm has statistics that a forward pass moves
-def test_a_skipped_batch_leaves_no_trace(tmp_path: Path, norm: Norm, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_skipped_batch_changes_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     def run(folder: str, *callbacks: pl.Callback) -> Any:
         model = small_cyclegan(
             pool_size=3,
-            generator=lambda **k: generator(**k, norm=norm),
-            discriminator=lambda **k: discriminator(**k, norm=norm),
+            generator=lambda **k: generator(**k, norm="batch"),  # whose statistics a forward pass updates
+            discriminator=lambda **k: discriminator(**k, norm="batch"),
         )
         saving = Checkpointing(str(tmp_path / folder), every_n_images=2, keep_last=9)
         data = toy_data(tmp_path / "toy", train=10)
@@ -88,7 +86,7 @@ def test_a_skipped_batch_leaves_no_trace(tmp_path: Path, norm: Norm, caplog: pyt
     for before, after in ((states[0], states[1]), (states[1], states[2])):
         for entry in ("state_dict", "ranks"):
             assert differences(before[entry], after[entry]) == [], entry
-    assert differences(states[2]["state_dict"], states[3]["state_dict"]), "then it learns on"
+    assert differences(states[2]["state_dict"], states[3]["state_dict"]), "training continues"
     assert all(torch.isfinite(value).all() for value in states[4]["state_dict"].values())
     assert all(torch.isfinite(i).all() for p in states[4]["ranks"][0]["pools"].values() for i in p["images"])
     adam = states[4]["optimizer_states"][0]["state"]
@@ -100,7 +98,7 @@ def test_a_skipped_batch_leaves_no_trace(tmp_path: Path, norm: Norm, caplog: pyt
 
 
 class Gradients(pl.Callback):
-    """Keeps the gradients after each batch, and those that the optimiser gets."""
+    """Store the gradients after each batch and before each optimiser step."""
 
     def __init__(self) -> None:
         self.after: list[dict[str, torch.Tensor]] = []
@@ -117,9 +115,8 @@ class Gradients(pl.Callback):
         return {name: p.grad.clone() for name, p in module.named_parameters() if p.grad is not None}
 
 
-@pytest.mark.parametrize("spoilt", [0, 1, 2])
-def test_a_skipped_batch_keeps_the_gradients_of_others(tmp_path: Path, spoilt: int) -> None:
-    # Steps are made of three batches.
+@pytest.mark.parametrize("spoilt", [0, 2])
+def test_a_skipped_batch_keeps_the_accumulated_gradients_of_others(tmp_path: Path, spoilt: int) -> None:
     model, data, seen = small_cyclegan(), toy_data(tmp_path / "toy", train=12), Gradients()
     fit_toy(model, data, NonFiniteGuard("skip"), Poison(spoilt), seen, accumulate_grad_batches=3)
     assert len(seen.after) == 6
@@ -130,14 +127,14 @@ def test_a_skipped_batch_keeps_the_gradients_of_others(tmp_path: Path, spoilt: i
         assert all(torch.isfinite(gradient).all() for gradient in step.values())
 
 
-def test_max_skips_counts_over_a_resume(tmp_path: Path) -> None:
+def test_max_skips_counts_across_a_resume(tmp_path: Path) -> None:
     saving = Checkpointing(str(tmp_path), every_n_images=2)
     with pytest.raises(NonFiniteError, match="after 2 skipped batches"):
-        fit_toy(small_cyclegan(), toy_data(tmp_path / "toy"), NonFiniteGuard("skip", 2), Poison(0, 1, 2), saving)
+        fit_small(tmp_path, NonFiniteGuard("skip", 2), Poison(0, 1, 2), saving)
     last = tmp_path / "checkpoints" / "last.ckpt"
     assert read(last)["callbacks"]["NonFiniteGuard"] == {"skips": 2}
     with pytest.raises(NonFiniteError, match="after 2 skipped batches"):
-        fit_toy(small_cyclegan(), toy_data(tmp_path / "toy"), NonFiniteGuard("skip", 2), Poison(2), resume=last)
+        fit_small(tmp_path, NonFiniteGuard("skip", 2), Poison(2), resume=last)
 
 
 @pytest.mark.parametrize(

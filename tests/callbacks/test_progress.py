@@ -1,4 +1,4 @@
-"""Progress: a bar on a terminal, a line per epoch elsewhere."""
+"""Progress bar on a terminal, one line per epoch elsewhere."""
 
 import io
 import logging
@@ -13,39 +13,31 @@ import pytorch_lightning as pl
 from cyclegan.callbacks import progress
 from cyclegan.callbacks.progress import RunProgress
 from tests.small import small_cyclegan
-from tests.toy_runs import fit_toy, toy_data
+from tests.tiny_run import StopAt, StoppedError
+from tests.toy_runs import fit_small, fit_toy, toy_data
 
 
 class Screen(io.StringIO):
-    """A terminal that keeps what was written to it."""
+    """A terminal that stores its output."""
 
     def isatty(self) -> bool:
         return True
 
     def frames(self) -> list[str]:
-        """Successive states of the bar."""
+        """Return successive states of the bar."""
         return [frame.rstrip() for frame in re.split(r"[\r\n]", self.getvalue()) if frame.strip()]
 
 
 def terminal(monkeypatch: pytest.MonkeyPatch) -> Screen:
-    """Replaces stderr by a terminal. Not a fixture, as pytest sets stderr between a test's setup and its call."""
+    """Replace stderr by a terminal. Not a fixture, as pytest sets stderr after a test's setup."""
     fake = Screen()
     monkeypatch.setattr(sys, "stderr", fake)
     monkeypatch.setenv("COLUMNS", "200")
     return fake
 
 
-class StopAfter(pl.Callback):
-    def __init__(self, batches: int) -> None:
-        self.batches = batches
-
-    def on_train_batch_start(self, trainer: pl.Trainer, *_: object) -> None:
-        if trainer.global_step == self.batches:
-            raise RuntimeError("the power is gone")
-
-
 def summed(trainer: pl.Trainer) -> str:
-    """The losses as they are shown, summed over directions and domains."""
+    """Format the losses, summed over directions and domains."""
     value = {name: float(loss) for name, loss in trainer.callback_metrics.items()}
     return " ".join(
         f"{term} {value[f'train/{term}_{one}'] + value[f'train/{term}_{other}']:.3f}"
@@ -57,7 +49,7 @@ def test_on_a_terminal_a_bar_counts_the_images_of_the_whole_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     screen = terminal(monkeypatch)
-    trainer = fit_toy(small_cyclegan(), toy_data(tmp_path / "toy"), RunProgress(), max_epochs=2)
+    trainer = fit_small(tmp_path, RunProgress(), max_epochs=2)
     first, last = screen.frames()[0], screen.frames()[-1]
     assert "0/12 [" in first  # two epochs of three batches of two
     assert last.startswith("epoch 2/2: 100%")
@@ -65,14 +57,6 @@ def test_on_a_terminal_a_bar_counts_the_images_of_the_whole_run(
     assert "img" in last
     assert summed(trainer) in last
     assert screen.getvalue().endswith("\n")
-
-
-def test_a_terminal_without_a_size_shows_the_bar_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    screen = terminal(monkeypatch)
-    monkeypatch.setenv("COLUMNS", "0")
-    monkeypatch.setattr(sys, "__stdout__", None)
-    fit_toy(small_cyclegan(), toy_data(tmp_path / "toy"), RunProgress())
-    assert "6/6 [" in screen.frames()[-1]
 
 
 def test_a_resumed_bar_starts_at_the_position_of_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,7 +69,7 @@ def test_a_resumed_bar_starts_at_the_position_of_the_run(tmp_path: Path, monkeyp
     assert "12/12 [" in screen.frames()[-1]
 
 
-def test_the_bar_moves_within_an_epoch_but_not_at_every_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_bar_is_updated_at_most_every_half_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     terminal(monkeypatch)
     data = toy_data(tmp_path / "toy", train=20)  # ten batches
     monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: 100 + data.images_seen / 10))
@@ -97,14 +81,14 @@ def test_the_bar_moves_within_an_epoch_but_not_at_every_batch(tmp_path: Path, mo
 
     monkeypatch.setattr(progress, "losses", count)
     fit_toy(small_cyclegan(), data, RunProgress())
-    # Reading them makes a GPU wait: not within half a second, in which three batches of 0.2 s end; then at the end.
+    # Reading losses makes a GPU wait: at most every half second (batches take 0.2 s), and at the end.
     assert read_at == [2, 8, 14, 20, 20]
 
 
 def test_an_error_closes_the_bar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     screen = terminal(monkeypatch)
-    with pytest.raises(RuntimeError, match="the power is gone"):
-        fit_toy(small_cyclegan(), toy_data(tmp_path / "toy"), RunProgress(), StopAfter(2))
+    with pytest.raises(StoppedError):
+        fit_small(tmp_path, RunProgress(), StopAt("on_train_batch_start", 2))
     assert screen.frames() != []
     assert screen.getvalue().endswith("\n")
 
@@ -113,7 +97,6 @@ def test_without_a_terminal_a_line_per_epoch_shows_losses_speed_and_time_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     data = toy_data(tmp_path / "toy")
-    # Two images take 40 seconds.
     monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: 1000.0 + 20 * data.images_seen))
     with caplog.at_level(logging.INFO, "cyclegan"):
         trainer = fit_toy(small_cyclegan(), data, RunProgress(), max_epochs=3)
@@ -126,13 +109,13 @@ def test_without_a_terminal_a_line_per_epoch_shows_losses_speed_and_time_left(
     assert summed(trainer) in lines[-1]
 
 
-def test_shows_nothing_if_lightning_disables_it_as_on_other_devices(
+def test_a_disabled_bar_shows_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     screen = terminal(monkeypatch)
     bar = RunProgress()
     bar.disable()
     with caplog.at_level(logging.INFO, "cyclegan"):
-        fit_toy(small_cyclegan(), toy_data(tmp_path / "toy"), bar)
+        fit_small(tmp_path, bar)
     assert screen.getvalue() == ""
     assert [record for record in caplog.records if record.name == progress.__name__] == []

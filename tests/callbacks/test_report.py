@@ -1,4 +1,4 @@
-"""When the report is written, and that training outlives its failures."""
+"""Schedule of the report, and failures to write it."""
 
 import getpass
 import json
@@ -15,12 +15,12 @@ from cyclegan.callbacks.report import RunReport
 from tests.callbacks.given_metrics import GivenMetrics
 from tests.small import small_cyclegan
 from tests.tiny_run import StopAt, StoppedError
-from tests.toy_runs import fit_toy, toy_data
+from tests.toy_runs import fit_small
 
 
 @pytest.fixture
 def written(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """The runs whose report was written, in order."""
+    """Folders of the runs whose report was written, in order."""
     runs: list[Path] = []
 
     def write(run_dir: Path) -> Path:
@@ -46,24 +46,19 @@ def test_a_report_after_every_validation_and_at_the_end(
 
     validation = GivenMetrics(None, {"psnr": 15.0}, None)
     with caplog.at_level(logging.INFO, report.__name__):
-        fit_toy(
-            small_cyclegan(), toy_data(tmp_path / "toy"), validation, RunReport(str(tmp_path)), Count(), max_epochs=3
-        )
-    assert seen == [1, 2, 2], "the first is of the validation before training"
+        fit_small(tmp_path, validation, RunReport(str(tmp_path)), Count(), max_epochs=3)
+    assert seen == [1, 2, 2], "the first report follows the validation before training"
     assert written == [tmp_path] * 3
     assert lines(caplog) == [f"report    {tmp_path / 'report.html'}"]
 
 
-def test_a_run_that_is_stopped_has_its_report(tmp_path: Path, written: list[Path]) -> None:
+@pytest.mark.parametrize(("hook", "step", "reports"), [("on_train_batch_end", 2, 1), ("on_fit_start", 0, 0)])
+def test_a_stopped_run_has_a_report_if_training_began(
+    tmp_path: Path, written: list[Path], hook: str, step: int, reports: int
+) -> None:
     with pytest.raises(StoppedError):
-        fit_toy(small_cyclegan(), toy_data(tmp_path / "toy"), RunReport(str(tmp_path)), StopAt("on_train_batch_end", 2))
-    assert written == [tmp_path]
-
-
-def test_a_run_that_fails_before_it_begins_has_none(tmp_path: Path, written: list[Path]) -> None:
-    with pytest.raises(StoppedError):
-        fit_toy(small_cyclegan(), toy_data(tmp_path / "toy"), RunReport(str(tmp_path)), StopAt("on_fit_start", 0))
-    assert written == []
+        fit_small(tmp_path, RunReport(str(tmp_path)), StopAt(hook, step))
+    assert written == [tmp_path] * reports
 
 
 @pytest.mark.parametrize("which", ["write_report", "write_environment"])
@@ -74,13 +69,13 @@ def test_a_file_that_cannot_be_written_is_logged_and_training_continues(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(report, which, fail)
-    trainer = fit_toy(small_cyclegan(), toy_data(tmp_path / "toy"), RunReport(str(tmp_path)))
+    trainer = fit_small(tmp_path, RunReport(str(tmp_path)))
     assert trainer.global_step == 3
     assert lines(caplog) == ["report    not written, training continues: [Errno 28] No space left on device"]
 
 
 def test_the_environment_is_written_without_personal_names(tmp_path: Path) -> None:
-    fit_toy(small_cyclegan(), toy_data(tmp_path / "toy"), RunReport(str(tmp_path)))
+    fit_small(tmp_path, RunReport(str(tmp_path)))
     text = (tmp_path / "environment.json").read_text()
     found = json.loads(text)
     assert list(found) == ["cyclegan", "Python", "torch", "torchvision", "pytorch-lightning", "system", "device",
@@ -89,14 +84,12 @@ def test_the_environment_is_written_without_personal_names(tmp_path: Path) -> No
     assert found["torch"] == torch.__version__
     assert found["device"].startswith("cpu")
     assert found["processors of the host"] >= 1
-    # no path, no host; `root` alone would be found by chance
     assert str(Path.home()) not in text
     assert platform.node() not in text
     assert f"/{getpass.getuser()}" not in text
 
 
 def test_other_devices_write_nothing(tmp_path: Path, written: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pytorch_lightning.utilities.rank_zero.rank_zero_only.rank", 1)
     callback = RunReport(str(tmp_path))
     trainer, model = pl.Trainer(logger=False, enable_checkpointing=False, accelerator="cpu"), small_cyclegan()
     monkeypatch.setattr("pytorch_lightning.utilities.rank_zero.rank_zero_only.rank", 1)

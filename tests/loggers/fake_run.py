@@ -1,4 +1,4 @@
-"""A stand-in for an online wandb run, so that most tests need neither a server nor wandb's process."""
+"""A stand-in for a wandb run, for tests without server and without wandb's service process."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,7 +8,7 @@ import wandb
 
 
 class FakeRun:
-    """Keeps what it is called with.
+    """Store the arguments of its calls.
 
     Args:
         failing: name of a call that raises.
@@ -60,10 +60,10 @@ class FakeRun:
 
 
 def replace_init(monkeypatch: pytest.MonkeyPatch, **by_mode: Callable[..., Any]) -> list[str]:
-    """Replace wandb.init and wandb.setup, and return a list that will hold the modes of runs that are started.
+    """Replace wandb.init and wandb.setup; return a list that collects the modes of started runs.
 
     Args:
-        by_mode: replacements of wandb.init, by the mode that they are called with; the others are refused.
+        by_mode: replacement of wandb.init for each mode.
     """
     started: list[str] = []
 

@@ -1,4 +1,4 @@
-"""What TensorBoard shows of a training with logger=tensorboard, read back from its event file."""
+"""Curves and images in the event file of a run with logger=tensorboard."""
 
 import csv
 from io import BytesIO
@@ -14,7 +14,7 @@ from cyclegan.train.command import train
 from tests.tiny_run import STEPS_PER_EPOCH, composed
 
 
-def test_curves_and_images_lie_over_images_seen(tmp_path: Path) -> None:
+def test_curves_and_images_are_logged_at_images_seen(tmp_path: Path) -> None:
     train(composed(tmp_path / "run", tmp_path / "toy", "logger=tensorboard"))
     events = EventAccumulator(str(tmp_path / "run" / "tensorboard"))
     events.Reload()
@@ -35,4 +35,4 @@ def test_curves_and_images_lie_over_images_seen(tmp_path: Path) -> None:
         shown = np.asarray(Image.open(BytesIO(event.encoded_image_string))).astype(float)
         on_disk = np.asarray(read(tmp_path / "run" / "samples" / f"epoch{epoch:04d}.jpg")).astype(float)
         assert shown.shape == on_disk.shape
-        assert np.abs(shown - on_disk).mean() < 4, "but for what JPEG loses"
+        assert np.abs(shown - on_disk).mean() < 4, "differs by more than JPEG loss"

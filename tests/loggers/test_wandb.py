@@ -1,4 +1,4 @@
-"""What a training passes to wandb, what a resumed run passes again, and when it is online."""
+"""Runs in wandb: logged values, resumed runs, and the choice of mode."""
 
 import logging
 import random
@@ -26,7 +26,7 @@ OPTIONS = (
 
 
 @pytest.mark.usefixtures("quiet")
-def test_configuration_and_curves_over_images_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_configuration_curves_alarms_and_samples_are_logged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = FakeRun()
     monkeypatch.setenv("WANDB_MODE", "online")
     monkeypatch.setattr(wandb, "Image", lambda path, caption: (path, caption))
@@ -49,29 +49,26 @@ def test_configuration_and_curves_over_images_seen(tmp_path: Path, monkeypatch: 
     assert [(row["images_seen"], row["samples"]) for row in run.rows if "samples" in row] == samples
 
 
-def test_an_offline_run_stores_images_as_they_are(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_offline_run_stores_images_unchanged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     image = np.full((8, 8, 3), 200, np.uint8)
     write(image, tmp_path / "grid.jpg")
     logger = Wandb(str(tmp_path), project="other", name="second")
     with caplog.at_level(logging.INFO, "cyclegan"):
         logger.log_image("samples", [str(tmp_path / "grid.jpg")], step=12)
     logger.finalize("failed")
-    assert wandb.run is None, "the next run of this process is a run of its own"
+    assert wandb.run is None, "the run is closed"
     (stored,) = (tmp_path / "wandb").glob("offline-run-*/files/media/images/*.jpg")
     assert stored.read_bytes() == (tmp_path / "grid.jpg").read_bytes()
-    assert np.asarray(read(stored)).mean() > 150, "floats of [0, 1] that are taken for bytes would be black"
+    assert np.asarray(read(stored)).mean() > 150, "floats of [0, 1] cast to bytes would be black"
     assert [record.getMessage() for record in caplog.records if record.name == "cyclegan.loggers.wandb"] == [
         f"wandb     offline, WANDB_MODE=offline; to upload: wandb sync {tmp_path}/wandb/offline-run-*"
     ]
 
 
-# ------------------------------------------------------------------------------------------ resumed runs
-
-
-def test_ids_are_new_whatever_the_seed() -> None:
+def test_ids_do_not_depend_on_the_seed() -> None:
     ids = set()
     for _ in range(100):
-        random.seed(0)  # as every run does
+        random.seed(0)
         ids.add(new_run_id())
     assert len(ids) == 100
     assert all(re.fullmatch("[a-z0-9]{8}", one) for one in ids)
@@ -82,11 +79,10 @@ def test_ids_are_new_whatever_the_seed() -> None:
     [
         ({"images_seen": 8}, [12, 16]),
         ({"images_seen": 0}, [4, 8, 12, 16]),
-        ({}, [0, 4, 8, 12, 16]),  # resumed before its first point
         (None, [0, 4, 8, 12, 16]),
     ],
 )
-def test_points_that_the_server_has_are_not_logged_again(
+def test_points_on_the_server_are_not_logged_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, summary: dict[str, Any] | None, logged: list[int]
 ) -> None:
     run, asked = FakeRun(summary=summary), {}
@@ -101,11 +97,8 @@ def test_points_that_the_server_has_are_not_logged_again(
     assert run.alerts == [("alarm/copies_input", f"at {step}", "WARN") for step in logged]
 
 
-# ------------------------------------------------------------------------------------------ the login
-
-
 @pytest.fixture
-def nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def logged_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The path of a missing netrc on a machine without login."""
     monkeypatch.setenv("HOME", str(tmp_path))
     for name in ("WANDB_API_KEY", "WANDB_BASE_URL", "NETRC", "WANDB_MODE"):
@@ -121,40 +114,35 @@ def mode(run_dir: Path) -> Any:
     return Wandb(str(run_dir), project="p", name="n")._wandb_init["mode"]
 
 
-def test_without_a_login_the_run_is_offline(nobody: Path) -> None:
-    assert not logged_in()
-    assert mode(nobody.parent) == "offline"
-
-
-def test_a_key_in_the_environment_is_a_login(nobody: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_key_the_run_is_offline_and_with_a_key_online(
+    logged_out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert mode(logged_out.parent) == "offline"
     monkeypatch.setenv("WANDB_API_KEY", KEY)
     assert logged_in()
-    assert mode(nobody.parent) == "online"
+    assert mode(logged_out.parent) == "online"
     monkeypatch.setenv("WANDB_API_KEY", "")
     assert not logged_in()
 
 
-def test_a_stored_login_counts_for_its_server_alone(nobody: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    nobody.write_text(f"machine github.com\n  login user\n  password {KEY}\n")
+def test_a_stored_login_is_used_for_its_server_only(logged_out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    logged_out.write_text(f"machine github.com\n  login user\n  password {KEY}\n")
     assert not logged_in()
-    nobody.write_text(f"machine api.wandb.ai\n  login user\n  password {KEY}\n")
+    logged_out.write_text(f"machine api.wandb.ai\n  login user\n  password {KEY}\n")
     assert logged_in()
     monkeypatch.setenv("WANDB_BASE_URL", "https://wandb.example.org:8080")
     assert not logged_in()
-    nobody.write_text(f"machine wandb.example.org\n  login user\n  password {KEY}\n")
+    logged_out.write_text(f"machine wandb.example.org\n  login user\n  password {KEY}\n")
     assert logged_in()
 
 
-def test_netrc_may_lie_elsewhere_or_be_damaged(nobody: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_netrc_can_be_elsewhere_or_damaged(logged_out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "secrets").write_text(f"machine api.wandb.ai login user password {KEY}\n")
     monkeypatch.setenv("NETRC", str(tmp_path / "secrets"))
     assert logged_in()
-    (tmp_path / "secrets").write_text("machine api.wandb.ai login user")  # no password
-    assert not logged_in()
-    (tmp_path / "secrets").write_text("what is this")
-    assert not logged_in()
-    (tmp_path / "secrets").write_bytes(b"\xff\xfe\x00")
-    assert not logged_in()
+    for damaged in (b"machine api.wandb.ai login user", b"other text", b"\xff\xfe\x00"):
+        (tmp_path / "secrets").write_bytes(damaged)
+        assert not logged_in()
 
 
 @pytest.mark.parametrize(
@@ -165,8 +153,8 @@ def test_netrc_may_lie_elsewhere_or_be_damaged(nobody: Path, tmp_path: Path, mon
     ],
 )
 def test_the_variable_wandb_mode_overrules_the_login(
-    nobody: Path, monkeypatch: pytest.MonkeyPatch, wanted: str, found: str
+    logged_out: Path, monkeypatch: pytest.MonkeyPatch, wanted: str, found: str
 ) -> None:
     monkeypatch.setenv("WANDB_API_KEY", KEY)
     monkeypatch.setenv("WANDB_MODE", wanted)
-    assert mode(nobody.parent) == found
+    assert mode(logged_out.parent) == found

@@ -1,4 +1,4 @@
-"""wandb's variables apply where no configuration key is set, and the id of a run stays the same."""
+"""wandb's environment variables, configuration keys, and the id of a resumed run."""
 
 import functools
 from pathlib import Path
@@ -13,7 +13,7 @@ from cyclegan.errors import UserError
 from cyclegan.loggers.wandb import Wandb
 from cyclegan.train.command import train
 from cyclegan.train.resume import name_wandb_run
-from tests.tiny_run import composed, read_checkpoint
+from tests.tiny_run import UNMEASURED, composed, read_checkpoint
 
 TEAM = {
     "WANDB_PROJECT": "ours",
@@ -47,14 +47,14 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
 
 @pytest.fixture(autouse=True)
 def fresh(quiet: None) -> None:
-    wandb.teardown()  # it reads the variables once per process
+    wandb.teardown()  # wandb reads the variables once per process
 
 
-def test_a_run_of_an_agent_is_described_by_it_and_resumed_elsewhere_as_itself(
+def test_variables_describe_a_new_run_and_its_id_is_kept_on_resume(
     tmp_path: Path, started: list[tuple[Any, ...]]
 ) -> None:
     run = tmp_path / "run"
-    options = (run, tmp_path / "toy", "name=mine", "logger=default", "resume=auto", "~callbacks.validation")
+    options = (run, tmp_path / "toy", "name=mine", "logger=default", "resume=auto", *UNMEASURED)
     with pytest.MonkeyPatch.context() as patch:
         for name, value in (TEAM | AGENT).items():
             patch.setenv(name, value)
@@ -81,7 +81,7 @@ def test_an_unknown_argument_is_refused(tmp_path: Path) -> None:
         Wandb(str(tmp_path), project="p", name="n", entitty="team")
 
 
-def config(run_dir: Path, **keys: Any) -> DictConfig:
+def wandb_config(run_dir: Path, **keys: Any) -> DictConfig:
     entry = {"project": None, "entity": None, "id": None} | keys
     return OmegaConf.create({"run_dir": str(run_dir), "resume": "auto", "logger": {"wandb": entry}})
 
@@ -93,9 +93,8 @@ OTHER = {"WANDB_PROJECT": "ours", "WANDB_ENTITY": "team"}
 @pytest.mark.parametrize(
     ("variables", "keys", "found"),
     [
-        ({}, {}, OWN),
-        (OTHER, {}, OWN),  # of the machine: the run is where it is
-        (OTHER | AGENT, {}, {"project": "ours", "entity": "team", "id": "agent123"}),  # wandb takes no other
+        (OTHER, {}, OWN),  # a resumed run stays in its project
+        (OTHER | AGENT, {}, {"project": "ours", "entity": "team", "id": "agent123"}),  # required by the sweep agent
         ({"WANDB_RUN_ID": "agent123"}, {}, OWN | {"id": "agent123"}),
         (OTHER, {"project": "new"}, OWN | {"project": "new"}),
     ],
@@ -107,21 +106,19 @@ def test_a_resumed_run_keeps_its_project_unless_overridden(
     keys: dict[str, str],
     found: dict[str, str],
 ) -> None:
-    OmegaConf.save(config(tmp_path, **OWN), tmp_path / "config.yaml")
+    OmegaConf.save(wandb_config(tmp_path, **OWN), tmp_path / "config.yaml")
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    resumed = config(tmp_path, **keys)
+    resumed = wandb_config(tmp_path, **keys)
     name_wandb_run(resumed, None)
     assert resumed.logger.wandb == found
 
 
-def test_a_new_run_goes_to_the_project_of_the_variable_else_to_cyclegan(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_new_run_takes_the_project_variable_or_cyclegan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = []
-    for project in ("", "ours"):  # empty, as a container sets what is not given
+    for project in ("", "ours"):  # a container may set it to an empty string
         monkeypatch.setenv("WANDB_PROJECT", project)
-        new = config(tmp_path)
+        new = wandb_config(tmp_path)
         name_wandb_run(new, None)
         found.append(new.logger.wandb)
     assert [(entry.project, entry.entity, len(entry.id)) for entry in found] == [

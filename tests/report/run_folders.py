@@ -1,4 +1,4 @@
-"""Run folders as a training leaves them, with known values."""
+"""Run folders with known values."""
 
 import csv
 import io
@@ -24,8 +24,8 @@ def write_table(path: Path, rows: list[dict[str, Any]]) -> None:
         writer.writerows(rows)
 
 
-def write_run(folder: Path, epochs: int = 4) -> Path:
-    """Write a run with 10 images an epoch and a PSNR A→B of 15, 17, 19, 18, 18."""
+def write_run(folder: Path, epochs: int = 4, extra: dict[str, float] | None = None) -> Path:
+    """Write a run with 10 images an epoch and a PSNR A→B of 15, 17, 19, 18, 18; add a row of `extra` metrics."""
     (folder / "samples").mkdir(parents=True)
     (folder / "validation").mkdir()
     rows = []
@@ -39,7 +39,7 @@ def write_run(folder: Path, epochs: int = 4) -> Path:
             | {"val/kid_spread_ab": 0.01, "val/variety_ab": 0.5, "alarm/identity": float(epoch >= 3)}
         )
         (folder / "samples" / f"epoch{epoch:04d}.jpg").write_bytes(jpeg("tan"))
-    write_table(folder / "metrics.csv", rows)
+    write_table(folder / "metrics.csv", rows + ([{**at, **extra}] if extra else []))
     (folder / "config.yaml").write_text("name: toy\nseed: 3\n")
     (folder / "validation" / "protocol.json").write_text(json.dumps({"network": "inception", "selection": "on test"}))
     (folder / "environment.json").write_text(json.dumps({"Python": "3.12.1", "device": "cpu"}))
@@ -50,11 +50,10 @@ EVIL = "</script><script>document.title = 'evil'</script><img src=x onerror='doc
 
 
 def write_evil_run(folder: Path) -> Path:
-    """Write a run whose texts and names try to be code."""
-    run = write_run(folder / "<b>run & 'co'")
-    for file in ("config.yaml", "environment.json", "validation/protocol.json"):
-        (run / file).write_text(EVIL)
+    """Write a run whose texts and names contain code."""
     name = EVIL.replace("_", "-")
     metrics = {f"val/{name}": 1.0, f"train/adv_{name}": 2.0, f"lr/{name}": 3.0, f"alarm/{name}": 1.0}
-    write_table(run / "metrics.csv", [{"images_seen": 1, "epoch": 1.0, **metrics}])
+    run = write_run(folder / "<b>run & 'co'", extra=metrics)
+    for file in ("config.yaml", "environment.json", "validation/protocol.json"):
+        (run / file).write_text(EVIL)
     return run

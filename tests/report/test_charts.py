@@ -1,4 +1,4 @@
-"""Which curves share a chart, and the data that plotly draws."""
+"""Grouping of curves into charts, and the data passed to plotly."""
 
 import json
 from typing import Any
@@ -8,7 +8,7 @@ from cyclegan.report.run_files import Row
 
 
 def rows(count: int, **metrics: float) -> list[Row]:
-    """Make rows at 10, 20, 30 images and so on; a metric grows by its number in each row."""
+    """Make rows at 10, 20, 30 images and so on; each metric grows by its number per row."""
     named = {name.replace("__", "/"): step for name, step in metrics.items()}
     return [Row(10 * i, i / 2, {name: step * i for name, step in named.items()}) for i in range(1, count + 1)]
 
@@ -24,7 +24,7 @@ def curves(chart: Chart) -> dict[str, dict[str, Any]]:
     return {curve["name"]: curve for curve in data}
 
 
-def test_directions_share_a_chart_in_colours_of_their_own() -> None:
+def test_directions_share_a_chart_in_different_colours() -> None:
     found = charts(validation_charts(rows(2, val__psnr_ab=1, val__psnr_ba=2, val__psnr=1.5, val__psnr_copied_ba=3)))
     assert list(found) == ["PSNR, dB"]
     drawn = curves(found["PSNR, dB"])

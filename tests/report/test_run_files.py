@@ -13,7 +13,7 @@ from tests.report.run_folders import write_run
 def test_rows_hold_the_finite_values_of_their_columns(tmp_path: Path) -> None:
     rows = read_rows(write_run(tmp_path / "toy") / "metrics.csv")
     assert rows[1] == Row(10, 1.0, {"train/adv_ab": 1.0, "train/adv_ba": 2.0, "lr/generators": 2e-4})
-    assert rows[2].metrics["val/psnr_ab"] == 17.0  # a row of its own, without the losses
+    assert rows[2].metrics["val/psnr_ab"] == 17.0  # validation rows hold no losses
     (tmp_path / "metrics.csv").write_text("images_seen,epoch,val/fid,val/kid\n10,1.0,nan,0.5\n20,2.0,inf,0.4\n")
     assert [row.metrics for row in read_rows(tmp_path / "metrics.csv")] == [{"val/kid": 0.5}, {"val/kid": 0.4}]
 
@@ -25,7 +25,7 @@ def test_damaged_rows_are_skipped(tmp_path: Path, damaged: bytes) -> None:
     assert read_rows(file) == [Row(10, 1.0, {"train/adv_ab": 0.5}), Row(50, 5.0, {"train/adv_ab": 0.3})]
 
 
-def test_an_alarm_is_active_from_the_row_that_raises_it_to_the_row_that_clears_it() -> None:
+def test_alarm_periods_begin_and_end_at_the_logged_rows() -> None:
     values = {1: (0, 1), 2: (1, 1), 3: (1, 0), 4: (0, 0), 5: (1, 0)}
     rows = [Row(e, float(e), {"alarm/won": float(won), "alarm/dull": float(dull)}) for e, (won, dull) in values.items()]
     assert alarm_periods(rows) == [
@@ -35,7 +35,7 @@ def test_an_alarm_is_active_from_the_row_that_raises_it_to_the_row_that_clears_i
     ]
 
 
-def test_samples_are_evenly_spaced_and_other_files_are_ignored(tmp_path: Path) -> None:
+def test_samples_are_evenly_spaced_and_other_files_ignored(tmp_path: Path) -> None:
     for epoch in range(0, 500, 5):
         (tmp_path / f"epoch{epoch:04d}.jpg").write_bytes(b"%d" % epoch)
     for name in ("epochlast.jpg", "mine.jpg", "epoch0011.png"):
