@@ -406,7 +406,7 @@ MISTAKES = {
     "generator=unet128 model.generator.blocks=3": "'model.generator.blocks'. Did you mean model.generator.downs?",
     "generator=resnet7": "no generator=resnet7. Did you mean generator=resnet9? There are: encoder_decoder, ",
     "experiment=folders": "domain A has no images: set data.root, the folder",
-    "experiment=folders data.root=nowhere": "no folder nowhere/trainA: nowhere does not exist; pass the folder that",
+    "experiment=folders data.root=nowhere": "no folder nowhere/trainA: nowhere does not exist; set data.root",
     "data.crop_size=63 discriminator=pixel": "data.crop_size is 63, but these networks take multiples of 4 from 8 on; "
     "the nearest is data.crop_size=64, with data.load_size=64 or more",
     # Here it is the discriminator that needs more than the generator.
@@ -415,7 +415,7 @@ MISTAKES = {
     "data.source.train=1 data.load_size=64 data.crop_size=72": "crop_size 72 does not fit into load_size 64: "
     "set data.load_size=72 or more",
     "seed=0,1": "seed=0,1 is a sweep: add -m",
-    "data=horse2zebra": "data/horse2zebra does not exist; fetch it: cyclegan-data download horse2zebra",
+    "data=horse2zebra": "data/horse2zebra does not exist; download it: cyclegan-data download horse2zebra",
     "model.generator.blocks=-1": "blocks is -1; it must be 0 or more",
     "model.pool_size=-2": "pool_size is -2; it counts images, so it is 0 (no pool) or more",
     "schedule=linear trainer.max_epochs=-1": "no epoch to decay in: set trainer.max_epochs, or choose",
