@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 import cyclegan
 from cyclegan.checkpoint.reading import read
-from cyclegan.data.datamodule import UnpairedData
+from cyclegan.data.datamodule import ImageDataModule
 from cyclegan.methods.translator import Translator
 from cyclegan.metrics.random_features import RandomFeatures
 from cyclegan.validation.evaluate import evaluate
@@ -72,7 +72,7 @@ def curve(run_dir: Path, data: Path, load: Callable[[Path], Translator], names: 
     file = run_dir / f"metrics_{load.__name__}.json"
     known = json.loads(file.read_text()) if file.exists() else {}
     wanted = sorted((run_dir / "checkpoints").glob(names))
-    images = UnpairedData(data, load_size=64, crop_size=64, num_workers=0, pairing="by_name")
+    images = ImageDataModule(data, load_size=64, crop_size=64, num_workers=0, pairing="by_name")
     images.setup()
     held_out = images.held_out()
     assert held_out is not None

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import torch
 
-from cyclegan.data.datamodule import UnpairedData
+from cyclegan.data.datamodule import ImageDataModule
 from cyclegan.data.held_out import HeldOut
 from cyclegan.datasets.toy import draw
 from cyclegan.images.tensors import to_uint8
@@ -35,7 +35,7 @@ def images(root: Path, count_a: int, count_b: int, size: int) -> HeldOut:
     for domain, count in (("A", count_a), ("B", count_b)):
         for file in sorted((root / f"test{domain}").iterdir())[count:]:
             file.unlink()
-    data = UnpairedData(root, load_size=size, crop_size=size, pairing="by_name")
+    data = ImageDataModule(root, load_size=size, crop_size=size, pairing="by_name")
     data.setup()
     found = data.held_out()
     assert found is not None

@@ -8,21 +8,21 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Checkpoint, ProgressBar
 
 from cyclegan.checkpoint.writing import AtomicCheckpointIO
-from cyclegan.data.datamodule import UnpairedData
+from cyclegan.data.datamodule import ImageDataModule
 from cyclegan.datasets.toy import draw
 
 
-def toy_data(root: Path, train: int = 6, test: int = 3, batch_size: int = 2) -> UnpairedData:
+def toy_data(root: Path, train: int = 6, test: int = 3, batch_size: int = 2) -> ImageDataModule:
     """Toy images of 16 × 16; an epoch of six in batches of two is three batches."""
     source = partial(draw, train=train, test=test, size=16)
-    return UnpairedData(
+    return ImageDataModule(
         root, load_size=16, crop_size=16, batch_size=batch_size, num_workers=0, source=source, pairing="by_name"
     )
 
 
 def fit_toy(
     model: pl.LightningModule,
-    data: UnpairedData,
+    data: ImageDataModule,
     *callbacks: pl.Callback,
     resume: Path | None = None,
     **arguments: Any,

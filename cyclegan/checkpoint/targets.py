@@ -11,10 +11,11 @@ from cyclegan import __version__
 from cyclegan.errors import CheckpointError, UserError
 
 RENAMED = {
-    "cyclegan.callbacks.meter.RunMeter": "cyclegan.callbacks.metrics_logger.RunMeter",
-    "cyclegan.callbacks.startup.StartupReport": "cyclegan.callbacks.run_summary.StartupReport",
+    "cyclegan.callbacks.meter.RunMeter": "cyclegan.callbacks.metrics_logger.MetricsLogger",
+    "cyclegan.callbacks.startup.StartupReport": "cyclegan.callbacks.run_summary.RunSummary",
+    "cyclegan.data.domain.Domain": "cyclegan.data.domains.Domain",
     "cyclegan.data.toy.draw": "cyclegan.datasets.toy.draw",
-    "cyclegan.data.unpaired.UnpairedData": "cyclegan.data.datamodule.UnpairedData",
+    "cyclegan.data.unpaired.UnpairedData": "cyclegan.data.datamodule.ImageDataModule",
 }
 """Earlier names, as checkpoints hold them, and present ones. A class that moves gets a line here."""
 

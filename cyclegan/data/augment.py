@@ -1,4 +1,4 @@
-"""Augmentations that the recipe does not have and small data sets may want; off by default."""
+"""Augmentations for small data sets, which the paper does not use; off by default."""
 
 import math
 from dataclasses import dataclass
@@ -13,18 +13,18 @@ from cyclegan.errors import DataError
 
 def _require_share(name: str, value: float) -> None:
     if not 0 <= value < 1:
-        raise DataError(f"{name} is {value}; it lies between 0 (off) and 1")
+        raise DataError(f"{name} is {value}; it must be from 0 (off) to below 1")
 
 
 @dataclass(frozen=True)
 class Affine:
-    """A small rotation, shift, scaling and shear about the image's middle; what enters is its reflection.
+    """Random rotation, shift, scaling and shear about the image's centre, with reflection at the borders.
 
     Args:
         degrees: the rotation is drawn from -degrees to degrees.
         translate: the shift, in each direction, from -translate to translate of the image's width and height.
         scale: the factor, from 1 - scale to 1 + scale.
-        shear: the angle in degrees, from -shear to shear, in which vertical lines lean.
+        shear: the angle of vertical lines in degrees, from -shear to shear.
 
     Raises:
         DataError: a value is out of its range.
@@ -40,15 +40,15 @@ class Affine:
             _require_share(f"affine.{name}", getattr(self, name))
         for name, limit in (("degrees", 180), ("shear", 60)):
             if not 0 <= getattr(self, name) <= limit:
-                raise DataError(f"affine.{name} is {getattr(self, name)}; it lies between 0 (off) and {limit} degrees")
+                raise DataError(f"affine.{name} is {getattr(self, name)}; it must be from 0 (off) to {limit} degrees")
 
     def __call__(self, image: Tensor, window: tuple[int, int, int, int], rng: np.random.Generator) -> Tensor:
-        """Moves an image and cuts a window out of it, in one interpolation (bicubic).
+        """Transform an image and crop a window out of it, in one bicubic interpolation.
 
         Args:
             image: (C, H, W) in [-1, 1].
-            window: left, top, width and height in pixels of what is cut out of the moved image.
-            rng: draws the movement.
+            window: left, top, width and height of the crop, in pixels of the transformed image.
+            rng: draws the parameters.
 
         Returns:
             (C, height, width) in [-1, 1].
@@ -66,7 +66,7 @@ class Affine:
         return moved[0].clamp_(-1, 1)
 
     def draw(self, rng: np.random.Generator) -> tuple[list[list[float]], tuple[float, float]]:
-        """The 2×2 matrix from a place in the moved image to where it came from, and the shift in widths and heights."""
+        """Return the 2×2 matrix from output to input coordinates, and the shift in widths and heights."""
         angle, lean, x, y, zoom = rng.uniform(-1, 1, 5)
         turn = math.radians(angle * self.degrees)
         slope = math.tan(math.radians(lean * self.shear))
@@ -79,13 +79,13 @@ class Affine:
 
 @dataclass(frozen=True)
 class ColourJitter:
-    """Random brightness, contrast, saturation and hue, each image by itself, as torchvision computes them.
+    """Random brightness, contrast, saturation and hue of each image, as in torchvision.
 
     Args:
         brightness: the factor is drawn from 1 - brightness to 1 + brightness.
-        contrast: the same for the distance to the image's mean grey.
-        saturation: the same for the distance to each pixel's grey.
-        hue: the turn, from -hue to hue of the whole circle; at most 0.5.
+        contrast: range of the factor of the distance to the image's mean grey.
+        saturation: range of the factor of the distance to each pixel's grey.
+        hue: range of the rotation, as a share of the colour circle; at most 0.5.
 
     Raises:
         DataError: a value is out of its range.
@@ -100,15 +100,15 @@ class ColourJitter:
         for name in ("brightness", "contrast", "saturation"):
             _require_share(f"jitter.{name}", getattr(self, name))
         if not 0 <= self.hue <= 0.5:
-            raise DataError(f"jitter.hue is {self.hue}; it lies between 0 (off) and 0.5, half the circle")
+            raise DataError(f"jitter.hue is {self.hue}; it must be from 0 (off) to 0.5, half the circle")
 
     def __call__(self, image: Tensor, rng: np.random.Generator) -> Tensor:
-        """An image (C, H, W) in [-1, 1], grey or RGB, with other colours.
+        """Change the colours of a grey or RGB image (C, H, W) in [-1, 1].
 
         Raises:
-            DataError: it has neither one channel nor three.
+            DataError: the image has neither one channel nor three.
         """
-        # torchvision takes half a second to import, and only who jitters colours needs it.
+        # Importing torchvision takes half a second, and only this needs it.
         from torchvision.transforms.v2 import functional as colours
 
         if image.shape[0] not in (1, 3):

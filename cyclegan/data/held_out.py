@@ -1,16 +1,18 @@
-"""Images to measure with: those that training does not learn from, as they are shown to people."""
+"""Held-out images: validation and test images at training's scale, without random augmentation."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from importlib.metadata import version
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from cyclegan.data.domains import HALVES, Domain, find_split
-from cyclegan.data.reader import Prepared
+from cyclegan.data.reader import DomainImages
 from cyclegan.data.selection import PAIRINGS, paired_names
 from cyclegan.data.sizes import Scale
 from cyclegan.data.transforms import Planes, TrainingView
@@ -18,37 +20,37 @@ from cyclegan.errors import DataError
 from cyclegan.images import MAX_PIXELS, DiskError, ImageError, PixelFormat
 
 SPLITS = ("val", "test")
-"""Where held-out images are looked for: those for validation, or without any, those for testing."""
+"""Splits to look for held-out images in: the first that has images of every domain."""
 
 VERSION = 2
-"""Of how images are shown: another number, and what was computed of them earlier is not used."""
+"""Version of the transform: results that were computed with another version are not used."""
 
 
 class HeldOut:
-    """One split's images of each domain at training's scale: resized as in training, and the middle of that.
+    """The images of one split at training's scale: resized as in training, then centre-cropped.
 
     Args:
-        split: their name: "val", "test".
-        domains: the images.
-        on_error: "skip" leaves out an image that cannot be read.
-        at_most: of each domain, so many images are taken, evenly spaced over their names; None: all.
+        split: name of the split: "val", "test".
+        domains: the images of each domain.
+        on_error: "skip" leaves out unreadable images.
+        at_most: number of images of each domain to use at most, evenly spaced over their names; None: all.
         pairing: which images of the two domains are each other's paired ground truth: "by_name", those of the same
             name; "auto", the halves of one file; "none".
 
     Raises:
-        DataError: `pairing` is another word.
+        DataError: `pairing` is unknown.
     """
 
     def __init__(
         self,
         split: str,
-        domains: Mapping[str, Prepared],
+        domains: Mapping[str, DomainImages],
         on_error: str = "raise",
         at_most: int | None = None,
         pairing: str = "auto",
     ) -> None:
         if pairing not in PAIRINGS:
-            raise DataError(f"data.pairing is {pairing!r}; there are {', '.join(PAIRINGS)}")
+            raise DataError(f"data.pairing is {pairing!r}; available: {', '.join(PAIRINGS)}")
         self.split = split
         self.domains = domains
         self.on_error = on_error
@@ -56,31 +58,31 @@ class HeldOut:
         self.indices: dict[str, Sequence[int]] = {
             domain: spaced(len(prepared), at_most) for domain, prepared in domains.items()
         }
-        """Which of each domain's images are measured."""
+        """Indices of the images of each domain that are used."""
         self._keys: dict[str, str] = {}
 
     def image(self, domain: str, index: int) -> Tensor | None:
-        """An image (C, H, W) in [-1, 1]; None if it cannot be read and such are to be left out.
+        """Return an image (C, H, W) in [-1, 1]; None if it is unreadable and `on_error` is "skip".
 
         Raises:
-            ImageError: it cannot be read.
+            ImageError: the image cannot be read.
         """
         planes = self.planes(domain, index)
         return None if planes is None else self.domains[domain].tensor(planes)
 
     def planes(self, domain: str, index: int) -> Planes | None:
-        """The same as planes (C, H, W) in the type of its file."""
+        """Return an image as planes (C, H, W) in the type of its file; see `image`."""
         try:
             return self.domains[domain].middle(index)
         except DiskError:
-            raise  # the next moment it may be readable, and the metrics would not be comparable
+            raise  # it may be readable a moment later, and the metrics would not be comparable
         except ImageError:
             if self.on_error != "skip":
                 raise
             return None
 
     def path(self, domain: str, index: int) -> str:
-        """The image's file, for people."""
+        """Return the path of an image, for messages."""
         return self.domains[domain].images[index]
 
     @cached_property
@@ -94,7 +96,6 @@ class HeldOut:
 
     @cached_property
     def _same_names(self) -> list[tuple[int, int]]:
-        """Indices of the images of two domains that have the same name."""
         if len(self.domains) != 2:
             return []
         a, b = self.domains.values()
@@ -112,10 +113,10 @@ class HeldOut:
         return "none" if not self.ground_truth else "by name" if self.pairing == "by_name" else "side by side"
 
     def describe_pairing(self, option: str) -> str:
-        """What is paired, or could be, in words; empty if there is nothing to say.
+        """Return a sentence about the pairs that there are or could be; empty if there are none.
 
         Args:
-            option: that pairs images by their names, as the command takes it.
+            option: the command's option that pairs images by name.
         """
         folders = " and ".join(f"{self.split}{domain}" for domain in self.domains)
         if self.ground_truth:
@@ -132,11 +133,11 @@ class HeldOut:
 
     @property
     def view(self) -> TrainingView:
-        """Says how all of them are resized and cropped."""
+        """Resizing and cropping of all images."""
         return next(iter(self.domains.values())).view
 
     def describe(self, domain: str, unreadable: int = 0) -> str:
-        """What is measured of a domain: "120 of testA"."""
+        """Return the number of images of a domain, in words: "120 of testA"."""
         taken, there = len(self.indices[domain]) - unreadable, len(self.domains[domain])
         return (
             f"{taken} of {self.split}{domain}" if taken == there else f"{taken} of the {there} of {self.split}{domain}"
@@ -144,7 +145,7 @@ class HeldOut:
 
     @property
     def size(self) -> str:
-        """The images' size in words."""
+        """Size of the images, in words."""
         view = self.view
         scale = Scale(view.load_size, view.resize)
         if view.crop_size is None:
@@ -152,7 +153,7 @@ class HeldOut:
         return f"{view.crop_size}×{view.crop_size}, the middle of images {scale}"
 
     def key(self, domain: str) -> str:
-        """Stands for a domain's files when this was first asked, which are taken, and all that is done with them."""
+        """Return a digest of a domain's files, of the indices used and of the transform, as of the first call."""
         if domain not in self._keys:
             self._keys[domain] = self._key(domain)
         return self._keys[domain]
@@ -173,12 +174,12 @@ class HeldOut:
 
 
 def held_out(
-    splits: Mapping[str, Mapping[str, Prepared]],
+    splits: Mapping[str, Mapping[str, DomainImages]],
     on_error: str = "raise",
     at_most: int | None = None,
     pairing: str = "auto",
 ) -> HeldOut | None:
-    """The held-out images of a run: the first split that has some of every domain; None if there is none."""
+    """Return the held-out images of a run: the first split with images of every domain; None if there is none."""
     for split in SPLITS:
         if splits[split].keys() == splits["train"].keys():
             return HeldOut(split, splits[split], on_error, at_most, pairing)
@@ -199,31 +200,30 @@ def find_held_out(
     reducing_gap: float | None = None,
     pairing: str = "auto",
 ) -> HeldOut:
-    """The images of one split, without a run: training images need not be there.
+    """Find the images of one split, without a run: training images may be missing.
 
     Args:
-        root: folder of the data set; see `find_splits`, as `val_share` and `max_images`, which say what of the training
-            images is whose.
-        domains: where each domain's images are.
-        pixel_formats: how each domain's images are read.
-        view: says how large they become.
-        splits: the first that has images of every domain is taken.
-        on_error: see `HeldOut`, as `at_most`.
-        at_most: of each domain.
-        max_pixels: width × height of the largest image that is decoded.
-        val_share: see `root`.
-        max_images: see `root`.
-        reducing_gap: see `Prepared`.
+        root: folder of the data set; see `find_splits`.
+        domains: sources of each domain's images.
+        pixel_formats: channels and value range of each domain.
+        view: resizing and cropping.
+        splits: names of splits; the first that has images of every domain is used.
+        on_error: see `HeldOut`.
+        at_most: see `HeldOut`.
+        max_pixels: largest width × height that is decoded.
+        val_share: see `find_splits`.
+        max_images: see `find_splits`.
+        reducing_gap: see `DomainImages`.
         pairing: see `HeldOut`.
 
     Raises:
-        DataError: there are no such images; names what was looked for.
+        DataError: there are no such images; names the folders that were looked for.
     """
     for split in splits:
         found = find_split(root, split, domains, val_share, max_images)
         if found.keys() == domains.keys():
             prepared = {
-                name: Prepared(images, pixel_formats[name], domains[name].half, view, reducing_gap, max_pixels)
+                name: DomainImages(images, pixel_formats[name], domains[name].half, view, reducing_gap, max_pixels)
                 for name, images in found.items()
             }
             return HeldOut(split, prepared, on_error, at_most, pairing)
@@ -235,7 +235,6 @@ def find_held_out(
 
 
 def _there(root: Path | None) -> str:
-    """What is where images were looked for, in words."""
     if root is None:
         return "and there is no folder to look in"
     if not root.is_dir():
@@ -245,7 +244,41 @@ def _there(root: Path | None) -> str:
 
 
 def spaced(count: int, at_most: int | None) -> Sequence[int]:
-    """Up to `at_most` of the numbers below `count`, evenly spaced."""
+    """Return up to `at_most` of the numbers below `count`, evenly spaced."""
     if at_most is None or count <= at_most:
         return range(count)
     return [i * count // at_most for i in range(at_most)]
+
+
+def preview_batch(images: DomainImages, count: int, on_error: str) -> Tensor:
+    """Return the first images of a domain as a batch: at training's scale, always the same.
+
+    Whole images (crop_size None) are cropped to the smallest of them.
+
+    Args:
+        images: the images.
+        count: number of images; all of them if there are fewer.
+        on_error: "skip" leaves out unreadable images.
+
+    Returns:
+        Images (N, C, crop_size, crop_size) in [-1, 1].
+
+    Raises:
+        ImageError: an image cannot be read; with "skip", none can.
+    """
+    failures: list[ImageError] = []
+
+    def image(index: int) -> Tensor | None:
+        try:
+            return images.tensor(images.middle(index))
+        except ImageError as error:
+            if on_error != "skip":
+                raise
+            failures.append(error)
+            return None
+
+    found = list(islice((each for i in range(len(images)) if (each := image(i)) is not None), count))
+    if not found:
+        raise failures[0]
+    height, width = (min(image.shape[axis] for image in found) for axis in (1, 2))
+    return torch.stack([image[:, :height, :width] for image in found])

@@ -1,4 +1,4 @@
-"""A loader that can be stopped at any batch and goes on from there."""
+"""A DataLoader that can be stopped after any batch and resumes there, and the sampler of its positions."""
 
 import logging
 from collections import Counter
@@ -7,105 +7,153 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Sampler
 
-from cyclegan.data.sampler import PositionSampler
-from cyclegan.data.worker import Answers, Notes, Skipped, Workers, collate, shortage_told
+from cyclegan.data.worker import SafeDataset, Skipped, Workers, collate
 
 log = logging.getLogger(__name__)
 
 Batch = dict[str, Tensor]
+"""Images (N, C, H, W) in [-1, 1] of each domain."""
+
+
+class PositionSampler(Sampler[list[int]]):
+    """Yields the positions of each batch; an epoch begins where the previous one ended.
+
+    The batches of all devices together cover consecutive positions; each device takes its contiguous part. An
+    epoch is a whole number of full batches, at least `epoch_length` positions, so it may reach into the next one,
+    which then begins later: no image is left out and no batch is short.
+
+    Args:
+        epoch_length: positions in an epoch.
+        batch_size: positions in a batch of one device.
+        rank: number of this device.
+        world_size: number of devices.
+    """
+
+    def __init__(self, epoch_length: int, batch_size: int, rank: int = 0, world_size: int = 1) -> None:
+        if epoch_length < 1 or batch_size < 1:
+            raise ValueError(f"epoch_length {epoch_length} and batch_size {batch_size} must be at least 1")
+        self.epoch_length = epoch_length
+        self.batch_size = batch_size
+        self.global_batch_size = batch_size * world_size
+        self.rank = rank
+        self.position = 0
+        """Positions used so far, on all devices together: where the next iteration starts."""
+        self.epoch_start = 0
+        """Position at which the epoch of the next iteration began."""
+
+    def __len__(self) -> int:
+        """Return the number of batches in a whole epoch."""
+        return -(-self.epoch_length // self.global_batch_size)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        """Yield the rest of the epoch. Iterating does not change the position; `advance` does."""
+        for first in range(self.position, self.epoch_start + self.epoch_length, self.global_batch_size):
+            yield self._share(first)
+
+    def advance(self) -> list[int]:
+        """Move on by one batch and return this device's positions in it; the last batch of an epoch ends it."""
+        mine = self._share(self.position)
+        self.position += self.global_batch_size
+        if self.position >= self.epoch_start + self.epoch_length:
+            self.end_epoch()
+        return mine
+
+    def end_epoch(self) -> None:
+        """Begin the next epoch at the current position."""
+        self.epoch_start = self.position
+
+    def _share(self, first: int) -> list[int]:
+        mine = first + self.rank * self.batch_size
+        return list(range(mine, mine + self.batch_size))
 
 
 class PositionLoader(DataLoader[Any]):
-    """Batches of the samples at the sampler's positions; knows which of them training has had.
+    """Batches of the samples at a sampler's positions, with a state for checkpoints.
 
-    It counts the batches that it hands over, not those that its workers prepare ahead, so the state that
-    Lightning puts into a checkpoint (it looks for `state_dict` and `load_state_dict`) is where training stands.
-    That state is two global positions: the same on every device, and free of batch size and device count.
+    The state counts the batches that the loader yielded, not those that its workers prepared ahead. It is two global
+    positions: the same on every device, whatever the batch size and the number of devices. Lightning saves it by
+    itself (it looks for `state_dict` and `load_state_dict`).
 
-    Iterating draws nothing from the global random numbers. An error in a worker comes as it would from the main
-    process; a worker that dies, as a DataError that names the file. Images that were passed over are told once each.
+    Iterating does not use the global random numbers. An error in a worker is raised as in the main process; the death
+    of a worker as a DataError that names the file. Each skipped image is logged once.
 
     Args:
-        dataset: gives the sample at a position.
-        sampler: gives the positions of each batch.
+        dataset: returns the sample at a position.
+        sampler: yields the positions of each batch.
         num_workers: processes that make the samples; 0: the main process makes them.
-        **kwargs: `pin_memory`, `persistent_workers` and the others of DataLoader.
+        **kwargs: `pin_memory`, `persistent_workers` and other arguments of DataLoader.
     """
 
     def __init__(self, dataset: Dataset[Batch], sampler: PositionSampler, num_workers: int = 0, **kwargs: Any) -> None:
-        with shortage_told(num_workers):
-            self._notes = Notes(num_workers)
+        self._workers = Workers(num_workers)
         super().__init__(
-            Answers(dataset),
+            SafeDataset(dataset),
             batch_sampler=sampler,
             num_workers=num_workers,
             collate_fn=collate,
-            worker_init_fn=self._notes.begin,
-            # DataLoader draws the seed of its workers for every epoch, also where it has none, and without a
-            # generator of its own from the numbers of the model: an epoch that is resumed would draw once more.
+            worker_init_fn=self._workers.files.begin,
+            # Without a generator, DataLoader draws a seed from the global random numbers for every epoch, also
+            # without workers: a resumed epoch would draw once more.
             generator=torch.Generator().manual_seed(0),
             **kwargs,
         )
         self._positions = sampler
         self._resumes = False
         self.last_positions: Sequence[int] = ()
-        """Positions of the batch that was handed over last; empty before the first."""
+        """Positions of the last batch that was yielded; empty before the first."""
         self.skipped: Counter[str] = Counter()
-        """How often an image could not be read and another one stood in its place, by path."""
+        """Number of times that each unreadable image was replaced by another, by path."""
 
     @property
     def images_seen(self) -> int:
-        """Images of each domain handed over since the start of the run, on all devices together."""
+        """Images of each domain yielded since the start of the run, on all devices together."""
         return self._positions.position
 
-    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override] # a DataLoader promises its private iterator
-        """An epoch; after `load_state_dict`, once, what is left of the epoch that was cut off.
+    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override] # DataLoader promises its private iterator
+        """Yield an epoch; after `load_state_dict`, once, the rest of the interrupted epoch.
 
-        A generator, so that an iterator which is never asked for a batch, as Lightning makes one, does nothing.
+        A generator: an iterator that is never asked for a batch, which Lightning makes, has no effect.
         """
         if not self._resumes:
-            # The last iteration may have been left early, by limit_train_batches: this is a new epoch anyhow.
+            # limit_train_batches may have ended the last iteration early: this is a new epoch all the same.
             self._positions.end_epoch()
         self._resumes = False
         try:
-            for found in super().__iter__():
+            with self._workers.starting():
+                batches = super().__iter__()
+            for found in self._workers.checked(batches):
                 self.last_positions = self._positions.advance()
-                self._tell(found.skipped)
+                self._log(found.skipped)
                 yield found.samples
         except Exception:
-            self._iterator = None  # its workers have ended, also those that were to stay for the next epoch
+            self._iterator = None  # also persistent workers have ended
             raise
 
-    def _tell(self, skipped: Sequence[Skipped]) -> None:
+    def _log(self, skipped: Sequence[Skipped]) -> None:
         for path, reason in skipped:
             if path not in self.skipped:
-                log.warning("skipped   %s. Another image stands in its place", reason.rstrip("."))
+                log.warning("skipped   %s. Another image replaces it", reason.rstrip("."))
             self.skipped[path] += 1
         ended = self._positions.epoch_start == self._positions.position
         if ended and self.skipped:
-            log.info("skipped   %d samples so far, where %d images cannot be read; others stood in their places",
+            log.info("skipped   %d samples so far, of %d unreadable images; others replaced them",
                      self.skipped.total(), len(self.skipped))  # fmt: skip
 
-    def _get_iterator(self) -> Any:
-        if self.num_workers == 0:
-            return super()._get_iterator()
-        return Workers(self, self._notes)
-
     def end_epoch(self) -> None:
-        """Closes the running epoch where it stands: the next iteration, here or after a resume, begins a new one.
+        """End the running epoch here: the next iteration, in this run or a resumed one, begins a new epoch.
 
-        Only an epoch that is left early, by limit_train_batches, needs it.
+        Needed only where an epoch is left early, as by limit_train_batches.
         """
         self._positions.end_epoch()
 
     def state_dict(self) -> dict[str, int]:
-        """How far training has come: `position` and `epoch_start`, in images of each domain."""
+        """Return the `position` and `epoch_start` of training, in images of each domain."""
         return {"position": self._positions.position, "epoch_start": self._positions.epoch_start}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Goes to a state; what is left of its epoch comes at the next iteration."""
+        """Continue from a state: the next iteration yields the rest of its epoch."""
         self._positions.position = state["position"]
         self._positions.epoch_start = state["epoch_start"]
         self._resumes = True

@@ -1,4 +1,4 @@
-"""How large an image is after resizing, found out without torch."""
+"""Sizes of resized images, computed without torch."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,7 @@ RESIZES = ("stretch", "width", "short_side")
 
 
 class Scale(NamedTuple):
-    """How images are resized; the arguments of `target_size`."""
+    """Resizing of images: the last two arguments of `target_size`."""
 
     load_size: int | None
     resize: str
@@ -19,17 +19,17 @@ class Scale(NamedTuple):
 
 
 AS_IT_IS = Scale(None, "short_side")
-"""Leaves images at their size."""
+"""Keeps the size of images."""
 
 
 def target_size(width: int, height: int, load_size: int | None, resize: str) -> tuple[int, int]:
-    """Width and height of an image of this size after resizing.
+    """Return the width and height of an image after resizing.
 
     Args:
-        width: of the image.
-        height: of the image.
-        load_size: None leaves the image as it is.
-        resize: "stretch" to a square, as the authors do; or with its proportions kept, so that the "width" or the
+        width: width before.
+        height: height before.
+        load_size: size to resize to; None keeps the size.
+        resize: "stretch" to a square, as the authors do; or keep the proportions, so that the "width" or the
             "short_side" becomes `load_size`.
     """
     if load_size is None:

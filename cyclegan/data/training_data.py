@@ -1,4 +1,4 @@
-"""What training needs of a data module, whatever its class."""
+"""The interface of data modules that training accepts, whatever their class."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +13,7 @@ STATE_KEY = "data"
 
 
 class TrainingData(Protocol):
-    """The interface of a LightningDataModule that `cyclegan-train` can train with; `UnpairedData` has it.
+    """The interface of a LightningDataModule that `cyclegan-train` can train with; `ImageDataModule` has it.
 
     `train_dataloader` returns an iterable with a length, of batches that map each domain to images (N, C, H, W) in
     [-1, 1]. After `load_state_dict` its next iteration yields what is left of the epoch. `setup` may be called twice.
@@ -26,7 +26,7 @@ class TrainingData(Protocol):
 
     @property
     def pixel_formats(self) -> Mapping[str, PixelFormat]:
-        """How the images of each domain are stored, and so how translations are written."""
+        """Storage format of each domain's images, in which translations are written as well."""
         ...
 
     @property
@@ -41,7 +41,7 @@ class TrainingData(Protocol):
 
     @property
     def size_multiple(self) -> int:
-        """Of this number the sides of whole images are multiples."""
+        """Height and width of whole images are multiples of this."""
         ...
 
     @property
@@ -60,19 +60,19 @@ class TrainingData(Protocol):
         ...
 
     def describe(self) -> list[str]:
-        """Lines about the data for the start of a run."""
+        """Return lines about the data for the log."""
         ...
 
     def held_out(self, at_most: int | None = None) -> HeldOut | None:
-        """Images to validate with, at most `at_most` of each domain; None: there are none."""
+        """Return images to validate with, at most `at_most` of each domain; None if there are none."""
         ...
 
     def sample_batch(self, count: int) -> Batch:
-        """The same `count` images of each domain every time, for sample grids."""
+        """Return the same `count` images of each domain at every call, for sample grids."""
         ...
 
     def last_batch_files(self) -> dict[str, list[str]]:
-        """Names of the images of each domain in this process's last batch."""
+        """Return the names of the images of each domain in this process's last batch."""
         ...
 
     def end_epoch(self) -> None:
@@ -80,7 +80,7 @@ class TrainingData(Protocol):
         ...
 
     def state_dict(self) -> dict[str, Any]:
-        """The state for a checkpoint: plain values and tensors.
+        """Return the state for a checkpoint: plain values and tensors.
 
         With `position` and `epoch_start`, the images of each domain seen now and at the start of the epoch, a run can
         also be resumed within an epoch with another batch size or number of devices.
@@ -93,7 +93,7 @@ class TrainingData(Protocol):
 
 
 def missing_members(data: object) -> list[str]:
-    """Names of the members of `TrainingData` that an object lacks."""
+    """Return the names of the members of `TrainingData` that an object lacks."""
     there = dir(data)
     return [name for name in vars(TrainingData) if not name.startswith("_") and name not in there]
 

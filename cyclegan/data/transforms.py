@@ -1,4 +1,4 @@
-"""From an image to the tensor that the networks see: functions of (pixels, rng), on the stored type until the last."""
+"""Transforms from pixels to the tensor that the networks see: resize, crop, flip, augment, scale to [-1, 1]."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -17,17 +17,17 @@ from cyclegan.images import PixelFormat, Pixels
 from cyclegan.images.tensors import normalise
 
 Planes = NDArray[Any]
-"""An image with its channels first: (C, H, W), in the type that its file has."""
+"""An image with channels first, (C, H, W), in the type of its file."""
 
 
 def resized(pixels: Pixels, width: int, height: int) -> Pixels:
-    """Pixels (H, W, C) as (height, width, C) of the same type: bicubic, antialiased where they shrink.
+    """Resize pixels (H, W, C) to (height, width, C) of the same type: bicubic, with antialiasing.
 
-    torch computes what Pillow does, several times as fast; single values differ by 1 or 2 of 255.
+    torch computes the same as Pillow, several times as fast; single values differ by 1 or 2 of 255.
     """
     if pixels.shape[:2] == (height, width):
         return pixels
-    planes = torch.from_numpy(pixels).permute(2, 0, 1)[None]  # in memory still H, W, C, which torch is fastest on
+    planes = torch.from_numpy(pixels).permute(2, 0, 1)[None]  # channels_last in memory, the fastest layout
     if pixels.dtype == np.uint8:
         small = _bicubic(planes, width, height)
     else:
@@ -44,16 +44,16 @@ def _bicubic(images: Tensor, width: int, height: int) -> Tensor:
 
 
 def _mirrored(planes: Tensor) -> Tensor:
-    if planes.dtype == torch.uint16:  # which not every version of torch can flip
+    if planes.dtype == torch.uint16:  # not every version of torch can flip it
         return planes.view(torch.int16).flip(-1).view(torch.uint16)
     return planes.flip(-1)
 
 
 def half_of(pixels: Pixels, half: str | None) -> Pixels:
-    """The "left" or the "right" one of two images side by side; of an odd width, the middle column is left out.
+    """Return the "left" or "right" half of side-by-side images; with an odd width, without the middle column.
 
     Raises:
-        DataError: there is nothing to halve.
+        DataError: the image is 1 pixel wide.
     """
     if half is None:
         return pixels
@@ -62,10 +62,10 @@ def half_of(pixels: Pixels, half: str | None) -> Pixels:
 
 
 def half_width(width: int, half: str | None) -> int:
-    """How wide each of two images side by side is; with `half` None, the image stands alone.
+    """Return the width of one half of an image; with `half` None, its own width.
 
     Raises:
-        DataError: there is nothing to halve.
+        DataError: the image is 1 pixel wide.
     """
     if half is None:
         return width
@@ -76,20 +76,19 @@ def half_width(width: int, half: str | None) -> int:
 
 @dataclass(frozen=True)
 class TrainingView:
-    """What training sees of an image: resized, a random part of it, at random mirrored and changed, in [-1, 1].
+    """Training's transform of an image: resize, random crop, flip and augmentation, scale to [-1, 1].
 
     Args:
-        load_size: images are resized to this first; None leaves them as they are.
-        crop_size: height and width of the square that is cut out; None: the whole image, except for what is left
-            over at its edges above a multiple of `size_multiple`.
-        flip: whether to mirror every other image.
+        load_size: images are resized to this first; None keeps their size.
+        crop_size: height and width of the crop; None: the whole image, cropped to multiples of `size_multiple`.
+        flip: whether to mirror half of the images, chosen at random.
         resize: see `target_size`.
-        affine: a small random rotation, shift, scaling and shear; None: none.
-        jitter: changes the colours of an image (C, H, W) in [-1, 1] at random; None: none.
+        affine: random affine transform; None: none.
+        jitter: random colour changes of an image (C, H, W) in [-1, 1]; None: none.
         size_multiple: see `crop_size`.
 
     Raises:
-        DataError: a size is below 1, `crop_size` is larger than `load_size`, or `resize` is another word.
+        DataError: a size is below 1, `crop_size` is larger than `load_size`, or `resize` is unknown.
     """
 
     load_size: int | None
@@ -103,9 +102,9 @@ class TrainingView:
     def __post_init__(self) -> None:
         for name in ("load_size", "crop_size", "size_multiple"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
-                raise DataError(f"{name} is {getattr(self, name)}; it is a number of pixels, 1 or more")
+                raise DataError(f"{name} is {getattr(self, name)}; it must be at least 1 pixel")
         if self.resize not in RESIZES:
-            raise DataError(f"resize is {self.resize!r}; there are {', '.join(RESIZES)}")
+            raise DataError(f"resize is {self.resize!r}; available: {', '.join(RESIZES)}")
         if self.load_size is not None and self.crop_size is not None and self.crop_size > self.load_size:
             raise DataError(
                 f"crop_size {self.crop_size} does not fit into load_size {self.load_size}: "
@@ -113,7 +112,7 @@ class TrainingView:
             )
 
     def target_size(self, width: int, height: int) -> tuple[int, int]:
-        """Width and height of an image of this size when it has been resized."""
+        """Return the width and height of an image after resizing."""
         return target_size(width, height, self.load_size, self.resize)
 
     @property
@@ -121,14 +120,18 @@ class TrainingView:
         return self.size_multiple if self.crop_size is None else self.crop_size
 
     def has_room(self, width: int, height: int) -> bool:
-        """Whether the crop fits into an image that is this large when it has been resized."""
+        """Return whether the crop fits into a resized image of this size."""
         return min(width, height) >= self._least
 
     def require_room(self, width: int, height: int) -> None:
-        """Refuses an image of this size, before it is resized, that the crop does not fit into.
+        """Refuse an image that is too small for the crop after resizing.
+
+        Args:
+            width: before resizing.
+            height: before resizing.
 
         Raises:
-            DataError: naming its size and what to set.
+            DataError: the image is too small; names its size and what to set.
         """
         wide, high = self.target_size(width, height)
         if self.has_room(wide, high):
@@ -151,12 +154,12 @@ class TrainingView:
         raise DataError(f"{found}, too small for a crop of {least}×{least}: set {remedy}")
 
     def sized(self, pixels: Pixels, width: int, height: int) -> Planes:
-        """The part that is not random: pixels (H, W, C) resized, as contiguous planes (C, h, w) of the same type.
+        """Resize pixels (H, W, C) to contiguous planes (C, h, w) of the same type: the part that is not random.
 
         Args:
-            pixels: of an image.
-            width: that the image has; its pixels may have been decoded at less.
-            height: the same.
+            pixels: the image; it may have been decoded at a smaller size.
+            width: full width of the image.
+            height: full height of the image.
 
         Raises:
             DataError: the image is too small for the crop.
@@ -166,10 +169,10 @@ class TrainingView:
         return planes
 
     def __call__(self, planes: Planes, rng: np.random.Generator, pixel_format: PixelFormat) -> Tensor:
-        """The random part: planes as float32 (C, crop_size, crop_size) in [-1, 1]."""
+        """Crop, flip and augment planes at random, to float32 (C, crop_size, crop_size) in [-1, 1]."""
         left, top, width, height = self._window(planes.shape[2], planes.shape[1], rng)
         mirrored = self.flip and rng.random() < 0.5
-        # Copies, as torch warns of arrays that cannot be written to, and those of a cache cannot.
+        # Copies: torch warns of read-only arrays, as a cache returns them.
         if self.affine is None:
             part = torch.from_numpy(planes[:, top : top + height, left : left + width].copy())
             image = normalise(_mirrored(part) if mirrored else part, pixel_format)
@@ -180,7 +183,7 @@ class TrainingView:
         return image if self.jitter is None else self.jitter(image, rng)
 
     def _window(self, width: int, height: int, rng: np.random.Generator) -> tuple[int, int, int, int]:
-        """Left, top, width and height of what is cut out; every place is equally likely."""
+        """Return left, top, width and height of the crop; every place is equally likely."""
         if self.crop_size is None:
             return self._middle(width, height)
         left = int(rng.integers(width - self.crop_size + 1))
@@ -188,10 +191,10 @@ class TrainingView:
         return left, top, self.crop_size, self.crop_size
 
     def middle(self, planes: Planes) -> Planes:
-        """Crop resized planes (C, h, w) to what is shown of a held-out image: nothing random, at training's scale.
+        """Return a copy of the centre crop of resized planes (C, h, w), for held-out images.
 
         Returns:
-            a copy of the middle (C, crop_size, crop_size); with crop_size None, of all up to size_multiple.
+            Planes (C, crop_size, crop_size); with crop_size None, the whole image cropped to `size_multiple`.
         """
         left, top, width, height = self._middle(planes.shape[2], planes.shape[1])
         return planes[:, top : top + height, left : left + width].copy()
@@ -202,6 +205,6 @@ class TrainingView:
         return (width - wide) // 2, (height - high) // 2, wide, high
 
     def at_size(self, size: int) -> Self:
-        """The view of size × size images: stretched to that, or with proportions kept, the middle of them."""
+        """Return the view of size × size images: stretched, or with proportions kept and centre-cropped."""
         resize = "stretch" if self.resize == "stretch" else "short_side"
         return replace(self, load_size=size, crop_size=size, resize=resize)

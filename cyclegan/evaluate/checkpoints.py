@@ -39,7 +39,7 @@ class EvaluatedCheckpoint:
     config: dict[str, Any]
     """The data module's configuration."""
     settings: DataSettings | None
-    """The same configuration as settings of UnpairedData; None if it is of another kind of data module."""
+    """The same configuration as settings of ImageDataModule; None if it is of another kind of data module."""
     features: tuple[str, dict[str, Any]] | None
     """Class and arguments of the run's feature network, if it is one of OWN_FEATURES."""
     perceptual: dict[str, str] | None

@@ -1,6 +1,5 @@
 """The held-out images of a run, found by what its checkpoint says of its data module."""
 
-import pkgutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +14,7 @@ from cyclegan.images import MAX_PIXELS, PixelFormat
 
 @dataclass(frozen=True)
 class DataSettings:
-    """The arguments of a run's UnpairedData that say how images are found and shown. Paths are as the run had them."""
+    """The arguments of a run's ImageDataModule that say how images are found and transformed, with the run's paths."""
 
     root: str | None
     domains: dict[str, Domain]
@@ -30,7 +29,7 @@ class DataSettings:
 
 
 def settings_of(data: Mapping[str, Any], formats: Mapping[str, Any]) -> DataSettings | None:
-    """Read the configuration of an UnpairedData, or a subclass, without importing the classes that it names.
+    """Read the configuration of an ImageDataModule, or a subclass, without importing the classes that it names.
 
     Args:
         data: the entry `data` of a checkpoint's configuration.
@@ -129,17 +128,18 @@ def _without_absolute_paths(domain: Domain) -> Domain:
 
 
 def chooses_images(config: Mapping[str, Any], trust: Sequence[str]) -> bool:
-    """Return whether a trusted data module of another package has a `held_out` of its own; imports its class."""
-    from cyclegan.data.datamodule import UnpairedData
+    """Return whether a trusted data module of another package has a `held_out` of its own; imports its class.
 
+    Raises:
+        UserError: there is no such class.
+    """
     target = str(config.get("_target_"))
     if target.partition(".")[0] not in trust:
         return False
-    try:
-        found = pkgutil.resolve_name(target)
-    except (ImportError, AttributeError):
-        return True  # building it reports the error
-    return getattr(found, "held_out", None) is not UnpairedData.held_out
+    from cyclegan.checkpoint.targets import resolve
+    from cyclegan.data.datamodule import ImageDataModule
+
+    return getattr(resolve(target, [], "data"), "held_out", None) is not ImageDataModule.held_out
 
 
 def images_of_module(
@@ -154,10 +154,11 @@ def images_of_module(
         at_most: largest number of images of each domain.
 
     Raises:
-        CheckpointError: the module is of a package that is not trusted, or cannot be built.
+        CheckpointError: the module is of a package that is not trusted.
         InputError: it has no held-out images.
     """
-    from cyclegan.checkpoint.loading import build
+    import hydra.utils
+
     from cyclegan.checkpoint.targets import require_trusted
 
     target = str(config.get("_target_"))
@@ -168,7 +169,7 @@ def images_of_module(
             f"and that code, pass --trust {package}"
         )
     require_trusted(config, path, (*trust, "cyclegan"))
-    data = build(config, "data", path)
+    data = hydra.utils.instantiate(config, _convert_="all")
     data.prepare_data()
     data.setup("fit")
     held_out = data.held_out(at_most)

@@ -23,7 +23,7 @@ class Objective(Protocol):
 class Judging(Protocol):
     """An objective that also knows what its scores say; one that does not is as good for training."""
 
-    def realness(self, scores: Tensor) -> Tensor | None:
+    def discriminator_score(self, scores: Tensor) -> Tensor | None:
         """Scores as verdicts in [0, 1], 1: taken for real; None if they have no absolute scale."""
         ...
 
@@ -43,7 +43,7 @@ class LeastSquares:
         """Mean (fake − 1)²."""
         return (widened(fake_scores) - 1).square().mean()
 
-    def realness(self, scores: Tensor) -> Tensor:
+    def discriminator_score(self, scores: Tensor) -> Tensor:
         """The scores, clamped: their targets are 1 and 0."""
         return widened(scores).clamp(0, 1)
 
@@ -62,7 +62,7 @@ class Vanilla:
         """−mean log σ(fake)."""
         return -F.logsigmoid(widened(fake_scores)).mean()
 
-    def realness(self, scores: Tensor) -> Tensor:
+    def discriminator_score(self, scores: Tensor) -> Tensor:
         """σ(scores), the probability of being real."""
         return widened(scores).sigmoid()
 
@@ -78,7 +78,7 @@ class Hinge:
         """−mean fake."""
         return -widened(fake_scores).mean()
 
-    def realness(self, scores: Tensor) -> Tensor:
+    def discriminator_score(self, scores: Tensor) -> Tensor:
         """(scores + 1) / 2, clamped: beyond the margins ±1 nothing is gained."""
         return ((widened(scores) + 1) / 2).clamp(0, 1)
 
@@ -94,7 +94,7 @@ class Wasserstein:
         """−mean fake."""
         return -widened(fake_scores).mean()
 
-    def realness(self, scores: Tensor) -> None:
+    def discriminator_score(self, scores: Tensor) -> None:
         """None: only differences of scores mean anything."""
 
 

@@ -261,7 +261,7 @@ class CycleGAN(Translator):
         if not isinstance(self.adversarial, Judging):
             return None
         scores = (self.disc_a if domain == self.a else self.disc_b)(images)
-        verdicts = self.adversarial.realness(scores)
+        verdicts = self.adversarial.discriminator_score(scores)
         return None if verdicts is None else verdicts.flatten(1).mean(1)
 
     def pools(self) -> Mapping[str, ImagePool]:

@@ -43,7 +43,7 @@ def checkpoint(folder: Path, name: str = "best.ckpt") -> Path:
 
 def epoch_of_best(folder: Path) -> int:
     """Epochs of the weights in best.ckpt, by their position."""
-    return int(read(checkpoint(folder))["UnpairedData"]["position"]) // IMAGES
+    return int(read(checkpoint(folder))["ImageDataModule"]["position"]) // IMAGES
 
 
 def logged(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -95,7 +95,7 @@ def test_is_written_at_epochs_that_write_none_and_outlives_what_is_pruned(tmp_pa
 def test_a_run_never_resumes_from_it_by_itself(tmp_path: Path) -> None:
     run(tmp_path / "run", psnrs(20.0, 23.0, 21.0, 22.0, 21.0))
     folder = tmp_path / "run" / "checkpoints"
-    assert [read(path)["UnpairedData"]["position"] // IMAGES for path in by_age(folder)] == [5, 4]
+    assert [read(path)["ImageDataModule"]["position"] // IMAGES for path in by_age(folder)] == [5, 4]
     for path in [*folder.glob("images0*"), *folder.glob("epoch*"), folder / "last.ckpt"]:
         path.unlink()
     assert newest_intact(folder) is None

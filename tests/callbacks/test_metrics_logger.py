@@ -10,7 +10,7 @@ import pytorch_lightning as pl
 from cyclegan.callbacks import metrics_logger
 from cyclegan.callbacks.checkpointing import Checkpointing
 from cyclegan.callbacks.metrics_logger import MetricsLogger
-from cyclegan.data.datamodule import UnpairedData
+from cyclegan.data.datamodule import ImageDataModule
 from cyclegan.loggers.metrics_csv import MetricsCsv
 from cyclegan.optim import Linear
 from tests.small import small_cyclegan
@@ -53,7 +53,7 @@ def test_logs_every_n_steps(tmp_path: Path) -> None:
 def test_speed_is_images_over_the_time_since_the_row_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, accumulate: int, expected: list[float]
 ) -> None:
-    data: UnpairedData = toy_data(tmp_path / "toy", train=8)
+    data: ImageDataModule = toy_data(tmp_path / "toy", train=8)
     monkeypatch.setattr(metrics_logger, "time", SimpleNamespace(monotonic=lambda: 100.0 + (data.images_seen / 2) ** 2))
     logger = MetricsCsv(str(tmp_path))
     fit_toy(small_cyclegan(), data, MetricsLogger(), accumulate_grad_batches=accumulate, logger=logger)

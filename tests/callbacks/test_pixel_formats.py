@@ -10,7 +10,7 @@ from PIL import Image
 
 import cyclegan
 from cyclegan.callbacks.run_state import RunState
-from cyclegan.data.datamodule import UnpairedData
+from cyclegan.data.datamodule import ImageDataModule
 from cyclegan.data.domains import Domain
 from cyclegan.errors import CheckpointError
 from cyclegan.images import PixelFormat, header, read
@@ -34,7 +34,7 @@ def checkpoint(tmp_path: Path) -> Path:
                 else:
                     colours = np.stack([pixels // 16] * 3, axis=-1).astype(np.uint8)
                     Image.fromarray(colours).save(tmp_path / f"{split}B" / f"{i}.png")
-    data = UnpairedData(
+    data = ImageDataModule(
         tmp_path, None, 16, num_workers=0, domains={"A": Domain(channels=1, range=[0, 4095]), "B": Domain()}
     )
     networks = "cyclegan.networks"

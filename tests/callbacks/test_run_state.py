@@ -28,7 +28,7 @@ def test_a_checkpoint_holds_configuration_pixel_formats_and_position(tmp_path: P
     rgb = {"channels": 3, "dtype": "uint8", "range": None, "page": 0, "convert": ()}
     assert found["pixel_formats"] == {"A": rgb, "B": rgb}
     assert found["data"]["position"] == 6
-    assert "UnpairedData" not in found
+    assert "ImageDataModule" not in found
 
 
 def draw() -> list[Any]:

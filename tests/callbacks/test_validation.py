@@ -14,7 +14,7 @@ import cyclegan
 from cyclegan.callbacks.checkpointing import Checkpointing
 from cyclegan.callbacks.image_grid import ImageGrid
 from cyclegan.callbacks.validation import Validated, Validation
-from cyclegan.data.datamodule import UnpairedData
+from cyclegan.data.datamodule import ImageDataModule
 from cyclegan.errors import RunError
 from cyclegan.loggers.metrics_csv import MetricsCsv
 from cyclegan.metrics.feature_network import AnyNetwork
@@ -88,7 +88,7 @@ def test_what_is_measured_is_what_a_checkpoint_translates(tmp_path: Path) -> Non
     with open_dict(config):
         config.callbacks.listener = listener
     trainer = train(config)
-    data = UnpairedData(tmp_path / "toy", load_size=20, crop_size=16, num_workers=0)
+    data = ImageDataModule(tmp_path / "toy", load_size=20, crop_size=16, num_workers=0)
     data.setup()
     held_out = data.held_out()
     assert held_out is not None
@@ -148,7 +148,7 @@ def test_without_held_out_images_training_continues_with_one_warning(
     data.prepare_data()
     for folder in ("testA", "testB"):
         (tmp_path / "toy" / folder).rename(tmp_path / folder)
-    alone = UnpairedData(tmp_path / "toy", load_size=16, crop_size=16, batch_size=2, num_workers=0)
+    alone = ImageDataModule(tmp_path / "toy", load_size=16, crop_size=16, batch_size=2, num_workers=0)
     with caplog.at_level(logging.WARNING, "cyclegan"):
         fit_toy(small_cyclegan(), alone, Validation(str(tmp_path), 1), max_epochs=2)
     (record,) = caplog.records

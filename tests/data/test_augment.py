@@ -11,7 +11,7 @@ from cyclegan.errors import DataError
 
 
 class Fixed(np.random.Generator):
-    """Random numbers that are known: each call of uniform gives these."""
+    """A generator whose uniform() always returns the same values."""
 
     def __init__(self, *values: float) -> None:
         super().__init__(np.random.PCG64(0))
@@ -22,7 +22,7 @@ class Fixed(np.random.Generator):
 
 
 def smooth(height: int = 33, width: int = 41) -> Tensor:
-    """One channel of slow waves, which no interpolation hurts."""
+    """One channel of slow waves, which interpolation preserves."""
     y, x = torch.meshgrid(torch.arange(height) / 8.0, torch.arange(width) / 8.0, indexing="ij")
     return (torch.sin(x) * torch.cos(y))[None] * 0.9
 
@@ -30,7 +30,7 @@ def smooth(height: int = 33, width: int = 41) -> Tensor:
 WHOLE = (0, 0, 41, 33)
 
 
-def test_nothing_moves_at_the_middle_of_the_ranges() -> None:
+def test_the_middle_of_the_ranges_is_the_identity() -> None:
     moved = Affine(20, 0.2, 0.2, 10)(smooth(), WHOLE, Fixed(0, 0, 0, 0, 0))
     assert torch.allclose(moved, smooth(), atol=1e-5)
 
@@ -72,7 +72,7 @@ def test_a_window_is_cut_out_of_the_moved_image() -> None:
     assert torch.allclose(affine(smooth(), (5, 7, 20, 10), fixed), whole[:, 7:17, 5:25], atol=1e-6)
 
 
-def test_what_enters_is_a_reflection_and_no_black() -> None:
+def test_borders_are_reflected_and_not_black() -> None:
     white = torch.ones(3, 8, 8)
     assert Affine(45, 0.3, 0.3, 20)(white, (0, 0, 8, 8), Fixed(1, 1, 1, 1, -1)).min() > 0.999
 
@@ -102,7 +102,7 @@ def test_without_strength_nothing_changes_and_values_stay_in_range(channels: int
     assert not torch.allclose(strong, image, atol=0.01)
 
 
-def test_other_channels_have_no_colours() -> None:
+def test_jitter_refuses_other_channel_counts() -> None:
     with pytest.raises(DataError, match=r"not 5 channels: set data\.jitter=null"):
         ColourJitter(0.1)(torch.zeros(5, 2, 2), np.random.default_rng(0))
 
@@ -110,9 +110,9 @@ def test_other_channels_have_no_colours() -> None:
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: Affine(degrees=200), r"affine\.degrees is 200; .* and 180 degrees"),
+        (lambda: Affine(degrees=200), r"affine\.degrees is 200; .* to 180 degrees"),
         (lambda: Affine(shear=-1), r"affine\.shear is -1"),
-        (lambda: Affine(translate=1), r"affine\.translate is 1; it lies between 0 \(off\) and 1"),
+        (lambda: Affine(translate=1), r"affine\.translate is 1; it must be from 0 \(off\) to below 1"),
         (lambda: Affine(scale=-0.1), r"affine\.scale is -0\.1"),
         (lambda: ColourJitter(contrast=1.5), r"jitter\.contrast is 1\.5"),
         (lambda: ColourJitter(hue=0.6), r"jitter\.hue is 0\.6; .* 0\.5"),

@@ -3,44 +3,27 @@ from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from cyclegan.data.datamodule import UnpairedData
+from cyclegan.data.datamodule import ImageDataModule
 from cyclegan.data.domains import Domain
-from cyclegan.data.loader import Batch
-from cyclegan.data.sampler import Order
+from cyclegan.data.draw import Order
 from cyclegan.data.transforms import resized
 from cyclegan.datasets import toy
 from cyclegan.errors import DataError
 from cyclegan.images import ImageError, read
 from cyclegan.images.tensors import to_tensor
+from tests.data.image_folders import data_of, equal, image_folder
 
 fork_warning = pytest.mark.filterwarnings("ignore:This process.*is multi-threaded:DeprecationWarning")
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Seven images of A, four of B, two for testing, each of a grey of its own."""
-    for folder, first, count in (("trainA", 0, 7), ("trainB", 100, 4), ("testA", 200, 2), ("testB", 210, 2)):
-        (tmp_path / folder).mkdir()
-        for i in range(count):
-            pixels = np.random.default_rng(first + i).integers(0, 255, (10, 9, 3), dtype=np.uint8)
-            Image.fromarray(pixels).save(tmp_path / folder / f"{i}.png")
-    return tmp_path
-
-
-def data_of(root: Path, batch_size: int = 2, num_workers: int = 0, seed: int = 0, **kwargs: object) -> UnpairedData:
-    data = UnpairedData(root, 8, 6, batch_size=batch_size, num_workers=num_workers, seed=seed, **kwargs)  # type: ignore[arg-type]
-    data.prepare_data()
-    data.setup("fit")
-    return data
-
-
-def equal(one: list[Batch], other: list[Batch]) -> bool:
-    return all(a.keys() == b.keys() and all(a[d].equal(b[d]) for d in a) for a, b in zip(one, other, strict=True))
+    """Seven images of A, four of B, two of each for testing."""
+    return image_folder(tmp_path, trainA=7, trainB=4, testA=2, testB=2)
 
 
 def test_a_batch_maps_domains_to_images(root: Path) -> None:
@@ -62,7 +45,7 @@ def test_counts_and_epoch_length(root: Path) -> None:
 
 def test_domains_are_chosen_independently(root: Path) -> None:
     """Over 28 positions each image of A and B appears equally often, and never in fixed pairs."""
-    data = UnpairedData(root, 10, 10, flip=False, num_workers=0)
+    data = ImageDataModule(root, 10, 10, flip=False, num_workers=0)
     data.setup()
     names = {
         to_tensor(resized(read(path), 10, 10)).numpy().tobytes(): f"{path.parent.name}/{path.stem}"
@@ -79,20 +62,9 @@ def test_domains_are_chosen_independently(root: Path) -> None:
     assert len(set(pairs)) > 14
 
 
-@fork_warning
-def test_the_number_of_workers_does_not_change_an_image(root: Path) -> None:
-    def epochs(num_workers: int) -> list[Batch]:
-        loader = data_of(root, num_workers=num_workers).train_dataloader()
-        return [*loader, *loader]
-
-    alone = epochs(0)
-    assert equal(alone, epochs(1))
-    assert equal(alone, epochs(2))
-
-
 def test_batch_size_does_not_change_an_image_and_seed_does(root: Path) -> None:
     def first_six(batch_size: int, seed: int = 0) -> torch.Tensor:
-        loader = data_of(root, batch_size, seed=seed).train_dataloader()
+        loader = data_of(root, batch_size=batch_size, seed=seed).train_dataloader()
         return torch.cat([batch["A"] for batch in loader])[:6]
 
     assert first_six(1).equal(first_six(3))
@@ -108,12 +80,11 @@ def test_images_seen_counts_each_domain(root: Path) -> None:
 
 
 @fork_warning
-@pytest.mark.parametrize(("rank", "world_size", "num_workers"), [(0, 1, 0), (0, 1, 2), (1, 2, 0)])
+@pytest.mark.parametrize(("rank", "world_size", "num_workers"), [(0, 1, 1), (1, 2, 0)])
 def test_names_the_files_of_the_last_batch(root: Path, rank: int, world_size: int, num_workers: int) -> None:
     data = data_of(root, num_workers=num_workers, seed=3)
     assert data.last_batch_files() == {"A": [], "B": []}
-    strategy = SimpleNamespace(barrier=lambda: None)
-    data.trainer = SimpleNamespace(global_rank=rank, world_size=world_size, strategy=strategy)  # type: ignore[assignment]
+    data.trainer = SimpleNamespace(global_rank=rank, world_size=world_size)  # type: ignore[assignment]
     orders = {domain: Order(3, domain, data._splits["train"][domain].images) for domain in "AB"}
     iterator = iter(data.train_dataloader())
     for first in (2 * rank, 2 * world_size + 2 * rank):  # of two images a device
@@ -178,12 +149,12 @@ def test_a_moved_data_folder_is_the_same_data(root: Path, monkeypatch: pytest.Mo
         ("B", lambda folder: (folder / "3.png").rename(folder / "4.png"), "there were 4, there are 4"),
     ],
 )
-def test_a_run_that_goes_on_with_other_images_is_refused(
+def test_resuming_with_other_images_is_refused(
     root: Path, domain: str, change: Callable[[Path], object], counts: str, setup_first: bool
 ) -> None:
     state = state_of(root)
     change(root / f"train{domain}")
-    data = UnpairedData(root, 8, 6)
+    data = ImageDataModule(root, 8, 6)
     steps: list[Callable[[], object]] = [data.setup, lambda: data.load_state_dict(state)]
     first, second = steps if setup_first else steps[::-1]
     first()
@@ -206,7 +177,7 @@ def test_sample_batch_shows_the_middle_of_the_first_test_images_resized_as_in_tr
     assert equal([data.sample_batch(5)], [data.sample_batch(2)]), "all there are, the same every time"
 
 
-def test_sample_batch_falls_back_on_training_images_and_says_so_once(
+def test_sample_batch_falls_back_on_training_images_and_logs_it_once(
     root: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     for path in (root / "testB").iterdir():
@@ -218,23 +189,15 @@ def test_sample_batch_falls_back_on_training_images_and_says_so_once(
     assert len(sample["B"]) == 3
     data.sample_batch(3)
     told = [record.message for record in caplog.records]
-    assert told == ["samples   there are no test images of B: those of trainB are shown"]
+    assert told == ["samples   there are no test images of B: images of trainB are shown"]
     assert data.counts == {"trainA": 7, "trainB": 4, "testA": 2}
-
-
-@fork_warning
-@pytest.mark.parametrize("num_workers", [0, 1])
-def test_names_the_file_that_cannot_be_read(root: Path, num_workers: int) -> None:
-    (root / "trainB" / "2.png").write_bytes(b"no image")
-    with pytest.raises(ImageError, match=r"trainB/2\.png: 10 bytes"):
-        list(data_of(root, num_workers=num_workers, header_checks=0).train_dataloader())
 
 
 def test_names_the_image_that_is_too_small(root: Path) -> None:
     words = r"train[AB]/\d\.png: the image is 9×10, too small for a crop of 10×10"
     with pytest.raises(DataError, match=words):
-        UnpairedData(root, load_size=None, crop_size=10, num_workers=0).setup()
-    data = UnpairedData(root, load_size=None, crop_size=10, num_workers=0, header_checks=0)
+        ImageDataModule(root, load_size=None, crop_size=10, num_workers=0).setup()
+    data = ImageDataModule(root, load_size=None, crop_size=10, num_workers=0, header_checks=0)
     data.setup()
     with pytest.raises(ImageError, match=words):
         next(iter(data.train_dataloader()))
@@ -242,31 +205,31 @@ def test_names_the_image_that_is_too_small(root: Path) -> None:
 
 def test_refuses_bad_folders_and_sizes_before_training(root: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"there is no folder .*trainC"):
-        UnpairedData(root, domains={"A": Domain(), "C": Domain()}).setup("fit")
+        ImageDataModule(root, domains={"A": Domain(), "C": Domain()}).setup("fit")
     with pytest.raises(DataError, match=r"crop_size 64 does not fit into load_size 32"):
-        UnpairedData(root, load_size=32, crop_size=64).setup("fit")
+        ImageDataModule(root, load_size=32, crop_size=64).setup("fit")
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"crop_size": 0}, "crop_size is 0; it is a number of pixels, 1 or more"),
-        ({"load_size": 0}, "load_size is 0; it is a number of pixels"),
+        ({"crop_size": 0}, "crop_size is 0; it must be at least 1 pixel"),
+        ({"load_size": 0}, "load_size is 0; it must be at least 1"),
         ({"size_multiple": 0}, "size_multiple is 0"),
-        ({"header_checks": -1}, r"data\.header_checks is -1; it is 0 or more"),
-        ({"reducing_gap": 0.5}, r"data\.reducing_gap is 0\.5; it is 1 or more"),
-        ({"batch_size": 0}, r"data\.batch_size is 0; it is 1 or more"),
-        ({"num_workers": -1}, r"data\.num_workers is -1; it is 0 or more"),
-        ({"max_pixels": 0}, r"data\.max_pixels is 0; it is 1 or more"),
+        ({"header_checks": -1}, r"data\.header_checks is -1; it must be at least 0"),
+        ({"reducing_gap": 0.5}, r"data\.reducing_gap is 0\.5; it must be at least 1"),
+        ({"batch_size": 0}, r"data\.batch_size is 0; it must be at least 1"),
+        ({"num_workers": -1}, r"data\.num_workers is -1; it must be at least 0"),
+        ({"max_pixels": 0}, r"data\.max_pixels is 0; it must be at least 1"),
         ({"max_images": 0}, "0 is no number of images to train with"),
     ],
 )
-def test_numbers_that_mean_nothing_are_refused(root: Path, arguments: dict[str, float], words: str) -> None:
+def test_numbers_out_of_range_are_refused(root: Path, arguments: dict[str, float], words: str) -> None:
     with pytest.raises(DataError, match=words):
-        UnpairedData(root, **arguments).setup()  # type: ignore[arg-type]
+        ImageDataModule(root, **arguments).setup()  # type: ignore[arg-type]
 
 
-def test_the_start_tells_the_values_that_are_read_not_those_that_are_written(root: Path) -> None:
+def test_the_log_shows_the_values_that_are_read_not_those_that_are_written(root: Path) -> None:
     data = data_of(root, domains={"A": Domain(dtype="uint16"), "B": Domain()})
     assert data.describe()[1:3] == [
         "domain A  3 channels of RGB ×7; uint8 0 to 255 become -1 to 1",

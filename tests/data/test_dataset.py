@@ -1,19 +1,22 @@
 import logging
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
-from cyclegan.data.datamodule import UnpairedData
-from cyclegan.data.dataset import ForgivingImages, UnpairedImages
+from cyclegan.data.datamodule import ImageDataModule
+from cyclegan.data.dataset import TrainingSamples
 from cyclegan.data.domains import Domain
+from cyclegan.data.draw import Independent, Order
 from cyclegan.data.file_list import Files
 from cyclegan.data.loader import PositionLoader
-from cyclegan.data.sampler import Order, PositionSampler
 from cyclegan.errors import DataError
 from cyclegan.images import DiskError, ImageError
+from tests.data.image_folders import image_folder
 
 fork_warning = pytest.mark.filterwarnings("ignore:This process.*is multi-threaded:DeprecationWarning")
 LEVELS = [20 * i for i in range(10)]
@@ -31,11 +34,12 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-STANDS_IN = {3: 5, 4: 5, 9: 0}  # the next in the folder's order; after the last comes the first
+REPLACED_BY = {3: 5, 4: 5, 9: 0}  # the next in the folder's order; after the last comes the first
 
 
-def data_of(root: Path, on_error: str = "skip", num_workers: int = 0) -> UnpairedData:
-    data = UnpairedData(root, 8, 8, batch_size=2, num_workers=num_workers, on_error=on_error, header_checks=0, seed=1)
+def data_of(root: Path, on_error: str = "skip", num_workers: int = 0, **more: Any) -> ImageDataModule:
+    given: dict[str, Any] = {"load_size": 8, "crop_size": 8, "batch_size": 2, "header_checks": 0, "seed": 1} | more
+    data = ImageDataModule(root, num_workers=num_workers, on_error=on_error, **given)
     data.setup()
     return data
 
@@ -48,58 +52,79 @@ def levels(loader: PositionLoader, epochs: int = 2) -> Iterator[int]:
 
 
 @fork_warning
-@pytest.mark.filterwarnings("ignore:This DataLoader will create 4 worker")  # more than this machine has processors
-@pytest.mark.parametrize("num_workers", [0, 1, 4])
-def test_the_next_image_stands_in_for_one_that_cannot_be_read(root: Path, num_workers: int) -> None:
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_the_next_image_replaces_an_unreadable_one_and_each_is_logged_once(
+    root: Path, num_workers: int, caplog: pytest.LogCaptureFixture
+) -> None:
     data = data_of(root, num_workers=num_workers)
     order = Order(1, "A", data._splits["train"]["A"].images)
-    expected = [LEVELS[STANDS_IN.get(order[position], order[position])] for position in range(20)]
-    assert list(levels(data.train_dataloader())) == expected
-
-
-@fork_warning
-def test_a_resumed_run_sees_the_same(root: Path) -> None:
-    whole = list(levels(data_of(root).train_dataloader()))
-    first = data_of(root)
-    iterator = iter(first.train_dataloader())
-    next(iterator), next(iterator)
-    resumed = data_of(root, num_workers=1)
-    resumed.load_state_dict(first.state_dict())
-    assert list(levels(resumed.train_dataloader())) == whole[4:]
-
-
-@fork_warning
-@pytest.mark.parametrize("num_workers", [0, 2])
-def test_warns_once_a_file_and_counts(root: Path, num_workers: int, caplog: pytest.LogCaptureFixture) -> None:
-    loader = data_of(root, num_workers=num_workers).train_dataloader()
+    expected = [LEVELS[REPLACED_BY.get(order[position], order[position])] for position in range(30)]
+    loader = data.train_dataloader()
     with caplog.at_level(logging.INFO):
-        list(levels(loader, epochs=3))
+        assert list(levels(loader, epochs=3)) == expected
     warnings = [record.message for record in caplog.records if record.levelno == logging.WARNING]
     assert len(warnings) == 3
     for name in ("3", "4", "9"):
-        (told,) = (text for text in warnings if f"trainA/{name}.png" in text)
-        assert told.endswith("Another image stands in its place")
+        (line,) = (text for text in warnings if f"trainA/{name}.png" in text)
+        assert line.endswith("Another image replaces it")
     last = caplog.records[-1].message
-    assert last == "skipped   12 samples so far, where 3 images cannot be read; others stood in their places"
+    assert last == "skipped   12 samples so far, of 3 unreadable images; others replaced them"
     counted = {Path(path).name: count for path, count in loader.skipped.items()}
-    # Of 30 positions, three go to each image; 3.png gives its place to 4.png, which cannot be read either.
+    # Of 30 positions, three go to each image; 4.png, which would replace 3.png, is unreadable as well.
     assert counted == {"3.png": 3, "4.png": 6, "9.png": 3}
 
 
-def test_by_default_the_file_is_named_and_training_stops(root: Path) -> None:
+def test_a_resumed_run_sees_the_same_replacements(root: Path) -> None:
+    undisturbed = list(levels(data_of(root).train_dataloader()))
+    first = data_of(root)
+    iterator = iter(first.train_dataloader())
+    next(iterator), next(iterator)
+    resumed = data_of(root)
+    resumed.load_state_dict(first.state_dict())
+    assert list(levels(resumed.train_dataloader())) == undisturbed[4:]
+
+
+def test_an_aligned_pair_is_replaced_as_a_pair_and_shares_its_crop_and_flip(root: Path) -> None:
+    """B has the negatives of A's images: so each pixel of a pair adds up to white."""
+    for i in range(10):
+        pixels = np.random.default_rng(i).integers(0, 256, (12, 12, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(root / "trainA" / f"{i}.png")
+        Image.fromarray(255 - pixels).save(root / "trainB" / f"{i}.png")
+    (root / "trainB" / "3.png").write_bytes(b"nothing")
+    data = data_of(root, draw="aligned", load_size=None, crop_size=8, batch_size=1)
+    loader = data.train_dataloader()
+    seen = []
+    for batch in loader:
+        assert torch.allclose(batch["A"], -batch["B"], atol=1e-6)
+        a, b = (Path(data.last_batch_files()[domain][0]).name for domain in "AB")
+        assert a == b
+        seen.append(a)
+    assert sorted(seen) == sorted(f"{4 if i == 3 else i}.png" for i in range(10))
+    assert [Path(path).parent.name for path in loader.skipped] == ["trainB"]
+
+
+def test_aligned_images_of_different_sizes_are_refused(tmp_path: Path) -> None:
+    image_folder(tmp_path, trainA=2)
+    image_folder(tmp_path, 12, 12, trainB=2)
+    data = data_of(tmp_path, draw="aligned", load_size=None, crop_size=8)
+    with pytest.raises(DataError, match=r"different sizes: .*trainA/\d\.png 9×10, .*trainB/\d\.png 12×12; set"):
+        next(iter(data.train_dataloader()))
+
+
+def test_by_default_an_unreadable_file_ends_training_and_is_named(root: Path) -> None:
     with pytest.raises(ImageError, match=r"trainA/[349]\.png: "):
         list(data_of(root, on_error="raise").train_dataloader())
 
 
-def test_what_headers_show_is_said_before_training_unless_it_is_to_be_skipped(root: Path) -> None:
-    with pytest.raises(DataError, match="2 of the 10 images of trainA"):  # 9.png is cut off: its header is whole
-        UnpairedData(root, 8, 8).setup()
-    UnpairedData(root, 8, 8, on_error="skip").setup()
-    with pytest.raises(DataError, match=r"data\.on_error is 'ignore'; there are raise, skip"):
-        UnpairedData(root, 8, 8, on_error="ignore")
+def test_headers_are_checked_before_training_unless_images_may_be_skipped(root: Path) -> None:
+    with pytest.raises(DataError, match="2 of the 10 images of trainA"):  # 9.png is cut off: its header is intact
+        ImageDataModule(root, 8, 8).setup()
+    ImageDataModule(root, 8, 8, on_error="skip").setup()
+    with pytest.raises(DataError, match=r"data\.on_error is 'ignore'; available: raise, skip"):
+        ImageDataModule(root, 8, 8, on_error="ignore")
 
 
-def test_a_domain_without_any_readable_image_is_no_endless_search(root: Path) -> None:
+def test_a_domain_without_any_readable_image_is_refused(root: Path) -> None:
     data = data_of(root)
     for path in (root / "trainA").iterdir():
         path.write_bytes(b"nothing")
@@ -109,11 +134,11 @@ def test_a_domain_without_any_readable_image_is_no_endless_search(root: Path) ->
         list(data.train_dataloader())
 
 
-def test_samples_are_shown_of_images_that_can_be_read(root: Path) -> None:
+def test_sample_batches_leave_out_unreadable_images(root: Path) -> None:
     (root / "trainA").rename(root / "testA")
     (root / "trainB").rename(root / "trainA")
     domains = {"A": Domain()}
-    data = UnpairedData(root, 8, 8, on_error="skip", domains=domains)
+    data = ImageDataModule(root, 8, 8, on_error="skip", domains=domains)
     data.setup()
     shown = [round(float(image.mean()) * 127.5 + 127.5) for image in data.sample_batch(5)["A"]]
     assert shown == [LEVELS[i] for i in (0, 1, 2, 5, 6)]
@@ -123,7 +148,7 @@ def test_samples_are_shown_of_images_that_can_be_read(root: Path) -> None:
     with pytest.raises(ImageError, match=r"testA/0\.png"):
         data.sample_batch(5)
     (root / "testA" / "0.png").write_bytes((root / "trainA" / "0.png").read_bytes())
-    data = UnpairedData(root, 8, 8, header_checks=0, domains=domains)
+    data = ImageDataModule(root, 8, 8, header_checks=0, domains=domains)
     data.setup()
     with pytest.raises(ImageError, match=r"testA/1\.png"):
         data.sample_batch(5)
@@ -141,8 +166,8 @@ def test_the_files_of_a_batch_are_those_that_were_seen(root: Path) -> None:
     assert len(seen) == 10
 
 
-def test_what_the_disk_is_to_blame_for_is_not_skipped(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It may be gone at the next attempt: then a run that is resumed would see other images."""
+def test_errors_of_the_disk_are_not_skipped(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next attempt may succeed: then a resumed run would see other images."""
     data = data_of(root)
 
     def fail(*_: object) -> bytes:
@@ -153,18 +178,12 @@ def test_what_the_disk_is_to_blame_for_is_not_skipped(root: Path, monkeypatch: p
         next(iter(data.train_dataloader()))
 
 
-def test_augmentation_is_that_of_the_position_whatever_stands_in(root: Path) -> None:
-    """So that an image that is mended changes its own samples and no others."""
+def test_augmentation_depends_on_the_position_and_not_on_replacements(root: Path) -> None:
+    """So that a file that is fixed changes its own samples and no others."""
     data = data_of(root)
     domains = data._splits["train"]
-    position = next(t for t in range(10) if Order(1, "A", domains["A"].images)[t] == 3)
-    stand_in = ForgivingImages(domains, seed=1)[position]["A"]
+    draw = Independent({domain: images.images for domain, images in domains.items()}, seed=1)
+    position = next(t for t in range(10) if draw(t)[0].number == 3)
+    replaced = TrainingSamples(domains, draw, seed=1, skip=True)[position]["A"]
     (root / "trainA" / "3.png").write_bytes((root / "trainA" / "5.png").read_bytes())
-    assert UnpairedImages(domains, seed=1)[position]["A"].equal(stand_in)
-
-
-def test_a_loader_of_samples_that_skip_nothing_has_nothing_to_tell(root: Path) -> None:
-    data = data_of(root)
-    loader = PositionLoader(UnpairedImages({"B": data._splits["train"]["B"]}, 0), PositionSampler(4, 1))
-    assert len(list(loader)) == 4
-    assert not loader.skipped
+    assert TrainingSamples(domains, draw, seed=1)[position]["A"].equal(replaced)

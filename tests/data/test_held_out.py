@@ -1,4 +1,4 @@
-"""Held-out images: which, how large, whose answer is known, and what stands for them when they are remembered."""
+"""Held-out images: the split, size, pairs and cache key."""
 
 from pathlib import Path
 
@@ -30,7 +30,7 @@ def found(root: Path | None, splits: tuple[str, ...] = ("test", "val"), **argume
     return find_held_out(root, splits=splits, **given)  # type: ignore[arg-type]
 
 
-def test_training_images_need_not_be_there_and_test_goes_before_val(tmp_path: Path) -> None:
+def test_training_images_may_be_missing_and_the_first_split_is_used(tmp_path: Path) -> None:
     draw(tmp_path / "testA", "1.png", "2.png")
     draw(tmp_path / "testB", "1.png")
     draw(tmp_path / "valA", "3.png")
@@ -39,14 +39,14 @@ def test_training_images_need_not_be_there_and_test_goes_before_val(tmp_path: Pa
     assert [found(tmp_path).describe(domain) for domain in "AB"] == ["2 of testA", "1 of testB"]
 
 
-def test_a_split_that_one_domain_lacks_is_passed_over(tmp_path: Path) -> None:
+def test_a_split_that_one_domain_lacks_is_skipped(tmp_path: Path) -> None:
     draw(tmp_path / "testA", "1.png")
     draw(tmp_path / "valA", "3.png")
     draw(tmp_path / "valB", "4.png")
     assert found(tmp_path).split == "val"
 
 
-def test_images_set_aside_from_training_are_those_that_the_run_sets_aside(tmp_path: Path) -> None:
+def test_val_share_sets_the_same_images_aside_as_the_run(tmp_path: Path) -> None:
     data = toy_data(tmp_path, train=10, test=2)
     data.val_share = 0.3
     data.prepare_data()
@@ -62,13 +62,13 @@ def test_images_set_aside_from_training_are_those_that_the_run_sets_aside(tmp_pa
         assert (len(here.domains[domain]), len(rest.domains[domain])) == (3, 7)
 
 
-def test_at_most_so_many_training_images_as_the_run_used(tmp_path: Path) -> None:
+def test_max_images_limits_the_training_images_as_in_the_run(tmp_path: Path) -> None:
     draw(tmp_path / "trainA", *(f"{i}.png" for i in range(5)))
     draw(tmp_path / "trainB", *(f"{i}.png" for i in range(3)))
     assert [len(found(tmp_path, ("train",), max_images=4).domains[domain]) for domain in "AB"] == [4, 3]
 
 
-def test_what_was_looked_for_and_what_is_there_are_named(tmp_path: Path) -> None:
+def test_missing_images_are_reported_with_the_folders_that_exist(tmp_path: Path) -> None:
     draw(tmp_path / "trainA", "1.png")
     with pytest.raises(DataError, match=r"no testA and testB, nor valA and valB; .* holds the folders trainA"):
         found(tmp_path)
@@ -101,11 +101,11 @@ def test_images_of_the_same_name_are_paired_only_by_name(tmp_path: Path) -> None
     offer = "2 images of testA and testB have the same name; if they show the same scene, X measures PSNR, SSIM and L1"
     assert by_default.describe_pairing("X") == offer
     assert without.describe_pairing("X") == ""
-    with pytest.raises(DataError, match=r"data\.pairing is 'names'; there are auto, by_name, none"):
+    with pytest.raises(DataError, match=r"data\.pairing is 'names'; available: auto, by_name, none"):
         found(tmp_path, pairing="names")
 
 
-def test_names_that_never_coincide_are_said_where_they_were_to_pair(tmp_path: Path) -> None:
+def test_pairing_by_name_without_common_names_is_reported(tmp_path: Path) -> None:
     draw(tmp_path / "testA", "a.png")
     draw(tmp_path / "testB", "b.png")
     assert found(tmp_path).describe_pairing("X") == ""
@@ -143,13 +143,13 @@ def test_an_image_is_resized_as_in_training_and_never_mirrored(tmp_path: Path) -
         (TrainingView(None, None, flip=True), "whole images, not resized"),
     ],
 )
-def test_the_size_is_said_in_words(tmp_path: Path, view: TrainingView, words: str) -> None:
+def test_the_size_in_words(tmp_path: Path, view: TrainingView, words: str) -> None:
     draw(tmp_path / "testA", "1.png")
     draw(tmp_path / "testB", "1.png")
     assert found(tmp_path, view=view).size == words
 
 
-def test_an_image_that_cannot_be_read_is_left_out_only_if_asked_for(tmp_path: Path) -> None:
+def test_an_unreadable_image_is_left_out_only_with_skip(tmp_path: Path) -> None:
     draw(tmp_path / "testA", "1.png")
     draw(tmp_path / "testB", "1.png")
     (tmp_path / "testA" / "1.png").write_bytes(b"no image")
@@ -158,13 +158,13 @@ def test_an_image_that_cannot_be_read_is_left_out_only_if_asked_for(tmp_path: Pa
         found(tmp_path).image("A", 0)
 
 
-def test_some_of_the_images_are_spread_over_all() -> None:
+def test_a_part_of_the_images_is_evenly_spaced() -> None:
     assert list(spaced(10, None)) == list(range(10))
     assert spaced(10, 4) == [0, 2, 5, 7]
     assert list(spaced(3, 4)) == [0, 1, 2]
 
 
-def test_the_key_changes_with_files_and_with_what_is_done_to_them(tmp_path: Path) -> None:
+def test_the_key_changes_with_the_files_and_the_transform(tmp_path: Path) -> None:
     draw(tmp_path / "testA", "1.png", "2.png")
     draw(tmp_path / "testB", "1.png", "2.png")
     before = found(tmp_path).key("A")

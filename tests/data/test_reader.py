@@ -10,9 +10,8 @@ import tifffile
 from PIL import Image
 
 from cyclegan.data.file_list import Files
-from cyclegan.data.preflight import decoded_type, look_at, stored_type
-from cyclegan.data.reader import Prepared
-from cyclegan.data.transforms import Planes, TrainingView, resized
+from cyclegan.data.reader import DomainImages, check_headers, decoded_type, find_types
+from cyclegan.data.transforms import TrainingView, resized
 from cyclegan.errors import DataError
 from cyclegan.images import RGB, Header, ImageError, PixelFormat, read
 from cyclegan.images.tensors import to_tensor
@@ -20,11 +19,11 @@ from cyclegan.images.tensors import to_tensor
 SQUARE = TrainingView(8, 6, flip=True)
 
 
-def prepared(folder: Path, view: TrainingView = SQUARE, half: str | None = None, **arguments: Any) -> Prepared:
+def prepared(folder: Path, view: TrainingView = SQUARE, half: str | None = None, **arguments: Any) -> DomainImages:
     """All images of a folder."""
     images = Files(folder, sorted(path.name for path in folder.iterdir()))
     settings = {"pixel_format": RGB, "reducing_gap": None, "max_pixels": 10_000} | arguments
-    return Prepared(images, half=half, view=view, **settings)
+    return DomainImages(images, half=half, view=view, **settings)
 
 
 def noise(height: int, width: int, seed: int = 0) -> Any:
@@ -34,13 +33,6 @@ def noise(height: int, width: int, seed: int = 0) -> Any:
 def save(path: Path, pixels: Any, **arguments: Any) -> None:
     path.parent.mkdir(exist_ok=True)
     Image.fromarray(pixels).save(path, **arguments)
-
-
-class Kept(dict[int, Planes]):
-    """A shelf, which says what it is asked."""
-
-    def put(self, index: int, planes: Planes) -> None:
-        self[index] = planes
 
 
 def test_an_image_is_read_and_resized(tmp_path: Path) -> None:
@@ -57,16 +49,6 @@ def test_half_of_a_pair_is_taken_before_it_is_resized(tmp_path: Path, half: str,
     assert np.array_equal(prepared(tmp_path, half=half)[0], expected.transpose(2, 0, 1))
     pairs = prepared(tmp_path, half=half)
     assert pairs.tensor(pairs.middle(0)).equal(to_tensor(expected)[:, 1:7, 1:7])
-
-
-def test_what_is_on_the_shelf_is_not_read_again(tmp_path: Path) -> None:
-    save(tmp_path / "a.png", noise(8, 8))
-    shelf = Kept()
-    images = prepared(tmp_path, shelf=shelf)
-    first = images[0]
-    assert np.array_equal(shelf[0], first)
-    (tmp_path / "a.png").unlink()
-    assert images[0] is first
 
 
 def smooth_jpeg(height: int, width: int, orientation: int = 1) -> bytes:
@@ -131,7 +113,7 @@ def test_an_image_that_cannot_be_halved_is_named(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match=words):
         images.middle(0)
     with pytest.raises(DataError, match=words):
-        look_at(images, 1, "trainA")
+        modes(images, 1)
 
 
 def test_a_whole_image_smaller_than_networks_take_is_named_and_not_shown_as_nothing(tmp_path: Path) -> None:
@@ -154,11 +136,16 @@ def test_another_page_may_have_another_size(tmp_path: Path, resize: str) -> None
 # ---------------------------------------------------------------------------------------------- before training
 
 
-def test_headers_say_what_there_is(tmp_path: Path) -> None:
+def modes(images: DomainImages, count: int, domain: str = "A") -> dict[str, int]:
+    check_headers({"train": {domain: images}}, count)
+    return images.modes
+
+
+def test_headers_show_the_modes(tmp_path: Path) -> None:
     for i in range(6):
         save(tmp_path / f"{i}.png", noise(8, 8) if i % 2 else noise(8, 8)[..., 0])
-    assert look_at(prepared(tmp_path), 100, "trainA") == {"RGB": 3, "L": 3}
-    assert look_at(prepared(tmp_path), 2, "trainA") == {"L": 1, "RGB": 1}, "the first and the last"
+    assert modes(prepared(tmp_path), 100) == {"RGB": 3, "L": 3}
+    assert modes(prepared(tmp_path), 2) == {"L": 1, "RGB": 1}, "the first and the last"
 
 
 def test_headers_are_read_at_the_same_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,10 +159,10 @@ def test_headers_are_read_at_the_same_time(tmp_path: Path, monkeypatch: pytest.M
         return read(self, index, pixel_format)
 
     monkeypatch.setattr(Files, "header", header)
-    assert look_at(prepared(tmp_path), 64, "trainA") == {"L": 64}
+    assert modes(prepared(tmp_path), 64) == {"L": 64}
 
 
-def test_all_that_headers_show_is_told_before_training(tmp_path: Path) -> None:
+def test_all_problems_that_headers_show_are_listed_before_training(tmp_path: Path) -> None:
     save(tmp_path / "0.png", noise(200, 200))
     (tmp_path / "1.png").write_bytes(b"")
     (tmp_path / "2.jpg").write_text("<html>404 Not Found</html>")
@@ -184,7 +171,7 @@ def test_all_that_headers_show_is_told_before_training(tmp_path: Path) -> None:
         (tmp_path / f"{number}.png").write_bytes(b"nothing")
     save(tmp_path / "9.png", noise(9, 9))
     with pytest.raises(DataError) as refusal:
-        look_at(prepared(tmp_path, TrainingView(None, 6, flip=True)), 10, "trainB")
+        modes(prepared(tmp_path, TrainingView(None, 6, flip=True)), 10, "B")
     lines = str(refusal.value).splitlines()
     assert lines[0] == "9 of the 10 images of trainB whose headers were read cannot be used:"
     named = [Path(line.split(":")[0].strip()).name for line in lines[1:6]]
@@ -200,11 +187,13 @@ def test_the_type_is_that_of_the_first_image_that_can_be_read(tmp_path: Path) ->
     (tmp_path / "0.png").write_bytes(b"nothing")
     save(tmp_path / "1.png", np.zeros((8, 8), np.uint16))
     save(tmp_path / "2.png", noise(8, 8))
-    assert stored_type(prepared(tmp_path, pixel_format=PixelFormat(1)), "trainA") == "uint16"
+    images = prepared(tmp_path, pixel_format=PixelFormat(1))
+    find_types({"train": {"A": images}})
+    assert (images.stored, images.pixel_format.dtype) == ("uint16", "uint16")
     for path in tmp_path.iterdir():
         path.write_bytes(b"nothing")
     with pytest.raises(DataError, match=re.escape("none of the first 3 images of trainA can be used. The first: ")):
-        stored_type(prepared(tmp_path), "trainA")
+        find_types({"train": {"A": prepared(tmp_path)}})
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Training, validation, sample grids and cyclegan-evaluate see images at one scale: stripes have one period in all."""
+"""Training, validation, sample grids and cyclegan-evaluate see images at one scale: stripes keep their period."""
 
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from cyclegan.data.datamodule import UnpairedData
+from cyclegan.data.datamodule import ImageDataModule
 from cyclegan.evaluate.run_data import images_of, settings_of
 
 
@@ -54,7 +54,7 @@ def test_stripes_have_one_period_wherever_an_image_is_looked_at(
     root: Path, load_size: int | None, crop_size: int | None, resize: str, expected: tuple[float, float]
 ) -> None:
     sizing: dict[str, Any] = {"load_size": load_size, "crop_size": crop_size, "resize": resize}
-    data = UnpairedData(root, num_workers=0, **sizing)
+    data = ImageDataModule(root, num_workers=0, **sizing)
     data.setup()
     in_training = next(iter(data.train_dataloader()))["A"][0]
     settings = settings_of({"root": str(root), **sizing}, {})

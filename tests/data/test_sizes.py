@@ -1,9 +1,9 @@
-"""Sizes that are found out without torch."""
+"""Sizes of resized images."""
 
 from cyclegan.data.sizes import target_size
 
 
-def test_the_rules() -> None:
+def test_target_sizes() -> None:
     assert target_size(300, 200, 286, "stretch") == (286, 286)
     assert target_size(300, 200, 286, "width") == (286, 191)  # 190.67
     assert target_size(300, 200, 286, "short_side") == (429, 286)

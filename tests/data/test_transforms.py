@@ -4,7 +4,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
@@ -19,7 +19,7 @@ Array = NDArray[Any]
 
 
 def numbered(height: int, width: int) -> Array:
-    """An image in which every pixel tells its row (red) and column (green)."""
+    """An image in which red is the row and green the column of each pixel."""
     rows, columns = np.mgrid[:height, :width].astype(np.uint8)
     return np.stack([rows, columns, np.zeros_like(rows)], axis=-1)
 
@@ -29,7 +29,7 @@ def rng(seed: int = 0) -> np.random.Generator:
 
 
 def seen(view: TrainingView, pixels: Array, seed: int = 0, pixel_format: PixelFormat = RGB) -> torch.Tensor:
-    """What training sees of a sample."""
+    """Apply the training view."""
     return view(view.sized(pixels, pixels.shape[1], pixels.shape[0]), rng(seed), pixel_format)
 
 
@@ -90,6 +90,7 @@ def test_halves_of_a_pair_are_as_wide_and_leave_out_a_middle_column() -> None:
     assert half_of(pair, None) is pair
 
 
+@settings(max_examples=25)
 @given(st.integers(0, 10**6), st.integers(1, 5), st.integers(1, 7))
 def test_a_crop_is_a_part_of_the_image(seed: int, size: int, width: int) -> None:
     sample = to_tensor(numbered(5, max(width, size)))
@@ -107,7 +108,7 @@ def test_crops_reach_every_place_equally_often() -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16])
-def test_flips_every_other_time(dtype: type) -> None:
+def test_flips_half_of_the_time(dtype: type) -> None:
     view = TrainingView(None, 2, flip=True)
     sample: Array = numbered(2, 2).astype(dtype)
     mirrored = to_tensor(sample).flip(2)
@@ -134,7 +135,7 @@ def test_without_flip_the_crops_are_the_same_and_none_is_mirrored() -> None:
         assert flipped.equal(plain) or flipped.equal(plain.flip(2))
 
 
-def test_moving_and_jittering_do_not_change_where_is_cropped_and_what_is_mirrored() -> None:
+def test_affine_and_jitter_do_not_change_the_crop_and_flip() -> None:
     """So that a run with augmentation is compared with the same run without."""
     sample = rng().integers(0, 256, (9, 9, 3), dtype=np.uint8)
     for seed in range(8):
@@ -143,14 +144,14 @@ def test_moving_and_jittering_do_not_change_where_is_cropped_and_what_is_mirrore
         assert torch.allclose(still, -plain, atol=1e-5)
 
 
-def test_the_image_and_its_parameters_are_a_function_of_the_random_numbers() -> None:
+def test_the_view_is_a_function_of_the_random_numbers() -> None:
     view = TrainingView(12, 8, flip=True, affine=Affine(20, 0.2, 0.2, 10))
     sample = rng(1).integers(0, 256, (9, 9, 3), dtype=np.uint8)
     assert seen(view, sample, 3).equal(seen(view, sample, 3))
     assert not seen(view, sample, 3).equal(seen(view, sample, 4))
 
 
-def test_what_is_kept_of_an_image_is_not_changed_by_showing_it() -> None:
+def test_the_view_does_not_change_its_input() -> None:
     view = TrainingView(None, 4, flip=True, affine=Affine(20))
     for dtype in (np.uint8, np.uint16, np.float32):
         planes = numbered(5, 5).transpose(2, 0, 1).astype(dtype).copy()
@@ -166,13 +167,13 @@ def test_the_range_of_a_domain_becomes_minus_one_to_one(value: int, expected: fl
     assert image.equal(torch.full((1, 2, 2), expected))
 
 
-def test_whole_images_are_cut_to_what_the_networks_take() -> None:
+def test_whole_images_are_cropped_to_the_size_multiple() -> None:
     view = TrainingView(None, None, flip=False, size_multiple=4)
     assert seen(view, numbered(10, 9)).equal(to_tensor(numbered(10, 9))[:, 1:9, 0:8])
     assert np.array_equal(view.middle(numbered(10, 9).transpose(2, 0, 1)), numbered(10, 9)[1:9, 0:8].transpose(2, 0, 1))
 
 
-def test_what_is_shown_is_the_middle_of_the_resized_image() -> None:
+def test_the_centre_crop_of_the_resized_image() -> None:
     planes = numbered(6, 9).transpose(2, 0, 1)
     middle = TrainingView(6, 4, flip=True, resize="short_side").middle(planes)
     assert np.array_equal(middle, planes[:, 1:5, 2:6])
@@ -212,6 +213,6 @@ def test_an_image_too_small_for_the_crop_is_refused_with_the_remedy(view: Traini
         seen(view, numbered(3, 5))
 
 
-def test_an_unknown_way_of_resizing_is_answered_with_those_there_are() -> None:
-    with pytest.raises(DataError, match="resize is 'fit'; there are stretch, width, short_side"):
+def test_an_unknown_resize_is_refused_with_the_available_ones() -> None:
+    with pytest.raises(DataError, match="resize is 'fit'; available: stretch, width, short_side"):
         TrainingView(6, 4, True, resize="fit")

@@ -22,7 +22,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from cyclegan.checkpoint.writing import AtomicCheckpointIO
-from cyclegan.data.datamodule import UnpairedData
+from cyclegan.data.datamodule import ImageDataModule
 from cyclegan.data.held_out import HeldOut
 from cyclegan.evaluate.command import main
 from cyclegan.train.command import train
@@ -311,7 +311,7 @@ class Mine(pl.LightningDataModule):
 
     def __init__(self, folder: str) -> None:
         super().__init__()
-        self.inner = UnpairedData(folder, load_size=20, crop_size=16, num_workers=0, pairing="by_name")
+        self.inner = ImageDataModule(folder, load_size=20, crop_size=16, num_workers=0, pairing="by_name")
         self.cache_dir = self.inner.cache_dir
 
     def setup(self, stage: str = "fit") -> None:

@@ -107,14 +107,14 @@ def test_extreme_scores_stay_finite(objective: Objective) -> None:
 )
 def test_verdicts_lie_between_fake_and_real(objective: Judging, expected: list[float]) -> None:
     scores = torch.tensor([[-3.0, 0.0, 0.25, 1.0, 2.0]])
-    verdicts = objective.realness(scores)
+    verdicts = objective.discriminator_score(scores)
     assert verdicts is not None
     torch.testing.assert_close(verdicts, torch.tensor([expected], dtype=torch.float32))
-    half = objective.realness(scores.bfloat16())
+    half = objective.discriminator_score(scores.bfloat16())
     assert half is not None
     assert half.dtype == torch.float32, "a mean in bfloat16 keeps two digits"
 
 
 def test_a_critic_without_scale_gives_no_verdict() -> None:
     judge: Judging = Wasserstein()
-    assert judge.realness(torch.tensor([100.0])) is None
+    assert judge.discriminator_score(torch.tensor([100.0])) is None

@@ -57,7 +57,7 @@ def test_two_processes_equal_one_with_the_doubled_batch(tmp_path: Path, monkeypa
     monkeypatch.delenv("PL_GLOBAL_SEED", raising=False)
     one = train(composed(tmp_path / "one", tmp_path / "toy", *SHARED))
     # The two share a cache of decoded images, which changes none.
-    words = (*TINY, *SMALL_NETWORKS, *SHARED, "data.root=toy", "data.batch_size=1", "data.cache=ram")
+    words = (*TINY, *SMALL_NETWORKS, *SHARED, "data.root=toy", "data.batch_size=1")
     # Lightning starts the second process by the same words and adds the run folder, which must survive its quoting.
     screen = command_line('name="one = two"', *words, "trainer.devices=2", "trainer.strategy=ddp", folder=tmp_path)
     two = tmp_path / "runs" / "one = two"

@@ -37,7 +37,7 @@ def plain(*overrides: str) -> dict[str, Any]:
         (),
         ("name=other", "group=some", "run_dir=runs/y", "resume=auto", "overwrite=true", "init_from=a.ckpt"),
         ("data.root=elsewhere", "data.num_workers=7"),
-        ("data.cache=ram", "data.cache_dir=kept", "data.header_checks=5", "data.on_error=skip"),
+        ("data.cache=disk", "data.cache_dir=kept", "data.header_checks=5", "data.on_error=skip"),
         ("data.domains.A.train=elsewhere/trainA", "data.domains.B.test=b.txt", "data.domains.A.dtype=uint16"),
         ("trainer.max_epochs=50", "trainer.max_time='00:01:00:00'", "trainer.log_every_n_steps=7"),
         ("trainer.benchmark=false", "trainer.deterministic=true", "trainer.enable_model_summary=true"),

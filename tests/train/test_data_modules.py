@@ -1,4 +1,4 @@
-"""Data modules of other classes than UnpairedData train, resume bit for bit, and are evaluated."""
+"""Data modules of other classes than ImageDataModule train, resume bit for bit, and are evaluated."""
 
 import csv
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from cyclegan.data.datamodule import UnpairedData
+from cyclegan.data.datamodule import ImageDataModule
 from cyclegan.data.loader import Batch
 from cyclegan.errors import RunError
 from cyclegan.evaluate.command import main as evaluate
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("quiet")
 OFTEN = ("callbacks.checkpointing.every_n_images=2", "model.pool_size=3", "features=none", "perceptual=none")
 
 
-class OwnData(UnpairedData):
+class OwnData(ImageDataModule):
     """A class of a user's own that changes nothing."""
 
 
@@ -119,25 +119,25 @@ def test_a_data_module_of_another_class_trains_and_resumes(root: Path, tmp_path:
     assert_same(tmp_path / "cut", tmp_path / "whole")
 
 
-@pytest.mark.parametrize("name", ["OwnData", "UnpairedData"])
+@pytest.mark.parametrize("name", ["OwnData", "ImageDataModule"])
 def test_a_checkpoint_of_before_the_key_was_fixed_is_resumed(
     root: Path, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Lightning itself restores the state only where the class is called as it is keyed; nobody restores it twice."""
-    module = __name__ if name == "OwnData" else UnpairedData.__module__
+    module = __name__ if name == "OwnData" else ImageDataModule.__module__
     data = {"_target_": f"{module}.{name}"}
     train(replaced(composed(tmp_path / "whole", root, *OFTEN), **data))
     with pytest.raises(StoppedError):
         train(replaced(composed(tmp_path / "cut", root, *OFTEN, *stop_at("on_train_batch_start", 4)), **data))
     old_style(tmp_path / "cut" / "checkpoints" / "last.ckpt")
     positions = []
-    restore = UnpairedData.load_state_dict
+    restore = ImageDataModule.load_state_dict
 
-    def load(self: UnpairedData, state: dict[str, Any]) -> None:
+    def load(self: ImageDataModule, state: dict[str, Any]) -> None:
         positions.append(state["position"])
         restore(self, state)
 
-    monkeypatch.setattr(UnpairedData, "load_state_dict", load)
+    monkeypatch.setattr(ImageDataModule, "load_state_dict", load)
     train(replaced(composed(tmp_path / "cut", root, *OFTEN, "resume=auto"), **data))
     assert positions == [8], "four batches of two"
     assert_same(tmp_path / "cut", tmp_path / "whole")

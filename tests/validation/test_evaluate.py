@@ -12,7 +12,7 @@ import pytest
 import scipy.linalg
 import torch
 
-from cyclegan.data.datamodule import UnpairedData
+from cyclegan.data.datamodule import ImageDataModule
 from cyclegan.data.domains import Domain
 from cyclegan.data.held_out import HeldOut
 from cyclegan.errors import DataError
@@ -182,7 +182,7 @@ class TestFeatureCache:
         assert computed(held_out_of(root), Projection()) == 0
         assert computed(held_out_of(root), Projection(seed=1)) == 2 * COUNT
         assert computed(held_out_of(root, at_most=5), Projection()) == 2 * 5
-        larger = UnpairedData(root, load_size=20, crop_size=20, num_workers=0)
+        larger = ImageDataModule(root, load_size=20, crop_size=20, num_workers=0)
         larger.setup()
         found = larger.held_out()
         assert found is not None
@@ -213,7 +213,7 @@ class TestFeatureCache:
 class TestMissingMetrics:
     def test_images_of_the_same_name_are_not_paired_by_default(self, translator: CycleGAN, tmp_path: Path) -> None:
         toy_data(tmp_path / "toy").prepare_data()
-        data = UnpairedData(tmp_path / "toy", load_size=16, crop_size=16, num_workers=0)
+        data = ImageDataModule(tmp_path / "toy", load_size=16, crop_size=16, num_workers=0)
         data.setup()
         held_out = data.held_out()
         assert held_out is not None
@@ -349,7 +349,7 @@ def test_domains_may_be_called_real_and_synthetic(tmp_path: Path) -> None:
         for name, letter in (("real", "A"), ("synthetic", "B"))
     }
     sizing: dict[str, Any] = {"load_size": 16, "crop_size": 16}
-    data = UnpairedData(tmp_path / "toy", **sizing, num_workers=0, domains=domains, pairing="by_name")
+    data = ImageDataModule(tmp_path / "toy", **sizing, num_workers=0, domains=domains, pairing="by_name")
     data.setup()
     held_out = data.held_out()
     assert held_out is not None
