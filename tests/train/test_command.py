@@ -21,11 +21,12 @@ from hydra.core.global_hydra import GlobalHydra
 from lightning_fabric.utilities.rank_zero import rank_zero_only
 
 from cyclegan.train import command as train_command
-from tests.faults import largest_file
+from tests.faults import in_use, largest_file
 from tests.tiny_run import (
     SMALL_NETWORKS,
     STEPS_PER_EPOCH,
     TINY,
+    UNMEASURED,
     StopAt,
     differences,
     read_checkpoint,
@@ -70,8 +71,12 @@ def command(
     return call
 
 
-def tiny(name: str, *words: str) -> list[str]:
+def measured(name: str, *words: str) -> list[str]:
     return [f"name={name}", "data.root=toy", *TINY, *SMALL_NETWORKS, *words]
+
+
+def tiny(name: str, *words: str) -> list[str]:
+    return measured(name, *UNMEASURED, *words)
 
 
 def contents(folder: Path) -> dict[str, str]:
@@ -85,7 +90,7 @@ def contents(folder: Path) -> dict[str, str]:
 
 def test_the_run_folder_holds_these_files(command: Command, tmp_path: Path) -> None:
     # Two held-out images and hardly trained networks may raise an alarm, which has a file of its own.
-    words = tiny("mine", "callbacks.checkpointing.keep_every_n_epochs=1", "~callbacks.alarms")
+    words = measured("mine", "callbacks.checkpointing.keep_every_n_epochs=1", "~callbacks.alarms")
     brackets = "model.channels={A: 3, B: 3}"
     done = command(*words, brackets)
     run = tmp_path / "runs" / "mine"
@@ -147,7 +152,7 @@ def test_lightnings_requested_reports_are_shown_and_its_other_messages_are_not(c
     assert re.search(r"gen_ab +[│|] +ResnetGenerator", screen)
     for chatter in ("GPU available", "TPU available", "`Trainer", "Seed set", "`weights_only`", "💡"):
         assert chatter not in screen
-    plain = command(*tiny("plain", "trainer.max_epochs=1")).screen
+    plain = command(*measured("plain", "trainer.max_epochs=1")).screen
     ours = "recipe run device batch images domain pairing networks val epoch best done"
     assert {line.split()[0] for line in plain.splitlines()} == set(ours.split())
 
@@ -188,7 +193,6 @@ def test_overwrite_starts_again_but_keeps_the_old_run_until_the_new_one_can_begi
     assert command(*tiny("mine", "overwrite=true", "seed=3", "trainer.max_epochs=1")).code == 0
     after = contents(run)
     assert [name for name in after if name.startswith(("checkpoints", "samples"))] == [
-        "checkpoints/best.ckpt",
         "checkpoints/epoch0001.ckpt",
         "checkpoints/images000000006.ckpt",
         "checkpoints/last.ckpt",
@@ -313,23 +317,15 @@ def test_a_run_on_one_device_is_complete_whatever_rank_the_job_gives_its_process
     assert "epoch 1 of 1" in done.screen
     assert done.screen.splitlines()[-1].startswith("done  ")
     run = tmp_path / "runs" / "mine"
-    written = {".lock", "config.yaml", "metrics.csv", "samples/epoch0001.jpg", "train.log", "validation/protocol.json"}
+    written = {".lock", "config.yaml", "metrics.csv", "samples/epoch0001.jpg", "train.log"}
     assert written <= contents(run).keys()
     assert len(training_rows(run)) == STEPS_PER_EPOCH
 
     monkeypatch.setattr(rank_zero_only, "rank", 1)
     assert "already holds a run" in command(*tiny("mine")).screen
     # The first task may not train there at the same time.
-    first = {key: value for key, value in os.environ.items() if key not in job}
-    lock = "import sys, time; from pathlib import Path; from cyclegan.train.run_folder import held\n"
-    lock += "with held(Path('runs/other')): print(flush=True); time.sleep(60)"
-    with subprocess.Popen([sys.executable, "-c", lock], stdout=subprocess.PIPE, cwd=tmp_path, env=first) as other:
-        try:
-            assert other.stdout is not None
-            other.stdout.readline()
-            assert f"runs/other is in use: process {other.pid} on " in command(*tiny("other")).screen
-        finally:
-            other.kill()
+    with in_use(Path("runs/other")) as (first, _):
+        assert f"runs/other is in use: process {first} on " in command(*tiny("other")).screen
 
 
 # ------------------------------------------------------------------------------------------ stopped and resumed
