@@ -1,9 +1,11 @@
-"""The suite is the same wherever it is run: on a cluster, in a job, with somebody's login, colours and language."""
+"""The suite passes whatever the environment: a cluster's job, a wandb login, terminal colours, another locale."""
 
 import os
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -13,9 +15,10 @@ TOOLS = {"WANDB_MODE": "online", "WANDB_PROJECT": "ours", "WANDB_RUN_ID": "agent
 TERMINAL = {"LC_ALL": "C", "NO_COLOR": "1", "COLUMNS": "20", "PYTHONIOENCODING": "ascii", "PYTHONWARNINGS": "error"}
 REST = {"PL_GLOBAL_SEED": "5", "OMP_NUM_THREADS": "64", "FORCE_COLOR": "1"}
 
-TRAINING = "tests/loggers/test_wandb.py::test_curves_are_stored_over_images_seen"
+TRAINING = "tests/loggers/test_wandb.py::test_configuration_and_curves_over_images_seen"
 
 
+@pytest.mark.slow  # a cold process of pytest
 def test_a_small_training_passes_in_a_hostile_environment(tmp_path: Path) -> None:
     tools = tmp_path / "bin"
     tools.mkdir()

@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ from omegaconf import OmegaConf
 
 from cyclegan.errors import RunError
 from cyclegan.train.run_folder import claim, clear, held, is_alone
+from tests.faults import in_use
 
 WRITTEN = (
     *("config.yaml", "environment.json", "metrics.csv", "train.log", "alarms.jsonl", "report.html"),
@@ -81,46 +80,17 @@ def test_a_run_is_alone_on_one_device(
 
 # ------------------------------------------------------------------------------------------ the lock
 
-HOLD = """
-import multiprocessing, sys, time
-from pathlib import Path
-from cyclegan.train.run_folder import held
 
-sys.argv = ["cyclegan-train", "name=the first"]
-with held(Path(sys.argv[0]).parent / {folder!r}):
-    worker = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))
-    worker.start()
-    print(worker.pid, flush=True)
-    time.sleep(60)
-"""
-
-
-@pytest.fixture
-def holder(tmp_path: Path) -> subprocess.Popen[str]:
-    """A process that holds tmp_path/run and has a child, as one that reads images."""
-    code = HOLD.format(folder=str(tmp_path / "run"))
-    return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, start_new_session=True)
-
-
-def test_a_second_process_is_refused_with_the_first_ones_number(tmp_path: Path, holder: subprocess.Popen[str]) -> None:
-    assert holder.stdout is not None
-    worker = int(holder.stdout.readline())
-    try:
-        with (
-            pytest.raises(RunError, match=rf"in use: process {holder.pid} on .*'name=the first'"),
-            held(tmp_path / "run"),
-        ):
+def test_a_second_process_is_refused_with_the_first_ones_number(tmp_path: Path) -> None:
+    with in_use(tmp_path / "run") as (holder, worker):
+        with pytest.raises(RunError, match=rf"in use: process {holder} on .*'name=the first'"), held(tmp_path / "run"):
             pass
         # Killed, it leaves its worker behind for a while; the folder is free nevertheless.
-        holder.kill()
-        holder.wait()
+        os.kill(holder, signal.SIGKILL)
+        os.waitid(os.P_PID, holder, os.WEXITED | os.WNOWAIT)
         os.kill(worker, 0)
         with held(tmp_path / "run"):
             assert (tmp_path / "run" / ".lock").read_text().startswith(f"process {os.getpid()} on ")
-    finally:
-        os.killpg(holder.pid, signal.SIGKILL)
-        holder.wait()
-        holder.stdout.close()
 
 
 def test_the_next_run_of_a_sweep_may_have_the_same_folder(tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
-"""Whole runs: stopped and resumed, extended, begun from other weights, and in every variant that YAML can choose."""
+"""Training runs: resumed, extended, initialised from other weights, and in every variant that YAML can choose."""
 
-import re
 from pathlib import Path
 
 import hydra.utils
@@ -65,10 +64,10 @@ def test_resume_takes_a_folder_of_a_run_for_its_newest_checkpoint(whole: Path, r
 
 def test_a_run_that_is_extended_follows_its_new_plan(root: Path, tmp_path: Path) -> None:
     rate = "model.optimizer.lr=2e-4"
-    first = train(composed(tmp_path, root, "trainer.max_epochs=2", rate, RATES))
+    first = train(composed(tmp_path, root, *UNMEASURED, "trainer.max_epochs=2", rate, RATES))
     # Linear over two epochs: one constant, then 1 - 1/2.
     assert rates(first) == pytest.approx([2e-4, 1e-4])
-    second = train(composed(tmp_path, root, "trainer.max_epochs=6", rate, RATES, "resume=auto"))
+    second = train(composed(tmp_path, root, *UNMEASURED, "trainer.max_epochs=6", rate, RATES, "resume=auto"))
     # Over six: three constant (epochs 0 to 2), then 3/4, 1/2, 1/4. The epochs 0 and 1 are done.
     assert rates(second) == pytest.approx([2e-4, 1.5e-4, 1e-4, 0.5e-4])
     assert (second.current_epoch, second.global_step) == (6, 6 * STEPS_PER_EPOCH)
@@ -86,7 +85,7 @@ def test_a_schedule_of_another_length_than_the_run_is_logged(
     ]
 
 
-def test_a_finished_run_resumed_says_that_nothing_is_left(
+def test_a_resume_of_a_finished_run_logs_that_nothing_is_left(
     whole: Path, root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     train(composed(tmp_path, root, "trainer.max_epochs=2"))
@@ -120,24 +119,9 @@ def test_init_from_takes_the_weights_and_nothing_else(whole: Path, root: Path, t
     assert training_rows(tmp_path / "begun")[0]["images_seen"] == 2
 
 
-def test_init_from_reports_for_each_network_what_it_took(
-    whole: Path, root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+def test_checkpoints_that_do_not_fit_are_refused_before_anything_is_written(
+    whole: Path, root: Path, tmp_path: Path
 ) -> None:
-    last = whole / "checkpoints" / "last.ckpt"
-    rest = ("generator=unet128", "model.optimizer.lr=0.0", "trainer.max_epochs=1")
-    with caplog.at_level("INFO", "cyclegan"):
-        train(composed(tmp_path, root, f"init_from={{disc_a: {last}, gen_ab: {last}}}", *rest))
-    said = "\n".join(caplog.messages)
-    assert re.search(r"^disc_a +all \d+ tensors", said, re.MULTILINE)
-    assert re.search(r"^gen_ab +left as drawn", said, re.MULTILINE)
-    assert re.search(r"^disc_b +left as drawn: init_from does not name it", said, re.MULTILINE)
-    begun, source = read_checkpoint(tmp_path)["state_dict"], read_checkpoint(whole)["state_dict"]
-    taken = [name for name in begun if name.startswith("disc_a")]
-    assert differences({n: begun[n] for n in taken}, {n: source[n] for n in taken}) == []
-    assert not torch.equal(begun["disc_b.model.0.weight"], source["disc_b.model.0.weight"])
-
-
-def test_what_does_not_fit_is_refused_before_anything_is_written(whole: Path, root: Path, tmp_path: Path) -> None:
     last = whole / "checkpoints" / "last.ckpt"
     with pytest.raises(RunError, match=r"model\.generator\._target_: .*ResnetGenerator → .*UnetGenerator"):
         train(composed(tmp_path / "new", root, *FOUR_EPOCHS, f"resume={last}", "generator=unet128"))
@@ -165,7 +149,7 @@ VARIANTS = {
 
 @pytest.mark.parametrize("overrides", VARIANTS.values(), ids=VARIANTS.keys())
 def test_every_variant_trains(root: Path, tmp_path: Path, overrides: tuple[str, ...]) -> None:
-    config = composed(tmp_path / "run", root, *overrides)
+    config = composed(tmp_path / "run", root, *UNMEASURED, *overrides)
     pl.seed_everything(config.seed, verbose=False)
     hydra.utils.instantiate(config.data, _convert_="all")
     before = hydra.utils.instantiate(config.model, _convert_="all").state_dict()
@@ -189,8 +173,8 @@ def test_a_few_dozen_steps_lower_the_cycle_loss(root: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.slow
-def test_the_toy_experiment_learns_its_known_answers(tmp_path: Path) -> None:
-    """A quarter of its epochs; the zebras' stripes have a known place, so a translation has a right answer."""
+def test_the_toy_experiment_approaches_its_paired_ground_truth(tmp_path: Path) -> None:
+    """A quarter of its epochs."""
     overrides = ["experiment=toy", "trainer.max_epochs=2", "logger=csv", f"run_dir={tmp_path}"]
     with initialize_config_dir(conf_dir(), version_base="1.3"):
         train(compose("train", [*overrides, f"data.root={tmp_path / 'toy'}"]))

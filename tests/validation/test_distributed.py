@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import os
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from tests.validation.test_evaluate import COUNT, held_out_of
 def work(rank: int, folder: Path) -> None:
     """Measure, break an image of the second process, measure again, and write the results to `<rank>.json`."""
     torch.set_num_threads(1)
+    os.environ["GLOO_SOCKET_IFNAME"] = "lo"  # gloo would resolve the host's name
     distributed.init_process_group("gloo", f"file://{folder / 'meeting'}", rank=rank, world_size=2)
     network, translator = Projection(), small_cyclegan().eval()
     found = evaluate(translator, held_out_of(folder / "toy"), References(network, folder / "kept"))
@@ -36,13 +38,13 @@ def work(rank: int, folder: Path) -> None:
     distributed.destroy_process_group()  # else gloo's threads may abort the process
 
 
-def test_two_processes_get_the_metrics_and_errors_of_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_processes_get_the_metrics_and_errors_of_one(tmp_path: Path) -> None:
     """Seven images: shares of four and three."""
-    monkeypatch.setenv("GLOO_SOCKET_IFNAME", "lo")  # gloo would resolve the host's name
     held_out = held_out_of(tmp_path / "toy")  # drawn before both look for it
     one = evaluate(small_cyclegan().eval(), held_out, References(Projection(), None))
 
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])  # one import for both
     processes = [context.Process(target=work, args=(rank, tmp_path)) for rank in range(2)]
     for process in processes:
         process.start()
