@@ -2,39 +2,30 @@
 
 import os
 import struct
-from io import BytesIO
 from pathlib import Path
 
 import imagecodecs
 import numpy as np
-import tifffile
-from PIL import Image
 
 from cyclegan.images import PixelFormat
-from tests.images.hand_made import RED, busy_jpeg, chunk, interlaced_png, jpeg, png, tags, tiff
+from tests.images.hand_made import (
+    RED,
+    busy_jpeg,
+    chunk,
+    interlaced_png,
+    jpeg,
+    numpy_file,
+    pillow_file,
+    png,
+    tags,
+    tiff,
+    tiff_file,
+)
 from tests.images.odd_files import GREY, RGB, Odd
 
 BUSY = busy_jpeg()
 NOISE = np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)
 HUGE = 100_000
-
-
-def saved(kind: str, **options: object) -> bytes:
-    file = BytesIO()
-    Image.fromarray(NOISE).save(file, kind, **options)
-    return file.getvalue()
-
-
-def as_tiff(**options: object) -> bytes:
-    file = BytesIO()
-    tifffile.imwrite(file, NOISE, photometric="rgb", rowsperstrip=8, **options)  # type: ignore[arg-type]
-    return file.getvalue()
-
-
-def npy(array: object = NOISE) -> bytes:
-    file = BytesIO()
-    np.save(file, np.asarray(array))
-    return file.getvalue()
 
 
 def fault(kind: str, extension: str, data: bytes, error: str, pixel_format: PixelFormat = RGB) -> Odd:
@@ -47,7 +38,7 @@ def forbidden(path: Path) -> None:
 
 
 def missing_strip(path: Path) -> None:
-    # No first strip, as GDAL leaves out what is empty: it would be black.
+    # GDAL leaves out empty strips, which would be read as black.
     path.write_bytes(
         tiff(tags(4, 1, 1, [8]), bytes(4)).replace(
             struct.pack("<HHII", 273, 4, 1, 8), struct.pack("<HHII", 273, 4, 1, 0)
@@ -60,11 +51,14 @@ def changed(data: bytes, position: int) -> bytes:
 
 
 def gif_header(width: int, height: int) -> bytes:
-    return b"GIF89a" + struct.pack("<HH", width, height) + saved("GIF")[10:]
+    return b"GIF89a" + struct.pack("<HH", width, height) + pillow_file(NOISE, "GIF")[10:]
 
 
 HALF = len(BUSY) // 2
-PNG = saved("PNG")
+PNG = pillow_file(NOISE, "PNG")
+WEBP = pillow_file(NOISE, "WEBP", lossless=True)
+DEFLATE = tiff_file(NOISE, compression="zlib")
+NPY = numpy_file(np.save, NOISE)
 
 KINDS = [
     Odd("No file", ".jpg", lambda path: None, error=r"cannot be read \(No such file or directory\): put it back"),
@@ -106,9 +100,9 @@ KINDS = [
     fault("PNG, width 0", ".png", png((0, 1), 8, 2, [b""]), r"0×1 pixels"),
     fault("PNG, 100,000 × 100,000 (a bomb)", ".png", png((HUGE, HUGE), 8, 2, [b""]), r"100000×100000 pixels"),
     fault("PNG without IHDR", ".png", b"\x89PNG\r\n\x1a\n" + chunk(b"IEND", b""), r"IHDR chunk is missing"),
-    fault("WebP, cut off", ".webp", saved("WEBP", lossless=True)[:1000], r"1000 bytes that cannot be read"),
-    fault("BMP, cut off", ".bmp", saved("BMP")[:1000], r"1000 bytes that cannot be read"),
-    fault("GIF, cut off", ".gif", saved("GIF")[:1200], r"1200 bytes that cannot be read"),
+    fault("WebP, cut off", ".webp", WEBP[:1000], r"1000 bytes that cannot be read"),
+    fault("BMP, cut off", ".bmp", pillow_file(NOISE, "BMP")[:1000], r"1000 bytes that cannot be read"),
+    fault("GIF, cut off", ".gif", pillow_file(NOISE, "GIF")[:1200], r"1200 bytes that cannot be read"),
     fault("GIF, 65,535 × 65,535 (a bomb)", ".gif", gif_header(65535, 65535), r"65535×65535 pixels"),
     fault(
         "AVIF of 10 bits",
@@ -123,21 +117,31 @@ KINDS = [
         r"16 bits a channel, of which 8 would be read: save it as PNG or TIFF",
     ),
     fault("PPM, cut off", ".ppm", b"P6 2 2 255\n\1\2\3", r"cut off: 12 bytes of pixels are needed, 3 are left"),
-    fault("TIFF, cut off", ".tif", as_tiff()[:3000], r"3000 bytes of a TIFF that is cut off"),
-    fault("TIFF, deflate, damaged", ".tif", changed(as_tiff(compression="zlib"), 2000), r"cannot be read as an image"),
+    fault("TIFF, cut off", ".tif", tiff_file(NOISE)[:3000], r"3000 bytes of a TIFF that is cut off"),
+    fault(
+        "TIFF, deflate, damaged",
+        ".tif",
+        changed(DEFLATE, 2000),
+        r"cannot be read as an image",
+    ),
     fault(
         "TIFF, JPEG compression, cut off",
         ".tif",
-        as_tiff(compression="jpeg").replace(b"\xff\xd9", b"\0\0"),
+        tiff_file(NOISE, compression="jpeg").replace(b"\xff\xd9", b"\0\0"),
         r"JPEG that is cut off",
     ),
     Odd("TIFF, a strip is missing", ".tif", missing_strip, error=r"strip or tile 0 of 1", pixel_format=GREY),
     fault("TIFF, 60,000 × 60,000 (a bomb)", ".tif", tiff(tags(60000, 60000, 1, [8]), b"\0"), r"60000×60000", GREY),
-    fault("NPY, cut off", ".npy", npy()[:1000], r"is cut off: an array \(40, 40, 3\) of uint8 needs 4800 bytes, 872"),
+    fault(
+        "NPY, cut off",
+        ".npy",
+        NPY[:1000],
+        r"is cut off: an array \(40, 40, 3\) of uint8 needs 4800 bytes, 872",
+    ),
     fault(
         "NPY that says it is huge (a bomb)",
         ".npy",
-        npy().replace(b"(40, 40, 3), }", b"(99999,99999,3),}"),
+        NPY.replace(b"(40, 40, 3), }", b"(99999,99999,3),}"),
         r"99999×99999 pixels",
     ),
     fault("NPZ, damaged", ".npz", b"PK\x03\x04" + bytes(100), r"104 bytes that cannot be read"),

@@ -189,9 +189,7 @@ KINDS = [
     Odd(
         "PNG, interlaced, palette with transparency",
         ".png",
-        interlaced_png(
-            np.array([[0], [1]], np.uint8), 3, chunk(b"PLTE", bytes([*RED, *BLUE])) + chunk(b"tRNS", b"\x09")
-        ),
+        interlaced_png(np.array([[0], [1]], np.uint8), 3, RED_AND_BLUE),
         [[(*RED, 9)], [(*BLUE, 255)]],
         FOUR,
     ),
