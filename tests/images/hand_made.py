@@ -34,6 +34,12 @@ def numpy_file(save: Callable[..., None], *arrays: Any, **named: Any) -> bytes:
     return file.getvalue()
 
 
+def exif(orientation: int) -> Image.Exif:
+    tags = Image.Exif()
+    tags[0x0112] = orientation
+    return tags
+
+
 def chunk(kind: bytes, payload: bytes) -> bytes:
     """A chunk of a PNG, with its checksum."""
     return struct.pack(">I", len(payload)) + kind + payload + struct.pack(">I", zlib.crc32(kind + payload))

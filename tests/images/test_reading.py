@@ -3,6 +3,7 @@ import os
 import pickle
 import subprocess
 import sys
+from contextlib import nullcontext
 from io import BytesIO, FileIO
 from pathlib import Path
 from typing import Any
@@ -25,18 +26,14 @@ from cyclegan.images import (
     require_suitable,
     write,
 )
-from tests.images.hand_made import busy_jpeg, png, shorts, tags, tiff
+from tests.images.hand_made import busy_jpeg, exif, pillow_file, png, shorts, tags, tiff
 
 NOISE = np.random.default_rng(0).integers(0, 256, (64, 48, 3), np.uint8)
 
 
 def jpeg(width: int, height: int, orientation: int = 1) -> bytes:
-    file, exif = BytesIO(), Image.Exif()
-    exif[0x0112] = orientation
-    Image.fromarray(np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)).save(
-        file, "JPEG", exif=exif
-    )
-    return file.getvalue()
+    pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+    return pillow_file(pixels, "JPEG", exif=exif(orientation))
 
 
 def test_ordinary_image_equals_pillow() -> None:
@@ -51,10 +48,8 @@ def test_exif_orientation_is_applied(tmp_path: Path, ending: str) -> None:
     # The corner in which each EXIF orientation shows the first pixel.
     corners = {1: "tl", 2: "tr", 3: "br", 4: "bl", 5: "tl", 6: "tr", 7: "br", 8: "bl"}
     for orientation in range(11):  # invalid values are ignored
-        exif = Image.Exif()
-        exif[0x0112] = orientation
         path = tmp_path / f"{orientation}{ending}"
-        Image.fromarray(corner).save(path, exif=exif)
+        Image.fromarray(corner).save(path, exif=exif(orientation))
         pixels = read(path)
         rotated = orientation in (5, 6, 7, 8)
         assert pixels.shape == ((32, 16, 3) if rotated else (16, 32, 3))
@@ -152,38 +147,27 @@ HEAD = Header("TIFF", "RGB", 100, 100, 3, "uint8", 2)
         (HEAD, PixelFormat(channels=6), r"has 3 channels.*asks for 6"),
         (HEAD._replace(mode="CMYK", channels=4), PixelFormat(), r"convert=\[cmyk\]"),
         (HEAD._replace(dtype="float32", mode="RGB;float32"), PixelFormat(), r"float32.*range=\[0, 1\]"),
+        (HEAD, PixelFormat(channels=1), ""),  # the pixels may be equal in all channels
+        (HEAD, PixelFormat(channels=4, page=1), ""),
+        (HEAD._replace(mode="P"), PixelFormat(), ""),
+        (HEAD._replace(mode="RGBA", channels=4), PixelFormat(), ""),  # it may be opaque
+        (HEAD._replace(mode="CMYK", channels=4), PixelFormat(convert=("cmyk",)), ""),
+        (HEAD._replace(mode="6×float64", channels=6, dtype="float64"), PixelFormat(channels=6, range=(0, 1)), ""),
     ],
 )
-def test_unsuitable_image_is_refused_by_its_header(head: Header, pixel_format: PixelFormat, words: str) -> None:
-    with pytest.raises(ImageError, match=words):
+def test_header_of_an_unsuitable_image_is_refused(head: Header, pixel_format: PixelFormat, words: str) -> None:
+    with pytest.raises(ImageError, match=words) if words else nullcontext():
         require_suitable(head, pixel_format, "x")
-
-
-@pytest.mark.parametrize(
-    ("head", "pixel_format"),
-    [
-        (HEAD, PixelFormat()),
-        (HEAD, PixelFormat(channels=1)),  # the pixels may be equal in all channels
-        (HEAD, PixelFormat(channels=4, page=1)),
-        (HEAD._replace(mode="P"), PixelFormat()),
-        (HEAD._replace(mode="RGBA", channels=4), PixelFormat()),  # it may be opaque
-        (HEAD._replace(mode="CMYK", channels=4), PixelFormat(convert=("cmyk",))),
-        (HEAD._replace(mode="6×float64", channels=6, dtype="float64"), PixelFormat(channels=6, range=(0, 1))),
-    ],
-)
-def test_possibly_suitable_header_is_accepted(head: Header, pixel_format: PixelFormat) -> None:
-    require_suitable(head, pixel_format, "x")
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "GIF", "PPM", "TIFF"])
 def test_max_pixels_is_an_exact_limit_per_call(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    file = BytesIO()
-    Image.fromarray(NOISE).save(file, kind)
+    data = pillow_file(NOISE, kind)
     if kind not in ("GIF", "WEBP"):  # whose decoders check Pillow's own limit
         monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
-    assert decode(file.getvalue(), "x", max_pixels=64 * 48).shape == (64, 48, 3)
+    assert decode(data, "x", max_pixels=64 * 48).shape == (64, 48, 3)
     with pytest.raises(ImageError, match="48×64 pixels, more than the limit of 3071"):
-        decode(file.getvalue(), "x", max_pixels=64 * 48 - 1)
+        decode(data, "x", max_pixels=64 * 48 - 1)
 
 
 def test_image_above_max_pixels_is_not_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -193,10 +177,8 @@ def test_image_above_max_pixels_is_not_decoded(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(ImageFile.ImageFile, "load", explode)
     monkeypatch.setattr(tifffile.TiffPage, "asarray", explode)
     for kind in ("JPEG", "BMP", "TIFF"):
-        file = BytesIO()
-        Image.fromarray(NOISE).save(file, kind)
         with pytest.raises(ImageError, match="more than the limit of 100"):
-            decode(file.getvalue(), "x", max_pixels=100)
+            decode(pillow_file(NOISE, kind), "x", max_pixels=100)
 
 
 def test_tile_above_max_pixels_is_refused() -> None:
