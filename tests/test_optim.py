@@ -9,8 +9,8 @@ from torch import nn
 from cyclegan.optim import Constant, Cosine, Linear, Step, clip_each_player, frozen, player_groups
 
 
-def test_linear_is_the_recipes_table_over_200_epochs() -> None:
-    # RECIPE: 1 − max(0, e + 1 − 100) / 101 for the 0-based epoch e.
+def test_linear_schedule_over_200_epochs() -> None:
+    # 1 − max(0, e + 1 − 100) / 101 for the 0-based epoch e.
     schedule = Linear(total_epochs=200)
     table = [schedule(epoch) for epoch in range(200)]
     assert table[:100] == [1.0] * 100
@@ -21,19 +21,19 @@ def test_linear_is_the_recipes_table_over_200_epochs() -> None:
     assert table[199] == pytest.approx(1 / 101)
 
 
-def test_linear_takes_pytorch_gans_plan() -> None:
+def test_linear_schedule_with_constant_epochs() -> None:
     # PyTorch-GAN: 1 − max(0, e − 100) / 100.
     schedule = Linear(total_epochs=200, constant_epochs=101)
     assert [schedule(e) for e in range(200)] == pytest.approx([1 - max(0, e - 100) / 100 for e in range(200)])
 
 
 @pytest.mark.parametrize(("total", "constant"), [(0, None), (-1, None), (10, 11), (10, -1)])
-def test_linear_refuses_a_plan_without_an_end(total: int, constant: int | None) -> None:
+def test_linear_schedule_refuses_invalid_epochs(total: int, constant: int | None) -> None:
     with pytest.raises(ValueError, match=r"trainer\.max_epochs|constant_epochs"):
         Linear(total, constant)
 
 
-def test_cosine_step_and_constant() -> None:
+def test_cosine_step_and_constant_schedules() -> None:
     cosine = Cosine(total_epochs=200, final=0.1)
     assert [cosine(0), cosine(100), cosine(200)] == pytest.approx([1.0, 0.55, 0.1])
     assert cosine(50) == pytest.approx(0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi / 4)))
@@ -41,13 +41,13 @@ def test_cosine_step_and_constant() -> None:
     assert {Constant()(e) for e in range(200)} == {1.0}
 
 
-def test_no_schedule_ascends_the_gradient_after_its_end() -> None:
-    # Two epochs of a run of six: 1, then 1 - 1/2, then nothing; the line itself goes on to -1/2, -1, -3/2.
+def test_factors_stay_zero_after_the_last_epoch() -> None:
+    # Two epochs of a run of six: 1, then 1 - 1/2, then 0; without the clamp it would be -1/2, -1, -3/2.
     assert [Linear(total_epochs=2)(e) for e in range(6)] == [1.0, 0.5, 0.0, 0.0, 0.0, 0.0]
     assert [Cosine(total_epochs=2)(e) for e in range(2, 6)] == [0.0] * 4
 
 
-def test_groups_have_names_and_rates_of_their_own() -> None:
+def test_parameter_groups_have_names_and_learning_rates() -> None:
     gen, disc = nn.Linear(2, 3), nn.Linear(4, 5)
     groups = player_groups([gen], [disc], discriminator_lr=4e-4)
     optimizer = torch.optim.Adam(groups, lr=1e-4)
@@ -57,25 +57,20 @@ def test_groups_have_names_and_rates_of_their_own() -> None:
     assert [g["lr"] for g in same.param_groups] == [1e-4, 1e-4]
 
 
-def test_frozen_passes_gradients_through_and_holds_the_weights() -> None:
+def test_frozen_passes_gradients_through_but_not_to_weights() -> None:
     layer, held = nn.Linear(2, 1), nn.Linear(1, 1)
-    held.bias.requires_grad_(False)  # frozen by its owner: stays so
+    held.bias.requires_grad_(False)  # stays frozen
     inputs = torch.ones(1, 2, requires_grad=True)
     with frozen(layer, held):
         held(layer(inputs)).sum().backward()
     assert inputs.grad is not None
     assert layer.weight.grad is None
+    with pytest.raises(RuntimeError), frozen(layer):
+        raise RuntimeError
     assert [p.requires_grad for p in (layer.weight, held.weight, held.bias)] == [True, True, False]
 
 
-def test_frozen_thaws_after_an_error() -> None:
-    layer = nn.Linear(2, 1)
-    with pytest.raises(RuntimeError), frozen(layer):
-        raise RuntimeError
-    assert layer.weight.requires_grad
-
-
-def test_clipping_one_player_leaves_the_other_alone() -> None:
+def test_parameter_groups_are_clipped_separately() -> None:
     gen, disc = nn.Parameter(torch.zeros(2)), nn.Parameter(torch.zeros(2))
     gen.grad, disc.grad = torch.tensor([30.0, 40.0]), torch.tensor([0.3, 0.4])
     optimizer = torch.optim.SGD([{"params": [gen]}, {"params": [disc]}], lr=1)

@@ -1,16 +1,43 @@
-"""Files written byte by byte, for what no library would write."""
+"""Image files for tests, saved by a library or assembled from bytes."""
 
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from io import BytesIO
 from typing import Any
 
 import numpy as np
+import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
 RED, GREEN, BLUE, WHITE, BLACK = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0)
+
+
+def pillow_file(pixels: NDArray[Any], kind: str, **options: Any) -> bytes:
+    file = BytesIO()
+    Image.fromarray(pixels).save(file, kind, **options)
+    return file.getvalue()
+
+
+def tiff_file(pixels: NDArray[Any], **options: Any) -> bytes:
+    """A TIFF with strips of 8 rows."""
+    file = BytesIO()
+    tifffile.imwrite(file, pixels, photometric="rgb", rowsperstrip=8, **options)
+    return file.getvalue()
+
+
+def numpy_file(save: Callable[..., None], *arrays: Any, **named: Any) -> bytes:
+    """An NPY or NPZ file, by `np.save`, `np.savez` or `np.savez_compressed`."""
+    file = BytesIO()
+    save(file, *arrays, **named)
+    return file.getvalue()
+
+
+def exif(orientation: int) -> Image.Exif:
+    tags = Image.Exif()
+    tags[0x0112] = orientation
+    return tags
 
 
 def chunk(kind: bytes, payload: bytes) -> bytes:
@@ -22,7 +49,7 @@ def png(
     size: tuple[int, int], bits: int, colours: int, rows: Sequence[bytes], before: bytes = b"", after: bytes = b""
 ) -> bytes:
     """A PNG with chunks before and after its pixels; colours as in IHDR: 0 grey, 2 RGB, 3 palette, 4 LA, 6 RGBA."""
-    raw = b"".join(b"\0" + row for row in rows)  # each row says that it is not filtered
+    raw = b"".join(b"\0" + row for row in rows)  # filter type 0: none
     return (
         b"\x89PNG\r\n\x1a\n"
         + chunk(b"IHDR", struct.pack(">IIBBBBB", *size, bits, colours, 0, 0, 0))
@@ -34,18 +61,12 @@ def png(
 
 
 def shorts(*values: int) -> bytes:
-    """16-bit numbers as a PNG has them."""
+    """Pack 16-bit numbers in the byte order of PNG."""
     return struct.pack(f">{len(values)}H", *values)
 
 
-def tiff(entries: dict[int, tuple[int, list[int]]], pixels: bytes, next_page: int = 0) -> bytes:
-    """A little-endian TIFF with one strip: tag -> (type 3 short or 4 long, values); strip and size are added.
-
-    Args:
-        entries: the tags.
-        pixels: the strip, behind the header; its page follows.
-        next_page: where the page says that the next one is.
-    """
+def tiff(entries: dict[int, tuple[int, list[int]]], pixels: bytes) -> bytes:
+    """A little-endian TIFF with one strip; `entries` maps tags to (type 3 short or 4 long, values)."""
     data = b"II*\0" + struct.pack("<I", 8 + len(pixels)) + pixels
     entries = dict(sorted({**entries, 273: (4, [8]), 279: (4, [len(pixels)])}.items()))
     later = 8 + len(pixels) + 2 + 12 * len(entries) + 4
@@ -55,7 +76,7 @@ def tiff(entries: dict[int, tuple[int, list[int]]], pixels: bytes, next_page: in
         if len(packed) > 4:
             packed, tail = struct.pack("<I", later + len(tail)), tail + packed
         page += struct.pack("<HHI", tag, kind, len(values)) + packed.ljust(4, b"\0")
-    return data + page + struct.pack("<I", next_page) + tail
+    return data + page + struct.pack("<I", 0) + tail
 
 
 def tags(
@@ -76,10 +97,7 @@ def jpeg(colour: int | tuple[int, ...] = RED, mode: str = "RGB", size: tuple[int
 
 def busy_jpeg() -> bytes:
     """A JPEG full of detail, 96×64, with the usual Huffman tables."""
-    file = BytesIO()
-    noise = np.random.default_rng(0).integers(0, 256, (64, 96, 3), np.uint8)
-    Image.fromarray(noise).save(file, "JPEG", quality=90)
-    return file.getvalue()
+    return pillow_file(np.random.default_rng(0).integers(0, 256, (64, 96, 3), np.uint8), "JPEG", quality=90)
 
 
 def without_segment(data: bytes, marker: int) -> bytes:
@@ -93,11 +111,11 @@ def without_segment(data: bytes, marker: int) -> bytes:
 
 
 PASSES = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))
-"""Of an interlaced PNG: first row and column of each pass, and the steps down and across."""
+"""First row and column of each pass of an interlaced PNG, and the steps down and across."""
 
 
 def interlaced_png(pixels: NDArray[Any], colours: int, before: bytes = b"", passes: int = 7) -> bytes:
-    """A PNG whose pixels (H, W) or (H, W, C), of 8 or 16 bits, come in seven passes, or in the first few of them."""
+    """An interlaced PNG of 8 or 16 bits with the first passes of pixels (H, W) or (H, W, C)."""
     parts = [pixels[row::down, column::across] for row, column, down, across in PASSES[:passes]]
     lines = [line for part in parts if part.size for line in part.astype(part.dtype.newbyteorder(">"))]
     head = struct.pack(">IIBBBBB", pixels.shape[1], pixels.shape[0], 8 * pixels.itemsize, colours, 0, 0, 1)
@@ -106,7 +124,7 @@ def interlaced_png(pixels: NDArray[Any], colours: int, before: bytes = b"", pass
 
 
 def icc_profile(primaries: str = "rgb", gamma: float = 1.0) -> bytes:
-    """An ICC profile with sRGB's primaries, in this order, and a curve that is a power."""
+    """An ICC profile with the primaries of sRGB, in this order, and a power curve."""
     srgb = {  # adapted to D50, as profiles have them
         "r": (0.43607, 0.22250, 0.01393), "g": (0.38506, 0.71688, 0.09710), "b": (0.14308, 0.06062, 0.71417),
     }  # fmt: skip

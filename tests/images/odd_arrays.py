@@ -1,13 +1,12 @@
 """Odd NPY and NPZ files."""
 
-from collections.abc import Callable
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from cyclegan.images import PixelFormat
+from tests.images.hand_made import numpy_file
 from tests.images.odd_files import GREY, RGB, Odd
 
 FROM_0_TO_1 = PixelFormat(channels=1, range=(0, 1))
@@ -15,18 +14,13 @@ SIX = PixelFormat(channels=6, range=(0, 1))
 COLOURS = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
 BANDS = np.full((20, 2, 6), 0.25, np.float32)
 BOTH = np.zeros((3, 8, 3), np.uint8)
-
-
-def saved(save: Callable[..., None], *arrays: Any, **named: Any) -> bytes:
-    file = BytesIO()
-    save(file, *arrays, **named)
-    return file.getvalue()
+TWO_ARRAYS = numpy_file(np.savez, image=BOTH, mask=BOTH)
 
 
 def npy(kind: str, array: Any, pixels: Any, pixel_format: PixelFormat = RGB, dtype: type = np.uint8) -> Odd:
     """An NPY file; `pixels` is the pattern of an error if it is a string."""
     expected = {"error": pixels} if isinstance(pixels, str) else {"pixels": pixels}
-    return Odd(f"NPY, {kind}", ".npy", saved(np.save, array), pixel_format=pixel_format, dtype=dtype, **expected)
+    return Odd(f"NPY, {kind}", ".npy", numpy_file(np.save, array), pixel_format=pixel_format, dtype=dtype, **expected)
 
 
 def bomb(path: Path) -> None:
@@ -48,8 +42,8 @@ KINDS = [
     npy("NaN", np.array([[0, np.nan, np.inf]], np.float32), r"2 of its values are NaN", FROM_0_TO_1),
     npy("Python objects", np.array([[{}]]), r"object.*never unpickled"),
     npy("four axes", np.zeros((2, 8, 8, 3), np.uint8), r"images are"),
-    Odd("NPZ, one array", ".npz", saved(np.savez_compressed, image=COLOURS), COLOURS),
-    Odd("NPZ, two arrays", ".npz", saved(np.savez, image=BOTH, mask=BOTH), error=r"holds 2 arrays \(image, mask\)"),
-    Odd("NPZ, empty", ".npz", saved(np.savez), error=r"holds 0 arrays"),
+    Odd("NPZ, one array", ".npz", numpy_file(np.savez_compressed, image=COLOURS), COLOURS),
+    Odd("NPZ, two arrays", ".npz", TWO_ARRAYS, error=r"holds 2 arrays \(image, mask\)"),
+    Odd("NPZ, empty", ".npz", numpy_file(np.savez), error=r"holds 0 arrays"),
     Odd("NPZ, a bomb of 90 MB", ".npz", bomb, pixel_format=GREY, error=r"9500×9500 pixels, more than"),
 ]

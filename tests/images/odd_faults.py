@@ -2,39 +2,30 @@
 
 import os
 import struct
-from io import BytesIO
 from pathlib import Path
 
 import imagecodecs
 import numpy as np
-import tifffile
-from PIL import Image
 
 from cyclegan.images import PixelFormat
-from tests.images.hand_made import RED, busy_jpeg, chunk, interlaced_png, jpeg, png, tags, tiff
+from tests.images.hand_made import (
+    RED,
+    busy_jpeg,
+    chunk,
+    interlaced_png,
+    jpeg,
+    numpy_file,
+    pillow_file,
+    png,
+    tags,
+    tiff,
+    tiff_file,
+)
 from tests.images.odd_files import GREY, RGB, Odd
 
 BUSY = busy_jpeg()
 NOISE = np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)
 HUGE = 100_000
-
-
-def saved(kind: str, **options: object) -> bytes:
-    file = BytesIO()
-    Image.fromarray(NOISE).save(file, kind, **options)
-    return file.getvalue()
-
-
-def as_tiff(**options: object) -> bytes:
-    file = BytesIO()
-    tifffile.imwrite(file, NOISE, photometric="rgb", rowsperstrip=8, **options)  # type: ignore[arg-type]
-    return file.getvalue()
-
-
-def npy(array: object = NOISE) -> bytes:
-    file = BytesIO()
-    np.save(file, np.asarray(array))
-    return file.getvalue()
 
 
 def fault(kind: str, extension: str, data: bytes, error: str, pixel_format: PixelFormat = RGB) -> Odd:
@@ -47,7 +38,7 @@ def forbidden(path: Path) -> None:
 
 
 def missing_strip(path: Path) -> None:
-    # No first strip, as GDAL leaves out what is empty: it would be black.
+    # GDAL leaves out empty strips, which would be read as black.
     path.write_bytes(
         tiff(tags(4, 1, 1, [8]), bytes(4)).replace(
             struct.pack("<HHII", 273, 4, 1, 8), struct.pack("<HHII", 273, 4, 1, 0)
@@ -59,12 +50,24 @@ def changed(data: bytes, position: int) -> bytes:
     return data[:position] + bytes([data[position] ^ 0xFF]) + data[position + 1 :]
 
 
+def jpeg_of_size(height_and_width: bytes) -> bytes:
+    return jpeg().replace(b"\x08\0\x10\0\x10\x03", b"\x08" + height_and_width + b"\x03")
+
+
 def gif_header(width: int, height: int) -> bytes:
-    return b"GIF89a" + struct.pack("<HH", width, height) + saved("GIF")[10:]
+    return b"GIF89a" + struct.pack("<HH", width, height) + pillow_file(NOISE, "GIF")[10:]
 
 
 HALF = len(BUSY) // 2
-PNG = saved("PNG")
+PNG = pillow_file(NOISE, "PNG")
+WEBP = pillow_file(NOISE, "WEBP", lossless=True)
+DEFLATE = tiff_file(NOISE, compression="zlib")
+TIFF_JPEG = tiff_file(NOISE, compression="jpeg")
+NPY = numpy_file(np.save, NOISE)
+HUGE_NPY = NPY.replace(b"(40, 40, 3), }", b"(99999,99999,3),}")
+FLAT = np.zeros((8, 8, 3), np.uint16)
+AVIF_10 = bytes(imagecodecs.avif_encode(FLAT, bitspersample=10))
+JP2_16 = bytes(imagecodecs.jpeg2k_encode(FLAT, codecformat="jp2"))
 
 KINDS = [
     Odd("No file", ".jpg", lambda path: None, error=r"cannot be read \(No such file or directory\): put it back"),
@@ -81,64 +84,29 @@ KINDS = [
     fault("JPEG, cut off", ".jpg", BUSY[:HALF], rf"{HALF} bytes of a JPEG that is cut off"),
     fault("JPEG, cut off and filled up with zeros", ".jpg", BUSY[:HALF] + bytes(HALF), r"JPEG that is cut off"),
     fault("JPEG with a hole of zeros", ".jpg", BUSY[:HALF] + bytes(512) + BUSY[HALF + 512 :], rf"from byte {HALF}"),
-    fault(
-        "JPEG, height 0",
-        ".jpg",
-        jpeg().replace(b"\x08\0\x10\0\x10\x03", b"\x08\0\0\0\x10\x03"),
-        r"cannot be read as an image",
-    ),
-    fault(
-        "JPEG, 65,535 × 65,535 (a bomb)",
-        ".jpg",
-        jpeg().replace(b"\x08\0\x10\0\x10\x03", b"\x08\xff\xff\xff\xff\x03"),
-        r"65535×65535 pixels",
-    ),
+    fault("JPEG, height 0", ".jpg", jpeg_of_size(b"\0\0\0\x10"), r"cannot be read as an image"),
+    fault("JPEG, 65,535 × 65,535 (a bomb)", ".jpg", jpeg_of_size(b"\xff\xff\xff\xff"), r"65535×65535 pixels"),
     fault("PNG, cut off", ".png", PNG[:2000], r"2000 bytes.*cut off in its IDAT chunk"),
     fault("PNG, wrong checksum", ".png", changed(PNG, 1000), r"checksum of its IDAT chunk is wrong"),
     fault("PNG, too few rows", ".png", png((1, 2), 8, 2, [bytes(RED)]), r"cannot be read as an image"),
     fault("PNG of 16 bits, too few rows", ".png", png((1, 2), 16, 0, [b"\0\1"]), r"cannot be read", GREY),
-    fault(
-        "PNG, interlaced, too few rows",
-        ".png",
-        interlaced_png(np.zeros((2, 2), np.uint8), 0, passes=6),
-        "cannot be read",
-    ),
+    fault("PNG, interlaced, too few rows", ".png", interlaced_png(FLAT[..., 0], 0, passes=6), "cannot be read"),
     fault("PNG, width 0", ".png", png((0, 1), 8, 2, [b""]), r"0×1 pixels"),
     fault("PNG, 100,000 × 100,000 (a bomb)", ".png", png((HUGE, HUGE), 8, 2, [b""]), r"100000×100000 pixels"),
     fault("PNG without IHDR", ".png", b"\x89PNG\r\n\x1a\n" + chunk(b"IEND", b""), r"IHDR chunk is missing"),
-    fault("WebP, cut off", ".webp", saved("WEBP", lossless=True)[:1000], r"1000 bytes that cannot be read"),
-    fault("BMP, cut off", ".bmp", saved("BMP")[:1000], r"1000 bytes that cannot be read"),
-    fault("GIF, cut off", ".gif", saved("GIF")[:1200], r"1200 bytes that cannot be read"),
+    fault("WebP, cut off", ".webp", WEBP[:1000], r"1000 bytes that cannot be read"),
+    fault("BMP, cut off", ".bmp", pillow_file(NOISE, "BMP")[:1000], r"1000 bytes that cannot be read"),
+    fault("GIF, cut off", ".gif", pillow_file(NOISE, "GIF")[:1200], r"1200 bytes that cannot be read"),
     fault("GIF, 65,535 × 65,535 (a bomb)", ".gif", gif_header(65535, 65535), r"65535×65535 pixels"),
-    fault(
-        "AVIF of 10 bits",
-        ".avif",
-        bytes(imagecodecs.avif_encode(np.zeros((8, 8, 3), np.uint16), bitspersample=10)),
-        r"10 bits a channel, of which 8 would be read: save it as PNG or TIFF",
-    ),
-    fault(
-        "JPEG 2000, RGB of 16 bits",
-        ".jp2",
-        bytes(imagecodecs.jpeg2k_encode(np.zeros((8, 8, 3), np.uint16), codecformat="jp2")),
-        r"16 bits a channel, of which 8 would be read: save it as PNG or TIFF",
-    ),
+    fault("AVIF of 10 bits", ".avif", AVIF_10, r"10 bits a channel, of which 8 would be read: save it as PNG or TIFF"),
+    fault("JPEG 2000, RGB of 16 bits", ".jp2", JP2_16, r"16 bits a channel, of which 8 would be read"),
     fault("PPM, cut off", ".ppm", b"P6 2 2 255\n\1\2\3", r"cut off: 12 bytes of pixels are needed, 3 are left"),
-    fault("TIFF, cut off", ".tif", as_tiff()[:3000], r"3000 bytes of a TIFF that is cut off"),
-    fault("TIFF, deflate, damaged", ".tif", changed(as_tiff(compression="zlib"), 2000), r"cannot be read as an image"),
-    fault(
-        "TIFF, JPEG compression, cut off",
-        ".tif",
-        as_tiff(compression="jpeg").replace(b"\xff\xd9", b"\0\0"),
-        r"JPEG that is cut off",
-    ),
+    fault("TIFF, cut off", ".tif", tiff_file(NOISE)[:3000], r"3000 bytes of a TIFF that is cut off"),
+    fault("TIFF, deflate, damaged", ".tif", changed(DEFLATE, 2000), r"cannot be read as an image"),
+    fault("TIFF, JPEG compression, cut off", ".tif", TIFF_JPEG.replace(b"\xff\xd9", b"\0\0"), r"JPEG that is cut off"),
     Odd("TIFF, a strip is missing", ".tif", missing_strip, error=r"strip or tile 0 of 1", pixel_format=GREY),
     fault("TIFF, 60,000 × 60,000 (a bomb)", ".tif", tiff(tags(60000, 60000, 1, [8]), b"\0"), r"60000×60000", GREY),
-    fault("NPY, cut off", ".npy", npy()[:1000], r"is cut off: an array \(40, 40, 3\) of uint8 needs 4800 bytes, 872"),
-    fault(
-        "NPY that says it is huge (a bomb)",
-        ".npy",
-        npy().replace(b"(40, 40, 3), }", b"(99999,99999,3),}"),
-        r"99999×99999 pixels",
-    ),
+    fault("NPY, cut off", ".npy", NPY[:1000], r"is cut off: an array \(40, 40, 3\) of uint8 needs 4800 bytes, 872"),
+    fault("NPY that says it is huge (a bomb)", ".npy", HUGE_NPY, r"99999×99999 pixels"),
     fault("NPZ, damaged", ".npz", b"PK\x03\x04" + bytes(100), r"104 bytes that cannot be read"),
 ]

@@ -1,4 +1,4 @@
-"""Odd image files: how to make each kind, and what `read` gives or says.
+"""Odd image files, each with the expected pixels or the expected error of `read`.
 
 `python -m tests.images.odd_files > docs/odd-files.md` writes the page that lists them.
 """

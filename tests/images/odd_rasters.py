@@ -15,6 +15,7 @@ from tests.images.hand_made import (
     RED,
     WHITE,
     chunk,
+    exif,
     icc_profile,
     interlaced_png,
     jpeg,
@@ -24,14 +25,8 @@ from tests.images.hand_made import (
 )
 from tests.images.odd_files import GREY, Odd
 
-ONTO_WHITE = PixelFormat(convert=("alpha",))
+ONTO_WHITE, ALLOW_CMYK = PixelFormat(convert=("alpha",)), PixelFormat(convert=("cmyk",))
 FOUR = PixelFormat(channels=4)
-
-
-def exif(orientation: int) -> Image.Exif:
-    tags = Image.Exif()
-    tags[0x0112] = orientation
-    return tags
 
 
 def two(mode: str, left: object, right: object, kind: str = "PNG", **options: Any) -> bytes:
@@ -70,6 +65,9 @@ DEEP = np.random.default_rng(0).integers(0, 65536, (3, 5), np.uint16)
 # Light of 128/255 is 1.055 · 0.502^(1/2.4) - 0.055 = 0.7368 in sRGB.
 LINEAR, SWAPPED = [[(188, 0, 255)]], [[(255, 0, 188)]]
 RED_JPEG = [[(254, 0, 0)] * 16] * 16  # pure red is not among the colours of 8-bit YCbCr
+ADOBE = jpeg((0, 255, 255, 0), "CMYK")  # no cyan, all magenta and yellow
+WITHOUT_ADOBE = without_segment(jpeg((255, 0, 0, 255), "CMYK"), 0xEE)  # stored as (0, 255, 255, 0)
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 COLOUR_KEY = chunk(b"tRNS", shorts(1, 2, 3))
 
 KINDS = [
@@ -77,21 +75,9 @@ KINDS = [
     Odd("JPEG, EXIF orientation", ".jpg", turned_jpeg, [[(254, 0, 0)] * 16] * 16 + [[(0, 0, 254)] * 16] * 16),
     Odd("JPEG, broken EXIF", ".jpg", jpeg()[:2] + b"\xff\xe1\0\x10Exif\0\0garbage!" + jpeg()[2:], RED_JPEG),
     Odd("JPEG, bytes after its end", ".jpg", jpeg() + b"MOV of a phone", RED_JPEG),
-    Odd(
-        "JPEG, CMYK, inverted (Adobe)",
-        ".jpg",
-        jpeg((0, 255, 255, 0), "CMYK"),  # no cyan, all magenta and yellow
-        [[RED] * 16] * 16,
-        PixelFormat(convert=("cmyk",)),
-    ),
-    Odd(
-        "JPEG, CMYK",
-        ".jpg",
-        without_segment(jpeg((255, 0, 0, 255), "CMYK"), 0xEE),  # stored as (0, 255, 255, 0)
-        [[RED] * 16] * 16,
-        PixelFormat(convert=("cmyk",)),
-    ),
-    Odd("JPEG, CMYK, conversion not allowed", ".jpg", jpeg((0, 255, 255, 0), "CMYK"), error=r"CMYK.*convert=\[cmyk\]"),
+    Odd("JPEG, CMYK, inverted (Adobe)", ".jpg", ADOBE, [[RED] * 16] * 16, ALLOW_CMYK),
+    Odd("JPEG, CMYK", ".jpg", WITHOUT_ADOBE, [[RED] * 16] * 16, ALLOW_CMYK),
+    Odd("JPEG, CMYK, conversion not allowed", ".jpg", ADOBE, error=r"CMYK.*convert=\[cmyk\]"),
     Odd("PNG named .jpg", ".jpg", lambda p: Image.new("RGB", (1, 1), RED).save(p, "PNG"), [[RED]]),
     Odd("PNG, extension in capitals", ".PNG", lambda p: Image.new("RGB", (1, 1), RED).save(p, "PNG"), [[RED]]),
     Odd("PNG, 1 bit", ".png", two("1", 0, 1), [[(0, 0, 0), WHITE]]),
@@ -189,20 +175,13 @@ KINDS = [
     Odd(
         "PNG, interlaced, palette with transparency",
         ".png",
-        interlaced_png(
-            np.array([[0], [1]], np.uint8), 3, chunk(b"PLTE", bytes([*RED, *BLUE])) + chunk(b"tRNS", b"\x09")
-        ),
+        interlaced_png(np.array([[0], [1]], np.uint8), 3, RED_AND_BLUE),
         [[(*RED, 9)], [(*BLUE, 255)]],
         FOUR,
     ),
     Odd("PNG with an ICC profile", ".png", lambda p: profiled(p, icc_profile()), LINEAR),
     Odd("TIFF with an ICC profile", ".tif", lambda p: profiled(p, icc_profile("bgr")), SWAPPED),
-    Odd(
-        "PNG with an sRGB profile",
-        ".png",
-        lambda p: profiled(p, ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()),
-        [[(128, 0, 255)]],
-    ),
+    Odd("PNG with an sRGB profile", ".png", lambda p: profiled(p, SRGB), [[(128, 0, 255)]]),
     Odd("PNG with a broken ICC profile", ".png", lambda p: profiled(p, icc_profile()[:200]), [[(128, 0, 255)]]),
     Odd(
         "PNG with a text that unpacks to 100 MB",

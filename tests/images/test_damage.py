@@ -1,57 +1,37 @@
-"""Files that are cut or changed anywhere give the intact image or an `ImageError`, and nothing else."""
+"""Reading truncated and corrupted files: the result is the intact image or an `ImageError`."""
 
 import logging
-from collections.abc import Callable
-from io import BytesIO
+from contextlib import suppress
 
 import numpy as np
 import pytest
-import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
 
 from cyclegan.images import ImageError, PixelFormat, decode, header_of
+from tests.images.hand_made import numpy_file, pillow_file, tiff_file
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (24, 20, 3), np.uint8)
 FORMAT = PixelFormat(range=(0, 255), convert=("alpha", "grey", "cmyk"))
 LIMIT = 10**6
 
 
-def pillow(kind: str, **options: object) -> bytes:
-    file = BytesIO()
-    Image.fromarray(PIXELS).save(file, kind, **options)
-    return file.getvalue()
-
-
-def tiff(**options: object) -> bytes:
-    file = BytesIO()
-    tifffile.imwrite(file, PIXELS, photometric="rgb", rowsperstrip=8, **options)  # type: ignore[arg-type]
-    return file.getvalue()
-
-
-def numpy(save: Callable[..., None]) -> bytes:
-    file = BytesIO()
-    save(file, PIXELS)
-    return file.getvalue()
-
-
 FILES = {
-    "jpeg": pillow("JPEG"),
-    "progressive jpeg": pillow("JPEG", progressive=True),
-    "png": pillow("PNG"),
-    "webp": pillow("WEBP"),
-    "webp lossless": pillow("WEBP", lossless=True),
-    "bmp": pillow("BMP"),
-    "gif": pillow("GIF"),
-    "ppm": pillow("PPM"),
-    "tiff": tiff(),
-    "tiff lzw": tiff(compression="lzw"),
-    "tiff deflate": tiff(compression="zlib", predictor=True),
-    "tiff jpeg": tiff(compression="jpeg"),
-    "npy": numpy(np.save),
-    "npz": numpy(np.savez),
-    "npz deflate": numpy(np.savez_compressed),
+    "jpeg": pillow_file(PIXELS, "JPEG"),
+    "progressive jpeg": pillow_file(PIXELS, "JPEG", progressive=True),
+    "png": pillow_file(PIXELS, "PNG"),
+    "webp": pillow_file(PIXELS, "WEBP"),
+    "webp lossless": pillow_file(PIXELS, "WEBP", lossless=True),
+    "bmp": pillow_file(PIXELS, "BMP"),
+    "gif": pillow_file(PIXELS, "GIF"),
+    "ppm": pillow_file(PIXELS, "PPM"),
+    "tiff": tiff_file(PIXELS),
+    "tiff lzw": tiff_file(PIXELS, compression="lzw"),
+    "tiff deflate": tiff_file(PIXELS, compression="zlib", predictor=True),
+    "tiff jpeg": tiff_file(PIXELS, compression="jpeg"),
+    "npy": numpy_file(np.save, PIXELS),
+    "npz": numpy_file(np.savez, PIXELS),
+    "npz deflate": numpy_file(np.savez_compressed, PIXELS),
 }
 of_every_format = pytest.mark.parametrize("data", FILES.values(), ids=FILES)
 
@@ -74,22 +54,14 @@ def require_intact_or_error(data: bytes, lengths: range) -> None:
 
 
 @of_every_format
-def test_a_cut_file_is_the_intact_image_or_an_error(data: bytes) -> None:
+def test_truncated_file_gives_the_intact_image_or_an_error(data: bytes) -> None:
     require_intact_or_error(data, range(0, len(data), 1 + len(data) // 40))
     require_intact_or_error(data, range(0, 40, 2))
 
 
-@pytest.mark.slow
-@of_every_format
-def test_a_file_cut_at_any_byte_is_the_intact_image_or_an_error(data: bytes) -> None:
-    require_intact_or_error(data, range(len(data)))
-
-
 def require_pixels_or_error(data: bytes) -> None:
-    try:
+    with suppress(ImageError):
         header_of(data, "changed")
-    except ImageError as error:
-        assert str(error).startswith("changed: ")  # noqa: PT017
     try:
         pixels = decode(data, "changed", FORMAT, max_pixels=LIMIT)
     except ImageError as error:
@@ -103,18 +75,10 @@ def require_pixels_or_error(data: bytes) -> None:
 @of_every_format
 @settings(max_examples=15, deadline=None)
 @given(draw=st.data())
-def test_changed_bytes_give_pixels_of_the_wanted_kind_or_an_error(data: bytes, draw: st.DataObject) -> None:
+def test_changed_bytes_give_valid_pixels_or_an_error(data: bytes, draw: st.DataObject) -> None:
     damaged = bytearray(data)
-    # Half of the changes hit the start, where sizes and types stand.
+    # Half of the changes hit the header.
     positions = st.integers(0, min(len(data), 200) - 1) | st.integers(0, len(data) - 1)
     for position, value in draw.draw(st.lists(st.tuples(positions, st.integers(0, 255)), min_size=1, max_size=4)):
         damaged[position] = value
     require_pixels_or_error(bytes(damaged))
-
-
-@of_every_format
-def test_noise_after_a_valid_start_is_an_error(data: bytes) -> None:
-    noise = np.random.default_rng(0).bytes(200)
-    for length in (8, 12, 20):
-        with pytest.raises(ImageError, match=r"^noise: "):
-            decode(data[:length] + noise, "noise", FORMAT, max_pixels=LIMIT)

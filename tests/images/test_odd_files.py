@@ -13,7 +13,7 @@ KINDS = odd_files()
 
 
 @pytest.mark.parametrize("odd", KINDS, ids=lambda odd: odd.kind)
-def test_an_odd_file_is_read_exactly_or_refused_with_a_reason(odd: Odd, tmp_path: Path) -> None:
+def test_odd_file_is_read_exactly_or_refused(odd: Odd, tmp_path: Path) -> None:
     path = tmp_path / f"image{odd.extension}"
     if isinstance(odd.make, bytes):
         path.write_bytes(odd.make)
@@ -39,7 +39,7 @@ def test_an_odd_file_is_read_exactly_or_refused_with_a_reason(odd: Odd, tmp_path
     assert header_of(path.read_bytes(), str(path)) == found
 
 
-def test_the_page_of_odd_files_is_current() -> None:
+def test_docs_page_of_odd_files_is_current() -> None:
     """Write it by `python -m tests.images.odd_files > docs/odd-files.md`."""
     kinds = {odd.kind for odd in KINDS}
     assert len(kinds) == len(KINDS) > 100

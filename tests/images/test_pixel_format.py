@@ -14,12 +14,12 @@ from cyclegan.images import PixelFormat
         ({"convert": ("alfa",)}, "alfa is none of alpha, grey, cmyk"),
     ],
 )
-def test_what_makes_no_sense_is_refused(arguments: dict[str, object], words: str) -> None:
+def test_invalid_arguments_are_refused(arguments: dict[str, object], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         PixelFormat(**arguments)  # type: ignore[arg-type]
 
 
-def test_bounds_are_the_range_or_all_that_the_type_holds() -> None:
+def test_bounds_are_the_range_or_the_limits_of_the_type() -> None:
     assert PixelFormat().bounds("uint8") == (0, 255)
     assert PixelFormat().bounds("uint16") == (0, 65535)
     assert PixelFormat().bounds("int16") == (-32768, 32767)

@@ -10,8 +10,8 @@ from PIL import Image
 from cyclegan.images import ImageError, PixelFormat, header, read, suffix_for, write
 
 EXACT = [
-    (ending, dtype, channels)
-    for ending, dtypes, most in (
+    (extension, dtype, channels)
+    for extension, dtypes, most in (
         (".png", ("uint8", "uint16"), 4),
         (".tif", ("uint8", "uint16", "int16", "float32"), 6),
         (".npy", ("uint8", "uint16", "int16", "float32"), 6),
@@ -21,16 +21,16 @@ EXACT = [
 ]
 
 
-@pytest.mark.parametrize(("ending", "dtype", "channels"), EXACT)
+@pytest.mark.parametrize(("extension", "dtype", "channels"), EXACT)
 @settings(max_examples=3, deadline=None)
 @given(draw=st.data())
-def test_what_is_written_without_a_loss_is_read_again(
-    tmp_path_factory: pytest.TempPathFactory, ending: str, dtype: str, channels: int, draw: st.DataObject
+def test_lossless_formats_survive_a_round_trip(
+    tmp_path_factory: pytest.TempPathFactory, extension: str, dtype: str, channels: int, draw: st.DataObject
 ) -> None:
     shape = (draw.draw(st.integers(7, 9)), draw.draw(st.integers(1, 5)), channels)
     values = st.floats(-1e6, 1e6, width=32) if dtype == "float32" else None
     pixels = draw.draw(arrays.arrays(dtype, shape, elements=values))
-    path = tmp_path_factory.getbasetemp() / f"round trip{ending}"
+    path = tmp_path_factory.getbasetemp() / f"round trip{extension}"
     write(pixels, path)
     back = read(path, PixelFormat(channels, dtype, range=(-1e6, 1e6) if dtype == "float32" else None))
     assert back.dtype == dtype
@@ -40,20 +40,20 @@ def test_what_is_written_without_a_loss_is_read_again(
 
 
 @pytest.mark.parametrize(
-    ("channels", "dtype", "ending"),
+    ("channels", "dtype", "extension"),
     [(3, None, ".png"), (1, "uint16", ".png"), (4, "uint8", ".png"), (5, "uint8", ".tif"), (1, "float32", ".tif")],
 )
-def test_the_ending_that_is_proposed_holds_the_pixels(channels: int, dtype: str | None, ending: str) -> None:
+def test_suffix_for_pixel_format(channels: int, dtype: str | None, extension: str) -> None:
     pixel_format = PixelFormat(channels, dtype)
-    assert suffix_for(pixel_format) == ending
+    assert suffix_for(pixel_format) == extension
 
 
-def test_other_programs_see_the_same_colours(tmp_path: Path) -> None:
+def test_pillow_reads_the_same_pixels(tmp_path: Path) -> None:
     pixels = np.array([[(1, 2, 3, 4), (250, 0, 9, 255)]], np.uint8)
-    for ending in (".png", ".tif"):
-        write(pixels, tmp_path / f"four{ending}")
-        write(pixels[..., :2], tmp_path / f"two{ending}")
-        with Image.open(tmp_path / f"four{ending}") as four, Image.open(tmp_path / f"two{ending}") as two:
+    for extension in (".png", ".tif"):
+        write(pixels, tmp_path / f"four{extension}")
+        write(pixels[..., :2], tmp_path / f"two{extension}")
+        with Image.open(tmp_path / f"four{extension}") as four, Image.open(tmp_path / f"two{extension}") as two:
             assert (four.mode, two.mode) == ("RGBA", "LA")
             assert np.array_equal(np.asarray(four), pixels)
             assert np.array_equal(np.asarray(two), pixels[..., :2])
@@ -62,7 +62,7 @@ def test_other_programs_see_the_same_colours(tmp_path: Path) -> None:
         assert np.asarray(deep).tolist() == [[300, 65535]]
 
 
-def test_jpeg_keeps_the_colour_of_single_columns(tmp_path: Path) -> None:
+def test_jpeg_has_full_colour_resolution(tmp_path: Path) -> None:
     stripes = np.zeros((8, 8, 3), np.uint8)
     stripes[:, ::2, 0] = stripes[:, 1::2, 2] = 255  # red and blue, a pixel wide
     write(stripes, tmp_path / "new" / "image.JPG")
@@ -89,7 +89,7 @@ def test_jpeg_keeps_the_colour_of_single_columns(tmp_path: Path) -> None:
         ("a.png", (2, 2), np.uint8, r"\(height, width, channels\), but these are \(2, 2\)"),
     ],
 )
-def test_an_ending_that_cannot_hold_the_pixels_is_refused(
+def test_extension_that_cannot_hold_the_pixels_is_refused(
     tmp_path: Path, name: str, shape: tuple[int, ...], dtype: type, words: str
 ) -> None:
     with pytest.raises(ImageError, match=words):
@@ -97,7 +97,7 @@ def test_an_ending_that_cannot_hold_the_pixels_is_refused(
     assert not list(tmp_path.iterdir())
 
 
-def test_write_leaves_the_old_image_intact_when_it_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_write_keeps_the_old_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "image.png"
     write(np.zeros((4, 4, 3), np.uint8), path)
     before = path.read_bytes()

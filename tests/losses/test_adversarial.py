@@ -43,14 +43,14 @@ def sigmoid(x: float) -> float:
     ],
     ids=["LeastSquares", "Vanilla", "Hinge", "Wasserstein"],
 )
-def test_by_hand(objective: Objective, discriminator: float, generator: float) -> None:
+def test_losses_equal_hand_computed_values(objective: Objective, discriminator: float, generator: float) -> None:
     assert objective.discriminator(REAL, FAKE).item() == pytest.approx(discriminator, abs=1e-12)
     assert objective.generator(FAKE).item() == pytest.approx(generator, abs=1e-12)
 
 
 @every_objective
-def test_each_player_pulls_its_way(objective: Objective) -> None:
-    """Downhill, the discriminator raises real scores and lowers fake ones; the generator raises fake ones."""
+def test_gradients_have_the_right_sign(objective: Objective) -> None:
+    """A descent step of the discriminator raises real and lowers fake scores; one of the generator raises fake ones."""
     real, fake = torch.zeros(1, 1, 2, 2, requires_grad=True), torch.full((1, 1, 2, 2), 0.1, requires_grad=True)
     up, down = torch.autograd.grad(objective.discriminator(real, fake), [real, fake])
     assert (up < 0).all()
@@ -60,8 +60,7 @@ def test_each_player_pulls_its_way(objective: Objective) -> None:
 
 
 @every_objective
-def test_real_and_fake_may_differ_in_number(objective: Objective) -> None:
-    """Means, so that a grid of another size or batch counts the same."""
+def test_losses_are_means_over_each_set_of_scores(objective: Objective) -> None:
     loss = objective.discriminator(REAL, FAKE)
     assert objective.discriminator(REAL.repeat(3, 1), FAKE).item() == pytest.approx(loss.item())
     assert objective.discriminator(REAL, FAKE.repeat(2, 5)).item() == pytest.approx(loss.item())
@@ -82,12 +81,6 @@ def test_half_precision_scores_are_averaged_in_float32(objective: Objective, hal
 
 
 @every_objective
-def test_double_precision_stays(objective: Objective) -> None:
-    assert objective.discriminator(REAL, FAKE).dtype == torch.float64
-    assert objective.generator(FAKE).dtype == torch.float64
-
-
-@every_objective
 def test_extreme_scores_stay_finite(objective: Objective) -> None:
     far = torch.tensor([-1e4, 1e4], requires_grad=True)
     loss = objective.discriminator(far, far) + objective.generator(far)
@@ -105,16 +98,16 @@ def test_extreme_scores_stay_finite(objective: Objective) -> None:
     ],
     ids=["LeastSquares", "Vanilla", "Hinge"],
 )
-def test_verdicts_lie_between_fake_and_real(objective: Judging, expected: list[float]) -> None:
+def test_discriminator_score_lies_between_fake_and_real(objective: Judging, expected: list[float]) -> None:
     scores = torch.tensor([[-3.0, 0.0, 0.25, 1.0, 2.0]])
-    verdicts = objective.discriminator_score(scores)
-    assert verdicts is not None
-    torch.testing.assert_close(verdicts, torch.tensor([expected], dtype=torch.float32))
+    found = objective.discriminator_score(scores)
+    assert found is not None
+    torch.testing.assert_close(found, torch.tensor([expected], dtype=torch.float32))
     half = objective.discriminator_score(scores.bfloat16())
     assert half is not None
     assert half.dtype == torch.float32, "a mean in bfloat16 keeps two digits"
 
 
-def test_a_critic_without_scale_gives_no_verdict() -> None:
+def test_wasserstein_has_no_discriminator_score() -> None:
     judge: Judging = Wasserstein()
     assert judge.discriminator_score(torch.tensor([100.0])) is None

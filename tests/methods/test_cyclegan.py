@@ -1,4 +1,4 @@
-"""CycleGAN's step against the authors' order written out, and what configuration can ask of it."""
+"""Training steps of CycleGAN, compared with plain PyTorch, and the arguments of CycleGAN."""
 
 import copy
 from functools import partial
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from cyclegan.errors import UserError
 from cyclegan.losses.adversarial import Wasserstein
 from cyclegan.losses.penalties import GradientPenalty
-from cyclegan.methods.cyclegan import CycleGAN, LossWeights
+from cyclegan.methods.cyclegan import LossWeights
 from cyclegan.methods.translator import Batch, Translator
 from cyclegan.networks.batching import together
 from cyclegan.networks.encoder_decoder import EncoderDecoder
@@ -35,20 +35,12 @@ def largest_difference(one: nn.Module, other: nn.Module) -> float:
     return max(float((p - theirs[name]).abs().max()) for name, p in weights(one).items())
 
 
-class AuthorsPool:
-    """A pool that is still filling returns what it is given; the test stays below 50 images."""
-
-    def query(self, images: Tensor) -> Tensor:
-        return images.detach()
-
-
-def train_in_the_authors_order(nets: dict[str, nn.Module], batches: list[dict[str, Tensor]]) -> None:
-    """CycleGAN's `optimize_parameters` in plain PyTorch: generators first, then discriminators, an optimiser each."""
+def train_in_plain_pytorch(nets: dict[str, nn.Module], batches: list[dict[str, Tensor]]) -> None:
+    """Train generators, then discriminators, with an optimizer each; an image pool would still be filling."""
     gen_ab, gen_ba, disc_a, disc_b = (nets[name] for name in NETWORKS)
     adam = partial(torch.optim.Adam, lr=2e-4, betas=(0.5, 0.999))
     opt_g = adam([*gen_ab.parameters(), *gen_ba.parameters()])
     opt_d = adam([*disc_a.parameters(), *disc_b.parameters()])
-    pool_a, pool_b = AuthorsPool(), AuthorsPool()
 
     def mse_to(scores: Tensor, label: float) -> Tensor:
         return ((scores - label) ** 2).mean()
@@ -75,38 +67,26 @@ def train_in_the_authors_order(nets: dict[str, nn.Module], batches: list[dict[st
         for parameter in [*disc_a.parameters(), *disc_b.parameters()]:
             parameter.requires_grad_(True)
         opt_d.zero_grad()
-        for disc, real, fake in ((disc_a, real_a, pool_a.query(fake_a)), (disc_b, real_b, pool_b.query(fake_b))):
+        for disc, real, fake in ((disc_a, real_a, fake_a.detach()), (disc_b, real_b, fake_b.detach())):
             (0.5 * (mse_to(disc(real), 1) + mse_to(disc(fake), 0))).backward()
         opt_d.step()
 
 
-def test_equals_the_authors_order_with_two_optimisers_in_float64() -> None:
+def test_training_equals_plain_pytorch_with_two_optimizers() -> None:
     batches = random_batches(7, dtype=torch.float64)
     model = small_cyclegan(schedule=Constant()).double()
     reference = copy.deepcopy(model)
     before = weights(model)
 
     fit(model, batches, precision="64-true")
-    train_in_the_authors_order({name: getattr(reference, name) for name in NETWORKS}, batches)
+    train_in_plain_pytorch({name: getattr(reference, name) for name in NETWORKS}, batches)
 
     moved = max(float((p - before[name]).abs().max()) for name, p in weights(model).items())
     assert moved > 1e-3, "seven Adam steps of 2e-4 move the weights far more than the tolerance"
     assert largest_difference(model, reference) < 1e-9
 
 
-def test_every_parameter_moves() -> None:
-    model = small_cyclegan(schedule=Constant())
-    before = weights(model)
-    fit(model, random_batches(2))
-    still = [name for name, p in weights(model).items() if torch.equal(p, before[name])]
-    assert still == []
-
-
-def test_global_step_counts_batches() -> None:
-    assert fit(small_cyclegan(), random_batches(5)).global_step == 5
-
-
-def test_losses_are_the_recipes_weighted_terms() -> None:
+def test_losses_equal_the_written_out_terms() -> None:
     model = small_cyclegan()
     batch = random_batches(1, size=2)[0]
     cycle = model.cycle(batch["A"], batch["B"])
@@ -131,7 +111,7 @@ def test_losses_are_the_recipes_weighted_terms() -> None:
         torch.testing.assert_close(losses[name], value, msg=name)
 
 
-def test_generators_terms_leave_the_discriminators_without_gradient_and_the_other_way_round() -> None:
+def test_each_loss_reaches_only_the_networks_that_it_trains() -> None:
     model = small_cyclegan()
     batch = random_batches(1)[0]
     cycle = model.cycle(batch["A"], batch["B"])
@@ -142,7 +122,7 @@ def test_generators_terms_leave_the_discriminators_without_gradient_and_the_othe
     assert all(p.grad is None for g in (model.gen_ab, model.gen_ba) for p in g.parameters())
 
 
-def test_weight_zero_takes_a_term_out_of_the_sum() -> None:
+def test_term_of_weight_zero_is_left_out() -> None:
     model = small_cyclegan(loss_weights=LossWeights(adversarial=0.0, cycle_a=10.0, cycle_b=0.0, identity=0.0))
     batch = random_batches(1)[0]
     cycle = model.cycle(batch["A"], batch["B"])
@@ -153,7 +133,7 @@ def test_weight_zero_takes_a_term_out_of_the_sum() -> None:
     assert losses["cycle_a"] > 0
 
 
-def test_images_of_one_network_go_through_as_one_batch_only_where_nothing_mixes_them() -> None:
+def test_images_share_a_batch_only_without_batch_norm() -> None:
     first, second = torch.rand(2, 3, 16, 16), torch.rand(1, 3, 16, 16)
     calls: list[int] = []
     for network, expected in ((generator(), [3]), (EncoderDecoder(widths=(4, 8), norm="batch"), [2, 1])):
@@ -175,26 +155,26 @@ class MinibatchStd(nn.Module):
         return images.std(0, correction=0).mean().expand(len(images))
 
 
-def test_a_network_that_does_not_say_whether_it_mixes_samples_sees_real_and_fake_images_apart() -> None:
+def test_network_without_mixes_samples_gets_separate_batches() -> None:
     network = MinibatchStd()
     ones = torch.ones(1, 3, 4, 4)
     assert [scores.tolist() for scores in together(network, ones, -ones)] == [[0.0], [0.0]]  # 1 and 1 as one batch
     network.mixes_samples = False  # type: ignore[assignment]
-    assert [scores.tolist() for scores in together(network, ones, -ones)] == [[1.0], [1.0]], "taken at its word"
+    assert [scores.tolist() for scores in together(network, ones, -ones)] == [[1.0], [1.0]]
 
 
 @pytest.mark.parametrize(
     "network",
     [ResnetGenerator, UnetGenerator, EncoderDecoder, PatchDiscriminator, PixelDiscriminator, StridedDiscriminator],
 )
-def test_every_network_here_says_whether_it_mixes_samples(network: Any) -> None:
+def test_every_network_states_whether_it_mixes_samples(network: Any) -> None:
     for norm, mixes in (("instance", False), ("batch", True), ("none", False)):
         built = network(norm=norm)
         assert built.mixes_samples == mixes
         assert any(isinstance(part, nn.BatchNorm2d) for part in built.modules()) == mixes
 
 
-def test_wasserstein_applies_its_penalty() -> None:
+def test_wasserstein_trains_with_gradient_penalty() -> None:
     model = small_cyclegan(adversarial=Wasserstein(), penalty=GradientPenalty(weight=10.0), schedule=Constant())
     trainer = fit(model, random_batches(2))
     assert {"train/penalty_a", "train/penalty_b"} <= trainer.callback_metrics.keys()
@@ -215,8 +195,8 @@ def test_accumulation_of_two_equals_a_batch_of_two() -> None:
     assert largest_difference(one, two) < 1e-9
 
 
-def test_clips_each_player_by_itself() -> None:
-    # Plain SGD with rate 1: the step of each player is its clipped gradient, so each has the norm asked for.
+def test_generators_and_discriminators_are_clipped_separately() -> None:
+    # With SGD and learning rate 1 each step is the clipped gradient.
     model = small_cyclegan(optimizer=partial(torch.optim.SGD, lr=1.0), schedule=Constant())
     before = weights(model)
     fit(model, random_batches(1), gradient_clip_val=0.01)
@@ -225,7 +205,7 @@ def test_clips_each_player_by_itself() -> None:
         assert torch.cat([s.flatten() for s in step]).norm().item() == pytest.approx(0.01, rel=1e-3)
 
 
-def test_bf16_mixed_trains_and_keeps_float32_weights() -> None:
+def test_bf16_mixed_training_keeps_float32_weights() -> None:
     model = small_cyclegan(schedule=Constant())
     before = weights(model)
     trainer = fit(model, random_batches(3), precision="bf16-mixed")
@@ -238,25 +218,22 @@ def test_bf16_mixed_trains_and_keeps_float32_weights() -> None:
     assert 0 < largest_difference(model, exact) < 13e-4
 
 
-def test_schedule_moves_both_rates_once_an_epoch() -> None:
+def test_schedule_changes_both_learning_rates_once_per_epoch() -> None:
     model = small_cyclegan(schedule=Linear(total_epochs=4), discriminator_lr=4e-4)
     seen: list[tuple[float, float]] = []
 
     def record(*_: Any) -> None:
-        generators, discriminators = trainer_groups(model)
+        generators, discriminators = model.trainer.optimizers[0].param_groups
         seen.append((generators["lr"], discriminators["lr"]))
-
-    def trainer_groups(module: CycleGAN) -> list[dict[str, Any]]:
-        return list(module.trainer.optimizers[0].param_groups)
 
     model.on_train_batch_start = record  # type: ignore[assignment,method-assign]
     fit(model, random_batches(2), max_epochs=4)
     factors = [1, 1, 1, 1, 2 / 3, 2 / 3, 1 / 3, 1 / 3]  # two constant and two decay epochs of two batches
-    assert [rate for rate, _ in seen] == pytest.approx([2e-4 * f for f in factors])
-    assert [rate for _, rate in seen] == pytest.approx([4e-4 * f for f in factors])
+    assert [lr for lr, _ in seen] == pytest.approx([2e-4 * f for f in factors])
+    assert [lr for _, lr in seen] == pytest.approx([4e-4 * f for f in factors])
 
 
-def test_translates_in_the_direction_asked_for() -> None:
+def test_translate_uses_the_generator_of_its_direction() -> None:
     model = small_cyclegan()
     images = random_batches(1)[0]["A"]
     torch.testing.assert_close(model.translate(images, "A", "B"), model.gen_ab(images))
@@ -265,7 +242,7 @@ def test_translates_in_the_direction_asked_for() -> None:
         model.translate(images, "A", "A")
 
 
-def test_domains_take_their_names_and_channels_from_the_configuration() -> None:
+def test_channels_set_the_names_and_channels_of_the_domains() -> None:
     model = small_cyclegan(channels={"day": 3, "night": 1}, loss_weights=LossWeights(identity=0))
     assert model.domains == ("day", "night")
     visuals = model.visuals({"day": torch.zeros(1, 3, 16, 16), "night": torch.zeros(1, 1, 16, 16)})
@@ -289,11 +266,11 @@ def test_discriminators_see_fakes_from_the_pool() -> None:
     stored = model.cycle(first["A"], first["B"]).fake_b
     for _ in range(20):
         model.discriminator_losses(model.cycle(second["A"], second["B"]))
-    assert any(torch.allclose(fake, stored) for fake in shown), "the fake of the first batch comes back"
+    assert any(torch.allclose(fake, stored) for fake in shown), "the pool returns the fake of the first batch"
 
 
-class ByPosition(nn.Module):
-    """A discriminator whose scores follow from the pixels: a map of 2 × 2, one score a quarter."""
+class QuarterMeans(nn.Module):
+    """A discriminator with a 2 × 2 map of scores: the mean of each quarter plus an offset."""
 
     minimum_size = 1
 
@@ -305,22 +282,22 @@ class ByPosition(nn.Module):
         return F.adaptive_avg_pool2d(images[:, :1], 2) + self.offset
 
 
-def test_discriminator_score_is_the_mean_score_of_the_domains_own_discriminator() -> None:
+def test_discriminator_score_is_the_mean_over_the_score_map() -> None:
     model = small_cyclegan()
-    model.disc_a, model.disc_b = ByPosition(0.0), ByPosition(0.5)
+    model.disc_a, model.disc_b = QuarterMeans(0.0), QuarterMeans(0.5)
     images = torch.zeros(2, 3, 16, 16)
     images[1, :, :8, :8] = 0.8
-    # Each place is clamped before the mean: 0.8 + 0.5 counts as 1.
+    # Each score is clamped before the mean: 0.8 + 0.5 counts as 1.
     for domain, expected in (("A", [0, 0.8 / 4]), ("B", [0.5, (3 * 0.5 + 1) / 4])):
-        verdicts = model.discriminator_score(images, domain)
-        assert verdicts is not None
-        torch.testing.assert_close(verdicts, torch.tensor(expected, dtype=torch.float32))
+        scores = model.discriminator_score(images, domain)
+        assert scores is not None
+        torch.testing.assert_close(scores, torch.tensor(expected, dtype=torch.float32))
     with pytest.raises(ValueError, match="no domain C; it has A, B"):
         model.discriminator_score(images, "C")
 
 
-class OfAUser:
-    """An objective from elsewhere, which has all that training needs."""
+class CustomObjective:
+    """An objective with only the methods that training needs."""
 
     def discriminator(self, real_scores: Tensor, fake_scores: Tensor) -> Tensor:
         return fake_scores.mean() - real_scores.mean()
@@ -329,16 +306,14 @@ class OfAUser:
         return -fake_scores.mean()
 
 
-@pytest.mark.parametrize("objective", [OfAUser(), Wasserstein()], ids=["of a user", "Wasserstein"])
-def test_without_a_scale_there_is_no_verdict_and_training_goes_on(objective: Any) -> None:
+@pytest.mark.parametrize("objective", [CustomObjective(), Wasserstein()], ids=["custom", "Wasserstein"])
+def test_objective_without_discriminator_score_trains(objective: Any) -> None:
     model = small_cyclegan(adversarial=objective, schedule=Constant())
     assert model.discriminator_score(random_batches(1)[0]["A"], "A") is None
     assert fit(model, random_batches(2)).global_step == 2
 
 
-class Untaught(Translator):
-    """A method without discriminators."""
-
+class MethodWithoutDiscriminators(Translator):
     domains = ("A", "B")
 
     def translate(self, images: Tensor, source: str, target: str) -> Tensor:
@@ -351,7 +326,7 @@ class Untaught(Translator):
         return {}
 
 
-def test_a_method_has_no_judge_unless_it_says_so() -> None:
-    assert Untaught().discriminator_score(torch.zeros(1, 3, 16, 16), "A") is None
+def test_method_without_discriminators_has_no_discriminator_score() -> None:
+    assert MethodWithoutDiscriminators().discriminator_score(torch.zeros(1, 3, 16, 16), "A") is None
     with pytest.raises(ValueError, match="no domain C; it has A, B"):
-        Untaught().discriminator_score(torch.zeros(1, 3, 16, 16), "C")
+        MethodWithoutDiscriminators().discriminator_score(torch.zeros(1, 3, 16, 16), "C")

@@ -1,4 +1,4 @@
-"""Bare state dicts of the authors' ResNet generators, made here in plain torch, translate as the networks do."""
+"""Loading bare state dicts of published ResNet generators, built here in plain PyTorch."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -27,9 +27,7 @@ class Block(nn.Module):
         return x + self.conv_block(x)  # type: ignore[no-any-return]
 
 
-class Authors(nn.Module):
-    """The authors' generator, whose layers are one sequence with the name `model`."""
-
+class PublishedGenerator(nn.Module):
     def __init__(self, width: int, blocks: int, norm: Callable[[int], nn.Module], dropout: bool, outputs: int) -> None:
         super().__init__()
         w, bias = width, norm is not nn.BatchNorm2d
@@ -53,7 +51,7 @@ class Authors(nn.Module):
         (4, 3, nn.BatchNorm2d, False, 3),
     ],
 )
-def test_the_authors_weights_translate_as_their_network_does(
+def test_published_state_dict_translates_like_its_network(
     tmp_path: Path,
     width: int,
     blocks: int,
@@ -63,11 +61,11 @@ def test_the_authors_weights_translate_as_their_network_does(
     wrapper: str,
 ) -> None:
     torch.manual_seed(0)
-    theirs = Authors(width, blocks, norm, dropout, outputs)
+    theirs = PublishedGenerator(width, blocks, norm, dropout, outputs)
     images = torch.rand(2, 3, 16, 20) * 2 - 1
-    theirs.model.train()(images)  # gives batch norm statistics of its own
+    theirs.model.train()(images)  # updates the statistics of batch norm
     weights = {f"{wrapper}{name}": value for name, value in theirs.state_dict().items()}
-    if norm is nn.InstanceNorm2d:  # as files of before torch 0.4 have them
+    if norm is nn.InstanceNorm2d:  # as in files from before torch 0.4
         weights |= {f"{wrapper}model.2.running_mean": torch.ones(width), f"{wrapper}model.2.running_var": torch.ones(1)}
     torch.save(weights, tmp_path / "horse2zebra.pth")
 

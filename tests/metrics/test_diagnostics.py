@@ -1,6 +1,5 @@
-"""Diagnostic metrics: by hand, and on flat, tiny and grey images."""
-
 import math
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -26,10 +25,7 @@ def smooth(count: int, channels: int = 3, height: int = 64, width: int = 64) -> 
     return 2 * images
 
 
-# ------------------------------------------------------------------------------------------ of pairs
-
-
-def test_change_by_hand() -> None:
+def test_change_equals_hand_computed_values() -> None:
     originals = torch.zeros(2, 3, 2, 2)
     images = originals.clone()
     images[1, 0, 0, 0], images[1, 2, 1, 1] = 0.6, -0.6
@@ -47,12 +43,6 @@ def test_luminance_correlation_equals_numpy() -> None:
     np.testing.assert_allclose(luminance_correlation(images, originals).numpy(), expected, rtol=1e-4)
 
 
-def test_luminance_correlation_ignores_scale_and_offset() -> None:
-    originals = noise(2, 3, 8, 8)
-    torch.testing.assert_close(luminance_correlation(0.2 * originals + 0.5, originals), torch.ones(2))
-    torch.testing.assert_close(luminance_correlation(-originals, originals), -torch.ones(2))
-
-
 def test_flat_images_have_correlation_zero() -> None:
     flat = torch.full((3, 3, 8, 8), 0.1) + torch.tensor([0.0, 1e-7, 1e-3]).view(3, 1, 1, 1) * noise(3, 3, 8, 8)
     assert luminance_correlation(flat, noise(3, 3, 8, 8, seed=3)).tolist() == [0, 0, 0]
@@ -64,8 +54,7 @@ def test_flat_images_have_correlation_zero() -> None:
 
 
 @pytest.mark.parametrize("metric", BOTH)
-def test_images_whose_channels_differ_are_compared_in_luminance(metric: object) -> None:
-    assert callable(metric)
+def test_images_with_different_channels_are_compared_in_luminance(metric: Callable[[Tensor, Tensor], Tensor]) -> None:
     colour, grey = noise(2, 3, 8, 8, seed=1), noise(2, 1, 8, 8, seed=2)
     luma = 0.299 * colour[:, :1] + 0.587 * colour[:, 1:2] + 0.114 * colour[:, 2:]
     torch.testing.assert_close(metric(colour, grey), metric(luma, grey))
@@ -74,14 +63,10 @@ def test_images_whose_channels_differ_are_compared_in_luminance(metric: object) 
 
 
 @pytest.mark.parametrize("metric", BOTH)
-def test_images_of_another_number_or_size_are_refused(metric: object) -> None:
-    assert callable(metric)
+def test_images_of_other_count_or_size_are_refused(metric: Callable[[Tensor, Tensor], Tensor]) -> None:
     for other in (noise(2, 3, 8, 9), noise(3, 3, 8, 8), noise(1, 3, 8, 8)):
         with pytest.raises(ValueError, match=r"images \(2, 3, 8, 8\) and originals"):
             metric(noise(2, 3, 8, 8), other)
-
-
-# ------------------------------------------------------------------------------------------ variety
 
 
 def test_thumbnails_are_area_averages() -> None:
@@ -92,7 +77,7 @@ def test_thumbnails_are_area_averages() -> None:
         assert thumbnails(noise(1, 1, height, width)).shape == (1, 64)
 
 
-def test_variety_by_hand() -> None:
+def test_variety_equals_hand_computed_values() -> None:
     reals = torch.tensor([[0.0, 0.0], [3.0, 4.0], [6.0, 8.0]])  # distances 5, 5 and 10
     fakes = torch.tensor([[1.0, 0.0], [1.0, 2.0]])
     assert variety(fakes, reals) == pytest.approx(2 / (20 / 3))
@@ -107,31 +92,26 @@ def test_duplicates_among_real_images_count_once() -> None:
     assert variety(fakes, crowded) == pytest.approx(variety(fakes, reals))
 
 
-def test_repeated_outputs_have_little_variety() -> None:
+def test_repeated_outputs_have_low_variety() -> None:
     reals, modes = noise(60, 64), noise(3, 64, seed=1)
     outputs = modes.repeat(40, 1)
     # Two rows differ in two of three cases; pairs of a row with itself do not count.
     assert variety(outputs, reals) == pytest.approx(variety(modes, reals) * (2 / 3) * 120 / 119)
-    mostly_one = torch.cat([modes[:1].expand(95, 64), noise(5, 64, seed=2)])
-    assert variety(mostly_one, reals) < 0.12
 
 
-def test_many_images_are_compared_at_even_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_sets_are_subsampled_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(diagnostics, "MOST_COMPARED", 4)
     rows = torch.arange(10.0).unsqueeze(1)  # 0, 2, 5, 7 are taken: distances 2, 5, 7, 3, 5, 2
     assert variety(rows, torch.tensor([[0.0], [1.0]])) == pytest.approx(24 / 6)
 
 
 @pytest.mark.parametrize(("fakes", "reals"), [(1, 5), (5, 0)])
-def test_one_image_has_no_variety(fakes: int, reals: int) -> None:
+def test_variety_of_one_image_is_nan(fakes: int, reals: int) -> None:
     assert math.isnan(variety(noise(fakes, 64), noise(reals, 64)))
 
 
-def test_equal_real_images_give_nan() -> None:
+def test_variety_relative_to_equal_real_images_is_nan() -> None:
     assert math.isnan(variety(noise(5, 64), noise(1, 64).expand(5, 64)))
-
-
-# ------------------------------------------------------------------------------------------ checkerboard
 
 
 def pattern(period: int, height: int, width: int) -> Tensor:
@@ -143,7 +123,7 @@ def pattern(period: int, height: int, width: int) -> Tensor:
 @pytest.mark.parametrize("period", [2, 4])
 @pytest.mark.parametrize("size", [(16, 16), (17, 19), (64, 64), (66, 90), (255, 130)])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_a_checkerboard_is_found_at_every_size(period: int, size: tuple[int, int], channels: int) -> None:
+def test_checkerboard_is_found_at_every_size(period: int, size: tuple[int, int], channels: int) -> None:
     plain = smooth(2, channels, *size)
     found = checkerboard(plain + 0.1 * pattern(period, *size)) - checkerboard(plain)
     assert (checkerboard(plain).abs() < 6).all()
@@ -151,14 +131,14 @@ def test_a_checkerboard_is_found_at_every_size(period: int, size: tuple[int, int
 
 
 @pytest.mark.parametrize("period", [3, 5, 6, 8, 16])
-def test_patterns_of_other_periods_are_not_found(period: int) -> None:
+def test_patterns_of_other_periods_are_ignored(period: int) -> None:
     wave = torch.sin(2 * math.pi * torch.arange(64) / period + 0.4)
     plain = smooth(2)
     assert (checkerboard(plain + 0.1 * (wave + wave[:, None])) - checkerboard(plain) < 3).all()
 
 
 def test_checkerboard_equals_the_formula() -> None:
-    """Of a grey image of 8 bits; 17 pixels have 16 differences."""
+    """For one grey 8-bit image; 17 pixels have 16 differences."""
     image = (smooth(1, 1, 17, 17) * 127.5 + 127.5).clamp(0, 255).round() / 127.5 - 1
     found = []
     for values in (image[0, 0].double().numpy(), image[0, 0].double().numpy().T):
@@ -168,22 +148,17 @@ def test_checkerboard_equals_the_formula() -> None:
     assert checkerboard(image).item() == pytest.approx(np.mean(found, axis=0).max(), abs=1e-3)
 
 
-def test_flat_and_tiny_images_and_invisible_patterns_have_zero() -> None:
+def test_checkerboard_of_flat_and_tiny_images_is_zero() -> None:
     flat = torch.full((2, 3, 32, 32), 0.3)
     assert checkerboard(flat).tolist() == pytest.approx([0, 0], abs=1e-4)
     faint = flat + 0.1 * (2 / 255) * pattern(2, 32, 32)
-    assert checkerboard(faint).tolist() == pytest.approx([0, 0], abs=1e-4), "a tenth of a step of 8 bits"
+    assert checkerboard(faint).tolist() == pytest.approx([0, 0], abs=1e-4)  # a tenth of an 8-bit step
     assert (checkerboard(flat + 2 * (2 / 255) * pattern(2, 32, 32)) > 20).all()
     assert checkerboard(pattern(2, 8, 40).expand(2, 3, 8, 40)).tolist() == [0, 0]
     assert checkerboard(noise(2, 3, 9, 9)).isfinite().all()
 
 
-def test_checkerboard_hardly_depends_on_brightness_and_contrast() -> None:
-    marked = smooth(2) + 0.1 * pattern(2, 64, 64)
-    torch.testing.assert_close(checkerboard(0.5 * marked + 0.3), checkerboard(marked), atol=3, rtol=0)
-
-
-def test_transposed_convolutions_have_it_and_resizing_does_not() -> None:
+def test_checkerboard_separates_transposed_convolutions_from_resizing() -> None:
     torch.manual_seed(0)
     features = smooth(2, 3, 16, 16)
     up = partial(nn.ConvTranspose2d, kernel_size=3, stride=2, padding=1, output_padding=1)
@@ -198,7 +173,7 @@ def test_transposed_convolutions_have_it_and_resizing_does_not() -> None:
 
 
 @pytest.mark.parametrize("half", [torch.float16, torch.bfloat16])
-def test_half_precision_is_widened(half: torch.dtype) -> None:
+def test_half_precision_is_computed_in_float32(half: torch.dtype) -> None:
     images, originals = smooth(2).to(half), (smooth(2) + 0.1 * noise(2, 3, 64, 64)).to(half)
     for one, other in (
         (change(images, originals), change(images.float(), originals.float())),

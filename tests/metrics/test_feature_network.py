@@ -1,5 +1,3 @@
-"""Feature networks: their input, output, digest and protocol."""
-
 from importlib import metadata
 from typing import Any
 
@@ -19,30 +17,26 @@ def random_images(count: int = 2, side: int = 16, seed: int = 0) -> Tensor:
 
 
 class Means(nn.Module):
-    """The mean of each channel."""
-
     def forward(self, images: Tensor) -> Tensor:
         return images.mean((2, 3))
 
 
-class Giving(nn.Module):
-    """Returns a constant."""
-
-    def __init__(self, answer: Any) -> None:
+class Constant(nn.Module):
+    def __init__(self, output: Any) -> None:
         super().__init__()
-        self.answer = answer
+        self.output = output
 
     def forward(self, images: Tensor) -> Any:
-        return self.answer
+        return self.output
 
 
-def test_the_module_gets_images_in_minus_one_to_one() -> None:
+def test_network_gets_images_in_minus_one_to_one() -> None:
     black_grey_white = torch.tensor([0, 51, 255], dtype=torch.uint8).view(3, 1, 1, 1).expand(3, 3, 8, 8)
     expected = torch.tensor([-1.0, -0.6, 1.0])[:, None].expand(3, 3)
     torch.testing.assert_close(AnyNetwork(Means(), size=None).features(black_grey_white), expected)
 
 
-def test_maps_are_averaged_over_height_and_width() -> None:
+def test_feature_maps_are_averaged_over_height_and_width() -> None:
     network = nn.Conv2d(3, 5, 3)
     images = random_images()
     torch.testing.assert_close(
@@ -64,12 +58,12 @@ def test_resizing_equals_pillow(side: int, size: int) -> None:
 def test_resizing_without_antialias_takes_the_nearest_pixels() -> None:
     rows = torch.tensor([0, 100, 200, 255, 0, 50, 0, 250], dtype=torch.uint8)
     image = rows.view(1, 1, 1, 8).expand(1, 3, 8, 8)
-    # To a quarter: between the second and the third of each four.
+    # A quarter of the size samples between the second and third of every four pixels.
     expected = torch.tensor([150.0, 25.0]) / 127.5 - 1
     torch.testing.assert_close(signed(image, 2, antialias=False), expected.expand(1, 3, 2, 2))
 
 
-def test_a_module_in_training_mode_is_put_into_eval_mode() -> None:
+def test_network_is_put_into_eval_mode() -> None:
     network = nn.Sequential(nn.BatchNorm2d(3), nn.Dropout(0.9)).train()
     images = random_images()
     expected = (images / 127.5 - 1).mean((2, 3)) / (1 + 1e-5) ** 0.5
@@ -86,32 +80,31 @@ def test_features_ignore_autocast() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "found"),
+    ("output", "message"),
     [
-        ((torch.zeros(2, 4),), "a tuple"),
-        (torch.zeros(2), r"a tensor \(2,\)"),
-        (torch.zeros(3, 4), r"a tensor \(3, 4\)"),
+        ((torch.zeros(2, 4),), r"must return a vector .* \(2, D\); it returned a tuple"),
+        (torch.zeros(2), r"it returned a tensor \(2,\)"),
+        (torch.zeros(3, 4), r"it returned a tensor \(3, 4\)"),
+        (torch.tensor([[1.0, torch.inf], [0.0, 0.0]]), "returned features that are not finite"),
     ],
 )
-def test_an_output_other_than_a_vector_for_each_image_is_refused(answer: Any, found: str) -> None:
-    with pytest.raises(ValueError, match=rf"Giving must return a vector .* \(2, D\); it returned {found}"):
-        AnyNetwork(Giving(answer), size=None).features(random_images(2))
+def test_output_other_than_finite_vectors_is_refused(output: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=f"Constant.*{message}"):
+        AnyNetwork(Constant(output), size=None).features(random_images(2))
 
 
-@pytest.mark.parametrize("size", [0, "big", True])
-def test_a_size_that_is_no_positive_integer_is_refused(size: Any) -> None:
-    with pytest.raises(ValueError, match=f"size is {size!r}; give the height and width"):
-        AnyNetwork(Means(), size=size)
-
-
-def test_a_network_that_is_no_module_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"network is a dict; give an nn\.Module"):
-        AnyNetwork({}, size=None)  # type: ignore[arg-type]
-
-
-def test_features_that_are_not_finite_are_refused() -> None:
-    with pytest.raises(ValueError, match="Giving returned features that are not finite"):
-        AnyNetwork(Giving(torch.tensor([[1.0, torch.inf], [0.0, 0.0]])), size=None).features(random_images(2))
+@pytest.mark.parametrize(
+    ("network", "size", "message"),
+    [
+        (Means(), 0, "size is 0; give the height and width"),
+        (Means(), "big", "size is 'big'"),
+        (Means(), True, "size is True"),
+        ({}, None, r"network is a dict; give an nn\.Module"),
+    ],
+)
+def test_invalid_network_or_size_is_refused(network: Any, size: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        AnyNetwork(network, size=size)
 
 
 @pytest.mark.parametrize(
@@ -122,7 +115,7 @@ def test_images_that_are_not_8_bit_rgb_are_refused(images: Tensor) -> None:
         AnyNetwork(Means(), size=None).features(images)
 
 
-def test_the_protocol_states_network_and_resizing() -> None:
+def test_protocol_states_network_and_resizing() -> None:
     network = AnyNetwork(torchvision.ops.Conv2dNormActivation(3, 4), size=64, antialias=False)
     assert network.protocol == {
         "network": "torchvision.ops.misc.Conv2dNormActivation",
@@ -132,8 +125,8 @@ def test_the_protocol_states_network_and_resizing() -> None:
         "antialias": False,
         "input_range": [-1, 1],
     }
-    as_they_are = AnyNetwork(Means(), size=None).protocol
-    assert (as_they_are["size"], as_they_are["filter"], as_they_are["antialias"]) == (None, None, None)
+    without_resizing = AnyNetwork(Means(), size=None).protocol
+    assert (without_resizing["size"], without_resizing["filter"], without_resizing["antialias"]) == (None, None, None)
     assert versioned("no_such_package") == "no_such_package"
 
 
@@ -143,10 +136,10 @@ def buffered(value: float) -> nn.Module:
     return network
 
 
-def test_the_digest_depends_on_weights_and_settings() -> None:
+def test_digest_depends_on_weights_and_settings() -> None:
     torch.manual_seed(0)
     network = nn.Conv2d(3, 5, 3)
-    network.register_buffer("coarse", torch.ones(2).bfloat16())  # a type that numpy lacks
+    network.register_buffer("coarse", torch.ones(2).bfloat16())  # a dtype that NumPy lacks
     digests = [AnyNetwork(network, size).digest() for size in (None, 64)]
     digests.append(AnyNetwork(network, 64, antialias=False).digest())
     with torch.no_grad():
@@ -159,8 +152,6 @@ def test_the_digest_depends_on_weights_and_settings() -> None:
 
 
 class Counting(FeatureNetwork):
-    """Counts how often it is built; draws weights."""
-
     built = 0
 
     @property
@@ -172,7 +163,7 @@ class Counting(FeatureNetwork):
         return nn.Linear(3, 2)
 
 
-def test_a_network_is_built_once_on_first_use_without_global_random_numbers() -> None:
+def test_network_is_built_once_without_global_random_numbers() -> None:
     before = torch.get_rng_state()
     network = Counting().to("cpu")
     assert network.built == 0
@@ -182,7 +173,7 @@ def test_a_network_is_built_once_on_first_use_without_global_random_numbers() ->
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_a_network_moves_before_and_after_it_is_loaded() -> None:
+def test_network_moves_before_and_after_loading() -> None:
     network = AnyNetwork(nn.Conv2d(3, 5, 3), size=None).to("meta")
     assert {parameter.device.type for parameter in network.load().parameters()} == {"meta"}
     loaded = AnyNetwork(nn.Conv2d(3, 5, 3), size=None)
@@ -190,7 +181,7 @@ def test_a_network_moves_before_and_after_it_is_loaded() -> None:
     assert {parameter.device.type for parameter in loaded.to("meta").load().parameters()} == {"meta"}
 
 
-def test_a_feature_network_is_in_no_state_dict() -> None:
+def test_feature_network_is_absent_from_state_dicts() -> None:
     holder = nn.Module()
     holder.features = AnyNetwork(nn.Conv2d(3, 5, 3), size=None)  # type: ignore[assignment]
     assert holder.state_dict() == {}

@@ -1,5 +1,3 @@
-"""Inception features: equal to torch-fidelity's, without its unpickling."""
-
 import io
 import sys
 from pathlib import Path
@@ -10,20 +8,13 @@ from torch import Tensor, nn
 from torch_fidelity import FeatureExtractorInceptionV3
 from torch_fidelity.utils import create_feature_extractor
 
-from cyclegan.callbacks.checkpointing import Checkpointing
-from cyclegan.callbacks.validation import Validation
-from cyclegan.checkpoint.reading import read
-from cyclegan.checkpoint.targets import leaves
 from cyclegan.errors import WeightsError
 from cyclegan.metrics.inception import Inception
-from tests.callbacks.given_metrics import Listener
-from tests.small import small_cyclegan
-from tests.toy_runs import fit_toy, toy_data
 
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file of random weights under the library's names, scaled so that signals do not vanish."""
+    """A file of random weights with the keys of torch-fidelity, scaled so that signals do not vanish."""
     empty = io.BytesIO()
     torch.save({}, empty)
     empty.seek(0)
@@ -41,7 +32,6 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def inception(weights: Path) -> Inception:
-    """Loaded once for the tests."""
     return Inception(weights=str(weights))
 
 
@@ -62,14 +52,14 @@ def test_features_equal_those_of_torch_fidelity(inception: Inception, weights: P
         torch.testing.assert_close(features, theirs(images)[0], rtol=0, atol=0)
 
 
-def test_resizing_is_as_the_protocol_states(inception: Inception) -> None:
-    """At twice the size it takes every second pixel as it is: no half-pixel centres, and no antialias."""
+def test_resizing_follows_the_protocol(inception: Inception) -> None:
+    """Halving the size takes every second pixel: no half-pixel centres and no antialiasing."""
     images = random_images(2 * inception.protocol["size"], count=1)
     torch.testing.assert_close(inception.features(images), inception.features(images[..., ::2, ::2]), rtol=0, atol=0)
     assert inception.protocol["antialias"] is False
 
 
-def test_the_input_range_is_as_the_protocol_states(inception: Inception) -> None:
+def test_input_range_follows_the_protocol(inception: Inception) -> None:
     seen: list[Tensor] = []
     first = next(layer for layer in inception.load().modules() if isinstance(layer, nn.Conv2d))
     hook = first.register_forward_pre_hook(lambda layer, inputs: seen.append(inputs[0]))
@@ -79,13 +69,13 @@ def test_the_input_range_is_as_the_protocol_states(inception: Inception) -> None
     assert [seen[0].min().item(), seen[0].max().item()] == inception.protocol["input_range"]
 
 
-def test_the_protocol_names_the_file_without_its_folder(inception: Inception) -> None:
+def test_protocol_states_the_name_of_the_weights_file(inception: Inception) -> None:
     assert inception.protocol["weights"] == "inception.pth"
     assert inception.protocol["library"].startswith("torch-fidelity 0.")
     assert Inception().protocol["weights"] == "the library's"
 
 
-def test_missing_weights_name_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_weights_error_names_a_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object, **__: object) -> None:
         raise OSError("name not known")
 
@@ -105,23 +95,7 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
         Inception(path).digest()
 
 
-def test_checkpoints_of_a_run_do_not_contain_the_network(inception: Inception, tmp_path: Path) -> None:
-    """As a sub-module it would add 24 million numbers to every file."""
-    validation = Validation(str(tmp_path), every_n_epochs=1, features=inception)
-    saving = Checkpointing(str(tmp_path), best="kid")
-    model = small_cyclegan()
-    listener = Listener()
-    fit_toy(model, toy_data(tmp_path / "toy"), validation, listener, saving)
-    assert "kid" in listener.metrics
-    names = set(inception.load().state_dict())
-    checkpoint = read(tmp_path / "checkpoints" / "best.ckpt")
-    assert checkpoint["state_dict"].keys() == small_cyclegan().state_dict().keys()
-    held = {name for name, _ in leaves(checkpoint, "")}
-    assert not any(part in place for part in names for place in held)
-    assert (tmp_path / "checkpoints" / "best.ckpt").stat().st_size < 2_000_000
-
-
-def test_a_missing_library_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_library_error_names_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch_fidelity", None)
     with pytest.raises(WeightsError, match=r"needs the package torch-fidelity .*; features=none"):
         Inception().load()

@@ -1,5 +1,3 @@
-"""PSNR, SSIM and L1: by hand, and equal to scikit-image."""
-
 import math
 from collections.abc import Callable
 
@@ -15,34 +13,23 @@ from cyclegan.images.tensors import to_uint8
 from cyclegan.metrics.paired import l1, psnr, ssim
 
 
-def test_psnr_of_hand_computed_images() -> None:
+def test_psnr_and_l1_equal_hand_computed_values() -> None:
     truth = torch.full((3, 3, 2, 2), -1.0)
     images = truth.clone()
-    images[0] = 1.0  # all of 255 wrong everywhere: 0 dB
-    images[1, 0, 0, 0] = 1.0  # one of twelve values wrong: 10·log10(12)
-    expected = torch.tensor([0.0, 10 * math.log10(12), math.inf], dtype=torch.float64)
-    torch.testing.assert_close(psnr(images, truth), expected)
+    images[0] = 1.0  # wrong by 255 everywhere: 0 dB
+    images[1, 0, 0, 0] = 1.0  # one of twelve values wrong
+    decibels = torch.tensor([0.0, 10 * math.log10(12), math.inf], dtype=torch.float64)
+    torch.testing.assert_close(psnr(images, truth), decibels)
+    torch.testing.assert_close(l1(images, truth), torch.tensor([2.0, 2 / 12, 0.0], dtype=torch.float64))
 
 
-def test_psnr_rounds_images_to_8_bits() -> None:
+def test_images_are_rounded_to_8_bits() -> None:
     truth = torch.zeros(1, 3, 2, 2)  # 127.5, saved as 128
-    assert psnr(truth + 0.9 / 127.5, truth).isinf().all()  # 128.4, saved as 128
-    one_off = psnr(truth + 1.1 / 127.5, truth)  # 128.6, saved as 129
-    assert one_off.item() == pytest.approx(20 * math.log10(255))
-
-
-def test_l1_of_hand_computed_images() -> None:
-    truth = torch.full((3, 3, 2, 2), -1.0)
-    images = truth.clone()
-    images[0] = 1.0  # everywhere wrong by the whole range of 2
-    images[1, 0, 0, 0] = 0.2  # saved as 153: one of twelve values wrong by 153/127.5
-    torch.testing.assert_close(l1(images, truth), torch.tensor([2.0, 0.1, 0.0], dtype=torch.float64))
-
-
-def test_l1_rounds_images_to_8_bits() -> None:
-    truth = torch.zeros(1, 3, 2, 2)  # 127.5, saved as 128
-    assert l1(truth + 0.9 / 127.5, truth).item() == 0
-    assert l1(truth + 1.1 / 127.5, truth).item() == pytest.approx(1 / 127.5)
+    equal, different = truth + 0.9 / 127.5, truth + 1.1 / 127.5  # 128.4 and 128.6, saved as 128 and 129
+    assert psnr(equal, truth).isinf().all()
+    assert psnr(different, truth).item() == pytest.approx(20 * math.log10(255))
+    assert l1(equal, truth).item() == 0
+    assert l1(different, truth).item() == pytest.approx(1 / 127.5)
 
 
 def test_ssim_of_flat_images_is_its_luminance_term() -> None:
@@ -51,7 +38,7 @@ def test_ssim_of_flat_images_is_its_luminance_term() -> None:
     assert ssim(images, truth).item() == pytest.approx(c1 / (255**2 + c1))
 
 
-def test_ssim_of_negatives_is_negative_and_of_equals_one() -> None:
+def test_ssim_of_equal_images_is_one_and_of_negatives_negative() -> None:
     noise = random_images(1, 3, 20, 20, seed=0)
     assert ssim(noise, noise).item() == pytest.approx(1, abs=1e-12)
     assert ssim(noise, -noise).item() < -0.5
@@ -89,18 +76,18 @@ def test_psnr_and_ssim_equal_scikit_image(
 
 
 @pytest.mark.parametrize("shape", [(2, 3, 10, 16), (2, 3, 16, 10), (2, 3, 1, 16), (2, 3, 16, 1)])
-def test_images_smaller_than_the_window_have_nan(shape: tuple[int, ...]) -> None:
+def test_ssim_of_images_smaller_than_the_window_is_nan(shape: tuple[int, ...]) -> None:
     found = ssim(torch.zeros(shape), torch.zeros(shape))
     assert found.shape == (2,)
     assert found.isnan().all()
 
 
-def test_an_empty_batch_is_allowed() -> None:
+def test_empty_batch_is_accepted() -> None:
     none = torch.zeros(0, 3, 16, 16)
     assert psnr(none, none).shape == ssim(none, none).shape == l1(none, none).shape == (0,)
 
 
 @pytest.mark.parametrize("metric", [psnr, ssim, l1])
-def test_shapes_are_not_broadcast(metric: Callable[[Tensor, Tensor], Tensor]) -> None:
+def test_different_shapes_are_refused(metric: Callable[[Tensor, Tensor], Tensor]) -> None:
     with pytest.raises(ValueError, match=r"\(2, 3, 4, 4\) and ground truth \(1, 3, 4, 4\)"):
         metric(torch.zeros(2, 3, 4, 4), torch.zeros(1, 3, 4, 4))

@@ -1,5 +1,3 @@
-"""LPIPS: equal to torchmetrics', with weights that are read safely."""
-
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,7 +49,7 @@ def images(seed: int, side: int = 64, count: int = 3) -> Tensor:
     return torch.randint(0, 256, (count, 3, side, side), dtype=torch.uint8, generator=rng)
 
 
-def features_alone(path: Path) -> dict[str, Tensor]:
+def feature_weights(path: Path) -> dict[str, Tensor]:
     state: dict[str, Tensor] = torch.load(path, weights_only=True)
     return {key: value for key, value in state.items() if key.startswith("features.")}
 
@@ -68,9 +66,9 @@ def test_distances_equal_those_of_torchmetrics(hub: Path, net: Literal["alex", "
     torch.testing.assert_close(found, expected)
 
 
-def test_weights_of_a_named_file_are_used(hub: Path, tmp_path: Path) -> None:
+def test_weights_of_a_given_file_are_used(hub: Path, tmp_path: Path) -> None:
     path = tmp_path / "mine.pth"
-    state = features_alone(random_weights("squeeze", hub))
+    state = feature_weights(random_weights("squeeze", hub))
     torch.save(state, path)
     lpips = Lpips(weights=path, net="squeeze")
     used = dict(lpips.load().named_parameters())
@@ -79,7 +77,7 @@ def test_weights_of_a_named_file_are_used(hub: Path, tmp_path: Path) -> None:
     assert lpips.protocol["weights"] == "mine.pth"
 
 
-def test_equal_images_have_distance_zero_and_a_batch_may_hold_one(hub: Path) -> None:
+def test_equal_images_have_distance_zero(hub: Path) -> None:
     random_weights("squeeze", hub)
     lpips = Lpips(net="squeeze").to("cpu")
     one = images(0, count=1)
@@ -90,7 +88,7 @@ def test_equal_images_have_distance_zero_and_a_batch_may_hold_one(hub: Path) -> 
 
 
 @pytest.mark.parametrize(("net", "smallest"), [("alex", 31), ("squeeze", 17)])
-def test_images_too_small_for_the_backbone_have_nan(hub: Path, net: Literal["alex", "squeeze"], smallest: int) -> None:
+def test_images_too_small_for_the_backbone_give_nan(hub: Path, net: Literal["alex", "squeeze"], smallest: int) -> None:
     random_weights(net, hub)
     lpips = Lpips(net=net)
     assert lpips.distances(images(0, smallest), images(1, smallest)).isfinite().all()
@@ -107,7 +105,7 @@ def test_distances_ignore_autocast(hub: Path) -> None:
         assert torch.equal(lpips.distances(images(0), images(1)), expected)
 
 
-def test_missing_weights_name_the_remedy(hub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_weights_error_names_a_remedy(hub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     lpips = Lpips()  # reads nothing yet
     with pytest.raises(WeightsError, match=r"AlexNet are not at .*, and downloading them failed") as caught:
@@ -116,7 +114,7 @@ def test_missing_weights_name_the_remedy(hub: Path, tmp_path: Path, monkeypatch:
     assert "perceptual.weights=PATH, or --perceptual-weights PATH; perceptual=none" in str(caught.value)
 
 
-def test_a_torchmetrics_without_its_private_network_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_incompatible_torchmetrics_error_names_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torchmetrics.functional.image.lpips", None)
     with pytest.raises(WeightsError, match=r"torchmetrics 1.* lacks its private class .*; perceptual=none"):
         Lpips().load()
@@ -135,11 +133,11 @@ def test_weights_of_another_network_are_refused(hub: Path) -> None:
         (torch.zeros(1, 1, 64, 64).byte(), torch.zeros(1, 1, 64, 64).byte()),
     ],
 )
-def test_other_images_are_refused(a: Tensor, b: Tensor) -> None:
+def test_images_other_than_equal_sized_uint8_rgb_are_refused(a: Tensor, b: Tensor) -> None:
     with pytest.raises(ValueError, match=r"LPIPS compares uint8 images \(N, 3, H, W\) of one shape"):
         Lpips().distances(a, b)
 
 
-def test_an_unknown_backbone_is_refused() -> None:
+def test_unknown_backbone_is_refused() -> None:
     with pytest.raises(ValueError, match="net is 'resnet'; LPIPS has alex, vgg, squeeze"):
         Lpips(net="resnet")  # type: ignore[arg-type]

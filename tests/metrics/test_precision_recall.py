@@ -14,14 +14,14 @@ def on_a_line(*places: float) -> Tensor:
     return torch.tensor(places)[:, None]
 
 
-def test_precision_and_recall_by_hand() -> None:
+def test_precision_and_recall_equal_hand_computed_values() -> None:
     real = on_a_line(0, 1, 2, 10)  # each reaches as far as its nearest: 1, 1, 1 and 8
     fake = on_a_line(2.5, 3.5, 30, 31.5)  # reach 1, 1, 1.5, 1.5
     # Real images cover 2.5 (from 2) and 3.5 (from 10); fakes cover 2 (from 2.5) alone.
     assert precision_recall(real, fake, k=1) == (0.5, 0.25)
 
 
-def test_the_kth_neighbour_sets_the_radius() -> None:
+def test_kth_neighbour_sets_the_radius() -> None:
     real, fake = on_a_line(0, 1, 3, 7), on_a_line(9.5, 100, 200, 300)
     # 9.5 is 2.5 from 7, which reaches 4 to its first neighbour: covered. Nothing covers the others.
     assert precision_recall(real, fake, k=1)[0] == 0.25
@@ -29,13 +29,7 @@ def test_the_kth_neighbour_sets_the_radius() -> None:
     assert precision_recall(real, on_a_line(12.5, 13.5, 200, 300), k=2)[0] == 0.25
 
 
-def test_equal_outputs_are_precise_and_recall_nothing() -> None:
-    real = torch.randn(50, 8, generator=torch.Generator().manual_seed(0))
-    alike = real[:1].expand(20, 8) * 0.1
-    assert precision_recall(real, alike) == (1.0, 0.0)
-
-
-def test_copies_of_one_real_image_recall_that_image() -> None:
+def test_copies_of_a_real_image_recall_only_that_image() -> None:
     real = torch.randn(50, 301, generator=torch.Generator().manual_seed(0))
     for image in real[:20]:
         assert precision_recall(real, image.expand(20, 301)) == (1.0, 1 / 50)
@@ -43,14 +37,14 @@ def test_copies_of_one_real_image_recall_that_image() -> None:
     assert (module._squared_distances(real.double(), real.double()).diagonal() == 0).all()
 
 
-def test_distant_sets_share_nothing_and_equal_sets_everything() -> None:
+def test_distant_and_equal_sets() -> None:
     real = torch.randn(20, 8, generator=torch.Generator().manual_seed(0))
     assert precision_recall(real, real + 100) == (0.0, 0.0)
     assert precision_recall(real, real.flip(0)) == (1.0, 1.0)
 
 
 @pytest.mark.parametrize("k", [1, 2, 3])
-def test_both_equal_torch_fidelity(k: int) -> None:
+def test_precision_and_recall_equal_torch_fidelity(k: int) -> None:
     rng = torch.Generator().manual_seed(1)
     real, fake = torch.randn(90, 4, generator=rng), torch.randn(70, 4, generator=rng) * 0.7 + 0.5
     theirs = prc_features_to_metric(
@@ -63,19 +57,19 @@ def test_both_equal_torch_fidelity(k: int) -> None:
         assert precision_recall(real, fake, k) == pytest.approx(expected)
 
 
-def test_distances_far_from_the_origin_keep_their_digits() -> None:
+def test_distances_far_from_the_origin_are_exact() -> None:
     real, fake = on_a_line(0, 1, 2, 10), on_a_line(2.5, 3.5, 30, 31.5)
     assert precision_recall(real.double() + 1e9, fake.double() + 1e9, k=1) == (0.5, 0.25)
 
 
 @pytest.mark.parametrize(("n", "m"), [(3, 9), (9, 3)])
-def test_sets_without_a_kth_neighbour_have_nan(n: int, m: int) -> None:
+def test_sets_without_a_kth_neighbour_give_nan(n: int, m: int) -> None:
     precision, recall = precision_recall(torch.rand(n, 2), torch.rand(m, 2), k=3)
     assert math.isnan(precision)
     assert math.isnan(recall)
 
 
-def test_wrong_arguments_are_refused() -> None:
+def test_invalid_arguments_are_refused() -> None:
     with pytest.raises(ValueError, match="k is 0"):
         precision_recall(torch.rand(5, 2), torch.rand(5, 2), k=0)
     with pytest.raises(ValueError, match=r"\(5, 2\) and \(5, 3\)"):

@@ -1,5 +1,3 @@
-"""Published weights: cached, downloaded and checked; never run as code."""
-
 import hashlib
 import io
 import logging
@@ -35,7 +33,6 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def server(tmp_path: Path) -> Path:
-    """The folder where the file is published."""
     (tmp_path / "server").mkdir()
     return tmp_path / "server"
 
@@ -45,13 +42,13 @@ def file(server: Path) -> Pretrained:
     return Pretrained("a small network", (server / NAME).as_uri(), "--weights PATH", "do without")
 
 
-def test_a_named_file_is_read_without_a_download(file: Pretrained, tmp_path: Path) -> None:
+def test_given_file_is_read_without_a_download(file: Pretrained, tmp_path: Path) -> None:
     path = tmp_path / "mine.pth"
     path.write_bytes(INTACT)
     torch.testing.assert_close(file.read(str(path)), STATE)
 
 
-def test_a_download_is_cached(
+def test_download_is_cached(
     file: Pretrained,
     hub: Path,
     server: Path,
@@ -69,7 +66,7 @@ def test_a_download_is_cached(
 
 
 @pytest.mark.parametrize(("content", "text"), [(None, "No such file"), (INTACT[:-10], "invalid hash value")])
-def test_a_failed_download_names_the_remedy_and_leaves_nothing(
+def test_failed_download_error_names_a_remedy(
     file: Pretrained, hub: Path, server: Path, content: bytes | None, text: str
 ) -> None:
     if content is not None:
@@ -83,7 +80,7 @@ def test_a_failed_download_names_the_remedy_and_leaves_nothing(
     assert list(hub.iterdir()) == []
 
 
-def test_a_missing_named_file_is_not_downloaded(file: Pretrained, server: Path, tmp_path: Path) -> None:
+def test_missing_given_file_is_not_downloaded(file: Pretrained, server: Path, tmp_path: Path) -> None:
     (server / NAME).write_bytes(INTACT)
     with pytest.raises(WeightsError, match=f"no weights of a small network at {tmp_path}/none.pth. Download small"):
         file.read(tmp_path / "none.pth")
@@ -99,13 +96,13 @@ class Intruder:
         return Path.touch, (self.trace,)
 
 
-def test_code_in_a_file_is_not_run(file: Pretrained, tmp_path: Path) -> None:
-    path, trace = tmp_path / "unsafe.pth", tmp_path / "it was run"
+def test_pickled_code_is_not_executed(file: Pretrained, tmp_path: Path) -> None:
+    path, trace = tmp_path / "unsafe.pth", tmp_path / "executed"
     torch.save({"weight": Intruder(trace)}, path)
     with pytest.raises(WeightsError, match=r"unsafe.pth is damaged or not a file of weights. Download"):
         file.read(path)
     assert not trace.exists()
-    torch.load(path, weights_only=False)  # shows that the file would have run it
+    torch.load(path, weights_only=False)  # shows that the code works
     assert trace.exists()
 
 
@@ -114,7 +111,7 @@ PICKLE = pickle.dumps([1, 2], protocol=4)  # torch warns of these
 
 
 @pytest.mark.parametrize("content", [b"", b"no weights", INTACT[:-100], JPEG, PICKLE])
-def test_a_damaged_file_is_refused_without_unsafe_advice(file: Pretrained, tmp_path: Path, content: bytes) -> None:
+def test_damaged_file_is_refused_without_unsafe_advice(file: Pretrained, tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "damaged.pth"
     path.write_bytes(content)
     with pytest.raises(WeightsError, match=r"damaged.pth is damaged or not a file of weights") as caught:
@@ -123,7 +120,7 @@ def test_a_damaged_file_is_refused_without_unsafe_advice(file: Pretrained, tmp_p
 
 
 @pytest.mark.parametrize("content", [[1, 2], {"state_dict": {"weight": torch.zeros(1)}}])
-def test_a_file_without_a_state_dict_is_refused(file: Pretrained, tmp_path: Path, content: object) -> None:
+def test_file_without_a_state_dict_is_refused(file: Pretrained, tmp_path: Path, content: object) -> None:
     path = tmp_path / "other.pth"
     torch.save(content, path)
     with pytest.raises(WeightsError, match="something else than a dictionary of tensors"):

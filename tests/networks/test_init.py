@@ -11,7 +11,7 @@ from cyclegan.networks.patchgan import PatchDiscriminator
 
 
 def two_convolutions() -> tuple[nn.Sequential, nn.Conv2d, nn.ConvTranspose2d]:
-    """Fans: 64 · 3² in and 32 · 3² out; for the transposed one, whose weight lies the other way, alike."""
+    """Return convolutions with fans 64 · 3² (in) and 32 · 3² (out); the transposed weight has the axes swapped."""
     conv, transposed = nn.Conv2d(64, 32, 3), nn.ConvTranspose2d(32, 64, 3)
     return nn.Sequential(conv, transposed), conv, transposed
 
@@ -30,7 +30,7 @@ FAN_IN, FAN_OUT = 64 * 9, 32 * 9
     ],
     ids=["normal", "normal_wider", "xavier", "xavier_wider", "kaiming"],
 )
-def test_spread_of_the_weights(init: Callable[[nn.Module], None], std: float) -> None:
+def test_standard_deviation_of_the_weights(init: Callable[[nn.Module], None], std: float) -> None:
     torch.manual_seed(0)
     network, conv, transposed = two_convolutions()
     init(network)
@@ -43,7 +43,7 @@ def test_spread_of_the_weights(init: Callable[[nn.Module], None], std: float) ->
 
 
 @pytest.mark.parametrize("gain", [0.02, 1.0])
-def test_orthogonal_filters(gain: float) -> None:
+def test_filters_are_orthogonal(gain: float) -> None:
     """32 filters of 576 numbers, W Wᵀ = gain² · I."""
     network, conv, _ = two_convolutions()
     orthogonal(network, gain=gain)
@@ -63,7 +63,7 @@ def test_batch_norm_starts_near_one(init: Callable[[nn.Module], None]) -> None:
 
 
 @pytest.mark.parametrize("init", [normal, xavier, kaiming, orthogonal])
-def test_every_weight_of_a_network_is_drawn_anew_and_the_seed_decides(init: Callable[[nn.Module], None]) -> None:
+def test_seed_determines_every_weight(init: Callable[[nn.Module], None]) -> None:
     network = PatchDiscriminator(width=2, norm="batch")
     before = [parameter.clone() for parameter in network.parameters()]
     draws = []
@@ -74,7 +74,3 @@ def test_every_weight_of_a_network_is_drawn_anew_and_the_seed_decides(init: Call
     for old, drawn, again in zip(before, *draws, strict=True):
         assert torch.equal(drawn, again)
         assert not torch.equal(drawn, old) or not drawn.any()  # a batch norm's bias was 0 and stays it
-
-
-def test_no_bias_is_no_trouble() -> None:
-    normal(nn.Conv2d(2, 2, 1, bias=False))
