@@ -84,17 +84,25 @@ def conversions(text: str) -> tuple[str, ...]:
 def add_format(parser: argparse.ArgumentParser) -> None:
     """Add the arguments that say what pixels images are decoded to."""
     parser.add_argument(
-        "--channels", type=positive, default=3, metavar="N", help="channels of the images (default: %(default)s)"
+        "--channels",
+        type=positive,
+        default=3,
+        metavar="N",
+        help="number of channels that images are read with (default: %(default)s)",
     )
     parser.add_argument(
         "--convert",
         type=conversions,
         default=(),
         metavar="NAMES",
-        help=f"lossy conversions to allow, comma-separated: {','.join(CONVERSIONS)} (default: none)",
+        help=f"lossy conversions that are allowed, comma-separated: {','.join(CONVERSIONS)} (default: none)",
     )
     parser.add_argument(
-        "--page", type=not_negative, default=0, metavar="N", help="page of multi-page files, from 0 (default: 0)"
+        "--page",
+        type=not_negative,
+        default=0,
+        metavar="N",
+        help="page to read from TIFF and GIF files, counted from 0 (default: %(default)s)",
     )
     add_max_pixels(parser)
 
@@ -117,10 +125,14 @@ def add_sizing(parser: argparse.ArgumentParser) -> None:
         type=positive_or_none,
         default=286,
         metavar="N",
-        help="size to which images are resized, or none (default: %(default)s)",
+        help="size in pixels that images are resized to, or none for no resizing (default: %(default)s)",
     )
     parser.add_argument(
-        "--resize", choices=RESIZES, default="stretch", help="side that becomes the load size (default: %(default)s)"
+        "--resize",
+        choices=RESIZES,
+        default="stretch",
+        help="stretch to a square, or keep proportions and set the width or the short side to --load-size "
+        "(default: %(default)s)",
     )
     parser.add_argument("--pairs", action="store_true", help="each file holds two images side by side")
 

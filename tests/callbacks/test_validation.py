@@ -6,13 +6,14 @@ import logging
 from pathlib import Path
 
 import pytest
+import pytorch_lightning as pl
 import torch
 from omegaconf import open_dict
 
 import cyclegan
 from cyclegan.callbacks.checkpointing import Checkpointing
 from cyclegan.callbacks.image_grid import ImageGrid
-from cyclegan.callbacks.validation import Validation
+from cyclegan.callbacks.validation import Validated, Validation
 from cyclegan.data.datamodule import ImageDataModule
 from cyclegan.errors import UserError
 from cyclegan.loggers.metrics_csv import MetricsCsv
@@ -29,6 +30,21 @@ def rows(run_dir: Path) -> list[dict[str, str]]:
     """Return the rows of metrics.csv that hold values of a validation."""
     with (run_dir / "metrics.csv").open(newline="") as file:
         return [row for row in csv.DictReader(file) if row.get("val/cycle")]
+
+
+def test_listeners_are_called_in_the_order_of_the_callbacks(tmp_path: Path) -> None:
+    calls: list[str] = []
+
+    class Named(Listener):
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def on_validated(self, trainer: pl.Trainer, pl_module: pl.LightningModule, validated: Validated) -> None:
+            calls.append(self.name)
+
+    callbacks = (Named("first"), Validation(str(tmp_path)), Named("second"))
+    fit_toy(small_cyclegan(), toy_data(tmp_path / "toy"), *callbacks)
+    assert calls == ["first", "second"] * 2
 
 
 def test_validation_does_not_change_training(tmp_path: Path) -> None:
