@@ -291,7 +291,7 @@ def test_classes_in_a_checkpoints_configuration_are_not_called(last: str) -> Non
 @pytest.mark.parametrize(
     ("key", "value", "says"),
     [
-        ("resize", "shear", "there are stretch, width, short_side"),
+        ("resize", "shear", "available: stretch, width, short_side"),
         ("load_size", -1, "load_size is -1"),
         ("domains", {"A": 3}, "no attribute"),
         ("domains", {"A": {"shell": "rm"}, "B": {}}, "unexpected keyword argument 'shell'"),
