@@ -53,14 +53,14 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 @pytest.fixture
 def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing of an earlier run, or of the test runner's command line."""
+    """Hide the seed of an earlier run and the command line of the test runner."""
     monkeypatch.delenv("PL_GLOBAL_SEED", raising=False)  # which a run sets
     monkeypatch.setattr("sys.argv", ["cyclegan-train"])
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def unlogged() -> Iterator[None]:
-    """Takes back what Hydra and the command do to the process's logging."""
+    """Undo what Hydra and the command do to the logging of the process."""
     names = [None, "cyclegan", "cyclegan.file", "pytorch_lightning", "lightning_fabric"]
     loggers = [logging.getLogger(name) for name in names]
     before = [(logger, logger.level, list(logger.handlers), logger.propagate) for logger in loggers]

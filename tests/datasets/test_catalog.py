@@ -12,7 +12,7 @@ CONF = Path(__file__).parents[2] / "conf" / "data"
 def test_counts_and_folder_agree_with_the_configuration(name: str) -> None:
     text = (CONF / f"{name}.yaml").read_text(encoding="utf-8")
     counts = " / ".join(str(count) for count in find(name).counts.values())
-    assert text.startswith(f"# {counts} images\n")
+    assert text.startswith(f"# {counts} images in ")
     assert f"\nroot: data/{name}\n" in text
 
 
