@@ -20,19 +20,20 @@ def convert(stored: Stored, wanted: Wanted) -> Pixels:
         ImageError: a conversion would lose something and the pixel format does not allow it, values are NaN or
             infinite, or a range is missing.
     """
-    pixels, mode = _typed(stored.pixels, wanted), stored.mode
+    pixels, colours = _typed(stored.pixels, wanted), stored.colours
     pixel_format, name = wanted.pixel_format, wanted.name
-    if stored.profile and mode in ("RGB", "RGBA"):
+    if stored.profile and colours in ("RGB", "RGBA"):
         pixels = to_srgb(pixels, stored.profile, name)
-    if mode == "CMYK":
-        pixels, mode = _cmyk_to_rgb(pixels, name), "RGB"
-    if mode != "bands" and pixel_format.channels <= 4:
+    if colours == "CMYK":
+        pixels = _cmyk_to_rgb(pixels, name)
+    if colours != "bands" and pixel_format.channels <= 4:
         pixels = _channels(pixels, pixel_format, name)
     ready: Pixels = np.ascontiguousarray(pixels)
     return ready if ready.flags.writeable else ready.copy()  # torch warns of read-only arrays
 
 
 def _typed(pixels: NDArray[Any], wanted: Wanted) -> Any:
+    pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
     if pixels.dtype in _READY:
         return pixels
     if pixels.dtype == bool:

@@ -14,20 +14,14 @@ _SIGNATURES = (
     (b"GIF87a", "GIF"),
     (b"GIF89a", "GIF"),
     (b"\x93NUMPY", "NPY"),
-    (b"PK\x03\x04", "NPZ"),
-    (b"PK\x05\x06", "NPZ"),  # empty
     (b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG2000"),
     (b"\xff\x4f\xff\x51", "JPEG2000"),
 )
 
 _NOT_IMAGES = (
-    (b"%PDF", "it is a PDF document"),
-    (b"8BPS", "it is a Photoshop document: save it as PNG or TIFF"),
-    (b"\x1f\x8b", "it is a gzip archive"),
     (b"version https://git-lfs", "it is the pointer of Git LFS to an image: run `git lfs pull`"),
     (b"\xff\x0a", "it is a JPEG XL image, which is not supported: save it as PNG or JPEG"),
-    (b"\x89HDF", "it is an HDF5 file, which is not supported: save its images as TIFF or NPY"),
-    (b"SIMPLE  =", "it is a FITS file, which is not supported: save its images as TIFF or NPY"),
+    (b"PK", "it is a zip archive or NPZ file, which is not supported: save each image as NPY"),
 )
 
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cyclegan.images import ImageError, PixelFormat, decode, header_of
-from tests.images.hand_made import numpy_file, pillow_file, tiff_file
+from tests.images.hand_made import npy_file, pillow_file, tiff_file
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (24, 20, 3), np.uint8)
 FORMAT = PixelFormat(range=(0, 255), convert=("alpha", "grey", "cmyk"))
@@ -29,9 +29,7 @@ FILES = {
     "tiff lzw": tiff_file(PIXELS, compression="lzw"),
     "tiff deflate": tiff_file(PIXELS, compression="zlib", predictor=True),
     "tiff jpeg": tiff_file(PIXELS, compression="jpeg"),
-    "npy": numpy_file(np.save, PIXELS),
-    "npz": numpy_file(np.savez, PIXELS),
-    "npz deflate": numpy_file(np.savez_compressed, PIXELS),
+    "npy": npy_file(PIXELS),
 }
 of_every_format = pytest.mark.parametrize("data", FILES.values(), ids=FILES)
 
