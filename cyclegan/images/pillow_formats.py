@@ -63,6 +63,8 @@ def decode(kind: str, data: bytes, wanted: Wanted) -> Stored:
             width, height = (max(side, 1) for side in wanted.at_least)
             transposed = (header.width, header.height) != image.size
             image.draft(None, (height, width) if transposed else (width, height))
+    elif kind == "JPEG2000" and b"\xff\xd9" not in data:
+        raise ValueError("it is cut off: it has no end-of-codestream marker (FF D9)")
     elif wanted.pixel_format.page:
         image.seek(wanted.pixel_format.page)
         header = _header(kind, image)
