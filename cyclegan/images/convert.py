@@ -39,7 +39,7 @@ def _typed(pixels: NDArray[Any], wanted: Wanted) -> Any:
     if pixels.dtype == bool:
         return pixels.astype(np.uint8) * np.uint8(255)
     if pixels.dtype.kind not in "iuf":
-        raise ImageError(f"{wanted.name}: holds {pixels.dtype}, which are not numbers; save it with numbers")
+        raise ImageError(f"{wanted.name}: holds {pixels.dtype}; save it as integers or floating-point numbers")
     low, high = pixels.min(), pixels.max()
     if not (np.isfinite(low) and np.isfinite(high)):
         raise ImageError(
@@ -48,12 +48,12 @@ def _typed(pixels: NDArray[Any], wanted: Wanted) -> Any:
         )
     if wanted.pixel_format.range is None:
         raise ImageError(
-            f"{wanted.name}: its pixels are {pixels.dtype} from {low:g} to {high:g}, and which values are to become "
-            f"-1 and 1 is not set; set the range of its domain, such as range=[{low:g}, {high:g}], for all its files"
+            f"{wanted.name}: its pixels are {pixels.dtype} from {low:g} to {high:g}, and its domain has no range; "
+            f"set the values that become -1 and 1 in all its files, such as range=[{low:g}, {high:g}]"
         )
-    if pixels.dtype.itemsize > 4:  # a float64 may be too large for float32
+    if pixels.dtype.kind == "f" and pixels.dtype.itemsize > 4:
         largest = np.finfo(np.float32).max
-        pixels = pixels.clip(-largest, largest) if pixels.dtype.kind == "f" else pixels
+        pixels = pixels.clip(-largest, largest)
     return pixels.astype(np.float32, copy=False)
 
 

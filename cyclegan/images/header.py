@@ -60,18 +60,18 @@ def require_suitable(header: Header, pixel_format: PixelFormat, name: str, max_p
     require_decodable(header, Wanted(name, pixel_format, None, max_pixels))
     if header.dtype not in FULL_RANGE and pixel_format.range is None:
         raise ImageError(
-            f"{name}: its pixels are {header.dtype}, and which values are to become -1 and 1 is not set; "
-            "set the range of its domain, such as range=[0, 1]"
+            f"{name}: its pixels are {header.dtype}, and its domain has no range; "
+            "set the values that become -1 and 1, such as range=[0, 1]"
         )
 
 
 def require_decodable(header: Header, wanted: Wanted) -> None:
-    """Check as `require_suitable` does, except for the range: without one, the pixels show which is possible."""
+    """Check all that `require_suitable` checks except the range, for which `decode` suggests values."""
     name, pixel_format = wanted.name, wanted.pixel_format
     require_size(header.width, header.height, wanted)
     if pixel_format.page >= header.pages:
         raise ImageError(
-            f"{name}: its number of pages is {header.pages}, so there is no page {pixel_format.page}, counted from 0; "
+            f"{name}: has no page {pixel_format.page}, counted from 0, because its number of pages is {header.pages}; "
             "set the page of its domain to one that every file has"
         )
     if (header.colours == "bands" or pixel_format.channels > 4) and header.channels != pixel_format.channels:

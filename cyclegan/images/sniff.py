@@ -49,7 +49,7 @@ def describe_content(start: bytes) -> str:
     if start[4:8] == b"ftyp" and start[8:12] in (b"heic", b"heix", b"hevc", b"mif1", b"msf1"):
         return "it is a HEIC image, which is not supported: save it as JPEG or PNG"
     if not any(start):
-        return "it starts with zero bytes, as a download that was interrupted does"
+        return "it starts with zero bytes, as after an interrupted download"
     text = start.decode("utf-8", errors="replace")[:-1]  # the last character may be cut
     if text.lstrip("\ufeff \t\r\n")[:9].lower().startswith(("<!doctype", "<html")):
         return "it is an HTML page, which a server sent instead of the image"

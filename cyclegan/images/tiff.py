@@ -76,7 +76,7 @@ def _orientation(page: "TiffPage") -> int:
 
 
 def _require_complete(page: "TiffPage", data: bytes, wanted: Wanted) -> None:
-    """Refuse a page that would be decoded wrongly, or of which a strip or tile is missing and would be black."""
+    """Refuse a page of an unsupported kind or without all its strips or tiles, which would be decoded as black."""
     ycbcr = page.photometric == _YCBCR and page.compression not in _JPEG
     if ycbcr or page.photometric in _LAB or page.compression == _OLD_JPEG or page.imagedepth != 1:
         raise ImageError(
@@ -102,7 +102,7 @@ def _require_complete(page: "TiffPage", data: bytes, wanted: Wanted) -> None:
 
 
 def _interpreted(pixels: NDArray[Any], page: "TiffPage") -> tuple[NDArray[Any], str]:
-    """Apply palette, bit depth and polarity to pixels (H, W, C), and return their colours, too."""
+    """Apply palette, bit depth and polarity to pixels (H, W, C), and return them with their colours."""
     colours = _colours(page)
     if colours == "palette":
         return _palette(page)[pixels[..., 0]], "RGB"

@@ -97,6 +97,6 @@ KINDS = [
     Odd("TIFF, a strip is missing", ".tif", missing_strip, r"strip or tile 0 of 1", GREY),
     Odd("TIFF, 60,000 × 60,000 (a bomb)", ".tif", tiff(tags(60000, 60000, 1, [8]), b"\0"), r"60000×60000", GREY),
     Odd("NPY, cut off", ".npy", NPY[:1000], r"1000 bytes.*expected 4800 bytes got 872"),
-    Odd("NPY that says it is huge (a bomb)", ".npy", HUGE_NPY, r"99999×99999 pixels"),
+    Odd("NPY, 99,999 × 99,999 (a bomb)", ".npy", HUGE_NPY, r"99999×99999 pixels"),
     Odd("NPZ", ".npy", b"PK\x03\x04" + bytes(100), r"104 bytes.*zip archive or NPZ file.*save each image as NPY"),
 ]

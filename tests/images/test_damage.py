@@ -24,6 +24,8 @@ FILES = {
     "webp lossless": pillow_file(PIXELS, "WEBP", lossless=True),
     "bmp": pillow_file(PIXELS, "BMP"),
     "gif": pillow_file(PIXELS, "GIF"),
+    "avif": pillow_file(PIXELS, "AVIF"),
+    "jpeg 2000": pillow_file(PIXELS, "JPEG2000"),
     "ppm": pillow_file(PIXELS, "PPM"),
     "tiff": tiff_file(PIXELS),
     "tiff lzw": tiff_file(PIXELS, compression="lzw"),

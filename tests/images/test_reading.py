@@ -42,14 +42,14 @@ def test_ordinary_image_equals_pillow() -> None:
         assert np.array_equal(decode(busy_jpeg(), "busy.jpg"), np.asarray(image))
 
 
-@pytest.mark.parametrize("ending", [".jpg", ".png", ".tif", ".webp"])
-def test_exif_orientation_is_applied(tmp_path: Path, ending: str) -> None:
+@pytest.mark.parametrize("extension", [".jpg", ".png", ".tif", ".webp"])
+def test_exif_orientation_is_applied(tmp_path: Path, extension: str) -> None:
     corner = np.zeros((16, 32, 3), np.uint8)
     corner[:8, :8] = 255  # top left, as it is stored
     # The corner in which each EXIF orientation shows the first pixel.
     corners = {1: "tl", 2: "tr", 3: "br", 4: "bl", 5: "tl", 6: "tr", 7: "br", 8: "bl"}
     for orientation in range(11):  # invalid values are ignored
-        path = tmp_path / f"{orientation}{ending}"
+        path = tmp_path / f"{orientation}{extension}"
         Image.fromarray(corner).save(path, exif=exif(orientation))
         pixels = read(path)
         rotated = orientation in (5, 6, 7, 8)
@@ -142,7 +142,7 @@ HEAD = Header("TIFF", "RGB", 100, 100, 3, "uint8", 2)
     ("head", "pixel_format", "words"),
     [
         (HEAD._replace(width=10**6), PixelFormat(), r"x: .*1000000×100 pixels.*raise data.max_pixels"),
-        (HEAD, PixelFormat(page=2), r"pages is 2.*no page 2"),
+        (HEAD, PixelFormat(page=2), r"no page 2.*pages is 2"),
         (HEAD._replace(colours="bands", channels=5), PixelFormat(), r"has 5 channels.*channels=5"),
         (HEAD._replace(colours="bands", channels=4), PixelFormat(), r"has 4 channels"),
         (HEAD, PixelFormat(channels=6), r"has 3 channels.*asks for 6"),
