@@ -24,8 +24,6 @@ _REMEDIES = {
     errno.EISDIR: "remove the folder, or give it another extension",
     errno.EACCES: "make it readable (chmod +r)",
     errno.EPERM: "make it readable",
-    errno.ELOOP: f"its links form a loop: fix them, or {_REMOVE}",
-    errno.ENAMETOOLONG: "give it a shorter name",
 }
 
 
