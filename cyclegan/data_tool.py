@@ -38,7 +38,7 @@ INTERRUPTED = 130
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Build the command line; every sub-command's parser sets `run` to the function that carries it out."""
+    """Build the parser of the command line; the result's `run` is the function of the sub-command."""
     parser = argparse.ArgumentParser(prog=PROGRAM, description="Prepare data sets for training.")
     add_version(parser)
     images = argparse.ArgumentParser(add_help=False)
@@ -66,7 +66,7 @@ def _add_check(parser: argparse.ArgumentParser) -> None:
         "       and --convert, images smaller than the crop, test or validation images that are also in train\n"
         "  2    not checked\n"
         "  130  interrupted\n\n"
-        "All other findings are notes. Two images are the same if their decoded pixels are, whatever their formats.\n\n"
+        "All other findings are notes. Images with equal decoded pixels are the same, in whatever file format.\n\n"
         f"example: {PROGRAM} check data/horse2zebra"
     )
     parser.add_argument(

@@ -1,4 +1,4 @@
-"""cyclegan-data: its output and exit codes."""
+"""Output and exit codes of cyclegan-data."""
 
 import json
 import subprocess
@@ -61,7 +61,7 @@ def test_list_shows_the_catalogue(capsys: pytest.CaptureFixture[str]) -> None:
         ["prepare", "data", "out", "--quality", "101"],
     ],
 )
-def test_a_wrong_command_line_is_refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_invalid_command_line_is_refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(words)
     assert ended.value.code == 2
@@ -112,7 +112,7 @@ def test_check_with_problems_exits_with_1(
     assert [problem["kind"] for problem in report["problems"]] == ["leak"]
 
 
-def test_check_writes_json_alone_to_stdout(root: Path, in_process: None, capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_to_stdout_is_the_only_output(root: Path, in_process: None, capsys: pytest.CaptureFixture[str]) -> None:
     main(["check", str(root), "--json", "-"])
     report = json.loads(capsys.readouterr().out)
     assert report["ok"]
@@ -136,7 +136,7 @@ def test_check_uses_the_settings_of_training(root: Path, in_process: None, capsy
         (["ROOT", "--range", "1", "0"], "range"),
     ],
 )
-def test_check_that_cannot_begin_exits_with_2(
+def test_invalid_arguments_of_check_exit_with_2(
     root: Path, tmp_path: Path, words: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     paths = [word.replace("NOWHERE", f"{tmp_path}/nowhere").replace("ROOT", str(root)) for word in words]

@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 
 from tqdm import tqdm
 
-from cyclegan.datasets.catalog import BASE_URL, RIGHTS, Dataset, counts_text
+from cyclegan.datasets.catalog import RIGHTS, Dataset, counts_text
 from cyclegan.errors import DataError
 from cyclegan.images import IMAGE_SUFFIXES
 
@@ -20,14 +20,7 @@ TRANSIENT_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
 LONGEST_PAUSE = 60.0  # seconds
 
 
-def download(
-    dataset: Dataset,
-    root: Path,
-    base_url: str = BASE_URL,
-    sha256: str | None = None,
-    retries: int = 5,
-    timeout: float = 30.0,
-) -> None:
+def download(dataset: Dataset, root: Path, base_url: str, sha256: str | None, retries: int, timeout: float) -> None:
     """Download a data set and unpack it to `root/NAME`, unless it is there already; print the progress.
 
     The folder of the data set holds the whole archive or does not exist.
@@ -36,7 +29,7 @@ def download(
         dataset: entry of the catalogue.
         root: parent folder of the data sets; created if missing.
         base_url: folder of the server that holds NAME.zip.
-        sha256: checksum to expect instead of the catalogue's.
+        sha256: checksum to expect; None for the catalogue's.
         retries: see `fetch`.
         timeout: see `fetch`.
 

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 Array = NDArray[np.float64]
 Point = tuple[float, float]
 
-VERSION = 1  # increase it when the images change, so that an old set on disk is recognised
+VERSION = 1  # increase it when the images change: a set of another version on disk is refused
 
 SUPERSAMPLING = 4
 # A period of 4 pixels at 64×64, the stride of the ResNet generator, so that convolutions can represent the phase.
@@ -104,7 +104,7 @@ class _Mask:
         self.ellipse(end, end_radius, end_radius)
 
     def cover(self) -> Array:
-        """Return the covered share of each pixel, (size, size, 1) in [0, 1]."""
+        """Return the coverage of each pixel, (size, size, 1) in [0, 1]."""
         return np.asarray(self.image.reduce(SUPERSAMPLING), dtype=np.float64)[..., None] / 255
 
 
@@ -143,7 +143,7 @@ def _clouds(rng: np.random.Generator, size: int, horizon: float) -> Array:
 
 
 def _ridge(rng: np.random.Generator, size: int, horizon: float, height: float) -> Array:
-    """Cover everything below a wavy line above the horizon."""
+    """Return the coverage of the area below a wavy line above the horizon, (size, size, 1)."""
     x = np.linspace(0, 1, 33)
     line = np.full(33, horizon - 0.5 * height)
     for frequency in (1.0, 2.3, 4.1):
@@ -204,7 +204,7 @@ class _Animal:
 
 
 def _herd(rng: np.random.Generator, horizon: float) -> list[_Animal]:
-    """Draw the pose of one large animal or two smaller ones, farther ones first."""
+    """Sample the poses of one large animal or two smaller ones, the farther one first."""
     count = int(rng.integers(1, 3))
     lengths, middles, spread = ((0.44, 0.56), [0.5], 0.1) if count == 1 else ((0.33, 0.42), [0.27, 0.73], 0.05)
     animals = []

@@ -15,7 +15,7 @@ SQUARISH = 1.1
 
 @dataclass(frozen=True)
 class Item:
-    """One file, or several files of one folder, that a finding is about."""
+    """A file of a finding, or several files of one folder."""
 
     name: str  # "trainA/image.jpg", or "trainA"
     why: str = ""
@@ -25,7 +25,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Finding:
-    """The files to which one problem or note applies."""
+    """A problem or a note, and the files that it concerns."""
 
     kind: str  # in the JSON report
     is_problem: bool  # to be fixed before training; otherwise it is a note
@@ -63,29 +63,29 @@ def find_all(
     add("broken", True, _with_problem(scan, BROKEN), "broken files",
         "replace or delete them; data.on_error=skip trains without them")
     add("unsuitable", True, _with_problem(scan, UNSUITABLE), "images that cannot be read in this format",
-        "choose --channels and --convert as these lines say, and the same for the domain in training")
+        "set --channels and --convert as described here, and the same for the domain in training")
     add("too_small", True, _too_small(scan, load_size, crop_size, resize, pairs), "images smaller than the crop",
-        "data.resize=short_side makes all large enough; or lower data.crop_size, or raise data.load_size")
+        "set data.resize=short_side, a smaller data.crop_size, or a larger data.load_size")
     add("leak", True, _leaks(scan), "test or validation images that are also in train",
-        "delete them from one of the two: on images seen in training, metrics are too good")
-    add("copies", False, _copies(scan), "surplus copies",
-        "delete them unless these images are meant to count twice")
+        "delete them from one of the two: metrics on images seen in training are too good")
+    add("copies", False, _copies(scan), "duplicates in one folder",
+        "delete them, unless training should see these images more often")
     add("shared", False, _in_several_domains(scan), "images in several domains",
-        "keep each in the domain that it looks like")
+        "keep each in one domain only")
     add("val_in_test", False, _val_in_test(scan), "images in both val and test",
-        "delete them from one: an image that selects the checkpoint should not evaluate it")
+        "delete them from one of the two: images that select the best checkpoint should not evaluate it")
     add("mixed_depths", False, _mixed_depths(scan), "folders with mixed bit depths",
-        "the full range of each type becomes [-1, 1]; set the domain's range if equal values mean the same")
+        "the full range of each type becomes [-1, 1]; if equal values mean the same, set the domain's range")
     add("pages", False, _pages(scan), "files with several pages",
-        "the first page is used; the domain's page selects another")
+        "the first page is used; set the domain's page to use another")
     add("distorted", False, _distorted(scan, load_size, resize, pairs), "images far from square",
         "resize=stretch distorts them, as in the paper; data.resize=short_side or width keeps their proportions")
     add("skipped", False, _skipped(scan), "skipped files",
-        "no action needed, unless they are images: convert or rename these")
+        "no action needed, unless they are images: convert or rename those")
     add("paired_names", False, _paired_names(scan), "file names in several test folders",
         "no action needed; if such images show the same scene, data.pairing=by_name measures PSNR and SSIM")
     add("unequal", False, _unequal(scan), "domains less than half as large as the largest",
-        "no action needed: an epoch has as many images as the largest domain, and those of the others repeat")
+        "no action needed: an epoch has as many images as the largest domain, and images of the others repeat")
     # fmt: on
     return found
 
@@ -95,12 +95,12 @@ def _missing(scan: Scan) -> Iterator[Item]:
     trained = {folder.domain for folder in scan.folders if folder.split == "train"}
     for domain in domains:
         if domain not in trained:
-            yield Item(f"train{domain}", "there is no such folder")
+            yield Item(f"train{domain}", "the folder does not exist")
     if len(domains) == 1:
         yield Item(f"train{'B' if domains[0] == 'A' else 'A'}", f"{domains[0]} is the only domain")
     for folder in scan.folders:
         if not folder.images:
-            yield Item(folder.name, "the folder holds no image")
+            yield Item(folder.name, "the folder has no images")
 
 
 def _with_problem(scan: Scan, kind: str) -> Iterator[Item]:

@@ -22,7 +22,7 @@ def process_map(work: Callable[[str], Result], paths: Sequence[str], workers: in
         DataError: a worker process crashed.
         Exception: any other exception that `work` raises.
     """
-    # spawn: a forked process would hold torch and the locks of its threads. Ctrl-C is for the main process alone.
+    # spawn: a forked process would inherit torch and the locks of its threads. Only the main process handles Ctrl-C.
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, context, initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN))
     results: list[Result] = []

@@ -15,7 +15,7 @@ SHOWN_REASONS = 5
 """Lines of a finding in the text report."""
 
 SHOWN_NAMES = 3
-"""Files that such a line names."""
+"""Files in such a line."""
 
 
 def as_json(scan: Scan, findings: Sequence[Finding]) -> dict[str, Any]:
@@ -64,7 +64,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
 
 
 def as_text(scan: Scan, findings: Sequence[Finding]) -> str:
-    """Return the report for a terminal, about 100 columns wide and cut short where it would be long."""
+    """Return the report for a terminal, at most 100 columns wide, with the first files of each finding."""
     lines = [*_table(scan), ""]
     for title, is_problem in (("problems", True), ("notes", False)):
         group = [finding for finding in findings if finding.is_problem == is_problem]
@@ -110,12 +110,12 @@ def _sizes(sizes: Counter[tuple[int, int]]) -> str:
 
 
 def _items(finding: Finding) -> Iterator[str]:
-    """Yield the first items; those with the same reason share a line."""
+    """Yield lines for the first items; items with the same reason share a line."""
     groups: defaultdict[str, list[str]] = defaultdict(list)
     for item in finding.items:
         same = "".join(f" = {name}" for name in item.same_as[:SHOWN_NAMES])
         name = item.name + same + _more(item.same_as)
-        # The reason of every broken file ends with advice, which follows once below.
+        # The reason of a broken file ends with the same advice each time, which is the finding's remedy.
         why = item.why.rpartition("; ")[0] or item.why if finding.kind == "broken" else item.why
         groups[why or name].append(name)
     shown = dict(islice(groups.items(), SHOWN_REASONS))

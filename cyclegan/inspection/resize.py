@@ -87,7 +87,7 @@ def prepare(
     """
     root, out = Path(root).expanduser().absolute(), Path(out).expanduser().absolute()
     if root.resolve() in (out.resolve(), *out.resolve().parents):
-        raise DataError(f"{out} is {root} or lies in it, and its images would count as the data set's: choose another")
+        raise DataError(f"{out} is in {root}, so that its images would be part of the data set: choose another folder")
     sources = _sources(root, recipe.pairs)
     _require_own_files(out, recipe, sources)
     out.mkdir(parents=True, exist_ok=True)
@@ -99,7 +99,7 @@ def prepare(
 
 
 def shrink(name: str, root: Path, out: Path, recipe: Recipe, max_pixels: int = MAX_PIXELS) -> str:
-    """Prepare one image, in a worker process; return an error message, or "" if the image was written."""
+    """Prepare the image `root/name`; return an error message, or "" if it was written."""
     import torch  # not at the top: the command itself does without torch
 
     from cyclegan.data.transforms import half_of, resized
@@ -108,7 +108,7 @@ def shrink(name: str, root: Path, out: Path, recipe: Recipe, max_pixels: int = M
     source = root / name
     modified = source.stat().st_mtime_ns
     for output in _outputs(out, name):
-        output.unlink(missing_ok=True)  # of an earlier state of the source
+        output.unlink(missing_ok=True)  # made from an earlier version of the source
     pixel_format = PixelFormat(recipe.channels, range=ANY_RANGE, page=recipe.page, convert=recipe.convert)
     try:
         pixels = read(source, pixel_format, max_pixels=max_pixels)
@@ -121,7 +121,7 @@ def shrink(name: str, root: Path, out: Path, recipe: Recipe, max_pixels: int = M
     size = target_size(width, height, recipe.load_size, recipe.resize)
     pixels = np.concatenate([resized(part, *size) for part in parts], axis=1)
     if pixels.shape[2] == 3 and (pixels == pixels[:, :, :1]).all():
-        pixels = pixels[:, :, :1]  # grey, which reading repeats to three channels
+        pixels = pixels[:, :, :1]  # grey: reading repeats it to three channels
     channels, dtype = pixels.shape[2], str(pixels.dtype)
     fits = dtype == "uint8" and channels in (1, 3)
     output = out / (_stem(name) + (f".{recipe.format}" if fits else suffix_for(PixelFormat(channels, dtype))))
@@ -141,7 +141,7 @@ def _sources(root: Path, pairs: bool) -> dict[str, str]:
                 raise DataError(f"{sources[stem]} and {source} would both become {stem}: rename one")
             sources[stem] = source
     if not sources:
-        raise DataError(f"there is no image in {root}")
+        raise DataError(f"{root} has no images")
     return sources
 
 
@@ -150,7 +150,7 @@ def _stem(name: str) -> str:
 
 
 def _require_own_files(out: Path, recipe: Recipe, sources: dict[str, str]) -> None:
-    """Refuse an output folder with anything that this preparation would not write."""
+    """Refuse an output folder with files that this preparation would not write."""
     if not out.exists() or not any(out.iterdir()):
         return
     file = out / SETTINGS

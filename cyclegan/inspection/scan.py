@@ -1,4 +1,4 @@
-"""Scan of a data set: every image is decoded, and its format, size and digest are collected by folder."""
+"""Scan of a data set: decode every image, and collect formats, sizes and digests by folder."""
 
 import re
 from collections import Counter, defaultdict
@@ -28,7 +28,7 @@ class FileInfo(NamedTuple):
 
     file_bytes: int = 0
     header: Header | None = None  # None if it could not be read
-    digest: bytes = b""  # see `digest`; empty if the pixels could not be decoded
+    digest: bytes = b""  # equal for equal pixels, shapes and types; empty if the pixels could not be decoded
     problem: str = ""  # BROKEN; or UNSUITABLE, an intact image that cannot be read in the requested pixel format
     reason: str = ""  # message of the problem
 
@@ -40,7 +40,7 @@ class Folder:
     path: Path
     name: str  # below the root of the data set, such as "trainA"
     split: str  # "train", "val" or "test"; "" for a plain folder of images
-    domain: str  # "A", "B", ...; "" if the folder's name has none, such as `train` of side-by-side pairs
+    domain: str  # "A", "B", ...; "" if the folder's name has none, as for side-by-side pairs in `train`
     images: Files
     infos: dict[str, FileInfo] = field(default_factory=dict)  # by name below the root, such as "trainA/sub/1.png"
 
@@ -86,7 +86,7 @@ def scan(
         pairs: see `find_folders`.
 
     Raises:
-        DataError: `root` is not a folder, or holds tar files; or a file crashes the decoder.
+        DataError: `root` is not a folder or holds tar files, or an image crashes the decoder.
     """
     folders = find_folders(root, pairs)
     work = partial(inspect_file, pixel_format=pixel_format, max_pixels=max_pixels)
@@ -127,7 +127,7 @@ def find_folders(root: str | Path, pairs: bool = False) -> list[Folder]:
             found += [(split, one.name, one) for one in nested] or [(split, domain, path)]
     trained = {domain for split, domain, _ in found if split == "train"}
     domains = trained or {domain for _, domain, _ in found}
-    # A lower-case rest, as in `trainer` or `values`, is a domain only if no other name is one.
+    # Names such as `trainer` or `values`: a lower-case rest is a domain only if no upper-case one is found.
     domains = {domain for domain in domains if not domain[:1].islower()} or trained
     found = sorted(
         (each for each in found if each[1] in domains), key=lambda each: (_SPLITS.index(each[0]), each[1], each[2])
@@ -140,25 +140,21 @@ def find_folders(root: str | Path, pairs: bool = False) -> list[Folder]:
 
 def inspect_file(path: str, pixel_format: PixelFormat, max_pixels: int = MAX_PIXELS) -> FileInfo:
     """Decode an image completely, as training does, and describe it."""
-    info = FileInfo()
+    data, header = b"", None
     try:
         data = content(path)
-        info = FileInfo(len(data))
         # Without the channels of `pixel_format`, so that an array of any shape is described.
         header = header_of(data, path, pixel_format if pixel_format.page else None)
-        info = FileInfo(len(data), header)
-        return info._replace(digest=digest(decode(data, path, pixel_format, max_pixels=max_pixels)))
+        pixels = decode(data, path, pixel_format, max_pixels=max_pixels)
     except ImageError as error:
         # An image above the limit may be a decompression bomb and is not decoded to find out whether it is intact.
-        intact = info.header and (
-            info.header.width * info.header.height > max_pixels or _is_intact(data, path, info.header.channels)
-        )
+        intact = header and (header.width * header.height > max_pixels or _is_intact(data, path, header.channels))
         reason = str(error).removeprefix(path).lstrip(": ")
-        return info._replace(problem=UNSUITABLE if intact else BROKEN, reason=reason)
+        return FileInfo(len(data), header, problem=UNSUITABLE if intact else BROKEN, reason=reason)
+    return FileInfo(len(data), header, _digest(pixels))
 
 
-def digest(pixels: Pixels) -> bytes:
-    """Return 16 bytes that two images share only if they have the same shape, type and values."""
+def _digest(pixels: Pixels) -> bytes:
     return blake2b(pixels.tobytes() + f"{pixels.shape} {pixels.dtype}".encode(), digest_size=16).digest()
 
 

@@ -74,7 +74,7 @@ def scan_of(**folders: list[FileInfo]) -> Scan:
     return Scan(Path("root"), made, [])
 
 
-def test_folders_come_in_the_order_of_their_use(messy: Path) -> None:
+def test_folders_are_in_the_order_train_val_test(messy: Path) -> None:
     folders = find_folders(messy)
     assert [(folder.name, folder.split, folder.domain) for folder in folders] == [
         ("trainA", "train", "A"),
@@ -109,7 +109,7 @@ def test_subfolders_of_pairs_are_not_domains(tmp_path: Path) -> None:
     assert [(folder.name, folder.domain) for folder in find_folders(tmp_path, pairs=True)] == [("train", "")]
 
 
-def test_a_plain_folder_misses_no_domain(tmp_path: Path, in_process: None) -> None:
+def test_a_plain_folder_has_no_missing_domain(tmp_path: Path, in_process: None) -> None:
     image(tmp_path / "images/sub/0.png", 0)
     assert by_kind(find_all(scan(tmp_path / "images", RGB))).keys() == {"distorted"}
 
@@ -161,7 +161,7 @@ def test_problems_and_notes_of_a_messy_data_set(found: Scan) -> None:
         "skipped": (False, 2),
         "paired_names": (False, 1),
     }
-    assert findings["missing"].items == [Item("valA", "the folder holds no image")]
+    assert findings["missing"].items == [Item("valA", "the folder has no images")]
     assert findings["leak"].items == [Item("testA/leaked.bmp", same_as=("trainA/2.png",))]
     assert findings["copies"].items[0].name == "trainB/again.png"
     assert findings["copies"].items[0].same_as == ("trainB/deep/0.bmp", "trainB/deep/0.png")
@@ -175,7 +175,7 @@ def test_problems_and_notes_of_a_messy_data_set(found: Scan) -> None:
     [
         (["trainA", "trainB"], None),
         (["trainA"], [Item("trainB", "A is the only domain")]),
-        (["trainA", "testB"], [Item("trainB", "there is no such folder")]),
+        (["trainA", "testB"], [Item("trainB", "the folder does not exist")]),
     ],
 )
 def test_missing_folders(names: list[str], missing: list[Item] | None) -> None:
@@ -251,7 +251,7 @@ def test_text_report(found: Scan) -> None:
     assert lines[-1] == "4 kinds of problems"
 
 
-def test_the_text_report_cuts_long_findings_short() -> None:
+def test_the_text_report_shows_the_first_files_of_long_findings() -> None:
     broken = [FileInfo(10, problem=BROKEN, reason=f"is number {i}; fix it") for i in range(1000)]
     odd = [FileInfo(10, problem=UNSUITABLE, reason="is odd; allow it")] * 7
     found = scan_of(trainA=broken, trainB=odd)
