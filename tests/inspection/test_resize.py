@@ -76,7 +76,7 @@ def test_training_sees_the_same_pixels(
     assert read(prepared, pixel_format).shape[:2] == before.shape[1:]  # small already: nothing is left to resize
 
 
-def test_halves_of_pairs_are_resized_each(tmp_path: Path) -> None:
+def test_halves_of_pairs_are_resized_separately(tmp_path: Path) -> None:
     source = tmp_path / "pair.png"
     write(noise(0, (30, 41, 3)), source)  # of an odd width: the column in the middle belongs to neither
     prepared = read(shrunk(source, Recipe(20, pairs=True)))
@@ -106,7 +106,7 @@ def test_pixels_that_a_jpeg_cannot_hold_are_stored_lossless(
     assert shrunk(tmp_path / "source.tif", recipe).suffix == extension
 
 
-def test_grey_takes_one_channel(tmp_path: Path) -> None:
+def test_grey_images_are_stored_with_one_channel(tmp_path: Path) -> None:
     grey: NDArray[np.uint8] = np.repeat(noise(0, (8, 8, 1)), 3, axis=2).astype(np.uint8)
     write(grey, tmp_path / "source.png")
     assert header(shrunk(tmp_path / "source.png", Recipe(4))).channels == 1

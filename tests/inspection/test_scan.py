@@ -146,6 +146,8 @@ def test_an_intact_image_in_another_format_is_not_broken(tmp_path: Path) -> None
     (tmp_path / "cut.tif").write_bytes(bands.read_bytes()[:-40])
     assert inspect_file(str(tmp_path / "cut.tif"), PixelFormat(channels=6)).problem == BROKEN
     assert inspect_file(str(tmp_path / "gone.png"), RGB).problem == BROKEN
+    Image.new("1", (10_000, 9_000)).save(tmp_path / "large.png")  # above the default of max_pixels, and not decoded
+    assert inspect_file(str(tmp_path / "large.png"), RGB).problem == UNSUITABLE
 
 
 def test_problems_and_notes_of_a_messy_data_set(found: Scan) -> None:
