@@ -23,7 +23,7 @@ LONGEST_PAUSE = 60.0  # seconds
 def download(dataset: Dataset, root: Path, base_url: str, sha256: str | None, retries: int, timeout: float) -> None:
     """Download a data set and unpack it to `root/NAME`, unless it is there already; print the progress.
 
-    The folder of the data set holds the whole archive or does not exist.
+    The folder of the data set is complete or does not exist.
 
     Args:
         dataset: entry of the catalogue.
