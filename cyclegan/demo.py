@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import sys
 import time
@@ -26,14 +25,14 @@ def run(
     """Train on the toy set and evaluate the last checkpoint, with contact sheets, into `output/evaluation`.
 
     Args:
-        root: folder of the toy set, which is drawn there if it is missing.
+        root: folder of the toy set, which is drawn if it is missing.
         output: the run folder; an earlier run in it is replaced.
         seed: seed of the run.
         epochs: number of epochs; None takes that of `experiment=toy`.
-        overrides: more settings of `cyclegan-train`, such as `adversarial=hinge`.
+        overrides: other settings of `cyclegan-train`, such as `adversarial=hinge`.
 
     Returns:
-        for each direction the mean PSNR to the ground truth in dB, of the untouched input and of the translation.
+        for each direction the mean PSNR to the ground truth in dB, of the input and of its translation.
     """
     from hydra import compose, initialize_config_dir
 
@@ -47,11 +46,10 @@ def run(
         config.trainer.max_epochs = epochs
     train(config)
 
-    checkpoint, evaluation = output / "checkpoints" / "last.ckpt", output / "evaluation"
-    arguments = ["--checkpoint", str(checkpoint), "--output", str(evaluation), "--split", "test", "--device", "cpu"]
-    evaluate.run(evaluate.build_parser().parse_args(arguments))
-    (measured,) = json.loads((evaluation / "metrics.json").read_text(encoding="utf-8"))["checkpoints"]
-    psnr, metrics = METRICS["psnr"], measured["metrics"]
+    arguments = ["--checkpoint", str(output / "checkpoints" / "last.ckpt"), "--output", str(output / "evaluation")]
+    options = evaluate.build_parser().parse_args([*arguments, "--split", "test", "--device", "cpu"])
+    (result,) = evaluate.run(options)
+    psnr, metrics = METRICS["psnr"], result.evaluation.metrics
     directions = (("A", "B"), ("B", "A"))
     return {way: (metrics[psnr.column(way, "copied")], metrics[psnr.column(way)]) for way in directions}
 

@@ -7,11 +7,10 @@ from cyclegan.errors import UserError
 
 
 class ImagePool:
-    """Mixes new with earlier generated images for a discriminator, which reduces oscillation.
+    """Mixes new and earlier generated images for a discriminator, which reduces oscillation.
 
-    The rule is applied to each image, not to the batch. While the pool fills, an image is stored and
-    returned. Once full, with probability ½ a random stored image is returned and the new one takes its
-    place; otherwise the new one is returned and not stored.
+    Each image of a batch is treated separately. Until the pool is full, it is stored and returned. Then, with
+    probability ½, it replaces a random stored image, which is returned; otherwise it is returned and not stored.
 
     Source: Shrivastava et al. 2017 (arXiv:1612.07828, section 2.3), with 50 images as in the CycleGAN
     paper (section 4).
@@ -23,7 +22,7 @@ class ImagePool:
 
     def __init__(self, size: int = 50, seed: int = 0) -> None:
         if size < 0:
-            raise UserError(f"pool_size is {size}; it counts images, so it is 0 (no pool) or more")
+            raise UserError(f"pool_size is {size}; it must be 0 (no pool) or more")
         self.size = size
         self._images: list[Tensor] = []
         self._rng = torch.Generator().manual_seed(seed)
@@ -32,7 +31,7 @@ class ImagePool:
         return len(self._images)
 
     def query(self, images: Tensor) -> Tensor:
-        """Return a mixture of new and stored images for new images (N, C, H, W), detached and of the same shape."""
+        """Return new and stored images, detached, for new images (N, C, H, W), in the same shape."""
         images = images.detach()
         return images if self.size == 0 else torch.stack([self._exchange(image) for image in images])
 
@@ -48,15 +47,13 @@ class ImagePool:
         return earlier
 
     def reseed(self, seed: int) -> None:
-        """Restart the random generator, for example with a seed for each device."""
+        """Seed the random generator again, for example with a seed for each device."""
         self._rng.manual_seed(seed)
 
     def state_dict(self) -> dict[str, Tensor | list[Tensor]]:
-        """Return the stored images and the random state, for a checkpoint."""
         return {"images": list(self._images), "rng": self._rng.get_state()}
 
     def load_state_dict(self, state: dict[str, Tensor | list[Tensor]], device: torch.device) -> None:
-        """Restore a state, with the images on `device`."""
         images, rng = state["images"], state["rng"]
         assert isinstance(rng, Tensor)
         self._images = [image.to(device) for image in images][: self.size]

@@ -14,15 +14,11 @@ def norm_layer(norm: Norm, channels: int) -> nn.Module:
 
     Instance norm has neither affine parameters nor running statistics (Ulyanov et al. 2016, arXiv:1607.08022,
     as CycleGAN uses it). It turns a feature map of one pixel into 0, so networks refuse images that
-    are small enough to make one.
-
-    Raises:
-        UserError: `norm` has another value.
+    would become one pixel.
     """
     match norm:
         case "instance":
-            # GroupNorm with one group per channel equals instance norm; nn.InstanceNorm2d would convert
-            # channels_last images to contiguous ones at every layer.
+            # nn.InstanceNorm2d gives the same values, but converts channels_last images to contiguous ones.
             return nn.GroupNorm(channels, channels, affine=False)
         case "batch":
             return nn.BatchNorm2d(channels)

@@ -92,20 +92,14 @@ def test_nearest_size_is_valid_and_none_is_nearer(side: int, minimum: int, multi
     ("build", "words"),
     [
         (lambda: ResnetGenerator(blocks=-1), "blocks is -1; it must be 0 or more"),
-        (lambda: ResnetGenerator(width=0), "width is 0; it must be 1 or more"),
-        (lambda: ResnetGenerator(in_channels=0), "in_channels is 0"),
         (lambda: ResnetGenerator(dropout=1.5), "between 0 and 1"),
         (lambda: ResnetGenerator(upsampling="bilinear"), "'bilinear'; it must be one of transposed, resize"),  # type: ignore[arg-type]
         (lambda: ResnetGenerator(norm="layer"), "one of instance, batch, none"),  # type: ignore[arg-type]
         (lambda: UnetGenerator(downs=1), "downs is 1; it must be 2 or more"),
-        (lambda: UnetGenerator(out_channels=0), "out_channels is 0"),
-        (lambda: EncoderDecoder(widths=[]), "widths is "),
-        (lambda: EncoderDecoder(widths=[64, 0]), r"widths is \[64, 0\]"),
+        (lambda: EncoderDecoder(widths=[]), "widths is 0; it must be 1 or more"),
         (lambda: PatchDiscriminator(layers=0), "layers is 0; it must be 1 or more"),
         (lambda: PixelDiscriminator(width=-1), "width is -1"),
-        (lambda: StridedDiscriminator(widths=()), "widths is "),
-        (lambda: StridedDiscriminator(head_padding=(1, 1)), "left, right, top, bottom"),
-        (lambda: StridedDiscriminator(head_padding=(1, 1, 1, -1)), "left, right, top, bottom"),
+        (lambda: StridedDiscriminator(widths=(64, 0)), "widths is 0"),
     ],
 )
 def test_invalid_arguments_are_refused(build: Callable[[], nn.Module], words: str) -> None:

@@ -22,53 +22,6 @@ def test_parameter_count_matches_the_paper(blocks: int, count: int) -> None:
         assert parameter_count(ResnetGenerator(blocks=blocks)) == count
 
 
-def published_names(blocks: int, second_convolution: int) -> list[str]:
-    convolutions = (1, second_convolution)
-    return [
-        *("model.1", "model.4", "model.7"),
-        *(f"model.{10 + block}.conv_block.{index}" for block in range(blocks) for index in convolutions),
-        *(f"model.{10 + blocks + index}" for index in (0, 3, 7)),
-    ]
-
-
-@pytest.mark.parametrize(("blocks", "dropout", "second_convolution"), [(9, 0.0, 5), (6, 0.0, 5), (6, 0.5, 6)])
-def test_layers_have_the_names_of_the_published_weights(blocks: int, dropout: float, second_convolution: int) -> None:
-    weights = ResnetGenerator(width=1, blocks=blocks, dropout=dropout).state_dict()
-    names = published_names(blocks, second_convolution)
-    assert list(weights) == [f"{name}.{part}" for name in names for part in ("weight", "bias")]
-
-
-def test_with_batch_norm_only_the_last_convolution_has_a_bias() -> None:
-    network = ResnetGenerator(width=1, blocks=1, norm="batch")
-    biased = [name for name, m in network.named_modules() if isinstance(m, nn.Conv2d) and m.bias is not None]
-    assert biased == ["model.18"]
-
-
-def test_output_equals_the_written_out_formula() -> None:
-    """The whole network as a written-out formula on its own weights."""
-    network = ResnetGenerator(width=2, blocks=1).double()
-    images = torch.rand(2, 3, 16, 12, dtype=torch.float64) * 2 - 1
-    weights = network.state_dict()
-    reflect, norm, relu = nn.ReflectionPad2d, torch.nn.functional.instance_norm, torch.relu
-
-    def conv(x: Tensor, key: str, stride: int = 1, padding: int = 0) -> Tensor:
-        return torch.conv2d(x, weights[f"{key}.weight"], weights[f"{key}.bias"], stride, padding)
-
-    def up(x: Tensor, key: str) -> Tensor:
-        weight, bias = weights[f"{key}.weight"], weights[f"{key}.bias"]
-        return torch.conv_transpose2d(x, weight, bias, stride=2, padding=1, output_padding=1)
-
-    x = relu(norm(conv(reflect(3)(images), "model.1")))
-    x = relu(norm(conv(x, "model.4", stride=2, padding=1)))
-    x = relu(norm(conv(x, "model.7", stride=2, padding=1)))
-    h = relu(norm(conv(reflect(1)(x), "model.10.conv_block.1")))
-    x = x + norm(conv(reflect(1)(h), "model.10.conv_block.5"))
-    x = relu(norm(up(x, "model.11")))
-    x = relu(norm(up(x, "model.14")))
-    expected = torch.tanh(conv(reflect(3)(x), "model.18"))
-    torch.testing.assert_close(network(images), expected)
-
-
 def test_resize_upsampling_repeats_pixels_then_convolves() -> None:
     """The step up of PyTorch-GAN: nearest ×2, convolution k3 with one zero around."""
     network = ResnetGenerator(width=2, blocks=0, upsampling="resize")
