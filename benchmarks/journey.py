@@ -4,7 +4,7 @@
     python benchmarks/journey.py --files    # and the names of the files, in the order in which they are first called
 
 Imports are not counted: only files with a function that is called. The training is two epochs of a tiny toy set with
-the default callbacks, in this process; data are loaded without workers, so that their code is seen.
+the default callbacks, in this process; data are loaded without workers, so that the code of the data is counted.
 """
 
 import argparse

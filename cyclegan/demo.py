@@ -54,15 +54,6 @@ def run(
     return {way: (metrics[psnr.column(way, "copied")], metrics[psnr.column(way)]) for way in directions}
 
 
-def table(psnrs: dict[tuple[str, str], tuple[float, float]]) -> str:
-    """Format the PSNR of each direction and its gain over copying the input."""
-    lines = ["         copying the input   translated     gain"]
-    for (source, target), (copied, translated) in psnrs.items():
-        gain = translated - copied
-        lines.append(f"{source} → {target}    {copied:12.2f} dB   {translated:7.2f} dB  {gain:+6.2f} dB")
-    return "\n".join(lines)
-
-
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser = argparse.ArgumentParser(
@@ -93,7 +84,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.exit(f"{PROGRAM}: {stop}; the next call starts again from the beginning")
     except UserError as error:
         sys.exit(f"{PROGRAM}: {error}")
-    print(f"\nmean PSNR to the ground truth of {args.data}, after {time.monotonic() - start:.0f} s:\n{table(psnrs)}")
+    print(f"\nmean PSNR to the ground truth of {args.data}, after {time.monotonic() - start:.0f} s:")
+    print("         copying the input   translated     gain")
+    for (source, target), (copied, translated) in psnrs.items():
+        gain = translated - copied
+        print(f"{source} → {target}    {copied:12.2f} dB   {translated:7.2f} dB  {gain:+6.2f} dB")
     print(f"\ntranslations: {args.output / 'evaluation' / 'best_A2B.jpg'}\nover training: {args.output / 'samples'}")
 
 

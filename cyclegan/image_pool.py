@@ -1,5 +1,7 @@
 """The image pool: a history of generated images for a discriminator."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -50,11 +52,10 @@ class ImagePool:
         """Seed the random generator again, for example with a seed for each device."""
         self._rng.manual_seed(seed)
 
-    def state_dict(self) -> dict[str, Tensor | list[Tensor]]:
+    def state_dict(self) -> dict[str, Any]:
         return {"images": list(self._images), "rng": self._rng.get_state()}
 
-    def load_state_dict(self, state: dict[str, Tensor | list[Tensor]], device: torch.device) -> None:
-        images, rng = state["images"], state["rng"]
-        assert isinstance(rng, Tensor)
-        self._images = [image.to(device) for image in images][: self.size]
-        self._rng.set_state(rng.cpu())
+    def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
+        """Restore a state, with the images on `device`."""
+        self._images = [image.to(device) for image in state["images"]][: self.size]
+        self._rng.set_state(state["rng"].cpu())

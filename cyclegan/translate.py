@@ -37,33 +37,29 @@ if TYPE_CHECKING:
     from cyclegan.methods.translator import Translator
 
 PROGRAM = "cyclegan-translate"
-FORMATS = ("png", "jpg", "tif", "npy")
 
 
 @dataclass(frozen=True)
 class Job:
-    """An image to translate."""
+    """An image to translate, with its (width, height) in the file, after resizing, and after padding."""
 
     source: Path
     target: Path
     given: tuple[int, int]
-    """(width, height) of the input file."""
     resized: tuple[int, int]
-    """(width, height) of the translation."""
     padded: tuple[int, int]
-    """(width, height) of the network's input."""
 
 
 def translate_files(
     translator: Translator,
     pairs: Sequence[tuple[Path, Path]],
     direction: tuple[str, str],
+    scale: Scale = AS_IT_IS,
+    output_size: str = "resized",
     batch_size: int = 1,
     device: str = "cpu",
     quality: int = 95,
     max_pixels: int = MAX_PIXELS,
-    scale: Scale = AS_IT_IS,
-    output_size: str = "resized",
 ) -> list[str]:
     """Translate image files of any size: resize, pad by reflection to the network's multiple, translate, crop.
 
@@ -71,12 +67,12 @@ def translate_files(
         translator: a translator in eval mode.
         pairs: for each image its path and the path of its translation.
         direction: (source, target) domain.
-        batch_size: number of images in a batch, which have the same padded size.
+        scale: how images are resized before the translation.
+        output_size: "resized" writes translations at that size, "input" at the size of the input file.
+        batch_size: number of images in a batch; all have the same padded size.
         device: torch's name of the device.
         quality: quality of JPEG files.
         max_pixels: width × height of the largest image that is decoded.
-        scale: how images are resized before the translation.
-        output_size: "resized" writes translations at that size, "input" at the size of the input file.
 
     Returns:
         the reason for each image that could not be translated.
@@ -121,14 +117,17 @@ def translate_files(
     def attempt(batch: Sequence[Job]) -> None:
         try:
             translate(batch)
+            return
         except Exception as error:
             if not isinstance(error, UserError | OSError) and not is_out_of_memory(error):
                 raise
-            if len(batch) == 1:
-                failed.append(explained(error, batch[0], device))
-            else:  # one by one, so that only the images that fail are lost
-                for job in batch:
-                    attempt([job])
+            reason = explained(error, batch[0], device)
+        # Here the exception no longer holds the memory of the failed batch.
+        if len(batch) == 1:
+            failed.append(reason)
+        else:  # one by one, so that only the images that fail are lost
+            for job in batch:
+                attempt([job])
 
     with tqdm(total=len(jobs), unit="img", disable=None) as bar, torch.inference_mode():
         padded_size = attrgetter("padded")
@@ -177,7 +176,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--batch-size", "N", "number of images in a batch (default: 1)", type=cli.positive, default=1)
     add("--device", "NAME", "cpu, cuda, cuda:1, mps … (default: a GPU if there is one)", default="auto")
     add("--format", None, "output format (default: png, or tif if png cannot store the channels and bit depth)",
-        choices=("auto", *FORMATS), default="auto")  # fmt: skip
+        choices=("auto", "png", "jpg", "tif", "npy"), default="auto")  # fmt: skip
     add("--quality", "1-100", "quality of JPEG files (default: 95)", type=cli.quality, default=95)
     add("--convert", "NAMES", "lossy conversions of the input to allow besides those of training, comma-separated: "
         f"{','.join(CONVERSIONS)}", type=cli.conversions, default=())  # fmt: skip
@@ -225,18 +224,14 @@ def run(args: argparse.Namespace) -> list[str]:
     unknown = "" if translator.scale else " (the checkpoint does not store the scale of training)"
     print(f"images are {scale}{unknown}; --resize and --output-size set other sizes")
     failed = translate_files(
-        translator, pairs, direction, args.batch_size, device, args.quality, args.max_pixels, scale, args.output_size
+        translator, pairs, direction, scale, args.output_size, args.batch_size, device, args.quality, args.max_pixels
     )
     print(f"{len(pairs) - len(failed)} of {len(pairs)} images, {'2'.join(direction)}, on {device}: {output}")
     return failed
 
 
 def find_images(given: str) -> Files:
-    """Find the images of `--input`: an image, or what `cyclegan.data.file_list.find_files` finds, as in training.
-
-    Raises:
-        InputError: there is no image.
-    """
+    """Find the images of `--input`: a single image, or several as in training; without any, raise an InputError."""
     path = Path(given).expanduser()
     if path.is_file() and path.suffix.lower() != LIST_SUFFIX:
         return Files(path.parent, [path.name])
@@ -254,11 +249,7 @@ def choose_scale(choice: str | int, trained: Scale | None) -> Scale:
 
 
 def suffix_of(choice: str, pixel_format: PixelFormat) -> str:
-    """Return the file extension for `--format`.
-
-    Raises:
-        InputError: the file format cannot store images of this pixel format.
-    """
+    """Return the file extension for `--format`; raise an InputError if it cannot store the pixel format."""
     if choice == "auto":
         return suffix_for(pixel_format)
     if not can_hold(f".{choice}", pixel_format):

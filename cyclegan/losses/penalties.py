@@ -13,8 +13,8 @@ from cyclegan.errors import UserError
 class GradientPenalty:
     """Gradient penalty of WGAN-GP: `weight · mean (‖∇ critic‖₂ − target)²` (Gulrajani et al. 2017, arXiv:1704.00028).
 
-    The gradient of the sum of an image's scores is taken at a random point between a real and a fake image, its norm
-    over all channels and pixels. The critic must not mix samples, so it cannot have batch norm.
+    The gradient of the sum of an image's scores is taken at a random point between a real and a fake image; its norm
+    is over all channels and pixels. The critic must not mix samples, so it cannot have batch norm.
 
     Args:
         weight: weight of the penalty; 10 in the paper (algorithm 1).
@@ -25,12 +25,9 @@ class GradientPenalty:
     target: float = 1.0
 
     def __call__(self, critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor) -> Tensor:
-        """Return the weighted penalty; its gradients reach only the critic's weights.
+        """Return the weighted penalty of a critic with scores (N, ...), for real and fake images (N, C, H, W).
 
-        Args:
-            critic: discriminator, with scores of shape (N, ...).
-            real: real images (N, C, H, W).
-            fake: generated images of the same shape.
+        Its gradients reach only the critic's weights.
 
         Raises:
             UserError: real and fake images have different shapes.

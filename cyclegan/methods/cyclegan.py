@@ -94,8 +94,7 @@ class CycleGAN(Translator):
         seed: seed of the image pools.
 
     Raises:
-        UserError: `channels` does not name two domains whose lower-case names differ, or the numbers differ while the
-            identity weight is not 0.
+        UserError: there are not two domains, or the identity loss is on and their numbers of channels differ.
     """
 
     advice = MappingProxyType(

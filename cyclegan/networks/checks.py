@@ -11,10 +11,8 @@ class ImageNetwork(Protocol):
     """The attributes of a network that processes images (N, in_channels, H, W)."""
 
     in_channels: int
-    minimum_size: int
-    """Smallest height and width."""
-    size_multiple: int
-    """Height and width are multiples of this number."""
+    minimum_size: int  # smallest height and width
+    size_multiple: int  # of which height and width are multiples
 
 
 def nearest_size(side: int, *, minimum: int, multiple: int = 1) -> int:
@@ -51,11 +49,7 @@ def check_images(network: ImageNetwork, images: Tensor) -> None:
 
 
 def check_at_least(lowest: int, **arguments: int) -> None:
-    """Check that integer arguments of a constructor are not below `lowest`.
-
-    Raises:
-        UserError: naming the first that is.
-    """
+    """Raise a UserError that names the first constructor argument below `lowest`."""
     for name, value in arguments.items():
         if value < lowest:
             raise UserError(f"{name} is {value}; it must be {lowest} or more")
