@@ -272,12 +272,7 @@ def test_input_finds_the_same_files_as_training(source: str) -> None:
         (["in/a.png", "in/a.jpg"], "in", "out", "in/a.jpg and in/a.png would both become out/a.png"),
         (["in/a.png"], "in", "in", "in/a.png is an input too and would be overwritten; choose another --output"),
         (["in/a.png", "in/x/a.png"], "in", "in/x", "in/x/a.png is an input too and would be overwritten"),
-        (
-            ["a/1.png", "here/2.png"],
-            "here/all.txt",
-            "out",
-            "here/../a/1.png would go outside of out; list the images",
-        ),
+        (["a/1.png", "here/2.png"], "here/all.txt", "out", "here/../a/1.png would go outside of out; list"),
         (["in/a.png"], "in", "here/all.txt", "--output here/all.txt is a file"),
     ],
 )
@@ -294,7 +289,7 @@ def test_outputs_that_would_be_lost_or_misplaced_are_refused(
     assert {name: Path(name).read_bytes() for name in images} == before
 
 
-def test_a_list_of_absolute_paths_keeps_the_folders_below_their_common_one() -> None:
+def test_a_list_of_absolute_paths_keeps_the_folders_below_the_common_folder() -> None:
     new_image("a/1.png")
     new_image("here/b/2.png")
     Path("all.txt").write_text(f"{Path('here/b/2.png').resolve()}\n{Path('a/1.png').resolve()}\n")
@@ -380,7 +375,7 @@ def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
         ("no.txt", "no.txt lists 'gone.png', which does not exist"),
     ],
 )
-def test_an_input_without_images_is_refused_with_the_reason(pattern: str, why: str) -> None:
+def test_an_input_without_images_is_refused(pattern: str, why: str) -> None:
     Path("empty").mkdir()
     Path("no.txt").write_text("gone.png\n")
     assert why in refusal("--input", pattern)

@@ -121,7 +121,7 @@ def test_each_loss_reaches_only_the_networks_that_it_trains() -> None:
     assert all(p.grad is None for g in (model.gen_ab, model.gen_ba) for p in g.parameters())
 
 
-def test_term_of_weight_zero_is_left_out() -> None:
+def test_terms_of_weight_zero_are_zero_or_left_out() -> None:
     model = small_cyclegan(loss_weights=LossWeights(adversarial=0.0, cycle_a=10.0, cycle_b=0.0, identity=0.0))
     batch = random_batches(1)[0]
     cycle = model.cycle(batch["A"], batch["B"])
@@ -257,8 +257,6 @@ def test_discriminators_see_fakes_from_the_pool() -> None:
 
 class QuarterMeans(nn.Module):
     """A discriminator with a 2 × 2 map of scores: the mean of each quarter plus an offset."""
-
-    minimum_size = 1
 
     def __init__(self, offset: float) -> None:
         super().__init__()

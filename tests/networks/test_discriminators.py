@@ -57,7 +57,7 @@ def test_receptive_field_of_a_score(layers: int, patch: int) -> None:
     assert (rows, columns, int(touched.sum())) == (patch, patch, patch**2)
 
 
-def test_pixel_score_depends_on_its_pixel_only() -> None:
+def test_a_pixel_score_depends_only_on_its_pixel() -> None:
     image = torch.randn(1, 3, 8, 8, requires_grad=True)
     scores = PixelDiscriminator(width=4, norm="none")(image)
     assert scores.shape == (1, 1, 8, 8)
@@ -75,7 +75,7 @@ def test_channels_double_up_to_eight_times_the_width() -> None:
 
 
 def test_pytorch_gan_variant_gives_16_by_16_scores_at_256() -> None:
-    """Four stride-2 convolutions, then zero-pad (1, 0, 1, 0) and a convolution that pads 1 itself."""
+    """After four stride-2 convolutions: zero padding (1, 0, 1, 0), then a convolution with a padding of 1."""
     network = StridedDiscriminator(widths=(2, 3, 4, 5))
     images = torch.randn(1, 3, 256, 256)
     features = network.model[:-2](images)
@@ -105,7 +105,7 @@ def test_strided_layers_match_dcgan() -> None:
 
 @pytest.mark.parametrize("norm", ["instance", "batch", "none"])
 @pytest.mark.parametrize("in_channels", [1, 3])
-def test_scores_have_one_channel_for_every_norm_and_input(norm: Norm, in_channels: int) -> None:
+def test_scores_have_one_channel_and_every_parameter_a_gradient(norm: Norm, in_channels: int) -> None:
     networks = (
         PatchDiscriminator(in_channels, width=2, layers=2, norm=norm),
         PixelDiscriminator(in_channels, width=2, norm=norm),
