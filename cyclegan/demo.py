@@ -81,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         psnrs = run(args.data, args.output, args.seed, args.epochs)
     except StopRequestedError as stop:
-        sys.exit(f"{PROGRAM}: {stop}; the next call starts again from the beginning")
+        sys.exit(f"{PROGRAM}: {stop}; the next start begins from the first epoch")
     except UserError as error:
         sys.exit(f"{PROGRAM}: {error}")
     print(f"\nmean PSNR to the ground truth of {args.data}, after {time.monotonic() - start:.0f} s:")

@@ -24,7 +24,7 @@ class ImagePool:
 
     def __init__(self, size: int = 50, seed: int = 0) -> None:
         if size < 0:
-            raise UserError(f"pool_size is {size}; it must be 0 (no pool) or more")
+            raise UserError(f"pool_size is {size}; it counts images, so it is 0 (no pool) or more")
         self.size = size
         self._images: list[Tensor] = []
         self._rng = torch.Generator().manual_seed(seed)

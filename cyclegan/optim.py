@@ -143,4 +143,7 @@ class Constant:
 
 def _require_epochs(total: int) -> None:
     if total < 1:
-        raise UserError(f"a schedule cannot decay over {total} epochs: set trainer.max_epochs, or schedule=constant")
+        raise UserError(
+            f"a schedule over {total} epochs has no epoch to decay in: set trainer.max_epochs, or choose "
+            "schedule=constant"
+        )

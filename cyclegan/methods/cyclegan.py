@@ -214,7 +214,7 @@ class CycleGAN(Translator):
         gradient_clip_val: int | float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clip the gradients of each player by themselves if `trainer.gradient_clip_val` is set."""
+        """Clip the gradients of each player separately, if `trainer.gradient_clip_val` is set."""
         if gradient_clip_val:
             clip_each_player(optimizer, float(gradient_clip_val), gradient_clip_algorithm or "norm")
 
@@ -245,7 +245,7 @@ class CycleGAN(Translator):
 
     @staticmethod
     def require_two_domains(channels: Mapping[str, int], identity: float) -> None:
-        """Raise a UserError unless there are two domains, with equal channels if there is an identity loss."""
+        """Raise a UserError unless there are two domains, with equal channels if the identity loss is on."""
         if len({domain.lower() for domain in channels}) != 2 or len(channels) != 2:
             raise UserError(
                 f"model.channels names {list(channels)}: CycleGAN needs two domains whose lower-case names differ; "

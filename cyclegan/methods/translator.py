@@ -65,7 +65,7 @@ class Translator(pl.LightningModule, ABC):
     def discriminator_score(self, images: Tensor, domain: str) -> Tensor | None:
         """Return the scores (N,) of a domain's discriminator in [0, 1], where 1 means real.
 
-        Returns None, as by default, if the method has no scores on an absolute scale.
+        None, the default, means that the method has no scores on an absolute scale.
 
         Args:
             images: (N, C, H, W) in [-1, 1], of `minimum_crop` pixels at least.

@@ -12,7 +12,7 @@ class ImageNetwork(Protocol):
 
     in_channels: int
     minimum_size: int  # smallest height and width
-    size_multiple: int  # of which height and width are multiples
+    size_multiple: int  # height and width are multiples of this number
 
 
 def nearest_size(side: int, *, minimum: int, multiple: int = 1) -> int:
@@ -22,10 +22,10 @@ def nearest_size(side: int, *, minimum: int, multiple: int = 1) -> int:
 
 
 def check_images(network: ImageNetwork, images: Tensor) -> None:
-    """Check that a network can process a tensor.
+    """Check that images have the shape (N, in_channels, H, W) and a size that the network takes.
 
     Raises:
-        UserError: the shape is wrong; the message names it and the nearest valid size.
+        UserError: they have not; the message names their shape and the nearest valid size.
     """
     name, channels = type(network).__name__, network.in_channels
     minimum, multiple = network.minimum_size, network.size_multiple
@@ -35,7 +35,7 @@ def check_images(network: ImageNetwork, images: Tensor) -> None:
     if found != channels:
         raise UserError(
             f"{name} was built for images of {channels} channels; these have {found}. "
-            f"Give images of {channels} channels, or build it for {found}: model.channels says how many each domain has"
+            f"Give images of {channels} channels, or build it for {found}: model.channels has the number of each domain"
         )
     if height % multiple or width % multiple or min(height, width) < minimum:
         sides = f"sides of at least {minimum}" + (f", in multiples of {multiple}" if multiple > 1 else "")

@@ -53,7 +53,7 @@ class UnetGenerator(nn.Module):
             nn.ConvTranspose2d(2 * width, out_channels, 4, stride=2, padding=1),
             nn.Tanh(),
         )
-        # The published weights name every level `model`, the network and its outermost level alike.
+        # In the published weights the network and each level, the outermost too, have a layer `model`.
         self.model = nn.Sequential(OrderedDict(model=outermost))
 
     def forward(self, images: Tensor) -> Tensor:
