@@ -60,7 +60,7 @@ def test_opens_a_file(tmp_path: Path) -> None:
     assert files.open(0) == b"\x89PNG"
     with pytest.raises(ImageError, match=r"gone\.png: cannot be read \(No such file or directory\)"):
         files.open(1)
-    with pytest.raises(ImageError, match=r"x: is a folder, not a file; remove it"):
+    with pytest.raises(ImageError, match=r"x: cannot be read \(Is a directory\): remove the folder"):
         files.open(2)
 
 
