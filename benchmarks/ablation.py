@@ -37,7 +37,7 @@ SETTINGS = {
 
 OVERRIDES = {"no_pool": "model.pool_size=0", "all": "loss_weights=paper"}
 
-WHOLE = ("no_identity", "no_pool", "all")
+COMPLETE = ("no_identity", "no_pool", "all")
 """Settings with all terms of equation 3."""
 
 LAST = "epoch0008.ckpt"
@@ -159,7 +159,7 @@ def main() -> None:
     print_terms(curves, args.seeds)
     for load in (averaged, as_trained):
         print(f"\ndB lost by choosing, weights {load.__name__}")
-        chosen = [key for key in curves if key[0] in WHOLE]
+        chosen = [key for key in curves if key[0] in COMPLETE]
         print_rules({key: curve(args.folder / f"{key[0]}_{key[1]}", args.data, load) for key in chosen})
 
 

@@ -66,7 +66,7 @@ def main() -> None:
         data = hydra.utils.instantiate(config.data, _convert_="all")
         data.setup("fit")
         batches = iter(data.train_dataloader())
-        next(batches)  # what is done once has been done
+        next(batches)  # a warm-up batch
         found["one batch of images"] = files_of(lambda: next(batches))
         translator, held_out = cyclegan.load(run), data.held_out()
         found["one validation"] = files_of(lambda: evaluate(translator, held_out))

@@ -38,7 +38,7 @@ class ImagePool:
         return images if self.size == 0 else torch.stack([self._exchange(image) for image in images])
 
     def _exchange(self, image: Tensor) -> Tensor:
-        # A clone, because a slice would keep the memory of its whole batch.
+        # A clone, because a slice would keep the memory of the entire batch.
         if len(self._images) < self.size:
             self._images.append(image.clone())
             return image

@@ -46,7 +46,7 @@ def test_patchgan_gives_30_by_30_scores_at_256() -> None:
 
 @pytest.mark.parametrize(("layers", "patch"), [(1, 16), (2, 34), (3, 70), (4, 142)])
 def test_receptive_field_of_a_score(layers: int, patch: int) -> None:
-    """A score in the middle has a gradient on exactly patch × patch pixels. (A norm would see the whole image.)"""
+    """A score in the middle has a gradient on exactly patch × patch pixels. (A norm would depend on all pixels.)"""
     network = PatchDiscriminator(width=1, layers=layers, norm="none").double()
     image = torch.randn(1, 3, 256, 256, dtype=torch.float64, requires_grad=True)
     scores = network(image)
