@@ -9,6 +9,7 @@ from torch.utils.checkpoint import checkpoint
 from cyclegan.errors import UserError
 from cyclegan.networks.checks import check_at_least, check_images
 from cyclegan.networks.norm import Norm, bias_before, norm_layer
+from cyclegan.networks.padding import ReflectionPad2d
 
 Upsampling = Literal["transposed", "resize"]
 
@@ -58,7 +59,7 @@ class ResnetGenerator(nn.Module):
         bias = bias_before(norm)
 
         layers = [
-            nn.ReflectionPad2d(3),
+            ReflectionPad2d(3),
             nn.Conv2d(in_channels, width, 7, bias=bias),
             norm_layer(norm, width),
             nn.ReLU(inplace=True),
@@ -76,7 +77,7 @@ class ResnetGenerator(nn.Module):
                 norm_layer(norm, channels // 2),
                 nn.ReLU(inplace=True),
             ]
-        layers += [nn.ReflectionPad2d(3), nn.Conv2d(width, out_channels, 7), nn.Tanh()]
+        layers += [ReflectionPad2d(3), nn.Conv2d(width, out_channels, 7), nn.Tanh()]
         self.model = nn.Sequential(*layers)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -119,12 +120,12 @@ class ResnetBlock(nn.Module):
         super().__init__()
         bias = bias_before(norm)
         self.conv_block = nn.Sequential(
-            nn.ReflectionPad2d(1),
+            ReflectionPad2d(1),
             nn.Conv2d(channels, channels, 3, bias=bias),
             norm_layer(norm, channels),
             nn.ReLU(inplace=True),
             *([nn.Dropout(dropout)] if dropout else []),
-            nn.ReflectionPad2d(1),
+            ReflectionPad2d(1),
             nn.Conv2d(channels, channels, 3, bias=bias),
             norm_layer(norm, channels),
         )
