@@ -3,18 +3,35 @@
 import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler, default_collate, get_worker_info
 
-from cyclegan.data.worker import SafeDataset, Skipped, Workers, collate
+from cyclegan.data.worker import Workers
+from cyclegan.errors import DataError, UserError
 
 log = logging.getLogger(__name__)
 
 Batch = dict[str, Tensor]
 """Images (N, C, H, W) in [-1, 1] of each domain."""
+
+
+class Sample(NamedTuple):
+    """A training sample: an image (C, H, W) and its file for each domain, and the path and error of skipped images."""
+
+    images: dict[str, Tensor]
+    files: dict[str, str]
+    skipped: list[tuple[str, str]]
+
+
+class Samples(NamedTuple):
+    """The samples of a batch."""
+
+    images: Batch
+    files: dict[str, list[str]]
+    skipped: list[tuple[str, str]]
 
 
 class PositionSampler(Sampler[list[int]]):
@@ -50,23 +67,48 @@ class PositionSampler(Sampler[list[int]]):
     def __iter__(self) -> Iterator[list[int]]:
         """Yield the rest of the epoch. Iterating does not change the position; `advance` does."""
         for first in range(self.position, self.epoch_start + self.epoch_length, self.global_batch_size):
-            yield self._share(first)
+            mine = first + self.rank * self.batch_size
+            yield list(range(mine, mine + self.batch_size))
 
-    def advance(self) -> list[int]:
-        """Move on by one batch and return this device's positions in it; the last batch of an epoch ends it."""
-        mine = self._share(self.position)
+    def advance(self) -> None:
+        """Move on by one batch; the last batch of an epoch ends it."""
         self.position += self.global_batch_size
         if self.position >= self.epoch_start + self.epoch_length:
             self.end_epoch()
-        return mine
 
     def end_epoch(self) -> None:
         """Begin the next epoch at the current position."""
         self.epoch_start = self.position
 
-    def _share(self, first: int) -> list[int]:
-        mine = first + self.rank * self.batch_size
-        return list(range(mine, mine + self.batch_size))
+
+class _Batches(Dataset[Samples]):
+    """The batch at a list of positions. In a worker, a UserError is returned: DataLoader would add its traceback."""
+
+    def __init__(self, dataset: Dataset[Sample]) -> None:
+        self.dataset = dataset
+
+    def __getitem__(self, positions: list[int]) -> Samples | UserError:  # type: ignore[override]
+        try:
+            samples = [self.dataset[position] for position in positions]
+            _require_one_size([sample.images for sample in samples])
+        except UserError as error:
+            if get_worker_info() is None:
+                raise
+            return error
+        images = default_collate([sample.images for sample in samples])
+        files = {domain: [sample.files[domain] for sample in samples] for domain in samples[0].files}
+        return Samples(images, files, [each for sample in samples for each in sample.skipped])
+
+
+def _require_one_size(images: list[dict[str, Tensor]]) -> None:
+    for domain in images[0]:
+        shapes = sorted({tuple(each[domain].shape) for each in images})
+        if len(shapes) > 1:
+            sizes = ", ".join(f"{width}×{height}" for _, height, width in shapes)
+            raise DataError(
+                f"the images of domain {domain} in one batch are {sizes}, and a batch takes one size: set "
+                "data.batch_size=1, or cut squares of one size out of them with data.crop_size"
+            )
 
 
 class PositionLoader(DataLoader[Any]):
@@ -76,8 +118,8 @@ class PositionLoader(DataLoader[Any]):
     positions: the same on every device, whatever the batch size and the number of devices. Lightning saves it by
     itself (it looks for `state_dict` and `load_state_dict`).
 
-    Iterating does not use the global random numbers. An error in a worker is raised as in the main process; the death
-    of a worker as a DataError that names the file. Each skipped image is logged once.
+    Iterating does not use the global random numbers. A UserError in a worker is raised as in the main process; the
+    death of a worker as a DataError that names the file. Each skipped image is logged once.
 
     Args:
         dataset: returns the sample at a position.
@@ -86,13 +128,13 @@ class PositionLoader(DataLoader[Any]):
         **kwargs: `pin_memory`, `persistent_workers` and other arguments of DataLoader.
     """
 
-    def __init__(self, dataset: Dataset[Batch], sampler: PositionSampler, num_workers: int = 0, **kwargs: Any) -> None:
+    def __init__(self, dataset: Dataset[Sample], sampler: PositionSampler, num_workers: int = 0, **kwargs: Any) -> None:
         self._workers = Workers(num_workers)
         super().__init__(
-            SafeDataset(dataset),
-            batch_sampler=sampler,
+            _Batches(dataset),
+            batch_size=None,
+            sampler=sampler,
             num_workers=num_workers,
-            collate_fn=collate,
             worker_init_fn=self._workers.files.begin,
             # Without a generator, DataLoader draws a seed from the global random numbers for every epoch, also
             # without workers: a resumed epoch would draw once more.
@@ -101,8 +143,8 @@ class PositionLoader(DataLoader[Any]):
         )
         self._positions = sampler
         self._resumes = False
-        self.last_positions: Sequence[int] = ()
-        """Positions of the last batch that was yielded; empty before the first."""
+        self.last_files: dict[str, list[str]] = {}
+        """Files of each domain in the last batch that was yielded; empty before the first."""
         self.skipped: Counter[str] = Counter()
         """Number of times that each unreadable image was replaced by another, by path."""
 
@@ -120,18 +162,24 @@ class PositionLoader(DataLoader[Any]):
             # limit_train_batches may have ended the last iteration early: this is a new epoch all the same.
             self._positions.end_epoch()
         self._resumes = False
+        batches = None
         try:
             with self._workers.starting():
                 batches = super().__iter__()
-            for found in self._workers.checked(batches):
-                self.last_positions = self._positions.advance()
+            for found in batches:
+                if isinstance(found, UserError):
+                    raise found
+                self._positions.advance()
+                self.last_files = found.files
                 self._log(found.skipped)
-                yield found.samples
-        except Exception:
-            self._iterator = None  # also persistent workers have ended
+                yield found.images
+        except Exception as error:
+            self._iterator = None  # persistent workers end as well
+            if message := self._workers.end(error, batches):
+                raise DataError(message) from error
             raise
 
-    def _log(self, skipped: Sequence[Skipped]) -> None:
+    def _log(self, skipped: Sequence[tuple[str, str]]) -> None:
         for path, reason in skipped:
             if path not in self.skipped:
                 log.warning("skipped   %s. Another image replaces it", reason.rstrip("."))

@@ -110,9 +110,9 @@ def test_jitter_refuses_other_channel_counts() -> None:
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: Affine(degrees=200), r"affine\.degrees is 200; .* to 180 degrees"),
+        (lambda: Affine(degrees=200), r"affine\.degrees is 200; .* to 180"),
         (lambda: Affine(shear=-1), r"affine\.shear is -1"),
-        (lambda: Affine(translate=1), r"affine\.translate is 1; it must be from 0 \(off\) to below 1"),
+        (lambda: Affine(translate=2), r"affine\.translate is 2; it must be from 0 \(off\) to 1"),
         (lambda: Affine(scale=-0.1), r"affine\.scale is -0\.1"),
         (lambda: ColourJitter(contrast=1.5), r"jitter\.contrast is 1\.5"),
         (lambda: ColourJitter(hue=0.6), r"jitter\.hue is 0\.6; .* 0\.5"),

@@ -120,8 +120,6 @@ def test_headers_are_checked_before_training_unless_images_may_be_skipped(root: 
     with pytest.raises(DataError, match="2 of the 10 images of trainA"):  # 9.png is cut off: its header is intact
         ImageDataModule(root, 8, 8).setup()
     ImageDataModule(root, 8, 8, on_error="skip").setup()
-    with pytest.raises(DataError, match=r"data\.on_error is 'ignore'; available: raise, skip"):
-        ImageDataModule(root, 8, 8, on_error="ignore")
 
 
 def test_a_domain_without_any_readable_image_is_refused(root: Path) -> None:
@@ -129,7 +127,7 @@ def test_a_domain_without_any_readable_image_is_refused(root: Path) -> None:
     for path in (root / "trainA").iterdir():
         path.write_bytes(b"nothing")
     with pytest.raises(
-        DataError, match=r"none of the 10 images of domain A can be used\. The first: .*trainA/\d\.png: 7 bytes"
+        DataError, match=r"none of the 10 images of domain A can be used\. For example: .*trainA/\d\.png: 7 bytes"
     ):
         list(data.train_dataloader())
 
@@ -184,6 +182,6 @@ def test_augmentation_depends_on_the_position_and_not_on_replacements(root: Path
     domains = data._splits["train"]
     draw = Independent({domain: images.images for domain, images in domains.items()}, seed=1)
     position = next(t for t in range(10) if draw(t)[0].number == 3)
-    replaced = TrainingSamples(domains, draw, seed=1, skip=True)[position]["A"]
+    replaced = TrainingSamples(domains, draw, seed=1, skip=True)[position].images["A"]
     (root / "trainA" / "3.png").write_bytes((root / "trainA" / "5.png").read_bytes())
-    assert TrainingSamples(domains, draw, seed=1)[position]["A"].equal(replaced)
+    assert TrainingSamples(domains, draw, seed=1)[position].images["A"].equal(replaced)
