@@ -24,7 +24,7 @@ class Affine:
         degrees: the rotation is drawn from -degrees to degrees.
         translate: the shift, in each direction, from -translate to translate of the image's width and height.
         scale: the factor, from 1 - scale to 1 + scale.
-        shear: the angle of vertical lines in degrees, from -shear to shear.
+        shear: the angle of vertical lines, from -shear to shear degrees.
 
     Raises:
         DataError: a value is out of its range.

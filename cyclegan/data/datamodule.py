@@ -123,7 +123,7 @@ class ImageDataModule(pl.LightningDataModule):
         self._resume_from: dict[str, int] = {}
 
     def prepare_data(self) -> None:
-        """Call the source, if there is one."""
+        """Draw or download missing images with `source`."""
         if self.source is not None and self.root is not None:
             self.source(self.root)
 
@@ -170,7 +170,7 @@ class ImageDataModule(pl.LightningDataModule):
 
     @property
     def pixel_formats(self) -> dict[str, PixelFormat]:
-        """Storage format of each domain's images, as found."""
+        """Channels, type and value range of each domain's training images."""
         return {domain: images.pixel_format for domain, images in self._splits["train"].items()}
 
     @property
@@ -193,15 +193,15 @@ class ImageDataModule(pl.LightningDataModule):
     def find_held_out(
         self, splits: Sequence[str], pixel_formats: Mapping[str, PixelFormat], at_most: int | None = None
     ) -> HeldOut:
-        """Find held-out images without `setup`: training images may be missing.
+        """Return the images of the first of these splits that has images of every domain; needs no `setup`.
 
         Args:
-            splits: names of splits; the first that has images of every domain is used.
-            pixel_formats: `pixel_formats` of the training images.
+            splits: names of splits: "val", "test", "train".
+            pixel_formats: `pixel_formats` of the run; its training images may be missing now.
             at_most: number of images of each domain to use at most.
 
         Raises:
-            DataError: there are no such images.
+            DataError: there is no such split.
         """
         for split in splits:
             found = find_split(self.root, split, self.domains, self.val_share, self.max_images)
@@ -217,8 +217,8 @@ class ImageDataModule(pl.LightningDataModule):
         counts = ", ".join(f"{name} {count}" for name, count in self.counts.items())
         lines = [f"images    {counts}" + (f" from {self.root}" if self.root else "")]
         lines += [images.describe(domain) for domain, images in self._splits["train"].items()]
-        others = sum((p.images.skipped for each in self._splits.values() for p in each.values()), Counter[str]())
-        if others:
+        found = [images for domains in self._splits.values() for images in domains.values()]
+        if others := sum((images.images.skipped for images in found), Counter[str]()):
             lines.append(f"others    skipped: {', '.join(f'{kind} ×{n}' for kind, n in others.most_common(8))}")
         if (measured := self.held_out()) and (paired := measured.describe_pairing("data.pairing=by_name")):
             lines.append(f"pairing   {paired}")
@@ -254,7 +254,7 @@ class ImageDataModule(pl.LightningDataModule):
         return {} if self._loader is None else self._loader.last_files
 
     def end_epoch(self) -> None:
-        """End the running epoch here: the next one, in this run or a resumed one, begins with new images."""
+        """End the epoch early: the next one, in this run or a resumed one, begins with new images."""
         if self._loader is not None:
             self._loader.end_epoch()
 
@@ -267,7 +267,7 @@ class ImageDataModule(pl.LightningDataModule):
         return {**progress, "files": self._fingerprints} if progress else {}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continue from a state, after `setup` and before `train_dataloader`.
+        """Continue from a state; called after `setup` and before `train_dataloader`.
 
         Raises:
             DataError: the training images are not those of the state.

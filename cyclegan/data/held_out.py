@@ -26,8 +26,8 @@ class HeldOut:
         domains: the images of each domain.
         on_error: "skip" leaves out unreadable images.
         at_most: number of images of each domain to use at most, evenly spaced over their names; None: all.
-        pairing: which images of the two domains are each other's paired ground truth: "by_name", those of the same
-            name; "auto", the halves of one file; "none".
+        pairing: which images of the two domains are paired ground truth: "by_name", images of the same name; "auto",
+            the halves of one file; "none".
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class HeldOut:
         try:
             return self.domains[domain].middle(index)
         except DiskError:
-            raise  # it may be readable a moment later, and the metrics would not be comparable
+            raise  # the image may be readable later, and metrics without it would not be comparable
         except ImageError:
             if self.on_error != "skip":
                 raise
@@ -89,7 +89,7 @@ class HeldOut:
     @cached_property
     def ground_truth(self) -> dict[tuple[str, str], dict[int, int]]:
         """The paired ground truth of each direction: {("A", "B"): {index in A: index in B}}; empty without pairs."""
-        pairs = self._same_names if self.pairing == "by_name" else self._halves if self.pairing == "auto" else []
+        pairs = [pair for pair in self._same_names if self._are_paired(*pair)]
         if not pairs:
             return {}
         a, b = self.domains
@@ -102,24 +102,19 @@ class HeldOut:
         a, b = self.domains.values()
         return paired_names(a.images, b.images)
 
-    @property
-    def _halves(self) -> list[tuple[int, int]]:
-        if {images.half for images in self.domains.values()} != set(HALVES):
-            return []
+    def _are_paired(self, i: int, j: int) -> bool:
+        if self.pairing != "auto":
+            return self.pairing == "by_name"
         a, b = self.domains.values()
-        return [(i, j) for i, j in self._same_names if a.images[i] == b.images[j]]
+        return {a.half, b.half} == set(HALVES) and a.images[i] == b.images[j]
 
     @property
     def paired(self) -> str:
-        """How images are paired, in words; "none" if none is."""
+        """The kind of pairs: "by name", "side by side" or "none"."""
         return "none" if not self.ground_truth else "by name" if self.pairing == "by_name" else "side by side"
 
     def describe_pairing(self, option: str) -> str:
-        """Return a sentence about the pairs that there are or could be; empty if there are none.
-
-        Args:
-            option: the command's option that pairs images by name.
-        """
+        """Return a sentence about pairs, or a hint to use `option`, which pairs images by name; "" without pairs."""
         folders = " and ".join(f"{self.split}{domain}" for domain in self.domains)
         if self.ground_truth:
             count = len(next(iter(self.ground_truth.values())))
@@ -139,23 +134,18 @@ class HeldOut:
         return next(iter(self.domains.values())).view
 
     def describe(self, domain: str, unreadable: int = 0) -> str:
-        """Return the number of images of a domain, in words: "120 of testA"."""
-        taken, there = len(self.indices[domain]) - unreadable, len(self.domains[domain])
-        return (
-            f"{taken} of {self.split}{domain}" if taken == there else f"{taken} of the {there} of {self.split}{domain}"
-        )
+        """Return the number of images of a domain that are used: "120 of testA", "118 of the 120 of testA"."""
+        used, total = len(self.indices[domain]) - unreadable, len(self.domains[domain])
+        return f"{used} of {'' if used == total else f'the {total} of '}{self.split}{domain}"
 
     @property
     def size(self) -> str:
         """Size of the images, in words."""
-        view = self.view
-        scale = Scale(view.load_size, view.resize)
-        if view.crop_size is None:
-            return f"whole images, {scale}"
-        return f"{view.crop_size}×{view.crop_size}, the middle of images {scale}"
+        scale, crop = Scale(self.view.load_size, self.view.resize), self.view.crop_size
+        return f"whole images, {scale}" if crop is None else f"{crop}×{crop}, the middle of images {scale}"
 
     def key(self, domain: str) -> str:
-        """Return a digest of a domain's files, of the indices used and of the transform, as of the first call."""
+        """Return a digest of a domain's files, the indices used and the transform, computed at the first call."""
         if domain not in self._keys:
             view, indices = self.view, self.indices[domain]
             how = (VERSION, domain, view.crop_size, view.size_multiple, self.on_error, tuple(indices))

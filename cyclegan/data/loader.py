@@ -19,7 +19,7 @@ Batch = dict[str, Tensor]
 
 
 class Sample(NamedTuple):
-    """A training sample: an image (C, H, W) and its file for each domain, and the path and error of skipped images."""
+    """An image (C, H, W) of each domain and its file, and the path and error of each image that was skipped."""
 
     images: dict[str, Tensor]
     files: dict[str, str]
@@ -27,7 +27,7 @@ class Sample(NamedTuple):
 
 
 class Samples(NamedTuple):
-    """The samples of a batch."""
+    """The samples of a batch: images (N, C, H, W) and their files, and skipped images."""
 
     images: Batch
     files: dict[str, list[str]]
@@ -37,9 +37,8 @@ class Samples(NamedTuple):
 class PositionSampler(Sampler[list[int]]):
     """Yields the positions of each batch; an epoch begins where the previous one ended.
 
-    The batches of all devices together cover consecutive positions; each device takes its contiguous part. An
-    epoch is a whole number of full batches, at least `epoch_length` positions, so it may reach into the next one,
-    which then begins later: no image is left out and no batch is short.
+    The batches of all devices together cover consecutive positions; each device takes its contiguous part. An epoch
+    has full batches only, for at least `epoch_length` positions; the next epoch begins after the last of them.
 
     Args:
         epoch_length: positions in an epoch.
@@ -49,14 +48,12 @@ class PositionSampler(Sampler[list[int]]):
     """
 
     def __init__(self, epoch_length: int, batch_size: int, rank: int = 0, world_size: int = 1) -> None:
-        if epoch_length < 1 or batch_size < 1:
-            raise ValueError(f"epoch_length {epoch_length} and batch_size {batch_size} must be at least 1")
         self.epoch_length = epoch_length
         self.batch_size = batch_size
         self.global_batch_size = batch_size * world_size
         self.rank = rank
         self.position = 0
-        """Positions used so far, on all devices together: where the next iteration starts."""
+        """Number of positions used so far, on all devices together; the next iteration starts there."""
         self.epoch_start = 0
         """Position at which the epoch of the next iteration began."""
 
@@ -65,7 +62,7 @@ class PositionSampler(Sampler[list[int]]):
         return -(-self.epoch_length // self.global_batch_size)
 
     def __iter__(self) -> Iterator[list[int]]:
-        """Yield the rest of the epoch. Iterating does not change the position; `advance` does."""
+        """Yield the rest of the epoch. Only `advance` changes the position."""
         for first in range(self.position, self.epoch_start + self.epoch_length, self.global_batch_size):
             mine = first + self.rank * self.batch_size
             yield list(range(mine, mine + self.batch_size))
@@ -114,11 +111,11 @@ def _require_one_size(images: list[dict[str, Tensor]]) -> None:
 class PositionLoader(DataLoader[Any]):
     """Batches of the samples at a sampler's positions, with a state for checkpoints.
 
-    The state counts the batches that the loader yielded, not those that its workers prepared ahead. It is two global
-    positions: the same on every device, whatever the batch size and the number of devices. Lightning saves it by
-    itself (it looks for `state_dict` and `load_state_dict`).
+    The state counts the batches that the loader yielded, not those that its workers prepared ahead. It is the same on
+    every device, and valid with another batch size and number of devices. Lightning saves it, as it does for every
+    loader with `state_dict` and `load_state_dict`.
 
-    Iterating does not use the global random numbers. A UserError in a worker is raised as in the main process; the
+    Iterating does not use the global random numbers. A UserError in a worker is raised as in the main process, and the
     death of a worker as a DataError that names the file. Each skipped image is logged once.
 
     Args:
@@ -136,8 +133,8 @@ class PositionLoader(DataLoader[Any]):
             sampler=sampler,
             num_workers=num_workers,
             worker_init_fn=self._workers.files.begin,
-            # Without a generator, DataLoader draws a seed from the global random numbers for every epoch, also
-            # without workers: a resumed epoch would draw once more.
+            # Without a generator, DataLoader draws a seed from the global random numbers for every epoch: once more
+            # in a run that was resumed within an epoch.
             generator=torch.Generator().manual_seed(0),
             **kwargs,
         )
@@ -156,10 +153,10 @@ class PositionLoader(DataLoader[Any]):
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override] # DataLoader promises its private iterator
         """Yield an epoch; after `load_state_dict`, once, the rest of the interrupted epoch.
 
-        A generator: an iterator that is never asked for a batch, which Lightning makes, has no effect.
+        This is a generator, as Lightning makes iterators that it never uses: they have no effect.
         """
         if not self._resumes:
-            # limit_train_batches may have ended the last iteration early: this is a new epoch all the same.
+            # limit_train_batches may have ended the last iteration early.
             self._positions.end_epoch()
         self._resumes = False
         batches = None
@@ -190,10 +187,7 @@ class PositionLoader(DataLoader[Any]):
                      self.skipped.total(), len(self.skipped))  # fmt: skip
 
     def end_epoch(self) -> None:
-        """End the running epoch here: the next iteration, in this run or a resumed one, begins a new epoch.
-
-        Needed only where an epoch is left early, as by limit_train_batches.
-        """
+        """End an epoch early, as limit_train_batches does: the next iteration, or a resumed run, begins a new one."""
         self._positions.end_epoch()
 
     def state_dict(self) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""Reading the images of a domain: decoded, halved and resized; and checking their headers before training."""
+"""The images of a domain, decoded, halved and resized, and the check of their headers before training."""
 
 import hashlib
 import logging
@@ -26,10 +26,10 @@ from cyclegan.images.tensors import normalise
 log = logging.getLogger(__name__)
 
 CACHE_VERSION = 3
-"""Version of decoding and resizing: caches of another version are not used."""
+"""Version of decoding and resizing; caches of another version are not used."""
 
 MAX_TRIES = 100
-"""Number of successive images that are tried: to find a million unreadable would take hours."""
+"""Number of successive images to try: with a million unreadable images, trying all would take hours."""
 
 _LISTED = 5
 _JPEG = b"\xff\xd8"  # the only kind of image that can be decoded at a smaller size
@@ -42,8 +42,8 @@ class DomainImages:
         images: the files.
         pixel_format: channels and value range to decode to.
         half: "left" or "right" of side-by-side pairs; None: whole images.
-        view: says how images are resized and cropped.
-        reducing_gap: JPEGs may be decoded at this many times the size they are resized to; None: at full size.
+        view: resizing and cropping.
+        reducing_gap: large JPEGs are decoded at a reduced size, at least this many times `load_size`; None: full size.
         max_pixels: largest width × height that is decoded.
     """
 
@@ -80,7 +80,7 @@ class DomainImages:
         if self.cache is None:
             return self._decoded(index)
         planes = self.cache.get(index)
-        # It may have been added by a run with a smaller crop.
+        # A run with a smaller crop may have added an image that is too small now.
         if planes is None or not self.view.has_room(planes.shape[2], planes.shape[1]):
             planes = self._decoded(index)
             self.cache.put(index, planes)
@@ -133,13 +133,13 @@ class DomainImages:
         return f"{f'domain {domain}':<10}{channels}; {self.stored} {low:g} to {high:g} become -1 to 1"
 
     def digest(self, settings: object, indices: Sequence[int] | None = None) -> str:
-        """Return a hash of the images' names, sizes and times, of how they are decoded, and of further settings.
+        """Return a hash of the files' names, sizes and times and of the settings of decoding and resizing.
 
         It stays the same when the data set is moved.
 
         Args:
-            settings: of what is computed from the images; the hash is of their `repr`.
-            indices: of the images that are used; None: all.
+            settings: further settings to hash, by their `repr`.
+            indices: indices of the images that are used; None: all.
         """
         view = self.view
         how = (view.load_size, view.resize, self.pixel_format, self.half, self.reducing_gap, self.max_pixels)
@@ -147,7 +147,7 @@ class DomainImages:
         digest = hashlib.sha256(repr((how, settings, libraries)).encode())
         images = self.images
         if indices is not None and len(indices) < len(images):
-            images = images.subset(np.asarray(indices))  # the others need not be looked at
+            images = images.subset(np.asarray(indices))
         for stamp in images.stamps():
             digest.update(stamp)
         return digest.hexdigest()

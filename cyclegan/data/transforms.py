@@ -110,11 +110,7 @@ class TrainingView:
         return min(width, height) >= self._least
 
     def require_room(self, width: int, height: int) -> None:
-        """Refuse an image of this size, before resizing, that is too small for the crop after resizing.
-
-        Raises:
-            DataError: the image is too small.
-        """
+        """Raise a DataError if an image of this size is too small for the crop after resizing."""
         wide, high = self.target_size(width, height)
         if self.has_room(wide, high):
             return
@@ -122,10 +118,10 @@ class TrainingView:
         resizing = "" if (wide, high) == (width, height) else f", resized {wide}×{high}"
         needed = "the networks (data.size_multiple)" if self.crop_size is None else f"a crop of {least}×{least}"
         remedy = f"data.load_size={least} or more"
-        if self.load_size is not None:  # resized in width, as the short side would be large enough
-            remedy = "data.resize=short_side"
-        elif self.crop_size is not None:
+        if self.crop_size is not None and self.load_size is None:
             remedy += f", or data.crop_size={min(wide, high)} or less"
+        elif self.crop_size is not None:  # the width is load_size, which is large enough
+            remedy = "data.resize=short_side"
         raise DataError(f"the image is {width}×{height}{resizing}, too small for {needed}: set {remedy}")
 
     def sized(self, pixels: Pixels, width: int, height: int) -> Planes:

@@ -75,7 +75,7 @@ def state_of(root: Path) -> dict[str, object]:
     return data.state_dict()
 
 
-def test_a_moved_data_folder_is_the_same_data(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_moved_data_folder_can_be_resumed(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     state = state_of(root)
     (root / "moved").mkdir()
     for name in ("trainA", "trainB"):
@@ -102,13 +102,13 @@ def test_resuming_with_other_images_is_refused(
 
 
 def test_a_state_without_files_is_accepted(root: Path) -> None:
-    """Of an earlier version's checkpoint."""
+    """Checkpoints of earlier versions have none."""
     data = data_of(root)
     data.load_state_dict({"position": 4, "epoch_start": 0})
     assert len(list(data.train_dataloader())) == 2
 
 
-def test_sample_batch_shows_the_middle_of_the_first_test_images_resized_as_in_training(root: Path) -> None:
+def test_sample_batch_has_the_first_test_images_resized_and_centre_cropped(root: Path) -> None:
     data = data_of(root)
     sample = data.sample_batch(1)
     first = resized(read(root / "testA" / "0.png"), 8, 8)
@@ -141,7 +141,7 @@ def test_arguments_out_of_range_are_refused(arguments: dict[str, Any], words: st
         ImageDataModule(**arguments)
 
 
-def test_the_log_shows_the_values_that_are_read_not_those_that_are_written(root: Path) -> None:
+def test_the_log_shows_the_type_that_is_read_not_that_of_translations(root: Path) -> None:
     data = data_of(root, domains={"A": Domain(dtype="uint16"), "B": Domain()})
     assert data.describe()[1:3] == [
         "domain A  3 channels of RGB ×7; uint8 0 to 255 become -1 to 1",
@@ -156,7 +156,7 @@ def test_the_source_fills_the_root_before_training(tmp_path: Path) -> None:
     assert data.counts == {"trainA": 2, "trainB": 2, "testA": 1, "testB": 1}
 
 
-def test_takes_any_number_of_domains(root: Path) -> None:
+def test_a_single_domain_of_any_name(root: Path) -> None:
     Path(root / "trainA").rename(root / "trainsummer")
     data = data_of(root, domains={"summer": Domain()})
     assert list(next(iter(data.train_dataloader()))) == ["summer"]

@@ -3,9 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from cyclegan.data.datamodule import ImageDataModule
@@ -21,7 +19,7 @@ VIEW = TrainingView(load_size=None, crop_size=8, flip=False)
 
 
 def draw(folder: Path, *names: str, size: tuple[int, int] = (8, 8)) -> None:
-    """Images of one colour each, a different one for every name."""
+    """Write images of one colour each, a different one for every name."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in names:
         Image.new("RGB", size, (10 * len(name), sum(name.encode()) % 256, 0)).save(folder / name)
@@ -52,7 +50,7 @@ def test_a_split_that_one_domain_lacks_is_skipped(tmp_path: Path) -> None:
     assert found(tmp_path).split == "val"
 
 
-def test_val_share_sets_the_same_images_aside_as_the_run(tmp_path: Path) -> None:
+def test_val_share_chooses_the_same_images_as_the_run(tmp_path: Path) -> None:
     data = toy_data(tmp_path, train=10, test=2)
     data.val_share = 0.3
     data.prepare_data()
@@ -118,20 +116,6 @@ def test_halves_of_two_files_are_not_paired_by_their_numbers(tmp_path: Path) -> 
     assert found(tmp_path, domains=halves).ground_truth == {}
 
 
-def test_an_image_is_resized_as_in_training_and_never_mirrored(tmp_path: Path) -> None:
-    """Black on the left and white on the right, twice as wide as high: stretched."""
-    draw(tmp_path / "testB", "1.png")
-    (tmp_path / "testA").mkdir()
-    levels = np.repeat(np.array([[0, 0, 255, 255]], np.uint8), 2, 0)
-    Image.fromarray(np.stack([levels] * 3, -1)).save(tmp_path / "testA" / "1.png")
-    here = found(tmp_path, view=TrainingView(4, 4, flip=True))
-    image = here.image("A", 0)
-    assert image is not None
-    assert image.shape == (3, 4, 4)
-    assert torch.equal(image[:, 0, 0], torch.full((3,), -1.0))  # never mirrored
-    assert torch.equal(image[:, 0, 3], torch.full((3,), 1.0))
-
-
 @pytest.mark.parametrize(
     ("view", "words"),
     [
@@ -148,7 +132,7 @@ def test_the_size_in_words(tmp_path: Path, view: TrainingView, words: str) -> No
     assert found(tmp_path, view=view).size == words
 
 
-def test_an_unreadable_image_is_left_out_only_with_skip(tmp_path: Path) -> None:
+def test_an_unreadable_image_is_skipped_only_with_on_error_skip(tmp_path: Path) -> None:
     draw(tmp_path / "testA", "1.png")
     draw(tmp_path / "testB", "1.png")
     (tmp_path / "testA" / "1.png").write_bytes(b"no image")
@@ -157,7 +141,7 @@ def test_an_unreadable_image_is_left_out_only_with_skip(tmp_path: Path) -> None:
         found(tmp_path).image("A", 0)
 
 
-def test_a_part_of_the_images_is_evenly_spaced() -> None:
+def test_a_limited_number_of_images_is_evenly_spaced() -> None:
     assert list(spaced(10, None)) == list(range(10))
     assert spaced(10, 4) == [0, 2, 5, 7]
     assert list(spaced(3, 4)) == [0, 1, 2]

@@ -161,8 +161,3 @@ def test_any_stop_resumes_with_any_devices_and_batch_size(data: st.DataObject) -
         position, epoch_start = ranks[0].position, ranks[0].epoch_start
         assert (epoch_start == position) == (done == len(batches) or (left == epoch_length and done == 0))
     assert seen == list(range(len(seen)))
-
-
-def test_empty_epochs_and_batches_are_refused() -> None:
-    with pytest.raises(ValueError, match="batch_size 0 must be at least 1"):
-        PositionSampler(epoch_length=5, batch_size=0)
