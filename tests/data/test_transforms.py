@@ -4,8 +4,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -88,15 +86,6 @@ def test_halves_have_one_width_without_a_middle_column() -> None:
     assert half_of(pair, "left")[0, :, 1].tolist() == [0, 1, 2]
     assert half_of(pair, "right")[0, :, 1].tolist() == [4, 5, 6]
     assert np.array_equal(half_of(pair, None), pair)
-
-
-@settings(max_examples=25)
-@given(st.integers(0, 10**6), st.integers(1, 5), st.integers(1, 7))
-def test_a_crop_is_a_window_of_the_image(seed: int, size: int, width: int) -> None:
-    sample = to_tensor(numbered(5, max(width, size)))
-    crop = seen(TrainingView(None, size, flip=False), numbered(5, max(width, size)), seed)
-    top, left = (round(float(value) * 127.5 + 127.5) for value in crop[:2, 0, 0])
-    assert crop.equal(sample[:, top : top + size, left : left + size])
 
 
 def test_crop_positions_are_uniform() -> None:
