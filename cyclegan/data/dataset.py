@@ -20,7 +20,7 @@ class TrainingSamples(Dataset[Sample]):
         domains: the images of each domain.
         draw: chooses the images of each sample.
         seed: seed of the augmentations.
-        skip: whether the next readable image replaces an unreadable one. The replacement depends on the files alone,
+        skip: whether the next readable image replaces an unreadable one. The replacement is a function of the files,
             so a resumed run sees the same images.
     """
 
@@ -67,7 +67,7 @@ class TrainingSamples(Dataset[Sample]):
         try:
             return self.domains[item.domain][item.number]
         except ImageError as error:
-            # A DiskError may be gone a moment later: the replacement would not be a function of the files.
+            # After a DiskError the image may be readable later: the replacement would not be a function of the files.
             if not self.skip or isinstance(error, DiskError):
                 raise
             self._errors[item] = str(error)

@@ -76,7 +76,7 @@ class Aligned:
 
 
 def _partners(first: str, domain: str, domains: Mapping[str, ImageSource]) -> NDArray[np.int64]:
-    """Index in `domain` of the partner of each of the first domain's images."""
+    """Return the index in `domain` of the partner of each image of the first domain."""
     ours, theirs = domains[first], domains[domain]
     if len(ours) == len(theirs) and all(a == b for a, b in zip(ours.names(), theirs.names(), strict=True)):
         return np.arange(len(ours))

@@ -79,7 +79,7 @@ class PositionSampler(Sampler[list[int]]):
 
 
 class _Batches(Dataset[Samples]):
-    """The batch at a list of positions. In a worker, a UserError is returned: DataLoader would add its traceback."""
+    """Batches by their positions. A worker returns a UserError, as DataLoader would add the traceback to its text."""
 
     def __init__(self, dataset: Dataset[Sample]) -> None:
         self.dataset = dataset
@@ -121,7 +121,7 @@ class PositionLoader(DataLoader[Any]):
     Args:
         dataset: returns the sample at a position.
         sampler: yields the positions of each batch.
-        num_workers: processes that make the samples; 0: the main process makes them.
+        num_workers: number of processes that load samples; 0: the main process loads them.
         **kwargs: `pin_memory`, `persistent_workers` and other arguments of DataLoader.
     """
 

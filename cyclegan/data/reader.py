@@ -222,12 +222,7 @@ def spaced(count: int, at_most: int | None) -> Sequence[int]:
 
 
 def open_caches(domains: Mapping[str, DomainImages], folder: Path, is_first: bool) -> None:
-    """Cache the training images of each domain in a file in the folder.
-
-    Args:
-        domains: the training images.
-        folder: where the files are.
-        is_first: whether this is the first process of the run, which checks the free space.
+    """Cache the training images of each domain in a file in a folder; the first process checks the free space.
 
     Raises:
         DataError: the disk is too small.

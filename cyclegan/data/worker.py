@@ -1,4 +1,4 @@
-"""Worker processes of a loader: the signals that they ignore, and messages that name the file at which one died."""
+"""Worker processes of a loader: their signals, and error messages with the file that a dead worker was reading."""
 
 import ctypes
 import multiprocessing
@@ -93,19 +93,16 @@ class Workers:
         finally:
             self._processes = [*set(multiprocessing.active_children()) - others] or self._processes
         if self._processes and threading.current_thread() is threading.main_thread():
-            # DataLoader reports a death from a signal handler: in the middle of a training step or of writing a
-            # checkpoint. Without the handler it is noticed where the next batch is waited for.
+            # DataLoader raises an error about a death in a signal handler, which may interrupt a training step or the
+            # writing of a checkpoint. Without the handler the error is raised where the next batch is requested.
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
     def end(self, error: Exception, batches: object) -> str:
-        """End all workers after an error, which keeps the iterator alive, so that it does not end them by itself.
+        """End all workers after an error; return a message if a worker died or they lack a resource, else "".
 
         Args:
-            error: the error.
-            batches: DataLoader's iterator; None if the error arose before there was one.
-
-        Returns:
-            A message with the remedy if a worker died or the workers lack a resource; else "".
+            error: the error. Its traceback keeps the iterator alive, which therefore does not end the workers itself.
+            batches: DataLoader's iterator; None if it could not be made.
         """
         if self.num_workers == 0:
             return ""
@@ -119,7 +116,7 @@ class Workers:
         return message
 
     def _message(self, error: Exception) -> str:
-        last_line = str(error).rstrip().rpartition("\n")[2]  # the others are a worker's traceback
+        last_line = str(error).rstrip().rpartition("\n")[2]  # after the worker's traceback
         if dead := self._dead():
             what = ". ".join(_death(process, self.files[process.pid]) for process in dead)
             remedy = (
