@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from cyclegan.data.domains import Domain
-from cyclegan.data.held_out import HeldOut, find_held_out
+from cyclegan.data.held_out import HeldOut
 from cyclegan.data.transforms import TrainingView
 from cyclegan.errors import CheckpointError, InputError
 from cyclegan.images import MAX_PIXELS, PixelFormat
@@ -89,7 +89,7 @@ def images_of(
         settings: of the run.
         root: where the data set is now, or another one; sources that the run named by absolute paths are then not
             used. None: where the run had it.
-        splits: see `find_held_out`.
+        splits: see `ImageDataModule.find_held_out`.
         size: height and width, if not those of training; see `TrainingView.at_size`.
         on_error: "raise" or "skip"; None: as in the run.
         at_most: largest number of images of each domain.
@@ -103,21 +103,20 @@ def images_of(
         domains = {name: _without_absolute_paths(domain) for name, domain in domains.items()}
     elif settings.root is not None:
         root = Path(settings.root).expanduser()
-    view = settings.view if size is None else settings.view.at_size(size)
-    return find_held_out(
+    from cyclegan.data.datamodule import ImageDataModule
+
+    data = ImageDataModule(
         root,
-        domains,
-        settings.pixel_formats,
-        view,
-        splits,
-        on_error or settings.on_error,
-        at_most,
-        settings.max_pixels,
-        settings.val_share,
-        settings.max_images,
-        settings.reducing_gap,
-        pairing or settings.pairing,
+        domains=domains,
+        val_share=settings.val_share,
+        max_images=settings.max_images,
+        on_error=on_error or settings.on_error,
+        max_pixels=settings.max_pixels,
+        reducing_gap=settings.reducing_gap,
+        pairing=pairing or settings.pairing,
     )
+    data.view = settings.view if size is None else settings.view.at_size(size)
+    return data.find_held_out(splits, settings.pixel_formats, at_most)
 
 
 def _without_absolute_paths(domain: Domain) -> Domain:

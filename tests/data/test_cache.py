@@ -224,5 +224,5 @@ def test_unreadable_images_are_skipped_as_without_a_cache(root: Path) -> None:
 
 @pytest.mark.parametrize("cache", ["ram", "none"])
 def test_other_caches_are_refused_with_the_present_values(root: Path, cache: str) -> None:
-    with pytest.raises(DataError, match=rf"data\.cache is '{cache}'; set data\.cache=disk, or data\.cache=null for no"):
+    with pytest.raises(DataError, match=rf"data\.cache is '{cache}'; available: disk, null"):
         ImageDataModule(root, cache=cache)

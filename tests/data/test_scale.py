@@ -22,7 +22,7 @@ def striped(file: Path) -> None:
 
 
 def periods(image: Tensor) -> tuple[float, float]:
-    """Pixels from stripe to stripe: along the rows in red, down the columns in green."""
+    """Period of the stripes in pixels: along the rows in red, down the columns in green."""
 
     def period(values: Tensor) -> float:
         return len(values) / int(torch.fft.rfft(values - values.mean()).abs().argmax())
@@ -50,7 +50,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (32, 32, "stretch", (8 * 32 / 96, 8 * 32 / 48)),
     ],
 )
-def test_stripes_have_one_period_wherever_an_image_is_looked_at(
+def test_training_validation_samples_and_evaluation_have_one_scale(
     root: Path, load_size: int | None, crop_size: int | None, resize: str, expected: tuple[float, float]
 ) -> None:
     sizing: dict[str, Any] = {"load_size": load_size, "crop_size": crop_size, "resize": resize}
@@ -73,7 +73,7 @@ def test_stripes_have_one_period_wherever_an_image_is_looked_at(
         assert periods(image) == pytest.approx(expected), where
 
 
-def test_another_size_on_request_is_stretched_or_cropped_as_training_does(root: Path) -> None:
+def test_another_size_is_stretched_or_cropped_as_in_training(root: Path) -> None:
     sizes = {}
     for resize in ("stretch", "width", "short_side"):
         settings = settings_of({"root": str(root), "load_size": 64, "crop_size": 32, "resize": resize}, {})

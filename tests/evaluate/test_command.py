@@ -269,7 +269,7 @@ def test_the_default_output_is_in_the_run_folder(last: str, root: Path, monkeypa
         (("--checkpoint", "no.ckpt", *NONE), "no checkpoint at no.ckpt"),
         (("--direction", "A2C", *NONE), "knows A2B and B2A"),
         (("--size", "18", *NONE), "multiples of 4"),
-        (("--data", "empty", *NONE), "no testA and testB"),
+        (("--data", "empty", *NONE), "no test or val images"),
         (("--features", "vgg"), "none of inception, random and none"),
         (("--perceptual", "none", "--perceptual-weights", "x.pth", "--features", "none"), "--perceptual alex"),
         (("--features", "random", "--feature-weights", "x.pth"), "--features inception"),
