@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from cyclegan.data.augment import Affine
-from cyclegan.data.cache import DiskCache, describe, require_space
+from cyclegan.data.cache import DiskCache, describe
 from cyclegan.data.dataset import TrainingSamples
 from cyclegan.data.domains import Domain, find_splits
 from cyclegan.data.draw import DRAWS, Draw
@@ -118,7 +118,7 @@ class ImageDataModule(pl.LightningDataModule):
                 raise DataError(f"data.{name} is {value!r}; available: {', '.join(words)}")
         for name, number, least in (
             ("batch_size", batch_size, 1), ("num_workers", num_workers, 0), ("header_checks", header_checks, 0),
-            ("max_pixels", max_pixels, 1), ("reducing_gap", reducing_gap, 1)
+            ("max_pixels", max_pixels, 1), ("reducing_gap", reducing_gap, 1), ("max_images", max_images, 1)
         ):  # fmt: skip
             if number is not None and number < least:
                 raise DataError(f"data.{name} is {number}; it must be at least {least}")
@@ -229,11 +229,8 @@ class ImageDataModule(pl.LightningDataModule):
 
     def _open_caches(self) -> None:
         training = self._splits["train"]
-        files = {domain: images.cache_file(self.cache_dir, domain) for domain, images in training.items()}
-        if self._is_first:
-            require_space(self.cache_dir, sum(p.cache_bytes() for d, p in training.items() if not files[d].exists()))
         for domain, images in training.items():
-            images.cache = DiskCache(files[domain], len(images))
+            images.cache = DiskCache(images.cache_file(self.cache_dir, domain), len(images))
         if self._is_first:
             log.info("cache     %s", describe({d: p.cache for d, p in training.items() if p.cache}))
 

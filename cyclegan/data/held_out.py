@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cyclegan.data.domains import HALVES, Domain, find_split
+from cyclegan.data.domains import HALVES, Domain, find_splits
 from cyclegan.data.reader import DomainImages
 from cyclegan.data.selection import PAIRINGS, paired_names
 from cyclegan.data.sizes import Scale
@@ -220,7 +220,7 @@ def find_held_out(
         DataError: there are no such images; names the folders that were looked for.
     """
     for split in splits:
-        found = find_split(root, split, domains, val_share, max_images)
+        found = find_splits(root, domains, val_share, max_images, only=split)[split]
         if found.keys() == domains.keys():
             prepared = {
                 name: DomainImages(images, pixel_formats[name], domains[name].half, view, reducing_gap, max_pixels)

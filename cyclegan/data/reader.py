@@ -147,12 +147,6 @@ class DomainImages:
             digest.update(stamp)
         return folder / f"{digest.hexdigest()[:32]}.cache"
 
-    def cache_bytes(self) -> int:
-        """Estimate the bytes of all images after resizing, by the size of the first readable one."""
-        header = first_header(self, "the training set")
-        width, height = self.view.target_size(*self.size_of(header))
-        return len(self) * self.pixel_format.channels * width * height * np.dtype(decoded_type(header.dtype)).itemsize
-
 
 def check_headers(splits: Mapping[str, Mapping[str, DomainImages]], count: int) -> None:
     """Read up to `count` headers of each split and domain, evenly spread, and store their `modes`.

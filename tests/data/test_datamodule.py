@@ -221,7 +221,7 @@ def test_refuses_bad_folders_and_sizes_before_training(root: Path, tmp_path: Pat
         ({"batch_size": 0}, r"data\.batch_size is 0; it must be at least 1"),
         ({"num_workers": -1}, r"data\.num_workers is -1; it must be at least 0"),
         ({"max_pixels": 0}, r"data\.max_pixels is 0; it must be at least 1"),
-        ({"max_images": 0}, "data.max_images is 0; give 1 or more"),
+        ({"max_images": 0}, "data.max_images is 0; it must be at least 1"),
     ],
 )
 def test_numbers_out_of_range_are_refused(root: Path, arguments: dict[str, float], words: str) -> None:
