@@ -14,7 +14,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from torch.utils.data import DataLoader, Dataset
 
 from cyclegan.data import archive as module
 from cyclegan.data.archive import OPEN_FILES, Shards, are_shards, load_index, scan, shard_files
@@ -24,11 +23,6 @@ from cyclegan.images import ImageError, PixelFormat
 from tests.data.image_folders import touch
 
 SHARDS, IMAGES = 7, 9
-FORMATS: dict[str, Literal[0, 1, 2]] = {
-    "ustar": tarfile.USTAR_FORMAT,
-    "gnu": tarfile.GNU_FORMAT,
-    "pax": tarfile.PAX_FORMAT,
-}
 
 
 @pytest.fixture(autouse=True)
@@ -42,8 +36,8 @@ def add(tar: tarfile.TarFile, member: tarfile.TarInfo, data: bytes = b"") -> Non
     tar.addfile(member, io.BytesIO(data))
 
 
-def write_tar(path: Path, members: Mapping[str, bytes], kind: str = "pax") -> Path:
-    with tarfile.open(path, "w", format=FORMATS[kind], errors="surrogateescape") as tar:
+def write_tar(path: Path, members: Mapping[str, bytes], kind: Literal[0, 1, 2] = tarfile.PAX_FORMAT) -> Path:
+    with tarfile.open(path, "w", format=kind, errors="surrogateescape") as tar:
         for name, data in members.items():
             add(tar, tarfile.TarInfo(name), data)
     return path
@@ -89,19 +83,13 @@ def test_shards_list_and_read_every_image_in_order(tmp_path: Path) -> None:
         found.open(len(found))
 
 
-def test_names_stay_when_the_folder_moves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_do_not_depend_on_where_the_shards_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     names = ["a-000.tar/0/000.jpg", "a-001.tar/1/000.jpg", "a-001.tar/1/001.jpg"]
-    assert list(write_shards(tmp_path / "here", [1, 2]).names()) == names
-    (tmp_path / "here").rename(tmp_path / "there")
-    monkeypatch.chdir(tmp_path)
-    assert list(open_shards("there/a-*.tar").names()) == names
-
-
-def test_names_of_shards_in_several_folders_include_the_folder(tmp_path: Path) -> None:
-    write_shards(tmp_path / "day", [1])
+    assert list(write_shards(tmp_path / "day", [1, 2]).names()) == names
     write_shards(tmp_path / "night", [1])
-    names = list(open_shards(tmp_path / "{day,night}/a-000.tar").names())
-    assert names == ["day/a-000.tar/0/000.jpg", "night/a-000.tar/0/000.jpg"]
+    monkeypatch.chdir(tmp_path)
+    assert list(open_shards("day/a-*.tar").names()) == names
+    assert list(open_shards("{day,night}/a-000.tar").names()) == [f"{each}/{names[0]}" for each in ("day", "night")]
 
 
 def test_a_second_start_scans_only_shards_that_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,13 +128,9 @@ def test_an_index_that_is_stale_or_damaged_is_not_used(tmp_path: Path, monkeypat
         patch.setattr(module, "IMAGE_SUFFIXES", frozenset({".jpg", ".json"}))
         assert not loads()
     data = saved.read_bytes()
-    refused = 0
-    for at in range(0, len(data), 11):
-        saved.write_bytes(data[:at] + bytes([data[at] ^ 0x41]) + data[at + 1 :])
-        refused += not loads()  # a zip file has unimportant bytes, such as dates
-    assert refused > len(data) // 11 // 2
-    saved.write_bytes(data[: len(data) // 2])
-    assert not loads()
+    for damaged in (b"", data[: len(data) // 2], data.replace("é".encode(), b"ee")):
+        saved.write_bytes(damaged)
+        assert not loads()
     saved.write_bytes(data)
     os.utime(path, ns=(1, 1))
     assert not loads()
@@ -180,25 +164,6 @@ def test_few_files_are_open_and_none_that_is_in_use_is_closed(tmp_path: Path) ->
     links = [os.path.realpath(entry) for entry in Path("/proc/self/fd").iterdir()]
     assert sum(link.startswith(str(tmp_path)) for link in links) == OPEN_FILES + 1
     assert os.pread(in_use.descriptor, 5, 0) == b"0/000"
-
-
-class Contents(Dataset[tuple[int, bytes]]):
-    def __init__(self, images: Shards) -> None:
-        self.images = images
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, index: int) -> tuple[int, bytes]:
-        return os.getpid(), self.images.open(index)
-
-
-def test_workers_share_the_open_files(tmp_path: Path) -> None:
-    found = write_shards(tmp_path, [20, 20])
-    alone = files_of(found)  # and leaves both shards open
-    answers = list(DataLoader(Contents(found), batch_size=None, num_workers=2))
-    assert [data for _, data in answers] == alone
-    assert len({process for process, _ in answers} - {os.getpid()}) == 2
 
 
 def test_a_subset_has_the_images_at_its_indices(tmp_path: Path) -> None:
@@ -263,11 +228,10 @@ def test_shards_come_in_another_order_in_each_pass(many: dict[int, Shards]) -> N
     assert all(one != other for one, other in pairwise(passes))
 
 
-@pytest.mark.parametrize("size", [500, 200_000])
-def test_a_header_is_read_from_the_first_bytes(tmp_path: Path, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_header_is_read_from_the_first_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """TIFF may have its header behind its pixels: then the whole file is read."""
     png, tiff = io.BytesIO(), io.BytesIO()
-    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (size // 100, 100), np.uint8))
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (2000, 100), np.uint8))
     image.save(png, "PNG")
     image.save(tiff, "TIFF")
     found = Shards([write_tar(tmp_path / "a.tar", {"a.png": png.getvalue(), "b.tif": tiff.getvalue(), "c.png": b"x"})])
@@ -281,14 +245,14 @@ def test_a_header_is_read_from_the_first_bytes(tmp_path: Path, size: int, monkey
     monkeypatch.setattr(os, "pread", counted)
     for index in (0, 1):
         header = found.header(index, PixelFormat(1))
-        assert (header.width, header.height) == (100, size // 100)
+        assert (header.width, header.height) == (100, 2000)
     assert sizes[0] <= 2**16
     with pytest.raises(ImageError, match=r"a\.tar/c\.png"):
         found.header(2, PixelFormat(1))
 
 
-@pytest.mark.parametrize("kind", FORMATS)
-def test_every_tar_format_keeps_unusual_names(tmp_path: Path, kind: str) -> None:
+@pytest.mark.parametrize("kind", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_every_tar_format_keeps_unusual_names(tmp_path: Path, kind: Literal[0, 1, 2]) -> None:
     names = ["é/ü.jpg", "n" * 96 + ".jpg", "f" * 90 + "/" + "n" * 96 + ".jpg", "caf\udce9.jpg"]
     path = write_tar(tmp_path / "a.tar", dict.fromkeys(["./a.jpg", "/b.jpg", *names], b"content"), kind)
     assert [name.removeprefix("a.tar/") for name in Shards([path]).names()] == ["a.jpg", "b.jpg", *names]
@@ -352,7 +316,6 @@ def test_joined_and_compressed_shards_are_refused(tmp_path: Path, change: Callab
         ("shards/a-*", "a-000 a-001 a-010"),
         ("shards/a-{000..001}.tar", "a-000 a-001"),
         ("shards/{b,a}-{000..000}.tar", "a-000 b-000"),
-        ("shards/{a-01,b,a-*}*.tar", "a-000 a-001 a-010 b-000"),
         ("shards/**/c.tar", "deep/c"),
     ],
 )
@@ -374,7 +337,6 @@ def test_shards_that_do_not_exist_are_listed(tmp_path: Path) -> None:
         ("a.tar a.tar.index notes.txt", "folder", True),
         ("a.tar b.jpg", "folder", False),  # an archive beside the images unpacked from it
         ("a.tar day/b.jpg", "folder", False),
-        ("notes.txt", "folder", False),
         ("", "folder/a-{000..099}.tar", True),
         ("", "folder/a-*.TAR", True),
         ("", "folder/a.tar.gz", True),

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from cyclegan.data.domains import Domain, find_folder, find_splits
+from cyclegan.data.domains import Domain, find_splits
 from cyclegan.errors import DataError, UserError
 from cyclegan.images import PixelFormat
 from tests.data.image_folders import touch
@@ -93,13 +93,6 @@ def test_val_share_splits_only_domains_without_validation_images(root: Path) -> 
     assert names(root, {"A": Domain(), "B": Domain()}, val_share=0.3) == found
 
 
-def test_max_images_limits_the_training_images(root: Path) -> None:
-    found = names(root, {"A": Domain(), "B": Domain()}, max_images=4)
-    assert len(found["train"]["A"]) == 4
-    assert len(found["train"]["B"]) == 3
-    assert found["test"]["A"] == ["t.png"]
-
-
 @pytest.mark.parametrize("share", [-0.1, 1])
 def test_a_val_share_outside_0_to_1_is_refused(root: Path, share: float) -> None:
     with pytest.raises(DataError, match=rf"data\.val_share is {share}"):
@@ -108,10 +101,6 @@ def test_a_val_share_outside_0_to_1_is_refused(root: Path, share: float) -> None
 
 def test_the_folder_of_a_split_is_traina_or_train_a(tmp_path: Path) -> None:
     touch(tmp_path, "trainA/1.png", "train/A/2.png", "train/B/3.png")
-    assert find_folder(tmp_path, "train", "A") == tmp_path / "trainA"
-    assert find_folder(tmp_path, "train", "B") == tmp_path / "train" / "B"
-    assert find_folder(tmp_path, "train", "") == tmp_path / "train"
-    assert find_folder(tmp_path, "test", "A") is None
     assert names(tmp_path, {"A": Domain(), "B": Domain()})["train"] == {"A": ["1.png"], "B": ["3.png"]}
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from cyclegan.data.file_list import Files, ImageSource, files_below, find_files, read_list
 from cyclegan.data.threads import in_threads
-from cyclegan.errors import DataError, ImageError
+from cyclegan.errors import DataError
 from cyclegan.images import IMAGE_SUFFIXES
 from tests.data.image_folders import touch
 
@@ -48,15 +48,9 @@ def test_a_subset_has_the_files_at_its_indices() -> None:
     assert len(files) == 3
 
 
-def test_opens_a_file(tmp_path: Path) -> None:
+def test_a_file_with_an_odd_name_is_opened(tmp_path: Path) -> None:
     (tmp_path / "caf\udce9\n.png").write_bytes(b"\x89PNG")
-    (tmp_path / "x").mkdir()
-    files = Files(tmp_path, ["caf\udce9\n.png", "gone.png", "x"])
-    assert files.open(0) == b"\x89PNG"
-    with pytest.raises(ImageError, match=r"gone\.png: cannot be read \(No such file or directory\)"):
-        files.open(1)
-    with pytest.raises(ImageError, match=r"x: is a folder, not a file; remove it"):
-        files.open(2)
+    assert Files(tmp_path, ["caf\udce9\n.png"]).open(0) == b"\x89PNG"
 
 
 def test_stamps_change_with_a_file_and_not_with_its_place(tmp_path: Path) -> None:
@@ -69,11 +63,10 @@ def test_stamps_change_with_a_file_and_not_with_its_place(tmp_path: Path) -> Non
     assert list(Files(tmp_path / "there", ["a.png"], "set").stamps()) != stamps[0]
 
 
-@pytest.mark.parametrize("count", [0, 1, 1000])
-def test_the_order_is_numpy_s_permutation(count: int) -> None:
-    order = Files("/data", map(str, range(count))).order(np.random.default_rng([3, 1, 4]))
+def test_the_order_is_a_numpy_permutation() -> None:
+    order = Files("/data", map(str, range(1000))).order(np.random.default_rng([3, 1, 4]))
     assert order.dtype == np.int32
-    assert order.tolist() == np.random.default_rng([3, 1, 4]).permutation(count).tolist()
+    assert order.tolist() == np.random.default_rng([3, 1, 4]).permutation(1000).tolist()
 
 
 def test_threads_return_results_in_order_and_run_at_the_same_time() -> None:

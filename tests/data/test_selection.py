@@ -1,4 +1,3 @@
-import hashlib
 from pathlib import Path
 
 import pytest
@@ -75,16 +74,11 @@ def test_names_that_a_domain_has_twice_are_not_paired() -> None:
     assert paired_names(twice, twice) == [(2, 2), (3, 3)]
 
 
-def test_the_fingerprint_is_that_of_the_names_in_their_order() -> None:
-    def expected(listed: bytes) -> Fingerprint:
-        return {"count": listed.count(b"\0"), "digest": hashlib.sha256(listed).hexdigest()}
-
-    two = expected(b"trainA/1.png\0trainA/sub/2.png\0")
-    assert fingerprint(Files("/here/trainA", ["1.png", "sub/2.png"])) == two
-    assert fingerprint(Files("else/where/trainA", ["1.png", "sub/2.png"])) == two
-    assert fingerprint(Files("/here", ["trainA/1.png", "trainA/sub/2.png"], label="")) == two
-    assert fingerprint(Files("/a/trainA", ["sub/2.png", "1.png"])) == expected(b"trainA/sub/2.png\0trainA/1.png\0")
-    assert fingerprint(Files("/a/trainA", ["caf\udce9.png"])) == expected(b"trainA/caf\xe9.png\0")
+def test_the_fingerprint_depends_on_the_names_in_their_order_and_not_on_the_place() -> None:
+    listed = fingerprint(Files("/here/trainA", ["1.png", "sub/2.png"]))
+    assert fingerprint(Files("else/where/trainA", ["1.png", "sub/2.png"])) == listed
+    assert fingerprint(Files("/here", ["trainA/1.png", "trainA/sub/2.png"], label="")) == listed
+    assert fingerprint(Files("/here/trainA", ["sub/2.png", "1.png"])) != listed
 
 
 def test_a_folder_has_the_fingerprint_that_checkpoints_of_version_0_1_hold(tmp_path: Path) -> None:
