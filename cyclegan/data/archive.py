@@ -63,7 +63,8 @@ def shard_files(source: str | Path) -> list[str]:
     if path.is_dir():
         return sorted(str(file) for file in path.iterdir() if skip_reason(file.name) == ".tar")
     found = {pattern: glob.glob(pattern, recursive=True) for pattern in _expand(str(path))}  # noqa: PTH207
-    if missing := [pattern for pattern, names in found.items() if not names]:
+    missing = [pattern for pattern, names in found.items() if not names]
+    if missing or not found:
         raise DataError(
             f"{source}: {len(missing)} of {len(found)} tar files do not exist: {shortened(missing)}. Shards are read "
             "from a disk or a mounted folder"
@@ -78,8 +79,8 @@ def _expand(pattern: str) -> list[str]:
     first, last, choices = braces.groups()
     numbers = range(int(first), int(last) + 1) if first else ()
     inside = [f"{number:0{len(first)}}" for number in numbers] if first else choices.split(",")
-    before, behind = pattern[: braces.start()], pattern[braces.end() :]
-    return [expanded for each in inside for expanded in _expand(before + each + behind)]
+    before, after = pattern[: braces.start()], pattern[braces.end() :]
+    return [expanded for each in inside for expanded in _expand(before + each + after)]
 
 
 class Shards:
@@ -138,7 +139,7 @@ class Shards:
     def header(self, index: int, pixel_format: PixelFormat) -> Header:
         """Read the header of an image, from the first bytes of its file if they are enough."""
         if not pixel_format.page:
-            with suppress(ImageError):  # a TIFF may have its header behind its pixels
+            with suppress(ImageError):  # a TIFF may have its header after its pixels
                 start = self._read(index, min(_HEADER_BYTES, int(self._images[index]["size"])))
                 return header_of(start, self[index], pixel_format)
         return header_of(self.open(index), self[index], pixel_format)
@@ -201,11 +202,10 @@ class _Open:
 
 @lru_cache(OPEN_FILES)
 def _open(path: str, stamp: tuple[int, int]) -> _Open:
-    file = _Open(
-        os.open(path, os.O_RDONLY)
-    )  # a forked process may share it, as pread does not move the file's position
+    # Forked processes may share the descriptor, as pread does not move the file's position.
+    file = _Open(os.open(path, os.O_RDONLY))
     if _stamp(file.descriptor) != stamp:
-        raise DataError(f"{path} has changed since its images were counted; start again")
+        raise DataError(f"{path} has changed since the start of the run; start again")
     return file
 
 
@@ -278,7 +278,7 @@ def scan(path: str) -> TarIndex:
     except tarfile.TarError as error:
         problem = f"{path} is no intact tar file ({error})"
         raise DataError(f"{problem}: unpack it if it is compressed, else copy it again") from error
-    # tarfile takes a damaged header for the end of the archive, and says nothing of the images behind it.
+    # tarfile treats a damaged header as the end of the archive, and silently skips the images after it.
     if len(rest) < tarfile.BLOCKSIZE or rest.strip(b"\0"):
         raise DataError(
             f"{path} is damaged, cut off or joined at byte {tar.offset:,}: copy it again, or join tar files with "

@@ -2,7 +2,7 @@
 
 The file has a header, an entry for each image, and then the pixels in the order in which they were added. An entry
 holds the place, shape and type of an image and the CRC-32 of its pixels. Reading compares the checksum, so it needs no
-lock: pixels that are half written, or were lost with the power, count as missing and are decoded again.
+lock: pixels that are half written, or were lost in a power failure, count as missing and are decoded again.
 """
 
 import errno
@@ -76,7 +76,7 @@ class DiskCache:
         return DiskCache, (self.path, self.count)
 
     def get(self, index: int) -> NDArray[Any] | None:
-        """Return an image, read-only; None if nobody added it or it is damaged."""
+        """Return an image, read-only; None if it was not added or is damaged."""
         try:
             entry = os.pread(self._file, _ENTRY.size, self._at(index))
             offset, crc, height, width, channels, kind = _ENTRY.unpack(entry)
@@ -90,7 +90,7 @@ class DiskCache:
         return np.frombuffer(data, dtype).reshape(shape) if _checksum(data, shape, kind) == crc else None
 
     def put(self, index: int, pixels: NDArray[Any]) -> None:
-        """Add an image. When the disk is nearly full, warn once and add no more."""
+        """Add an image. When less than `RESERVE` bytes of the disk are free, warn once and add no more."""
         if self._is_full:
             return
         kind = DTYPES.index(pixels.dtype.newbyteorder("<")) + 1

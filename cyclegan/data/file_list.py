@@ -181,7 +181,7 @@ def files_below(folder: Path) -> Files:
 
     names: list[str] = []
     skipped = Counter[str]()
-    seen = set(folder.resolve().parents)  # a link to them would add foreign images
+    seen = set(folder.resolve().parents)  # a link to a parent would add the images of other domains
     for path, folders, files in os.walk(folder, onerror=refuse, followlinks=True):
         target = Path(path).resolve()
         if target in seen:

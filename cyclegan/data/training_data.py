@@ -16,7 +16,7 @@ class TrainingData(Protocol):
     """The interface of a LightningDataModule that `cyclegan-train` can train with; `ImageDataModule` has it.
 
     `train_dataloader` returns an iterable with a length, of batches that map each domain to images (N, C, H, W) in
-    [-1, 1]. After `load_state_dict` its next iteration yields what is left of the epoch. `setup` may be called twice.
+    [-1, 1]. After `load_state_dict` its next iteration yields the rest of the epoch. `setup` may be called twice.
     """
 
     @property
@@ -49,7 +49,7 @@ class TrainingData(Protocol):
 
     @property
     def cache_dir(self) -> Path:
-        """Folder for what is computed from the images and used again."""
+        """Folder for results computed from the images that later runs use again."""
 
     def describe(self) -> list[str]:
         """Return lines about the data for the log."""
@@ -84,5 +84,5 @@ def missing_members(data: object) -> list[str]:
 
 
 def stored_state(checkpoint: Mapping[str, Any]) -> Any:
-    """The data module's state in a checkpoint, None without one; earlier versions keyed it by the class's name."""
+    """Return the data module's state in a checkpoint, or None; earlier versions stored it under the class's name."""
     return checkpoint.get(STATE_KEY, checkpoint.get("UnpairedData"))

@@ -105,7 +105,7 @@ def test_a_link_is_not_opened_as_a_cache(tmp_path: Path) -> None:
     assert (tmp_path / "file").read_text() == "as it was"
 
 
-def test_a_file_that_is_used_is_recent(tmp_path: Path) -> None:
+def test_opening_a_cache_updates_its_modification_time(tmp_path: Path) -> None:
     opened(tmp_path)
     os.utime(tmp_path / "five.cache", (0, 0))
     opened(tmp_path)
@@ -152,7 +152,7 @@ def test_an_image_is_decoded_once_also_in_later_runs_and_after_the_data_set_move
     assert len(list((moved / ".cache").glob("*.cache"))) == 2
 
 
-def test_domains_whose_files_have_equal_names_sizes_and_times_are_not_confused(tmp_path: Path) -> None:
+def test_domains_do_not_share_cached_images_of_equal_names_sizes_and_times(tmp_path: Path) -> None:
     for domain, level in (("A", 10), ("B", 200)):
         (tmp_path / domain / "train").mkdir(parents=True)
         np.save(tmp_path / domain / "train" / "0.npy", np.full((8, 8, 3), level, np.uint8))
