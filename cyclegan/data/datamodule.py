@@ -13,7 +13,7 @@ from torch import Tensor
 
 from cyclegan.data.augment import Affine
 from cyclegan.data.dataset import TrainingSamples
-from cyclegan.data.domains import Domain, find_split, find_splits
+from cyclegan.data.domains import Domain, find_splits
 from cyclegan.data.draw import DRAWS, Draw
 from cyclegan.data.file_list import ImageSource
 from cyclegan.data.held_out import HeldOut
@@ -114,7 +114,7 @@ class ImageDataModule(pl.LightningDataModule):
                 raise DataError(f"data.{name} is {value!r}; available: {', '.join(words)}")
         for name, number, least in (
             ("batch_size", batch_size, 1), ("num_workers", num_workers, 0), ("header_checks", header_checks, 0),
-            ("max_pixels", max_pixels, 1), ("reducing_gap", reducing_gap, 1)
+            ("max_pixels", max_pixels, 1), ("reducing_gap", reducing_gap, 1), ("max_images", max_images, 1)
         ):  # fmt: skip
             if number is not None and number < least:
                 raise DataError(f"data.{name} is {number}; it must be at least {least}")
@@ -204,7 +204,7 @@ class ImageDataModule(pl.LightningDataModule):
             DataError: there is no such split.
         """
         for split in splits:
-            found = find_split(self.root, split, self.domains, self.val_share, self.max_images)
+            found = find_splits(self.root, self.domains, self.val_share, self.max_images, only=split)[split]
             if found.keys() == self.domains.keys():
                 images = {domain: self._reader(domain, each) for domain, each in found.items()}
                 for domain, each in images.items():

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from cyclegan.data.cache import DiskCache, describe, require_space
+from cyclegan.data.cache import DiskCache, describe
 from cyclegan.data.file_list import ImageSource
 from cyclegan.data.threads import in_threads
 from cyclegan.data.transforms import Planes, TrainingView, half_of, half_width
@@ -152,12 +152,6 @@ class DomainImages:
             digest.update(stamp)
         return digest.hexdigest()
 
-    def cache_bytes(self) -> int:
-        """Estimate the bytes of all images after resizing, by the size of the first readable one."""
-        header = self.first_header("the training set")
-        width, height = self.view.target_size(*self._size_of(header))
-        return len(self) * self.pixel_format.channels * width * height * np.dtype(decoded_type(header.dtype)).itemsize
-
     def header(self, index: int) -> Header:
         """Return the header of an image.
 
@@ -222,18 +216,11 @@ def spaced(count: int, at_most: int | None) -> Sequence[int]:
 
 
 def open_caches(domains: Mapping[str, DomainImages], folder: Path, is_first: bool) -> None:
-    """Cache the training images of each domain in a file in a folder; the first process checks the free space.
-
-    Raises:
-        DataError: the disk is too small.
-    """
-    files = {
-        domain: folder / f"{images.digest((CACHE_VERSION, domain))[:32]}.cache" for domain, images in domains.items()
+    """Cache the training images of each domain in a file in a folder; the first process logs how many it has."""
+    caches = {
+        domain: DiskCache(folder / f"{images.digest((CACHE_VERSION, domain))[:32]}.cache", len(images))
+        for domain, images in domains.items()
     }
-    if is_first:
-        missing = [images for domain, images in domains.items() if not files[domain].exists()]
-        require_space(folder, sum(images.cache_bytes() for images in missing))
-    caches = {domain: DiskCache(files[domain], len(images)) for domain, images in domains.items()}
     for domain, images in domains.items():
         images.cache = caches[domain]
     if is_first:

@@ -205,7 +205,7 @@ def test_sizes_of_pairs_are_those_of_the_halves() -> None:
 
 
 def test_notes_on_mixed_depths_pages_and_unequal_domains() -> None:
-    odd = FileInfo(9, SQUARE._replace(mode="L;uint16", dtype="uint16", pages=3))
+    odd = FileInfo(9, SQUARE._replace(colours="L", dtype="uint16", pages=3))
     findings = by_kind(find_all(scan_of(trainA=[*intact((9, 9)), odd], trainB=4 * intact((9, 9)))))
     assert findings["mixed_depths"].items == [Item("trainA", "uint8 ×1, uint16 ×1")]
     assert findings["pages"].items == [Item("trainA/1.png")]
