@@ -267,7 +267,7 @@ def test_refused_options_name_the_remedy(last: str, words: tuple[str, ...], says
 
 def test_classes_in_a_checkpoints_configuration_are_not_called(last: str) -> None:
     evil = {"_target_": "os.abort"}
-    checkpoint = altered(last, validation={"features": evil, "perceptual": evil}, source=evil, **evil)
+    checkpoint = altered(last, validation={"features": evil, "perceptual": evil}, source=evil, _target_="os.abort")
     main(["--checkpoint", checkpoint, *NONE, "--device", "cpu", "--output", "out"])
 
 

@@ -21,7 +21,7 @@ from cyclegan.methods.cyclegan import CycleGAN
 from cyclegan.networks.patchgan import PatchDiscriminator
 from cyclegan.validation.evaluate import evaluate
 from cyclegan.validation.feature_cache import References
-from cyclegan.validation.one_pass import Collection
+from cyclegan.validation.one_pass import vectors
 from cyclegan.validation.per_image import PerImage
 from cyclegan.validation.summary import distances, overall
 from tests.small import small_cyclegan
@@ -362,10 +362,9 @@ def test_domains_may_be_called_real_and_synthetic(tmp_path: Path) -> None:
 
 def test_stored_vectors_do_not_keep_their_batch() -> None:
     """Each is pickled for the other processes."""
-    found = Collection()
-    found.add(found.features, ("A",), [3, 5], torch.arange(8.0).view(2, 4))
-    assert found.features[("A",), 5].tolist() == [4, 5, 6, 7]
-    assert found.features[("A",), 5].untyped_storage().nbytes() == 4 * 4
+    row = vectors(("A",), [3, 5], torch.arange(8.0).view(2, 4))[("A",), 5]
+    assert row.tolist() == [4, 5, 6, 7]
+    assert row.untyped_storage().nbytes() == 4 * 4
 
 
 def test_domains_that_differ_in_case_only_are_refused(translator: CycleGAN, held_out: HeldOut) -> None:
