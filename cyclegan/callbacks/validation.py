@@ -17,10 +17,10 @@ from torch import nn
 from cyclegan.callbacks._position import data_of, discard_later
 from cyclegan.callbacks.ema import translating
 from cyclegan.data.held_out import HeldOut
-from cyclegan.errors import UserError
+from cyclegan.errors import UserError, WeightsError
 from cyclegan.files import write_text
 from cyclegan.methods.translator import Translator
-from cyclegan.metrics.feature_network import AnyNetwork, FeatureNetwork, WeightsError
+from cyclegan.metrics.feature_network import AnyNetwork, FeatureNetwork
 from cyclegan.metrics.perceptual import Lpips
 from cyclegan.validation.catalogue import HEADLINES, METRICS
 from cyclegan.validation.evaluate import Evaluation, evaluate

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from cyclegan.metrics.feature_network import check_sets
+from cyclegan.metrics.feature_network import require_sets
 
 _ROWS = 1000  # of the kernel's matrix in memory at once
 
@@ -37,9 +37,9 @@ def kernel_distance(x: Tensor, y: Tensor, subsets: int = 100, seed: int = 0) -> 
         spread: NaN if `subsets` is 0, or N or M is below 4.
 
     Raises:
-        UserError: the sets are too small, or their features differ in number.
+        UserError: the sets have other shapes.
     """
-    check_sets(x, y)
+    require_sets(x, y)
     x, y = x.double(), y.double()
     rng = torch.Generator().manual_seed(seed)
     halved = subsets > 0 and min(len(x), len(y)) >= 4

@@ -5,8 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from cyclegan.errors import UserError
-from cyclegan.metrics.feature_network import check_sets
+from cyclegan.metrics.feature_network import require_sets
 
 _ROWS = 1000  # of the distances in memory at once
 
@@ -27,11 +26,9 @@ def precision_recall(real: Tensor, fake: Tensor, k: int = 3) -> tuple[float, flo
         Both are NaN if a set has k images or fewer.
 
     Raises:
-        UserError: the sets are too small, or their features differ in number; k is below 1.
+        UserError: the sets have other shapes, or fewer than 2 images.
     """
-    check_sets(real, fake)
-    if k < 1:
-        raise UserError(f"k is {k}; it must be 1 or more")
+    require_sets(real, fake)
     if min(len(real), len(fake)) <= k:
         return math.nan, math.nan
     centre = real.double().mean(0)  # near the origin, products lose the fewest digits

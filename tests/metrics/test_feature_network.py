@@ -82,8 +82,7 @@ def test_features_ignore_autocast() -> None:
 @pytest.mark.parametrize(
     ("output", "message"),
     [
-        ((torch.zeros(2, 4),), r"must return a vector .* \(2, D\); it returned a tuple"),
-        (torch.zeros(2), r"it returned a tensor \(2,\)"),
+        ((torch.zeros(2, 4),), r"must return a tensor \(2, D\) of 2 images; it returned a tuple"),
         (torch.zeros(3, 4), r"it returned a tensor \(3, 4\)"),
         (torch.tensor([[1.0, torch.inf], [0.0, 0.0]]), "returned features that are not finite"),
     ],
@@ -93,25 +92,16 @@ def test_output_other_than_finite_vectors_is_refused(output: Any, message: str) 
         AnyNetwork(Constant(output), size=None).features(random_images(2))
 
 
-@pytest.mark.parametrize(
-    ("network", "size", "message"),
-    [
-        (Means(), 0, "size is 0; give the height and width"),
-        (Means(), "big", "size is 'big'"),
-        (Means(), True, "size is True"),
-        ({}, None, r"network is a dict; give an nn\.Module"),
-    ],
-)
-def test_invalid_network_or_size_is_refused(network: Any, size: Any, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        AnyNetwork(network, size=size)
+def test_network_that_is_no_module_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"the feature network is a dict; give an nn\.Module"):
+        AnyNetwork({}, size=None)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
     "images", [torch.zeros(2, 3, 8, 8), torch.zeros(2, 1, 8, 8).byte(), torch.zeros(3, 8, 8).byte()]
 )
 def test_images_that_are_not_8_bit_rgb_are_refused(images: Tensor) -> None:
-    with pytest.raises(ValueError, match="features are taken of uint8 images"):
+    with pytest.raises(ValueError, match="take uint8 images"):
         AnyNetwork(Means(), size=None).features(images)
 
 

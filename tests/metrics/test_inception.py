@@ -1,5 +1,4 @@
 import io
-import sys
 from pathlib import Path
 
 import pytest
@@ -93,9 +92,3 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     torch.save({"conv.weight": torch.zeros(1)}, path)
     with pytest.raises(WeightsError, match=r"other.pth does not hold the weights of torch-fidelity's.*Missing key"):
         Inception(path).digest()
-
-
-def test_missing_library_error_names_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "torch_fidelity", None)
-    with pytest.raises(WeightsError, match=r"needs the package torch-fidelity .*; features=none"):
-        Inception().load()

@@ -92,8 +92,3 @@ def test_spread_of_small_sets_is_nan(n: int, m: int, subsets: int) -> None:
         value, spread = kernel_distance(x, y, subsets=subsets)
         assert value == pytest.approx(by_loops(x, y))
         assert math.isnan(spread)
-
-
-def test_one_image_is_refused() -> None:
-    with pytest.raises(ValueError, match="2 images or more on either side; here are 1 and 3"):
-        kernel_distance(torch.zeros(1, 4), torch.zeros(3, 4))
