@@ -56,9 +56,6 @@ def write_sheets(
         directions: the directions to show.
         count: largest number of images on a sheet.
         checkpoint: the checkpoint's name for the title.
-
-    Raises:
-        OSError: a file cannot be written.
     """
     for direction in translator.directions:
         name, rows = ranked(images, direction)

@@ -29,7 +29,7 @@ def load_networks(
     """Return the feature network and that of LPIPS with their weights; None for those that are not wanted.
 
     Raises:
-        WeightsError: weights are unavailable; says how to get them, and how to do without.
+        WeightsError: weights are unavailable; names the files, and how to do without.
         InputError: an option names no network.
     """
     features, perceptual = _features(args, checkpoints), _perceptual(args, checkpoints)
@@ -93,10 +93,9 @@ def features_from(file: Path) -> FeatureNetwork:
     if not file.is_file():
         raise InputError(f"--features {file} is none of inception, random and none, and no YAML file")
     try:
-        config = OmegaConf.to_container(OmegaConf.load(file), resolve=True)
+        config: Any = OmegaConf.to_container(OmegaConf.load(file), resolve=True)
     except YAMLError as error:
         raise InputError(f"--features {file} is no YAML: {error}") from error
-    if not isinstance(config, dict):
-        raise InputError(f"--features {file} holds no _target_")
-    made = build(config.get("features", config), "features", file)
-    return made if isinstance(made, FeatureNetwork) else AnyNetwork(made, size=None)
+    if isinstance(config, dict):
+        config = build(config.get("features", config), "features", file)
+    return config if isinstance(config, FeatureNetwork) else AnyNetwork(config, size=None)

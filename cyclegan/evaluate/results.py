@@ -1,11 +1,9 @@
 """The results of evaluating checkpoints, as text for a terminal and as files."""
 
-import csv
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +12,7 @@ from cyclegan.evaluate.checkpoints import EvaluatedCheckpoint, labels, run_of
 from cyclegan.evaluate.table import best_of, of_one, of_several, protocol_text, wrapped
 from cyclegan.files import write_text
 from cyclegan.validation.catalogue import Direction
-from cyclegan.validation.evaluate import Evaluation
+from cyclegan.validation.evaluate import Evaluation, as_csv
 from cyclegan.validation.summary import MIN_PRECISION
 
 DECISIVE = ("psnr", "kid", "fid", "cycle")
@@ -69,13 +67,7 @@ def best(results: Sequence[Result]) -> Result:
 
 
 def as_text(results: Sequence[Result], directions: Sequence[Direction], held_out: HeldOut) -> str:
-    """Return the table of one or several checkpoints, the protocol, and remarks on missing metrics.
-
-    Args:
-        results: the results.
-        directions: the directions that were measured.
-        held_out: the images of the first checkpoint.
-    """
+    """Return a table, the protocol, and remarks on missing metrics; `held_out`: the images of the first checkpoint."""
     first, count, runs = results[0], len(results), count_runs(results)
     if count == 1:
         head = f"{first.checkpoint.path}: epoch {first.checkpoint.epoch:g}, {first.checkpoint.images:,} images"
@@ -131,21 +123,13 @@ def write_results(output: Path, results: Sequence[Result]) -> None:
     several = len(results) > 1
     names = [{"checkpoint": str(result.checkpoint.path)} if several else {} for result in results]
     rows = [name | row for name, result in zip(names, results, strict=True) for row in result.evaluation.images]
-    write_text(output / "per_image.csv", _as_csv(rows))
+    write_text(output / "per_image.csv", as_csv(rows))
     for file in ("curve.csv", "curve.html"):  # of an earlier evaluation
         (output / file).unlink(missing_ok=True)
     if several:
         curve = [name | result.row for name, result in zip(names, results, strict=True)]
-        write_text(output / "curve.csv", _as_csv(curve))
+        write_text(output / "curve.csv", as_csv(curve))
     if several and count_runs(results) == 1:
         from cyclegan.report.page import write_curve
 
         write_curve([result.row for result in results], output / "curve.html")
-
-
-def _as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
-    text = StringIO()
-    writer = csv.DictWriter(text, dict.fromkeys(name for row in rows for name in row), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()

@@ -39,10 +39,9 @@ def find_images(checkpoint: EvaluatedCheckpoint, args: argparse.Namespace) -> tu
                 )
         return _images_of_module(config, path, args.trust, args.max_images)
     splits = (args.split,) if args.split else ("test", "val")
+    options = {name: value for name in ("on_error", "pairing") if (value := getattr(args, name))}
     try:
-        held_out = images_of(
-            config, checkpoint.pixel_formats, splits, args.data, args.size, args.on_error, args.max_images, args.pairing
-        )
+        held_out = images_of(config | options, checkpoint.pixel_formats, splits, args.data, args.size, args.max_images)
     except DataError as error:
         whose = "" if args.data else f" (the data set of the run of {path})"
         raise InputError(
@@ -57,9 +56,7 @@ def images_of(
     splits: Sequence[str],
     root: Path | None = None,
     size: int | None = None,
-    on_error: str | None = None,
     at_most: int | None = None,
-    pairing: str | None = None,
 ) -> HeldOut:
     """Find held-out images, as a run's validation shows them; no class that the configuration names is imported.
 
@@ -69,9 +66,7 @@ def images_of(
         splits: see `find_held_out`.
         root: where the data set is now, or another one; absolute paths of the run are then not used. None: the run's.
         size: height and width, if not those of training; see `TrainingView.at_size`.
-        on_error: "raise" or "skip"; None: as in the run.
         at_most: largest number of images of each domain.
-        pairing: see `HeldOut`; None: as in the run.
 
     Raises:
         DataError: there are no such images.
@@ -87,13 +82,13 @@ def images_of(
         {name: _pixel_format(domain, pixel_formats.get(name, {})) for name, domain in domains.items()},
         data.view.at_size(size) if size else data.view,
         splits,
-        on_error or data.on_error,
+        data.on_error,
         at_most,
         data.max_pixels,
         data.val_share,
         data.max_images,
         data.reducing_gap,
-        pairing or data.pairing,
+        data.pairing,
     )
 
 

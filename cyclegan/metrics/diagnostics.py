@@ -18,10 +18,7 @@ MOST_COMPARED = 512  # rows of each kind in `variety`: its cost grows with their
 
 
 def change(images: Tensor, originals: Tensor) -> Tensor:
-    """Return the mean absolute difference of each image and its original, in [0, 2].
-
-    It is that of their luminance if the numbers of channels differ.
-    """
+    """Return the mean absolute difference from each original, in [0, 2]; of luminance if the channels differ."""
     _require_pairs(images, originals)
     if images.shape[1] != originals.shape[1]:
         images, originals = luminance(images), luminance(originals)
@@ -65,11 +62,7 @@ def variety(fakes: Tensor, reals: Tensor) -> float:
     reals = _evenly(torch.unique(reals, dim=0))
     if len(fakes) < 2 or len(reals) < 2:
         return float("nan")
-    return float(_mean_distance(fakes) / _mean_distance(reals))
-
-
-def _mean_distance(rows: Tensor) -> Tensor:
-    return torch.pdist(rows.double()).mean()
+    return float(torch.pdist(fakes.double()).mean() / torch.pdist(reals.double()).mean())
 
 
 def _evenly(rows: Tensor) -> Tensor:

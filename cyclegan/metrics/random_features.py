@@ -10,7 +10,7 @@ from cyclegan.errors import UserError
 from cyclegan.metrics.feature_network import FeatureNetwork, signed, versioned
 
 _LAYERS = ((64, 7), (64, 5), (64, 3))
-"""Width and kernel of each layer; images are halved between layers, for receptive fields of about 7, 16, 24 pixels."""
+"""Width and kernel of each layer; images are halved between layers. Receptive fields of about 7, 16 and 24 pixels."""
 
 
 class RandomFeatures(FeatureNetwork):

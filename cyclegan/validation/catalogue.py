@@ -62,7 +62,7 @@ class Metric(NamedTuple):
         return "_".join(part for part in (self.name, variant, suffix(*of)) if part)
 
 
-_ALL = (
+_METRICS = (
     Metric("psnr", "PSNR, dB", PAIRED, "higher", variants=("copied",), is_headline=True),
     Metric("ssim", "SSIM", PAIRED, "higher", variants=("copied",), is_headline=True),
     Metric("l1", "L1", PAIRED, "lower"),
@@ -79,7 +79,7 @@ _ALL = (
     Metric("checkerboard", "Checkerboard, dB", DIAGNOSTICS),
     Metric("d", "Discriminator score", DIAGNOSTICS, domains="target", variants=("real", "fake")),
 )
-METRICS = {metric.name: metric for metric in _ALL}
+METRICS = {metric.name: metric for metric in _METRICS}
 
 SELECTABLE = tuple(name for name, metric in METRICS.items() if metric.better)
 """Metrics that can choose `best.ckpt`, over all directions or, as `psnr_ab`, of one."""

@@ -39,13 +39,10 @@ class Collection:
 
     real: dict[tuple[str, int], Row] = field(default_factory=dict)
     """Metrics of real images, by domain and index."""
-
     translated: dict[tuple[Direction, int], Row] = field(default_factory=dict)
     """Metrics of translations, by direction and index of the input."""
-
     thumbnails: Vectors = field(default_factory=dict)
     """Thumbnails of real images and translations."""
-
     features: Vectors = field(default_factory=dict)
     """Features of translations, and of the real images of the domains that were asked for."""
 

@@ -2,6 +2,7 @@
 
 import threading
 from collections import Counter
+from contextlib import nullcontext
 from functools import partial
 from math import isfinite
 from pathlib import Path
@@ -291,7 +292,7 @@ class Moves:
 
 def test_the_perceptual_network_follows_the_translator(translator: CycleGAN) -> None:
     network: Any = Moves()
-    PerImage(translator.to("meta"), network)
+    PerImage(translator.to("meta"), translator.directions, network, nullcontext)
     assert network.devices == ["meta"]
 
 
