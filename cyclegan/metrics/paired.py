@@ -41,8 +41,7 @@ def ssim(images: Tensor, truth: Tensor) -> Tensor:
     if min(x.shape[-2:]) < WINDOW:
         return torch.full(x.shape[:1], math.nan, dtype=torch.float64, device=x.device)
     # One image at a time stays in the processor's cache, which more than halves the time.
-    similarities = [_similarity(*pair) for pair in zip(x, y, strict=True)]
-    return torch.stack(similarities) if similarities else x.new_empty(0)
+    return torch.stack([_similarity(*pair) for pair in zip(x, y, strict=True)])
 
 
 def _rounded(images: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
