@@ -91,7 +91,7 @@ def run(args: argparse.Namespace) -> list[Result]:
     from cyclegan.validation.evaluate import evaluate
     from cyclegan.validation.feature_cache import References
 
-    # What can fail early does so before the long work, and files are written after it.
+    # Checks come before the long work, and files are written after it.
     device = usable_device(args.device)
     checkpoints = read_checkpoints(args.checkpoint)
     found = [find_images(checkpoint, args) for checkpoint in checkpoints]
@@ -118,7 +118,7 @@ def run(args: argparse.Namespace) -> list[Result]:
         title = chosen.checkpoint.path.name if count_runs(results) == 1 else str(chosen.checkpoint.path)
         rows = chosen.evaluation.images
         write_sheets(output, translator.to(device), held_out, rows, directions, args.worst, title)
-    finally:  # files that cannot be written do not cost the table
+    finally:  # the table is printed even if a file cannot be written
         print(as_text(results, directions, first))
         for path in skipped_images(results[0], first, directions):
             print(f"skipped, unreadable: {path}", file=sys.stderr)

@@ -18,6 +18,11 @@ from cyclegan.validation.summary import MIN_PRECISION
 DECISIVE = ("psnr", "kid", "fid", "cycle")
 """The first of these that was measured chooses the checkpoint of the contact sheets."""
 
+NOT_COMPARABLE = """
+WARNING    the checkpoints were measured under different protocols, so their metrics
+           cannot be compared and none is marked as the best. The protocol below the
+           table is that of the first; metrics.json has all"""
+
 
 @dataclass(frozen=True)
 class Result:
@@ -75,11 +80,7 @@ def as_text(results: Sequence[Result], directions: Sequence[Direction], held_out
     else:
         head = f"{count} checkpoints" + (f" of {runs} runs" if runs > 1 else "")
         mark = comparable(results)
-        head += ", * the best of each column" if mark else (
-            "\nWARNING    the checkpoints were measured under different protocols, so their metrics\n"
-            "           cannot be compared and none is marked as the best. The protocol below the\n"
-            "           table is that of the first; metrics.json has all"
-        )  # fmt: skip
+        head += ", * the best of each column" if mark else NOT_COMPARABLE
         names = labels([result.checkpoint.path for result in results]) if runs > 1 else [""] * count
         table = of_several([result.row for result in results], directions, names, mark)
     remarks = _remarks(first.evaluation, held_out)

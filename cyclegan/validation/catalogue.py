@@ -15,7 +15,7 @@ VARIANTS = {
     "real": "of real images",
     "fake": "of translations",
 }
-"""What the second part of a column's name means. copied: the metric of the untranslated input."""
+"""Titles of the second part of a column's name. copied: the metric of the untranslated input."""
 
 
 class Group(NamedTuple):
@@ -47,7 +47,7 @@ class Metric(NamedTuple):
     better: Literal["higher", "lower"] | None = None
     """None: neither. Only metrics with a better side can choose `best.ckpt`."""
     domains: Literal["both", "source", "target"] = "both"
-    """Which domains of a direction stand at the end of the column's name."""
+    """The domains of a direction that end the column's name."""
     variants: tuple[str, ...] = ()
     """Keys of VARIANTS."""
     is_headline: bool = False

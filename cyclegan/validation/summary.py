@@ -89,7 +89,7 @@ def distances(fakes: Tensor, sources: Tensor, targets: Tensor, of: str) -> dict[
 
 
 def overall(metrics: Mapping[str, float], directions: int) -> dict[str, float]:
-    """Return the mean over directions or domains of each metric that has a better side and that all of them have."""
+    """Return the mean of each metric with a better side over its domains, or over its directions if all have it."""
     found: dict[str, list[float]] = {}
     for name, value in metrics.items():
         if is_selectable(name):

@@ -173,7 +173,7 @@ def test_test_images_are_preferred_to_validation_images(command: Any, last: str,
 # ------------------------------------------------------------------------------------ checkpoints
 
 
-def test_a_run_folder_stands_for_its_checkpoints_once_each_in_order(command: Any, run_dir: Path) -> None:
+def test_a_run_folder_gives_each_of_its_checkpoints_once_in_order(command: Any, run_dir: Path) -> None:
     measured = command("--checkpoint", str(run_dir), str(run_dir / "checkpoints" / "*.ckpt"), "--features", "none")
     entries = measured.record["checkpoints"]
     assert [entry["epoch"] for entry in entries] == [1, 2, 3]  # best.ckpt, last.ckpt, images=… are these again
@@ -202,7 +202,7 @@ def test_checkpoints_with_different_protocols_are_not_compared(command: Any, run
     assert "*" in one
 
 
-def test_rows_of_two_runs_stand_together_and_have_no_common_curve(command: Any, run_dir: Path) -> None:
+def test_checkpoints_of_two_runs_are_grouped_and_have_no_curve_page(command: Any, run_dir: Path) -> None:
     names = ["t1/epoch0001", "t1/last", "sw/1/epoch0001", "sw/1/last"]
     files = [Path("runs", name).parent / "checkpoints" / f"{Path(name).name}.ckpt" for name in names]
     for place, file in enumerate(files):
@@ -356,7 +356,7 @@ def test_yaml_without_a_usable_network_is_refused(last: str) -> None:
 # --------------------------------------------------------------------------------- broken images
 
 
-def test_a_broken_image_is_named_whether_it_stops_or_is_skipped(
+def test_an_unreadable_image_is_named_as_an_error_and_when_skipped(
     last: str, root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     other = copied(root)
@@ -430,7 +430,7 @@ def test_missing_metrics_have_a_reason(command: Any, last: str) -> None:
     assert "not compared" not in screen(last, unlike)
 
 
-def test_a_file_that_cannot_be_written_costs_no_table(last: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_table_is_printed_even_if_files_cannot_be_written(last: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="File too large"), largest_file(10):
         main(["--checkpoint", last, *NONE, "--device", "cpu", "--output", "out"])
     assert "PSNR, dB" in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""Metrics of a translator against their formulas over single images; the feature cache; what is left out."""
+"""Metrics against their formulas over single images, the feature cache, and metrics that cannot be measured."""
 
 import threading
 from collections import Counter
@@ -30,7 +30,7 @@ from tests.small import small_cyclegan
 from tests.toy_runs import toy_data
 from tests.validation.networks import Projection
 
-COUNT = 7  # which neither two processes nor batches of 4 divide
+COUNT = 7  # neither two processes nor batches of 4 divide it
 
 
 def held_out_of(root: Path, count: int = COUNT, at_most: int | None = None) -> HeldOut:
@@ -180,7 +180,7 @@ class TestFeatureCache:
         assert computed(found, Projection()) == 2 * COUNT
         a_file = next((root / "testA").iterdir())
         a_file.write_bytes(next((root / "testB").glob(a_file.name)).read_bytes())
-        assert computed(held_out_of(root), Projection()) == COUNT  # of A; B is as it was
+        assert computed(held_out_of(root), Projection()) == COUNT  # B has not changed
 
     @pytest.mark.parametrize("damage", [b"", b"\x93NUMPY\x01\x00garbage"])
     def test_a_damaged_file_is_replaced(
@@ -269,7 +269,7 @@ def test_too_few_readable_images_have_no_distance(translator: CycleGAN, tmp_path
 
 
 def test_images_too_small_for_the_discriminator_have_no_score(tmp_path: Path) -> None:
-    """The generators take 8 pixels; a discriminator of three layers wants 24."""
+    """The generators take 8 pixels, a discriminator of three layers 24."""
     small = partial(PatchDiscriminator, width=4, layers=3)
     translator = small_cyclegan(discriminator=small).eval()
     assert translator.minimum_size <= 16 < translator.minimum_crop
