@@ -53,9 +53,7 @@ def read_checkpoints(names: Sequence[str]) -> list[EvaluatedCheckpoint]:
         try:
             found.append(_described(path, sha256, checkpoint))
         except (KeyError, TypeError) as error:
-            raise CheckpointError(
-                f"{path} cannot be evaluated, as it lacks what cyclegan-train writes: {error}"
-            ) from error
+            raise CheckpointError(f"{path} cannot be evaluated: it lacks {error} of cyclegan-train") from error
     runs = [run_of(checkpoint.path) for checkpoint in found]
     return sorted(found, key=lambda checkpoint: (runs.index(run_of(checkpoint.path)), checkpoint.images))
 
@@ -99,7 +97,7 @@ def _described(path: Path, sha256: str, checkpoint: Mapping[str, Any]) -> Evalua
         images,
         averaged=bool(checkpoint.get("ema")),
         data=config["data"],
-        pixel_formats=checkpoint.get("pixel_formats", checkpoint.get("pictures", {})),  # pictures: the earlier name
+        pixel_formats=checkpoint.get("pixel_formats", {}),
         validation=(config.get("callbacks") or {}).get("validation") or {},
     )
 

@@ -49,11 +49,6 @@ def images(seed: int, side: int = 64, count: int = 3) -> Tensor:
     return torch.randint(0, 256, (count, 3, side, side), dtype=torch.uint8, generator=rng)
 
 
-def feature_weights(path: Path) -> dict[str, Tensor]:
-    state: dict[str, Tensor] = torch.load(path, weights_only=True)
-    return {key: value for key, value in state.items() if key.startswith("features.")}
-
-
 @pytest.mark.parametrize("net", ["alex", "squeeze", pytest.param("vgg", marks=pytest.mark.slow)])
 def test_distances_equal_those_of_torchmetrics(hub: Path, net: Literal["alex", "squeeze", "vgg"]) -> None:
     random_weights(net, hub)
@@ -68,7 +63,7 @@ def test_distances_equal_those_of_torchmetrics(hub: Path, net: Literal["alex", "
 
 def test_weights_of_a_given_file_are_used(hub: Path, tmp_path: Path) -> None:
     path = tmp_path / "mine.pth"
-    state = feature_weights(random_weights("squeeze", hub))
+    state = torch.load(random_weights("squeeze", hub), weights_only=True)
     torch.save(state, path)
     lpips = Lpips(weights=path, net="squeeze")
     used = dict(lpips.load().named_parameters())

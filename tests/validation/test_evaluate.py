@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from cyclegan.data.datamodule import ImageDataModule
 from cyclegan.data.domains import Domain
@@ -34,8 +35,13 @@ COUNT = 7  # neither two processes nor batches of 4 divide it
 
 
 def held_out_of(root: Path, count: int = COUNT, at_most: int | None = None) -> HeldOut:
+    """Draw toy images and return the test images."""
     data = toy_data(root, test=count)
     data.prepare_data()
+    return held_out_images(data, at_most)
+
+
+def held_out_images(data: ImageDataModule, at_most: int | None = None) -> HeldOut:
     data.setup()
     found = data.held_out(at_most)
     assert found is not None
@@ -142,7 +148,13 @@ def test_evaluate_draws_no_random_numbers_and_changes_nothing(translator: CycleG
     assert all(parameter.grad is None and parameter.requires_grad for parameter in translator.parameters())
 
 
-def test_metrics_do_not_depend_on_the_batch_size(translator: CycleGAN, held_out: HeldOut) -> None:
+def test_metrics_do_not_depend_on_the_batch_size(translator: CycleGAN, tmp_path: Path) -> None:
+    """Images of several sizes, which cannot share a batch."""
+    toy_data(tmp_path, test=COUNT).prepare_data()
+    for file in [*tmp_path.glob("testA/*[25].png"), *tmp_path.glob("testB/*[25].png")]:
+        Image.open(file).resize((20, 24)).save(file)
+    data = ImageDataModule(tmp_path, load_size=None, crop_size=None, pairing="by_name")
+    held_out = held_out_images(data)
     one, four = (evaluate(translator, held_out, References(Projection(), None), batch_size=n).metrics for n in (1, 4))
     assert one == pytest.approx(four, rel=1e-5, abs=1e-7)
 
@@ -174,10 +186,7 @@ class TestFeatureCache:
         assert computed(held_out_of(root), Projection(seed=1)) == 2 * COUNT
         assert computed(held_out_of(root, at_most=5), Projection()) == 2 * 5
         larger = ImageDataModule(root, load_size=20, crop_size=20)
-        larger.setup()
-        found = larger.held_out()
-        assert found is not None
-        assert computed(found, Projection()) == 2 * COUNT
+        assert computed(held_out_images(larger), Projection()) == 2 * COUNT
         a_file = next((root / "testA").iterdir())
         a_file.write_bytes(next((root / "testB").glob(a_file.name)).read_bytes())
         assert computed(held_out_of(root), Projection()) == COUNT  # B has not changed
@@ -301,10 +310,8 @@ def test_domains_may_be_called_real_and_synthetic(tmp_path: Path) -> None:
     plain = evaluate(small_cyclegan().eval(), held_out_of(tmp_path / "toy")).metrics
     data = toy_data(tmp_path / "toy")
     data.domains = {"real": Domain(test="testA", train="trainA"), "synthetic": Domain(test="testB", train="trainB")}
-    data.setup()
-    held_out = data.held_out()
-    assert held_out is not None
-    metrics = evaluate(small_cyclegan(channels={"real": 3, "synthetic": 3}).eval(), held_out).metrics
+    translator = small_cyclegan(channels={"real": 3, "synthetic": 3}).eval()
+    metrics = evaluate(translator, held_out_images(data)).metrics
     for name in ("checkerboard", "psnr", "variety"):
         assert metrics[f"{name}_real_synthetic"] == pytest.approx(plain[f"{name}_ab"])
         assert metrics[f"{name}_synthetic_real"] == pytest.approx(plain[f"{name}_ba"])
