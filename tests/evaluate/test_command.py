@@ -401,9 +401,6 @@ def test_an_interruption_ends_with_130_and_leaves_no_files(last: str, monkeypatc
     assert list(Path("out").iterdir()) == []
 
 
-# ------------------------------------------------------------------------------------------- text
-
-
 def drawn(folder: str, sides: dict[str, int], count: int) -> str:
     """Draw `count` black square images for each domain."""
     for domain, side in sides.items():
