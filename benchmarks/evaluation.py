@@ -80,7 +80,7 @@ def main() -> None:
     args = parser.parse_args()
 
     with tempfile.TemporaryDirectory() as folder:
-        held_out = images(Path(folder), args.samples[0], args.samples[1], args.size)
+        held_out = images(Path(folder), args.images[0], args.images[1], args.size)
         generator = partial(ResnetGenerator, width=args.width, blocks=args.blocks)
         model = CycleGAN(generator=generator).to(args.device).eval()
         clock = time.perf_counter if args.device.startswith("cuda") else time.process_time
@@ -92,7 +92,7 @@ def main() -> None:
                 way(model, held_out, args.batch_size)
                 seconds[name].append(clock() - start)
             print(f"turn {turn + 1}: " + ", ".join(f"{name} {each[-1]:.2f} s" for name, each in seconds.items()))
-    total = sum(args.samples)
+    total = sum(args.images)
     networks = f"generators of width {args.width} with {args.blocks} blocks"
     print(f"\n{total} images of {args.size}², {networks}, {args.device}")
     for name, each in seconds.items():

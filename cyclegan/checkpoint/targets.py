@@ -78,18 +78,19 @@ def resolve(target: str, arguments: Iterable[str], place: str) -> Callable[..., 
     return found
 
 
-def require_trusted(config: Any, path: object, trust: tuple[str, ...] = ()) -> None:
+def require_trusted(config: Any, path: object, trust: tuple[str, ...] = (), place: str = "model") -> None:
     """Refuse a configuration that would import or call anything but this package's parts and torch's optimizers.
 
     Args:
-        config: `model` of a checkpoint's configuration, as plain values.
+        config: a part of a checkpoint's configuration, as plain values.
         path: the checkpoint, for messages.
         trust: further packages that are allowed.
+        place: key of the part in the configuration, for messages.
 
     Raises:
         CheckpointError: naming the entry, and how to allow it.
     """
-    for key, value in leaves(config, "model"):
+    for key, value in leaves(config, place):
         if isinstance(value, str) and "${" in value:
             raise CheckpointError(f"{path}: {key} is {value!r}; a checkpoint's configuration is plain, without ${{}}")
         if key.rpartition(".")[2] in ("_target_", "path") and isinstance(value, str) and not _trusted(value, trust):

@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from cyclegan.data.datamodule import ImageDataModule
-from cyclegan.evaluate.run_data import images_of, settings_of
+from cyclegan.evaluate.run_data import images_of
 
 
 def striped(file: Path) -> None:
@@ -57,9 +57,7 @@ def test_training_validation_samples_and_evaluation_have_one_scale(
     data = ImageDataModule(root, num_workers=0, **sizing)
     data.setup()
     in_training = next(iter(data.train_dataloader()))["A"][0]
-    settings = settings_of({"root": str(root), **sizing}, {})
-    assert settings is not None
-    held_out, evaluated = data.held_out(), images_of(settings, None, ("test",))
+    held_out, evaluated = data.held_out(), images_of({"root": str(root), **sizing}, {}, ("test",))
     assert held_out is not None
     images = {
         "training": in_training,
@@ -76,9 +74,8 @@ def test_training_validation_samples_and_evaluation_have_one_scale(
 def test_another_size_is_stretched_or_cropped_as_in_training(root: Path) -> None:
     sizes = {}
     for resize in ("stretch", "width", "short_side"):
-        settings = settings_of({"root": str(root), "load_size": 64, "crop_size": 32, "resize": resize}, {})
-        assert settings is not None
-        image = images_of(settings, None, ("test",), size=48).image("A", 0)
+        config = {"root": str(root), "load_size": 64, "crop_size": 32, "resize": resize}
+        image = images_of(config, {}, ("test",), size=48).image("A", 0)
         assert image is not None
         assert image.shape == (3, 48, 48)
         sizes[resize] = periods(image)
