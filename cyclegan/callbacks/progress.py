@@ -15,7 +15,6 @@ from cyclegan.callbacks._position import images_seen, total_images
 log = logging.getLogger(__name__)
 
 REFRESH_SECONDS = 0.5
-UNKNOWN_SIZE = {"ncols": 120, "nrows": 24}
 
 
 class RunProgress(ProgressBar):
@@ -35,22 +34,19 @@ class RunProgress(ProgressBar):
         """Show nothing. Lightning calls it on all processes but the first."""
         self._enabled = False
 
-    def enable(self) -> None:
-        self._enabled = True
-
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         seen = images_seen(trainer)
         self._start = (time.monotonic(), seen)
         if self._enabled and sys.stderr.isatty():
             # A terminal without a size, as in some containers, would make tqdm show nothing.
             sized = shutil.get_terminal_size((0, 0)).columns > 0
-            size: dict[str, Any] = {"dynamic_ncols": True} if sized else UNKNOWN_SIZE
+            size: dict[str, Any] = {"dynamic_ncols": True} if sized else {"ncols": 120, "nrows": 24}
             self._bar = tqdm(total=total_images(trainer), initial=seen, unit="img", smoothing=0.05, **size)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Update the bar, but not at every batch, as reading the losses waits for the GPU."""
+        """Update the bar, but not at every batch: reading the losses waits for the GPU."""
         if self._bar is not None and time.monotonic() - self._refreshed > REFRESH_SECONDS:
             self._refresh(trainer)
 
@@ -66,14 +62,11 @@ class RunProgress(ProgressBar):
         left = f", {tqdm.format_interval((total - seen) / speed)} left" if total and speed and seen < total else ""
         log.info("%s  %s  %.1f img/s%s", _epoch(trainer, " of "), losses(trainer), speed, left)
 
-    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        self._close()
-
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """Close the bar, so that the error starts on a new line; Lightning calls no teardown after it."""
-        self._close()
+        """Close the bar, so that the error starts on a new line; Lightning does not call `teardown` after it."""
+        self.teardown(trainer, pl_module, "fit")
 
-    def _close(self) -> None:
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         if self._bar is not None:
             self._bar.close()
             self._bar = None
@@ -86,7 +79,7 @@ class RunProgress(ProgressBar):
 
 
 def losses(trainer: pl.Trainer) -> str:
-    """Return the latest value of every loss, summed over directions and domains: `cycle_a` and `cycle_b` as `cycle`."""
+    """Format the latest losses, summed over directions and domains: `cycle` is `cycle_a` plus `cycle_b`."""
     sums: dict[str, float] = {}
     for name, value in trainer.callback_metrics.items():
         if name.startswith("train/"):

@@ -88,13 +88,10 @@ class Validation(pl.Callback):
         features: FeatureNetwork | nn.Module | None = None,
         perceptual: Lpips | None = None,
     ) -> None:
-        for name, value, least in (
-            ("every_n_epochs", every_n_epochs, 1),
-            ("max_images", max_images, 2),
-            ("batch_size", batch_size, 1),
-        ):
-            if value is not None and value < least:
-                raise UserError(f"callbacks.validation.{name} is {value}; it is {least} or more")
+        counts = {"every_n_epochs": every_n_epochs, "max_images": max_images, "batch_size": batch_size}
+        for name, value in counts.items():
+            if value is not None and value < 1:
+                raise UserError(f"callbacks.validation.{name} is {value}; it is 1 or more")
         self.folder = Path(run_dir) / "validation"
         self.every_n_epochs = every_n_epochs
         self.max_images = max_images
@@ -135,14 +132,8 @@ class Validation(pl.Callback):
         assert self._held_out is not None
         start = time.monotonic()
         with translating(trainer, pl_module) as is_averaged:
-            found = evaluate(
-                pl_module,
-                self._held_out,
-                self._references,
-                self.perceptual,
-                self.batch_size,
-                trainer.precision_plugin.forward_context,
-            )
+            context = trainer.precision_plugin.forward_context
+            found = evaluate(pl_module, self._held_out, self._references, self.perceptual, self.batch_size, context)
         validated = Validated(epoch, data_of(trainer).images_seen, found.metrics, digest(found.protocol))
         row = {"epoch": float(epoch)} | {f"val/{name}": value for name, value in found.metrics.items()}
         for logger in trainer.loggers:
@@ -178,8 +169,6 @@ class Validation(pl.Callback):
         unreadable = [f"{count} of {d}" for d, count in found.protocol["images"]["unreadable"].items() if count]
         if unreadable:
             self._warn(f"skipped unreadable images: {', '.join(unreadable)}; `cyclegan-data check` lists them")
-        if self._references and "kid" not in found.metrics:
-            self._warn("no KID and FID: they need 2 images of each domain")
         if self._held_out.ground_truth and "psnr" not in found.metrics:
             self._warn(
                 "no PSNR and SSIM: translations and paired images differ in size; data.crop_size makes them equal"

@@ -26,8 +26,8 @@ class AlarmPeriod(NamedTuple):
 
     name: str
     raised: float | None
-    cleared: float | None
-    is_active: bool
+    cleared: float | None = None
+    """None: it is active still."""
 
 
 class Sample(NamedTuple):
@@ -63,8 +63,8 @@ def alarm_periods(rows: Sequence[Row]) -> list[AlarmPeriod]:
             if kind == "alarm" and value:
                 raised.setdefault(name, row.epoch)
             elif kind == "alarm" and name in raised:
-                past.append(AlarmPeriod(name, raised.pop(name), row.epoch, is_active=False))
-    return [*(AlarmPeriod(name, epoch, None, is_active=True) for name, epoch in raised.items()), *reversed(past)]
+                past.append(AlarmPeriod(name, raised.pop(name), row.epoch))
+    return [*(AlarmPeriod(name, epoch) for name, epoch in raised.items()), *reversed(past)]
 
 
 def read_samples(folder: Path) -> list[Sample]:

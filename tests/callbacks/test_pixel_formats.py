@@ -39,22 +39,16 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     data = ImageDataModule(
         tmp_path, None, 16, num_workers=0, domains={"A": Domain(channels=1, range=[0, 4095]), "B": Domain()}
     )
-    networks = "cyclegan.networks"
+    small = {"_partial_": True, "width": 4}
     model = {
         "_target_": "cyclegan.methods.cyclegan.CycleGAN",
         "channels": {"A": 1, "B": 3},
         "loss_weights": {"_target_": "cyclegan.methods.cyclegan.LossWeights", "identity": 0.0},
-        "generator": {"_target_": f"{networks}.resnet.ResnetGenerator", "_partial_": True, "width": 4, "blocks": 1},
-        "discriminator": {
-            "_target_": f"{networks}.patchgan.PatchDiscriminator",
-            "_partial_": True,
-            "width": 4,
-            "layers": 1,
-        },
+        "generator": {"_target_": "cyclegan.networks.resnet.ResnetGenerator", **small, "blocks": 1},
+        "discriminator": {"_target_": "cyclegan.networks.patchgan.PatchDiscriminator", **small, "layers": 1},
     }
     network = small_cyclegan(channels={"A": 1, "B": 3}, loss_weights=LossWeights(identity=0.0))
-    trainer = fit_toy(network, data, RunState({"model": model}))
-    trainer.save_checkpoint(tmp_path / "run.ckpt")
+    fit_toy(network, data, RunState({"model": model})).save_checkpoint(tmp_path / "run.ckpt")
     return tmp_path
 
 
@@ -126,7 +120,6 @@ def test_an_older_checkpoint_without_formats_is_8_bit(checkpoint: Path) -> None:
 @pytest.mark.parametrize(
     ("entry", "words"),
     [
-        ({"channels": 1}, r"run\.ckpt: its pixel format cannot be used \('range'\)"),
         ({"channels": 1, "dtype": "text", "range": None, "page": 0, "convert": []}, "cannot be used .*dtype=text"),
         ({"channels": 7, "range": None, "convert": []}, "contradicts itself: images of 7 channels, networks of 1"),
     ],

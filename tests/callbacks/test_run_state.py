@@ -33,12 +33,7 @@ def test_a_checkpoint_holds_configuration_pixel_formats_and_position(tmp_path: P
 
 def draw() -> list[Any]:
     """Draw from each global generator; numpy and Python cache a second normal number."""
-    return [
-        float(torch.rand(())),
-        float(np.random.normal()),
-        random.random(),
-        random.gauss(0, 1),
-    ]
+    return [float(torch.rand(())), float(np.random.normal()), random.random(), random.gauss(0, 1)]
 
 
 def begin(tmp_path: Path, rank: int, monkeypatch: pytest.MonkeyPatch, resume: Path | None = None) -> list[Any]:
@@ -61,11 +56,10 @@ def begin(tmp_path: Path, rank: int, monkeypatch: pytest.MonkeyPatch, resume: Pa
 
 
 def test_each_device_of_a_new_run_has_its_own_random_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first, second, third = (begin(tmp_path, rank, monkeypatch) for rank in (0, 1, 2))
-    numbers = [number for found in (first, second, third) for number in found[1]]
-    assert len(set(numbers)) == 12
-    generators = [bytes(found[0][pool]["rng"].tolist()) for found in (first, second, third) for pool in "ab"]
-    assert len(set(generators)) == 6
+    first, second = (begin(tmp_path, rank, monkeypatch) for rank in (0, 1))
+    assert len({*first[1], *second[1]}) == 8
+    generators = [bytes(found[0][pool]["rng"].tolist()) for found in (first, second) for pool in "ab"]
+    assert len(set(generators)) == 4
     assert begin(tmp_path, 1, monkeypatch)[1] == second[1], "reproducible"
 
 

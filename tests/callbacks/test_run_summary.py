@@ -12,12 +12,12 @@ import torch
 from cyclegan.callbacks.run_summary import RunSummary
 from cyclegan.networks.resnet import ResnetGenerator
 from tests.small import small_cyclegan
-from tests.toy_runs import fit_toy, toy_data
+from tests.toy_runs import fit_toy, logged, toy_data
 
 
 def report(caplog: pytest.LogCaptureFixture) -> dict[str, str]:
     """Return the logged lines by their first word."""
-    lines = (record.getMessage() for record in caplog.records if record.name == "cyclegan.callbacks.run_summary")
+    lines = logged(caplog, "cyclegan.callbacks.run_summary")
     return {line[:10].strip(): line[10:] for line in lines}  # the heading has ten columns
 
 

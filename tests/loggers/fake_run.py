@@ -1,5 +1,6 @@
 """A stand-in for a wandb run, for tests without server and without wandb's service process."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -13,12 +14,16 @@ class FakeRun:
     Args:
         failing: name of a call that raises.
         summary: the summary of the run on the server; None: the run is new.
+        offline: whether the run is offline.
     """
 
-    def __init__(self, failing: str = "", summary: dict[str, Any] | None = None) -> None:
+    disabled = False
+    url = "https://wandb.example.org/aaaa1111"
+
+    def __init__(self, failing: str = "", summary: dict[str, Any] | None = None, offline: bool = False) -> None:
         self.failing = failing
-        self.id, self.url, self.dir = "aaaa1111", "https://wandb.example.org/aaaa1111", "/nowhere/files"
         self.resumed, self.summary = summary is not None, summary or {}
+        self.offline = offline
         self.calls: list[str] = []
         self.rows: list[dict[str, Any]] = []
         self.alerts: list[tuple[str, str, str]] = []
@@ -67,6 +72,7 @@ def replace_init(monkeypatch: pytest.MonkeyPatch, **by_mode: Callable[..., Any])
     """
     started: list[str] = []
 
+    @functools.wraps(wandb.init)
     def init(**arguments: Any) -> Any:
         started.append(arguments["mode"])
         return by_mode[arguments["mode"]](**arguments)

@@ -1,6 +1,5 @@
 """Failures of wandb: one warning, and training continues."""
 
-import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from cyclegan.loggers.wandb import Wandb
 from cyclegan.train.command import train
 from tests.loggers.fake_run import FakeRun, replace_init
 from tests.tiny_run import UNMEASURED, composed, training_rows
+from tests.toy_runs import logged
 
 
 @pytest.fixture(autouse=True)
@@ -24,10 +24,6 @@ def failing(error: Exception) -> Callable[..., Any]:
         raise error
 
     return init
-
-
-def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
 
 
 def logger_at(folder: Path) -> Wandb:
@@ -47,12 +43,12 @@ def used(folder: Path) -> Wandb:
 def test_a_server_that_cannot_be_reached_makes_the_run_offline(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    run = FakeRun()
+    run = FakeRun(offline=True)
     no_server = failing(wandb.errors.CommError("no\nroute to host"))
     started = replace_init(monkeypatch, online=no_server, offline=lambda **_: run)
     monkeypatch.setattr(wandb, "teardown", lambda: started.append("teardown"))
     used(tmp_path)
-    assert warnings_of(caplog) == [
+    assert logged(caplog) == [
         f"wandb     offline, CommError: no route to host; to upload: wandb sync {tmp_path}/wandb/offline-run-*"
     ]
     assert started == ["online", "teardown", "offline", "teardown"], "the id is in use until wandb's process ends"
@@ -67,7 +63,7 @@ def test_training_continues_if_offline_mode_fails_too(
     started = replace_init(monkeypatch, online=failing(key), offline=failing(full))
     train(composed(tmp_path / "run", tmp_path / "toy", "logger=default", *UNMEASURED))
     assert [row["images_seen"] for row in training_rows(tmp_path / "run")] == [2, 4, 6, 8, 10, 12]
-    assert [line for line in warnings_of(caplog) if line.startswith("wandb")] == [
+    assert logged(caplog, "cyclegan.loggers.wandb") == [
         "wandb     off from here on, training continues: OSError: [Errno 28] No space left on device"
     ]
     assert started == ["online", "offline"], "each mode is tried once"
@@ -80,14 +76,10 @@ def test_after_a_failed_call_only_the_run_is_finished(
     run = FakeRun(name)
     started = replace_init(monkeypatch, online=lambda **_: run)
     logger = used(tmp_path)
-    logger.log_image("samples", ["missing.jpg"], step=8)
-    logger.watch(None)  # type: ignore[arg-type]
     logger.flag("alarm/copies_input", "A→B", step=8)
     logger.experiment.summary.update({"a": 1})
     logger.finalize("success")
-    assert warnings_of(caplog) == [
-        "wandb     off from here on, training continues: ConnectionResetError: Connection lost"
-    ]
+    assert logged(caplog) == ["wandb     off from here on, training continues: ConnectionResetError: Connection lost"]
     after = run.calls[run.calls.index(name) + 1 :]
     assert after == ([] if name == "finish" else ["exit 0", "finish"])
     assert started == ["online"]
@@ -102,7 +94,7 @@ def test_a_failed_alert_is_one_warning_and_metrics_are_still_logged(
     logger.flag("alarm/copies_input", "A→B", step=4)
     logger.log_metrics({"loss": 1.0}, step=4)
     assert run.curve("loss") == [(4, 1.0)]
-    assert warnings_of(caplog) == ["wandb     an alert could not be sent: ConnectionResetError: Connection lost"]
+    assert logged(caplog) == ["wandb     an alert could not be sent: ConnectionResetError: Connection lost"]
 
 
 @pytest.mark.parametrize(
@@ -136,4 +128,13 @@ def test_an_upload_that_takes_too_long_is_abandoned(
 
     replace_init(monkeypatch, online=lambda **_: Slow())
     used(tmp_path)
-    assert warnings_of(caplog) == ["wandb     uploads stopped after 120 s, the last points may be missing"]
+    assert logged(caplog) == ["wandb     uploads stopped after 120 s, the last points may be missing"]
+
+
+def test_an_image_that_wandb_cannot_write_is_one_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    replace_init(monkeypatch, online=lambda **_: FakeRun())
+    logger_at(tmp_path).log_image("samples", [str(tmp_path / "missing.jpg")], step=4)
+    (line,) = logged(caplog)
+    assert line.startswith("wandb     off from here on, training continues: FileNotFoundError: ")

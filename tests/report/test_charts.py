@@ -59,7 +59,7 @@ def test_metrics_are_grouped_as_in_the_catalogue() -> None:
 def test_each_term_of_the_loss_has_a_chart_and_the_learning_rates_share_the_last() -> None:
     metrics = {"lr__generators": 1.0, "lr__discriminators": 1.0, "train__adv_ab": 1.0, "train__penalty_a": 1.0}
     (group,) = training_charts(rows(2, **metrics))
-    assert [chart.title for chart in group.charts] == ["Adversarial", "Discriminator penalty", "Learning rate"]
+    assert [chart.title for chart in group.charts] == ["Adversarial", "Penalty", "Learning rate"]
     assert list(curves(group.charts[-1])) == ["generators", "discriminators"]
 
 

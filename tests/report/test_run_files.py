@@ -29,9 +29,9 @@ def test_alarm_periods_begin_and_end_at_the_logged_rows() -> None:
     values = {1: (0, 1), 2: (1, 1), 3: (1, 0), 4: (0, 0), 5: (1, 0)}
     rows = [Row(e, float(e), {"alarm/won": float(won), "alarm/dull": float(dull)}) for e, (won, dull) in values.items()]
     assert alarm_periods(rows) == [
-        AlarmPeriod("won", 5.0, None, is_active=True),
-        AlarmPeriod("won", 2.0, 4.0, is_active=False),
-        AlarmPeriod("dull", 1.0, 3.0, is_active=False),
+        AlarmPeriod("won", 5.0),
+        AlarmPeriod("won", 2.0, 4.0),
+        AlarmPeriod("dull", 1.0, 3.0),
     ]
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
+from cyclegan.report.page import Summary, label, summarise
 from cyclegan.report.run_files import Row
-from cyclegan.report.summary import Summary, label, summarise
 
 
 def summaries(**histories: list[float]) -> dict[str, Summary]:
