@@ -5,8 +5,6 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Protocol
 
-from cyclegan.errors import UserError
-
 History = Sequence[Mapping[str, float]]
 """The validations so far, oldest first: each with `epoch`, `images` and its metrics by name, such as `change_ab`."""
 
@@ -33,26 +31,21 @@ class Threshold:
     Args:
         name: name of the alarm.
         metric: name of the metric without direction or domain, such as `change`.
-        below: the metric is below this number; or
+        below: the metric is below this number, or
         above: it is above this one.
         validations: number of validations in a row.
         meaning: what the alarm means, for the message.
-
-    Raises:
-        UserError: not exactly one of `below` and `above` is given.
     """
 
     def __init__(
         self,
         name: str,
         metric: str,
-        below: float | None = None,
-        above: float | None = None,
+        below: float = -math.inf,
+        above: float = math.inf,
         validations: int = 2,
         meaning: str = "",
     ) -> None:
-        if (below is None) == (above is None):
-            raise UserError(f"the alarm {name} takes one of below and above")
         self.name = name
         self.metric = metric
         self.below = below
@@ -63,19 +56,14 @@ class Threshold:
     def check(self, history: History) -> dict[str, str]:
         found = {}
         meaning = f"{self.meaning}, " if self.meaning else ""
-        bound = f"below {self.below:g}" if self.below is not None else f"above {self.above:g}"
         for place, values in _series(history, self.metric, self.validations).items():
-            if all(self._is_beyond(value) for value in values[-self.validations :]):
+            if all(value < self.below or value > self.above for value in values[-self.validations :]):
+                bound = f"below {self.below:g}" if values[-1] < self.below else f"above {self.above:g}"
                 found[place] = (
                     f"{_shown(place)}: {meaning}{self.metric} is {values[-1]:.3g} (alarm: {bound}, {self.validations} "
                     "validations in a row)"
                 )
         return found
-
-    def _is_beyond(self, value: float) -> bool:
-        if self.below is not None:
-            return value < self.below
-        return self.above is not None and value > self.above
 
 
 class DiscriminatorWon:

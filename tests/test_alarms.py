@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from cyclegan.alarms import DiscriminatorWon, IdentityRising, Rule, Threshold, default_rules
-from cyclegan.errors import UserError
 from cyclegan.losses.adversarial import Hinge, LeastSquares, Objective, Vanilla, Wasserstein
 from tests.situations import REAL, Function, brightened, cyclegan, history, measured
 
@@ -177,9 +176,3 @@ def test_domain_names_can_be_long() -> None:
     rows = history(*[{"variety_photo_map": 0.3}] * LONG)
     (text,) = Threshold("outputs_alike", "variety", below=0.4).check(rows).values()
     assert text == "photo_map: variety is 0.3 (alarm: below 0.4, 2 validations in a row)"
-
-
-@pytest.mark.parametrize("bound", [None, 1.0])
-def test_a_threshold_needs_exactly_one_bound(bound: float | None) -> None:
-    with pytest.raises(UserError, match="the alarm one takes one of below and above"):
-        Threshold("one", "change", below=bound, above=bound)

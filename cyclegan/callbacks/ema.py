@@ -23,9 +23,6 @@ class Ema(pl.Callback):
 
     Args:
         decay: weight of the old average in each update, in [0, 1).
-
-    Raises:
-        UserError: the decay is out of range.
     """
 
     def __init__(self, decay: float = 0.999) -> None:

@@ -14,8 +14,6 @@ from cyclegan.callbacks._position import data_of
 from cyclegan.data.training_data import STATE_KEY, stored_state
 from cyclegan.methods.translator import Translator
 
-CPU = torch.device("cpu")
-
 
 class RunState(pl.Callback):
     """Adds entries to every checkpoint that Lightning lacks, and resumes from them.
@@ -117,5 +115,5 @@ def _gather(state: dict[str, Any]) -> list[dict[str, Any]]:
     if not (distributed.is_available() and distributed.is_initialized()):
         return [state]
     states: list[Any] | None = [None] * distributed.get_world_size() if distributed.get_rank() == 0 else None
-    distributed.gather_object(move_data_to_device(state, CPU), states)
+    distributed.gather_object(move_data_to_device(state, torch.device("cpu")), states)
     return states or [state]

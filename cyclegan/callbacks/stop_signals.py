@@ -51,7 +51,6 @@ class StopSignals:
     def __init__(self, notifies: bool) -> None:
         self.received: signal.Signals | None = None
         self._notifies = notifies
-        self._interrupts = 0
 
     def listen(self) -> None:
         """Replace Lightning's handlers, which save within the handler; Lightning restores the original ones.
@@ -65,11 +64,7 @@ class StopSignals:
 
     def _record(self, number: int, frame: FrameType | None) -> None:
         self.received = self.received or signal.Signals(number)
-        if number != signal.SIGINT:
-            return
-        self._interrupts += 1
-        if self._interrupts > 1:
-            signal.signal(signal.SIGINT, signal.SIG_DFL)
-            os.kill(os.getpid(), signal.SIGINT)
-        elif self._notifies:
-            os.write(2, NOTICE)  # print is not safe in a signal handler
+        if number == signal.SIGINT:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # the second Ctrl-C ends the process at once
+            if self._notifies:
+                os.write(2, NOTICE)  # print is not safe in a signal handler

@@ -74,9 +74,6 @@ class Validation(pl.Callback):
         features: the network of FID, KID, precision and recall; a plain module receives images in [-1, 1].
             None: these metrics are left out.
         perceptual: the network of LPIPS; None: LPIPS is left out.
-
-    Raises:
-        UserError: an argument is out of range.
     """
 
     def __init__(

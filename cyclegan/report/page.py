@@ -82,7 +82,7 @@ def write_curve(rows: Sequence[Mapping[str, float]], file: Path, title: str = "C
         finite = {name: value for name, value in metrics.items() if math.isfinite(value)}
         history.append(Row(int(row["images"]), float(row["epoch"]), finite))
     groups = validation_charts(history)
-    page = _render(title=title, rows=history, groups=groups, alarms=[], selection="", samples=[], details={})
+    page = _render(title=title, rows=history, groups=groups, alarms=[], selection="", samples={}, details={})
     return write_text(file, page)
 
 

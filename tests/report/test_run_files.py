@@ -41,8 +41,8 @@ def test_samples_are_evenly_spaced_and_other_files_ignored(tmp_path: Path) -> No
     for name in ("epochlast.jpg", "mine.jpg", "epoch0011.png"):
         (tmp_path / name).touch()
     samples = read_samples(tmp_path)
-    epochs = [sample.epoch for sample in samples]
+    epochs = list(samples)
     assert (len(epochs), epochs[0], epochs[-1]) == (24, 0, 495)
     assert {later - earlier for earlier, later in pairwise(epochs)} == {20, 25}
-    assert [int(base64.b64decode(sample.base64)) for sample in samples] == epochs
-    assert read_samples(tmp_path / "missing") == []
+    assert [int(base64.b64decode(jpeg)) for jpeg in samples.values()] == epochs
+    assert read_samples(tmp_path / "missing") == {}
