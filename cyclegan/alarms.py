@@ -12,10 +12,8 @@ History = Sequence[Mapping[str, float]]
 class Rule(Protocol):
     """A failure of training and the metrics that show it. A rule has no state."""
 
-    @property
-    def name(self) -> str:
-        """Name in logs and columns: lower case, with underscores."""
-        ...
+    name: str
+    """Name in logs and columns: lower case, with underscores."""
 
     def check(self, history: History) -> dict[str, str]:
         """Return a message for each direction or domain, such as `ab`, in which the rule holds now.

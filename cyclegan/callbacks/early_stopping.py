@@ -22,11 +22,8 @@ class EarlyStopping(pl.Callback):
 
     Args:
         metric: name of the metric, such as `kid` or `psnr_ab`.
-        patience: validations in a row without improvement; None: never stop.
-        min_delta: smallest improvement that counts.
-
-    Raises:
-        UserError: an argument is out of range.
+        patience: validations in a row without improvement, 1 or more; None: never stop.
+        min_delta: smallest improvement that counts, 0 or more.
     """
 
     def __init__(self, metric: str | None, patience: int | None = None, min_delta: float = 0.0) -> None:

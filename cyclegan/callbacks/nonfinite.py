@@ -2,7 +2,7 @@
 
 import logging
 import math
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
@@ -14,8 +14,6 @@ from cyclegan.errors import UserError
 from cyclegan.methods.translator import Translator
 
 log = logging.getLogger(__name__)
-
-Answer = Literal["stop", "skip"]
 
 
 class NonFiniteError(UserError):
@@ -32,13 +30,10 @@ class NonFiniteGuard(pl.Callback):
         on_nonfinite: `"stop"` ends the run at that batch; `"skip"` skips the batch: image pools and buffers are
             restored, and gradients of earlier accumulated batches are kept.
         max_skips: batches skipped in the whole run; the next one ends it.
-
-    Raises:
-        UserError: `on_nonfinite` is neither of them.
     """
 
-    def __init__(self, on_nonfinite: Answer = "stop", max_skips: int = 20) -> None:
-        if on_nonfinite not in get_args(Answer):
+    def __init__(self, on_nonfinite: Literal["stop", "skip"] = "stop", max_skips: int = 20) -> None:
+        if on_nonfinite not in ("stop", "skip"):
             raise UserError(f"callbacks.nonfinite.on_nonfinite is {on_nonfinite!r}; it is stop or skip")
         self.max_skips = max_skips if on_nonfinite == "skip" else 0
         self.skips = 0

@@ -60,7 +60,7 @@ class RunProgress(ProgressBar):
         speed = (seen - before) / max(time.monotonic() - then, 1e-9)
         total = total_images(trainer)
         left = f", {tqdm.format_interval((total - seen) / speed)} left" if total and speed and seen < total else ""
-        log.info("%s  %s  %.1f img/s%s", _epoch(trainer, " of "), losses(trainer), speed, left)
+        log.info("%s  %s  %.1f img/s%s", _epoch(trainer), losses(trainer), speed, left)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         """Close the bar, so that the error starts on a new line; Lightning does not call `teardown` after it."""
@@ -73,7 +73,7 @@ class RunProgress(ProgressBar):
 
     def _refresh(self, trainer: pl.Trainer) -> None:
         self._refreshed = time.monotonic()
-        self._bar.set_description_str(_epoch(trainer, "/"), refresh=False)
+        self._bar.set_description_str(_epoch(trainer), refresh=False)
         self._bar.set_postfix_str(losses(trainer), refresh=False)
         self._bar.update(images_seen(trainer) - self._bar.n)
 
@@ -89,6 +89,6 @@ def losses(trainer: pl.Trainer) -> str:
     return " ".join(f"{term} {value:.3f}" for term, value in sums.items())
 
 
-def _epoch(trainer: pl.Trainer, separator: str) -> str:
-    current = f"epoch {trainer.current_epoch + 1}"
-    return current if total_images(trainer) is None else f"{current}{separator}{trainer.max_epochs}"
+def _epoch(trainer: pl.Trainer) -> str:
+    total = "" if total_images(trainer) is None else f" of {trainer.max_epochs}"
+    return f"epoch {trainer.current_epoch + 1}{total}"

@@ -136,7 +136,6 @@ class Validation(pl.Callback):
         for logger in trainer.loggers:
             logger.log_metrics(row, step=validated.images)
         if trainer.is_global_zero:
-            self._warn_missing(found)
             self._write(found, epoch, "their moving average" if is_averaged else "as trained")
             shown = "  ".join(f"{name} {found.metrics[name]:.4g}" for name in HEADLINES if name in found.metrics)
             when = f"epoch {epoch}" if epoch else "before training"
@@ -161,16 +160,6 @@ class Validation(pl.Callback):
                 without = ", ".join(metric.name for metric in METRICS.values() if metric.network == name)
                 self._warn(f"without {without}: {problem or 'another device lacks the weights'}")
 
-    def _warn_missing(self, found: Evaluation) -> None:
-        assert self._held_out is not None
-        unreadable = [f"{count} of {d}" for d, count in found.protocol["images"]["unreadable"].items() if count]
-        if unreadable:
-            self._warn(f"skipped unreadable images: {', '.join(unreadable)}; `cyclegan-data check` lists them")
-        if self._held_out.ground_truth and "psnr" not in found.metrics:
-            self._warn(
-                "no PSNR and SSIM: translations and paired images differ in size; data.crop_size makes them equal"
-            )
-
     @rank_zero_only
     def _warn(self, text: str) -> None:
         if text not in self._warned:
@@ -178,7 +167,11 @@ class Validation(pl.Callback):
         self._warned.add(text)
 
     def _write(self, found: Evaluation, epoch: int, weights: str) -> None:
-        selection = {"selection": ON_TEST} if found.protocol["images"]["split"] == "test" else {}
+        images = found.protocol["images"]
+        unreadable = [f"{count} of {domain}" for domain, count in images["unreadable"].items() if count]
+        if unreadable:
+            self._warn(f"skipped unreadable images: {', '.join(unreadable)}; `cyclegan-data check` lists them")
+        selection = {"selection": ON_TEST} if images["split"] == "test" else {}
         record = {**found.protocol, **selection, "weights": weights, "epoch": epoch}
         try:
             self.folder.mkdir(parents=True, exist_ok=True)

@@ -22,10 +22,8 @@ from cyclegan.loggers import POSITION
 
 log = logging.getLogger(__name__)
 
-INIT_TIMEOUT = 60.0
-"""Seconds to wait for a server."""
-FINISH_TIMEOUT = 120.0
-"""Seconds to wait for uploads at the end of a run."""
+INIT_TIMEOUT = 60.0  # seconds to wait for a server
+FINISH_TIMEOUT = 120.0  # seconds to wait for uploads at the end of a run
 
 
 class NoRun:
@@ -153,11 +151,7 @@ class Wandb(WandbLogger):
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
-        """End the wandb run.
-
-        Args:
-            status: "success"; "preempted" for a run that will be resumed; anything else means that it failed.
-        """
+        """End the wandb run with a status: "success", "preempted" if it will be resumed; others mean failure."""
         run, self._experiment = self._experiment, None
         if run is None:
             return

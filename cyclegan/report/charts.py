@@ -32,6 +32,7 @@ LAYOUT = go.Layout(
 )
 
 LOSS_TITLES = {"adv": "Adversarial", "disc": "Discriminators"}
+LOSSES = Group("Losses and learning rate", "Losses multiplied by their weights.")
 OTHERS = Group("Others", "")
 
 
@@ -43,15 +44,7 @@ class Chart(NamedTuple):
     html: str
 
 
-class ChartGroup(NamedTuple):
-    """Charts under one heading."""
-
-    title: str
-    note: str
-    charts: list[Chart]
-
-
-def training_charts(rows: Sequence[Row]) -> list[ChartGroup]:
+def training_charts(rows: Sequence[Row]) -> dict[Group, list[Chart]]:
     """Draw a chart for each term of the loss, and one of the learning rates."""
     losses = _columns(rows, "train/")
     charts = [
@@ -64,10 +57,10 @@ def training_charts(rows: Sequence[Row]) -> list[ChartGroup]:
             curve.name = html.escape(groups[place])
             curve.line.dash = "dash" if place else "solid"  # often equal: the first shows between the dashes
         charts.append(_chart("Learning rate", "", curves))
-    return [ChartGroup("Losses and learning rate", "Losses multiplied by their weights.", charts)] if charts else []
+    return {LOSSES: charts} if charts else {}
 
 
-def validation_charts(rows: Sequence[Row]) -> list[ChartGroup]:
+def validation_charts(rows: Sequence[Row]) -> dict[Group, list[Chart]]:
     """Draw a chart for each metric, in the catalogue's groups; metrics that it does not list are under Others."""
     by_metric = _by_metric(_columns(rows, "val/"))
     grouped: dict[Group, list[Chart]] = {group: [] for group in (*GROUPS, OTHERS)}
@@ -78,7 +71,7 @@ def validation_charts(rows: Sequence[Row]) -> list[ChartGroup]:
         columns = [column for column in by_metric[name] if split(column).variant != "spread"]
         chart = _chart(metric.title if metric else name, hint, [_curve(rows, "val/", c, columns) for c in columns])
         grouped[metric.group if metric else OTHERS].append(chart)
-    return [ChartGroup(group.title, group.note, charts) for group, charts in grouped.items() if charts]
+    return {group: charts for group, charts in grouped.items() if charts}
 
 
 def arrow(domains: str) -> str:

@@ -15,7 +15,6 @@ from cyclegan.report.charts import arrow, training_charts, validation_charts
 from cyclegan.report.run_files import Row, alarm_periods, read_rows, read_samples, read_text
 from cyclegan.validation.catalogue import METRICS, VARIANTS, higher_is_better, is_selectable, split
 
-REPORT_FILE = "report.html"
 PROTOCOL_FILE = "validation/protocol.json"
 ENVIRONMENT_FILE = "environment.json"
 """Versions and hardware of a run."""
@@ -37,13 +36,9 @@ class Summary(NamedTuple):
 
 
 def write_report(run_dir: Path) -> Path:
-    """Write `run_dir/report.html` from the files of the run folder; missing files leave their section empty.
+    """Write `run_dir/report.html` from the files of a run, finished or not, and return its path.
 
-    Args:
-        run_dir: the folder of a run, finished or not.
-
-    Returns:
-        the path of the report.
+    A missing file leaves out its section.
 
     Raises:
         OSError: the report could not be written; an earlier one stays.
@@ -53,25 +48,22 @@ def write_report(run_dir: Path) -> Path:
     page = _render(
         title=run_dir.resolve().name,
         rows=rows,
-        groups=[*validation_charts(rows), *training_charts(rows)],
+        groups={**validation_charts(rows), **training_charts(rows)},
         alarms=alarm_periods(rows),
         selection=_selection(details[PROTOCOL_FILE]),
         samples=read_samples(run_dir / "samples"),
         details=details,
     )
-    return write_text(run_dir / REPORT_FILE, page)
+    return write_text(run_dir / "report.html", page)
 
 
 def write_curve(rows: Sequence[Mapping[str, float]], file: Path, title: str = "Checkpoints over training") -> Path:
-    """Write a page with the metrics of several checkpoints of one run.
+    """Write a page with the metrics of several checkpoints of one run to `file`, and return `file`.
 
     Args:
         rows: for each checkpoint `images`, `epoch` and its metrics, such as `psnr_ab`.
         file: path of the page.
         title: heading of the page.
-
-    Returns:
-        `file`.
 
     Raises:
         OSError: the page could not be written.

@@ -52,7 +52,7 @@ def test_on_a_terminal_a_bar_counts_the_images_of_the_whole_run(
     trainer = fit_small(tmp_path, RunProgress(), max_epochs=2)
     first, last = screen.frames()[0], screen.frames()[-1]
     assert "0/12 [" in first  # two epochs of three batches of two
-    assert last.startswith("epoch 2/2: 100%")
+    assert last.startswith("epoch 2 of 2: 100%")
     assert "12/12 [" in last
     assert "img" in last
     assert summed(trainer) in last
