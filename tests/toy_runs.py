@@ -56,3 +56,19 @@ def fit_small(folder: Path, *callbacks: pl.Callback, **arguments: Any) -> pl.Tra
 def logged(caplog: pytest.LogCaptureFixture, name: str = "cyclegan") -> list[str]:
     """Return the messages of a logger and of those below it."""
     return [record.getMessage() for record in caplog.records if record.name.startswith(name)]
+
+
+class FullDisk:
+    """Let saves fail as on a full disk, by their numbers from 1."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *full_at: int) -> None:
+        self.saves = 0
+        original = pl.Trainer.save_checkpoint
+
+        def save(trainer: pl.Trainer, path: Path, **named: Any) -> None:
+            self.saves += 1
+            if self.saves in full_at:
+                raise OSError(28, "No space left on device", str(path))
+            original(trainer, path, **named)
+
+        monkeypatch.setattr(pl.Trainer, "save_checkpoint", save)

@@ -14,7 +14,7 @@ from cyclegan.errors import UserError
 from tests.callbacks.given_metrics import GivenMetrics, psnrs
 from tests.small import small_cyclegan
 from tests.tiny_run import StopAt, StoppedError, differences
-from tests.toy_runs import fit_toy, logged, toy_data
+from tests.toy_runs import FullDisk, fit_toy, logged, toy_data
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*callbacks used to create the checkpoint.*")  # as the command does
 
@@ -133,14 +133,7 @@ def test_a_resumed_run_writes_the_same_best_and_last_checkpoint(uninterrupted: P
 
 
 def test_a_best_that_could_not_be_written_does_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    original = pl.Trainer.save_checkpoint
-
-    def save(trainer: pl.Trainer, path: Path) -> None:
-        if trainer.current_epoch == 1:  # of 0, 1, 2
-            raise OSError(28, "No space left on device", str(path))
-        original(trainer, path)
-
-    monkeypatch.setattr(pl.Trainer, "save_checkpoint", save)
+    FullDisk(monkeypatch, 2)
     run(tmp_path / "run", psnrs(20.0, 23.0, 22.0))
     assert epoch_of_best(tmp_path / "run") == 3, "22 dB is the best of the checkpoints that exist"
 

@@ -21,7 +21,7 @@ from cyclegan.checkpoint.reading import read
 from cyclegan.errors import CheckpointError, UserError
 from cyclegan.loggers.metrics_csv import MetricsCsv
 from tests.small import small_cyclegan
-from tests.toy_runs import fit_small, fit_toy, logged, toy_data
+from tests.toy_runs import FullDisk, fit_small, fit_toy, logged, toy_data
 
 
 class After(pl.Callback):
@@ -36,6 +36,11 @@ class After(pl.Callback):
     ) -> None:
         if trainer.global_step == self.steps:
             self.work(trainer)
+
+
+def kill_at(step: int, number: signal.Signals = signal.SIGTERM) -> After:
+    """Send this process a signal at the end of a batch."""
+    return After(step, lambda _: os.kill(os.getpid(), number))
 
 
 def names(folder: Path) -> list[str]:
@@ -104,11 +109,11 @@ def test_a_signal_ends_the_run_after_its_batch_with_a_checkpoint(
 ) -> None:
     before = {n: signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)}
     saving = Checkpointing(str(tmp_path), every_n_epochs=None, keep_every_n_epochs=None)
-    ask, logger = After(step, lambda _: os.kill(os.getpid(), number)), MetricsCsv(str(tmp_path))
+    logger = MetricsCsv(str(tmp_path))
     ends: list[str] = []
     monkeypatch.setattr(logger, "finalize", ends.append)
     with pytest.raises(StopRequestedError, match=f"stopped by {number.name} at {images} images") as stopped:
-        fit_small(tmp_path, ask, saving, max_epochs=3, logger=logger)
+        fit_small(tmp_path, kill_at(step, number), saving, max_epochs=3, logger=logger)
     assert ends[0] == "preempted"
     assert stopped.value.newest == tmp_path / "checkpoints" / f"images{images:09d}.ckpt"
     assert not stopped.value.finished
@@ -118,8 +123,7 @@ def test_a_signal_ends_the_run_after_its_batch_with_a_checkpoint(
 
 
 def test_a_signal_in_the_very_last_batch_lets_the_run_finish(tmp_path: Path) -> None:
-    ask = After(3, lambda _: os.kill(os.getpid(), signal.SIGTERM))
-    trainer = fit_small(tmp_path, ask, Checkpointing(str(tmp_path)))
+    trainer = fit_small(tmp_path, kill_at(3), Checkpointing(str(tmp_path)))
     assert trainer.state.finished
     assert names(tmp_path) == ["epoch0001.ckpt", "images000000006.ckpt", "last.ckpt"]
 
@@ -132,22 +136,6 @@ def test_a_time_limit_ends_the_run_between_two_batches_as_finished(tmp_path: Pat
     assert read(tmp_path / "checkpoints" / "last.ckpt")["loops"]["fit_loop"]["epoch_progress"]["current"] == {
         "ready": 1, "started": 1, "processed": 0, "completed": 0,
     }  # fmt: skip
-
-
-class FullDisk:
-    """Let the saves with these numbers fail as on a full disk."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, *full_at: int) -> None:
-        self.saves = 0
-        original = pl.Trainer.save_checkpoint
-
-        def save(trainer: pl.Trainer, path: Path, **named: Any) -> None:
-            self.saves += 1
-            if self.saves in full_at:
-                raise OSError(28, "No space left on device", str(path))
-            original(trainer, path, **named)
-
-        monkeypatch.setattr(pl.Trainer, "save_checkpoint", save)
 
 
 def test_training_continues_when_a_save_fails(
@@ -171,22 +159,16 @@ def test_training_ends_after_several_failed_saves_in_a_row(tmp_path: Path, monke
         fit_small(tmp_path, Checkpointing(str(tmp_path), give_up_after=2), max_epochs=9)
 
 
-@pytest.mark.parametrize("stopped_at", [None, 4])  # at the end of the run, and within an epoch
 def test_the_last_save_is_tried_again_while_the_disk_is_full(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, stopped_at: int | None
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     disk = FullDisk(monkeypatch, *range(2, 9))  # more failures than give_up_after
     monkeypatch.setattr(checkpointing, "RETRY_SECONDS", 0.0)
-    saving = Checkpointing(str(tmp_path), best=None)
-    if stopped_at is None:
-        fit_small(tmp_path, saving, max_epochs=2)
-    else:
-        ask = After(stopped_at, lambda _: os.kill(os.getpid(), signal.SIGTERM))
-        with pytest.raises(StopRequestedError, match=f"at {2 * stopped_at} images"):
-            fit_small(tmp_path, ask, saving, max_epochs=3)
+    with pytest.raises(StopRequestedError, match="at 8 images"):
+        fit_small(tmp_path, kill_at(4), Checkpointing(str(tmp_path), best=None), max_epochs=3)
     assert disk.saves == 9
-    assert read(tmp_path / "checkpoints" / "last.ckpt")["global_step"] == (stopped_at or 6)
-    newest, before = (tmp_path / "checkpoints" / f"images{n:09d}.ckpt" for n in (2 * (stopped_at or 6), 6))
+    assert read(tmp_path / "checkpoints" / "last.ckpt")["global_step"] == 4
+    newest, before = (tmp_path / "checkpoints" / f"images{n:09d}.ckpt" for n in (8, 6))
     assert logged(caplog) == [
         "save      failed, retrying for 10 minutes: [Errno 28] No space left on device: "
         f"'{newest}'; the last good one is {before}"
@@ -239,15 +221,9 @@ def test_a_checkpoint_is_removed_only_if_a_newer_one_is_intact(tmp_path: Path, m
 
 def test_a_run_that_resumes_from_an_earlier_checkpoint_removes_later_ones(tmp_path: Path) -> None:
     fit_small(tmp_path, Checkpointing(str(tmp_path), keep_every_n_epochs=1), max_epochs=3)
-    again = Checkpointing(str(tmp_path), every_n_images=2)
+    again, earlier = Checkpointing(str(tmp_path), every_n_images=2), tmp_path / "checkpoints" / "epoch0001.ckpt"
     with pytest.raises(StopRequestedError):
-        fit_small(
-            tmp_path,
-            After(4, lambda _: os.kill(os.getpid(), signal.SIGTERM)),
-            again,
-            resume=tmp_path / "checkpoints" / "epoch0001.ckpt",
-            max_epochs=3,
-        )
+        fit_small(tmp_path, kill_at(4), again, resume=earlier, max_epochs=3)
     kept = ["epoch0001.ckpt", "epoch0002.ckpt", "epoch0003.ckpt", "images000000008.ckpt", "last.ckpt"]
     assert names(tmp_path) == kept
     assert read(tmp_path / "checkpoints" / "last.ckpt")["global_step"] == 4
