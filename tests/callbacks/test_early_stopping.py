@@ -60,11 +60,6 @@ def test_ends_after_patience_validations_without_improvement(
     assert read(tmp_path / "run" / "checkpoints" / f"epoch{epochs:04d}.ckpt")["global_step"] == 3 * epochs
 
 
-def test_lower_is_better_for_a_distance(tmp_path: Path) -> None:
-    kids = GivenMetrics(*({"kid": value} for value in (0.5, 0.375, 0.25, 0.25)))
-    assert run(tmp_path / "run", kids, EarlyStopping("kid", patience=1, min_delta=0.0625)) == 4
-
-
 def test_counts_validations_and_not_epochs(tmp_path: Path) -> None:
     rows = [{"psnr": 20.0}, None, None, {"psnr": 19.0}, None, {"psnr": 18.0}, None]
     assert run(tmp_path / "run", GivenMetrics(*rows), EarlyStopping("psnr", patience=2)) == 6

@@ -65,7 +65,7 @@ class FakeRun:
 
 
 def replace_init(monkeypatch: pytest.MonkeyPatch, **by_mode: Callable[..., Any]) -> list[str]:
-    """Replace wandb.init and wandb.setup; return a list that collects the modes of started runs.
+    """Replace wandb.init and wandb.setup, with a login; return a list that collects the modes of started runs.
 
     Args:
         by_mode: replacement of wandb.init for each mode.
@@ -77,6 +77,7 @@ def replace_init(monkeypatch: pytest.MonkeyPatch, **by_mode: Callable[..., Any])
         started.append(arguments["mode"])
         return by_mode[arguments["mode"]](**arguments)
 
+    monkeypatch.setenv("WANDB_MODE", "online")
     monkeypatch.setattr(wandb, "setup", lambda settings: None)
     monkeypatch.setattr(wandb, "init", init)
     return started
