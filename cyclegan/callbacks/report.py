@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 class RunReport(pl.Callback):
     """Writes `report.html` after every validation and when training ends, for whatever reason.
 
-    It reads the files of the run folder, so it stands after the callbacks that write them. It has no state.
+    It reads the files of the run folder, so place it after the callbacks that write them.
 
     Args:
         run_dir: the folder of the run.

@@ -69,14 +69,14 @@ class Wandb(WandbLogger):
         unknown = sorted(arguments.keys() - signature(wandb.init).parameters)
         if unknown:
             raise UserError(f"logger.wandb.{unknown[0]} is set, but wandb.init has no such argument: leave it out")
-        asked = os.environ.get("WANDB_MODE")
-        self._mode = asked or ("online" if logged_in() else "offline")
+        variable = os.environ.get("WANDB_MODE")
+        self._mode = variable or ("online" if logged_in() else "offline")
         super().__init__(name=name, save_dir=run_dir, project=project, id=id, mode=self._mode, **arguments)
         self._wandb_init.pop("anonymous", None)  # wandb warns of it whatever its value
         # Also offline: else wandb sync would overwrite the first part of a resumed run with the second.
         self._wandb_init["resume"] = "allow"
         self._folder = Path(run_dir) / "wandb"
-        self._reason = f"WANDB_MODE={asked}" if asked else "no login found"
+        self._reason = f"WANDB_MODE={variable}" if variable else "no login found"
         self._uploaded = -1
         self._is_off = False
 
@@ -90,7 +90,7 @@ class Wandb(WandbLogger):
         return NoRun() if self._is_off else self._experiment
 
     def _start(self) -> None:
-        """Start the run in the mode asked for, else offline."""
+        """Start the run in its mode, or offline if that fails."""
         level = logging.INFO
         try:
             run = self._init()
@@ -112,7 +112,7 @@ class Wandb(WandbLogger):
             log.log(level, "wandb     %s", run.url)
 
     def _init(self) -> Any:
-        # wandb's own error reporting fails loudly where everything of it fails.
+        # Without a network or a disk, wandb's error reporting logs tracebacks of its own.
         logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
         self._folder.parent.mkdir(parents=True, exist_ok=True)
         wandb.setup(wandb.Settings(silent=True))  # else a login prints and asks, whatever the run's settings

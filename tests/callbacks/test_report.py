@@ -13,7 +13,6 @@ import torch
 from cyclegan.callbacks import report
 from cyclegan.callbacks.report import RunReport
 from tests.callbacks.given_metrics import GivenMetrics
-from tests.small import small_cyclegan
 from tests.tiny_run import StopAt, StoppedError
 from tests.toy_runs import fit_small, logged
 
@@ -82,13 +81,3 @@ def test_the_environment_is_written_without_personal_names(tmp_path: Path) -> No
     assert str(Path.home()) not in text
     assert platform.node() not in text
     assert f"/{getpass.getuser()}" not in text
-
-
-def test_other_devices_write_nothing(tmp_path: Path, written: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    callback = RunReport(str(tmp_path))
-    trainer, model = pl.Trainer(logger=False, enable_checkpointing=False, accelerator="cpu"), small_cyclegan()
-    monkeypatch.setattr("pytorch_lightning.utilities.rank_zero.rank_zero_only.rank", 1)
-    callback.on_fit_start(trainer, model)
-    callback.on_train_end(trainer, model)
-    assert written == []
-    assert list(tmp_path.iterdir()) == []

@@ -20,13 +20,11 @@ from tests.toy_runs import fit_small, fit_toy, toy_data
 CPU = torch.device("cpu")
 
 
-def test_a_checkpoint_holds_configuration_pixel_formats_and_position(tmp_path: Path) -> None:
+def test_a_checkpoint_holds_configuration_and_position(tmp_path: Path) -> None:
     trainer = fit_small(tmp_path, RunState({"seed": 7}))
     trainer.save_checkpoint(tmp_path / "run.ckpt")
     found = read(tmp_path / "run.ckpt")
     assert found["config"] == {"seed": 7}
-    rgb = {"channels": 3, "dtype": "uint8", "range": None, "page": 0, "convert": ()}
-    assert found["pixel_formats"] == {"A": rgb, "B": rgb}
     assert found["data"]["position"] == 6
     assert "ImageDataModule" not in found
 

@@ -22,12 +22,6 @@ from tests.toy_runs import logged
 
 pytestmark = pytest.mark.usefixtures("quiet")
 
-OPTIONS = (
-    *("name=tiny", "logger=default", "callbacks.alarms.rules=null"),
-    *("data.source.train=8", "data.source.size=32", "data.load_size=32", "data.crop_size=32", "data.batch_size=4"),
-)
-"""Four batches of four in two epochs."""
-
 
 def logger_at(folder: Path) -> Wandb:
     return Wandb(str(folder), project="p", name="n", id="aaaa1111")
@@ -37,21 +31,21 @@ def test_configuration_curves_alarms_and_samples_are_logged(tmp_path: Path, monk
     run = FakeRun()
     monkeypatch.setattr(wandb, "Image", lambda path, caption: (path, caption))
     replace_init(monkeypatch, online=lambda **_: run)
-    train(composed(tmp_path / "run", tmp_path / "toy", *OPTIONS))
+    train(composed(tmp_path / "run", tmp_path / "toy", "logger=default", "callbacks.alarms.rules=null"))
     assert run.stored == OmegaConf.to_container(OmegaConf.load(tmp_path / "run" / "config.yaml"))
     assert run.stored["data"]["root"] == str(tmp_path / "toy"), "resolved, not ${...}"
     assert run.axes == {"images_seen": None, "*": "images_seen"}
     assert run.calls[-2:] == ["exit 0", "finish"]
     terms = ("adv_ab", "adv_ba", "cycle_a", "cycle_b", "identity_a", "identity_b", "disc_a", "disc_b")
     for name in [*(f"train/{term}" for term in terms), "images_per_s"]:
-        assert [seen for seen, _ in run.curve(name)] == [4, 8, 12, 16], name
-    assert run.curve("lr/generators") == [(4, 5e-4), (8, 5e-4), (12, 2.5e-4), (16, 2.5e-4)]
-    assert sorted(set(run.curve("epoch"))) == [(0, 0.0), (4, 0.5), (8, 1.0), (12, 1.5), (16, 2.0)]
-    assert [seen for seen, _ in run.curve("val/psnr_ab")] == [0, 8, 16]
-    assert run.curve("alarm/copies_input") == [(8, 0.0), (16, 0.0)]
+        assert [seen for seen, _ in run.curve(name)] == [2, 4, 6, 8, 10, 12], name
+    assert run.curve("lr/generators")[2:4] == [(6, 5e-4), (8, 2.5e-4)]
+    assert {(0, 0.0), (6, 1.0), (12, 2.0)} < set(run.curve("epoch"))
+    assert [seen for seen, _ in run.curve("val/psnr_ab")] == [0, 6, 12]
+    assert [seen for seen, _ in run.curve("alarm/copies_input")] == [6, 12]
     caption = "real_a | fake_b | rec_a | real_b | fake_a | rec_b"
     files = [str(tmp_path / "run" / "samples" / f"epoch{epoch:04d}.jpg") for epoch in range(3)]
-    samples = [(step, [(file, caption)]) for step, file in zip((0, 8, 16), files, strict=True)]
+    samples = [(step, [(file, caption)]) for step, file in zip((0, 6, 12), files, strict=True)]
     assert [(row["images_seen"], row["samples"]) for row in run.rows if "samples" in row] == samples
 
 
@@ -72,12 +66,11 @@ def test_an_offline_run_stores_images_unchanged(tmp_path: Path, caplog: pytest.L
 
 
 def test_ids_do_not_depend_on_the_seed() -> None:
-    ids = set()
-    for _ in range(100):
-        random.seed(0)
-        ids.add(new_run_id())
-    assert len(ids) == 100
-    assert all(re.fullmatch("[a-z0-9]{8}", one) for one in ids)
+    random.seed(0)
+    one = new_run_id()
+    random.seed(0)
+    assert one != new_run_id()
+    assert re.fullmatch("[a-z0-9]{8}", one)
 
 
 @pytest.mark.parametrize(
