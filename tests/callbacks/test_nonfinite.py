@@ -34,17 +34,9 @@ class Poison(pl.Callback):
 
 
 def spoil(parameter: torch.Tensor) -> None:
+    """Make a gradient infinite."""
     assert parameter.grad is not None
     parameter.grad.fill_(float("inf"))
-
-
-class SpoilGradient(pl.Callback):
-    """Make one gradient infinite while the loss is finite."""
-
-    def on_before_backward(self, trainer: pl.Trainer, pl_module: pl.LightningModule, loss: torch.Tensor) -> None:
-        if trainer.global_step == 1:
-            weight = pl_module.get_parameter("disc_b.model.0.weight")
-            weight.register_post_accumulate_grad_hook(spoil)
 
 
 def test_the_run_stops_with_finite_weights_and_the_error_names_terms_and_files(tmp_path: Path) -> None:
@@ -66,8 +58,10 @@ def test_the_run_stops_with_finite_weights_and_the_error_names_terms_and_files(t
 
 
 def test_a_non_finite_gradient_stops_the_run(tmp_path: Path) -> None:
+    model = small_cyclegan()
+    model.get_parameter("disc_b.model.0.weight").register_post_accumulate_grad_hook(spoil)
     with pytest.raises(NonFiniteError, match=r"gradients of disc_b\.model\.0\.weight and 0 other weights"):
-        fit_small(tmp_path, NonFiniteGuard(), SpoilGradient())
+        fit_toy(model, toy_data(tmp_path / "toy"), NonFiniteGuard())
 
 
 def test_a_skipped_batch_changes_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
