@@ -5,8 +5,6 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Protocol
 
-from cyclegan.errors import UserError
-
 History = Sequence[Mapping[str, float]]
 """The validations so far, oldest first: each with `epoch`, `images` and its metrics by name, such as `change_ab`."""
 
@@ -14,17 +12,13 @@ History = Sequence[Mapping[str, float]]
 class Rule(Protocol):
     """A failure of training and the metrics that show it. A rule has no state."""
 
-    @property
-    def name(self) -> str:
-        """Name in logs and columns: lower case, with underscores."""
-        ...
+    name: str
+    """Name in logs and columns: lower case, with underscores."""
 
     def check(self, history: History) -> dict[str, str]:
-        """Check the newest validations.
+        """Return a message for each direction or domain, such as `ab`, in which the rule holds now.
 
-        Returns:
-            the directions or domains for which the rule holds now, by their suffix such as `ab`, each with a line that
-            names it, the values found and the threshold. Empty if the rule holds nowhere.
+        A message names the direction or domain, the values found and the threshold.
         """
         ...
 
@@ -35,27 +29,21 @@ class Threshold:
     Args:
         name: name of the alarm.
         metric: name of the metric without direction or domain, such as `change`.
-        below: the metric is below this number; or
+        below: the metric is below this number, or
         above: it is above this one.
         validations: number of validations in a row.
         meaning: what the alarm means, for the message.
-
-    Raises:
-        UserError: not exactly one of `below` and `above` is given, or `validations` is less than 1.
     """
 
     def __init__(
         self,
         name: str,
         metric: str,
-        below: float | None = None,
-        above: float | None = None,
+        below: float = -math.inf,
+        above: float = math.inf,
         validations: int = 2,
         meaning: str = "",
     ) -> None:
-        _require_validations(name, validations)
-        if (below is None) == (above is None):
-            raise UserError(f"the alarm {name} takes one of below and above")
         self.name = name
         self.metric = metric
         self.below = below
@@ -65,21 +53,15 @@ class Threshold:
 
     def check(self, history: History) -> dict[str, str]:
         found = {}
-        bound = f"below {self.below:g}" if self.below is not None else f"above {self.above:g}"
-        for place in _places(history, self.metric):
-            values = _recent(history, f"{self.metric}_{place}", self.validations)
-            if values and all(self._is_beyond(value) for value in values):
-                meaning = f"{self.meaning}, " if self.meaning else ""
+        meaning = f"{self.meaning}, " if self.meaning else ""
+        for place, values in _series(history, self.metric, self.validations).items():
+            if all(value < self.below or value > self.above for value in values[-self.validations :]):
+                bound = f"below {self.below:g}" if values[-1] < self.below else f"above {self.above:g}"
                 found[place] = (
                     f"{_shown(place)}: {meaning}{self.metric} is {values[-1]:.3g} (alarm: {bound}, {self.validations} "
                     "validations in a row)"
                 )
         return found
-
-    def _is_beyond(self, value: float) -> bool:
-        if self.below is not None:
-            return value < self.below
-        return self.above is not None and value > self.above
 
 
 class DiscriminatorWon:
@@ -97,17 +79,16 @@ class DiscriminatorWon:
     name = "discriminator_won"
 
     def __init__(self, real: float = 0.9, fake: float = 0.1, validations: int = 3) -> None:
-        _require_validations(self.name, validations)
         self.real = real
         self.fake = fake
         self.validations = validations
 
     def check(self, history: History) -> dict[str, str]:
         found = {}
-        for place in _places(history, "d_real"):
-            real = _recent(history, f"d_real_{place}", self.validations)
-            fake = _recent(history, f"d_fake_{place}", self.validations)
-            if real and fake and min(real) >= self.real and max(fake) <= self.fake:
+        fakes = _series(history, "d_fake", self.validations)
+        for place, reals in _series(history, "d_real", self.validations).items():
+            real, fake = reals[-self.validations :], fakes.get(place, [math.inf])[-self.validations :]
+            if min(real) >= self.real and max(fake) <= self.fake:
                 found[place] = (
                     f"{_shown(place)}: the discriminator has won, real images score {real[-1]:.2f} and translated ones "
                     f"{fake[-1]:.2f} (alarm: at least {self.real:g} and at most {self.fake:g}, {self.validations} "
@@ -131,17 +112,14 @@ class IdentityRising:
     name = "identity_rising"
 
     def __init__(self, factor: float = 1.5, rise: float = 0.02, validations: int = 3) -> None:
-        _require_validations(self.name, validations)
         self.factor = factor
         self.rise = rise
         self.validations = validations
 
     def check(self, history: History) -> dict[str, str]:
         found = {}
-        for place in _places(history, "identity"):
-            values, width = _series(history, f"identity_{place}"), self.validations
-            if len(values) < 2 * width:
-                continue
+        width = self.validations
+        for place, values in _series(history, "identity", 2 * width).items():
             now = median(values[-width:])
             lowest = min(median(values[i : i + width]) for i in range(len(values) - 2 * width + 1))
             if now >= self.factor * lowest and now >= lowest + self.rise:
@@ -168,36 +146,20 @@ def default_rules() -> list[Rule]:
     ]
 
 
-def _series(history: History, metric: str) -> list[float]:
-    """Return the finite values of a metric, oldest first, without epoch 0, when the networks are untrained.
+def _series(history: History, metric: str, least: int) -> dict[str, list[float]]:
+    """Return the finite values of a metric, oldest first, by direction or domain: under `ab` those of `change_ab`.
 
-    Empty if the newest validation lacks the metric: an alarm needs a present measurement.
+    Without epoch 0, when the networks are untrained. Only of places that the newest validation has measured, with at
+    least this number of values.
     """
-    if not history or not _is_measured(history[-1], metric):
-        return []
-    return [row[metric] for row in history if row["epoch"] > 0 and _is_measured(row, metric)]
-
-
-def _recent(history: History, metric: str, validations: int) -> list[float]:
-    found = _series(history, metric)
-    return found[-validations:] if len(found) >= validations else []
-
-
-def _is_measured(row: Mapping[str, float], metric: str) -> bool:
-    return math.isfinite(row.get(metric, math.nan))
-
-
-def _places(history: History, metric: str) -> list[str]:
-    """Return the directions or domains of which the newest validation has a metric: `ab` if it has `change_ab`."""
-    newest = history[-1] if history else {}
-    return sorted(name.removeprefix(f"{metric}_") for name in newest if name.startswith(f"{metric}_"))
+    found = {}
+    for name in sorted(history[-1] if history else []):
+        values = [row[name] for row in history if row["epoch"] > 0 and math.isfinite(row.get(name, math.nan))]
+        if name.startswith(f"{metric}_") and math.isfinite(history[-1][name]) and len(values) >= least:
+            found[name.removeprefix(f"{metric}_")] = values
+    return found
 
 
 def _shown(place: str) -> str:
     """Return `A→B` for the direction `ab` and `A` for the domain `a`; longer names stay as they are."""
     return "→".join(place.upper()) if len(place) <= 2 else place
-
-
-def _require_validations(name: str, validations: int) -> None:
-    if validations < 1:
-        raise UserError(f"the alarm {name} has validations {validations}; it is 1 or more")

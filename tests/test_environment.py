@@ -15,7 +15,7 @@ TOOLS = {"WANDB_MODE": "online", "WANDB_PROJECT": "ours", "WANDB_RUN_ID": "agent
 TERMINAL = {"LC_ALL": "C", "NO_COLOR": "1", "COLUMNS": "20", "PYTHONIOENCODING": "ascii", "PYTHONWARNINGS": "error"}
 REST = {"PL_GLOBAL_SEED": "5", "OMP_NUM_THREADS": "64", "FORCE_COLOR": "1"}
 
-TRAINING = "tests/loggers/test_wandb.py::test_configuration_and_curves_over_images_seen"
+TRAINING = "tests/loggers/test_wandb.py::test_configuration_curves_alarms_and_samples_are_logged"
 
 
 @pytest.mark.slow  # a cold process of pytest

@@ -1,9 +1,10 @@
-"""Trainings of small networks on tiny toy images with Lightning's trainer, and only the callbacks asked for."""
+"""Trainings of small networks on tiny toy images with Lightning's trainer, with given callbacks only."""
 
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pytest
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Checkpoint, ProgressBar
 
@@ -28,7 +29,7 @@ def fit_toy(
     resume: Path | None = None,
     **arguments: Any,
 ) -> pl.Trainer:
-    """Trains one epoch on the CPU, unless the trainer's arguments say otherwise."""
+    """Train one epoch on the CPU, unless the trainer's arguments differ."""
     defaults: dict[str, Any] = {
         "accelerator": "cpu",
         "max_epochs": 1,
@@ -38,7 +39,7 @@ def fit_toy(
         "use_distributed_sampler": False,
         "plugins": [AtomicCheckpointIO()],
         "default_root_dir": Path("/nonexistent"),
-        # Lightning refuses such callbacks where they are disabled, and adds its own where they are not.
+        # Lightning refuses these callbacks if they are disabled, and adds its own if they are enabled.
         "enable_checkpointing": any(isinstance(callback, Checkpoint) for callback in callbacks),
         "enable_progress_bar": any(isinstance(callback, ProgressBar) for callback in callbacks),
     }
@@ -50,3 +51,24 @@ def fit_toy(
 def fit_small(folder: Path, *callbacks: pl.Callback, **arguments: Any) -> pl.Trainer:
     """Train a small CycleGAN on toy images in `folder`; three batches of two images are an epoch."""
     return fit_toy(small_cyclegan(), toy_data(folder / "toy"), *callbacks, **arguments)
+
+
+def logged(caplog: pytest.LogCaptureFixture, name: str = "cyclegan") -> list[str]:
+    """Return the messages of a logger and of those below it."""
+    return [record.getMessage() for record in caplog.records if record.name.startswith(name)]
+
+
+class FullDisk:
+    """Let saves fail as on a full disk, by their numbers from 1."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *full_at: int) -> None:
+        self.saves = 0
+        original = pl.Trainer.save_checkpoint
+
+        def save(trainer: pl.Trainer, path: Path, **named: Any) -> None:
+            self.saves += 1
+            if self.saves in full_at:
+                raise OSError(28, "No space left on device", str(path))
+            original(trainer, path, **named)
+
+        monkeypatch.setattr(pl.Trainer, "save_checkpoint", save)

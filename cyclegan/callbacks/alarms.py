@@ -10,7 +10,6 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from cyclegan.alarms import Rule, default_rules
 from cyclegan.callbacks.validation import Validated
 from cyclegan.errors import UserError
-from cyclegan.loggers import RaisesAlerts
 from cyclegan.methods.translator import Translator
 
 log = logging.getLogger(__name__)
@@ -35,9 +34,8 @@ class Alarms(pl.Callback):
     def __init__(self, rules: Sequence[Rule] | None = None) -> None:
         self.rules = default_rules() if rules is None else list(rules)
         names = [rule.name for rule in self.rules]
-        duplicates = sorted({name for name in names if names.count(name) > 1})
-        if duplicates:
-            raise UserError(f"callbacks.alarms.rules has {', '.join(duplicates)} more than once; names must differ")
+        if len(set(names)) < len(names):
+            raise UserError(f"callbacks.alarms.rules are named {', '.join(names)}; names must differ")
         self.history: list[dict[str, float]] = []
         self.raised: dict[str, list[str]] = {}
         """Directions or domains in which each alarm was logged, by its name."""
@@ -46,19 +44,32 @@ class Alarms(pl.Callback):
         """Check a validation; untrained networks raise no alarm."""
         if validated.epoch == 0:
             return
+        assert isinstance(pl_module, Translator)
         plain = {name: float(value) for name, value in validated.metrics.items()}
         row = {**plain, "images": validated.images, "epoch": float(validated.epoch)}
         self.history = [*self.history, row][-REMEMBERED:]
-        texts: dict[str, str] = {}
         for rule in self.rules:
             found, before = rule.check(self.history), self.raised.pop(rule.name, [])
             places = sorted({*found, *before}) if found else []
             if found:
                 self.raised[rule.name] = places
             if places != before:
-                texts[rule.name] = "; ".join(found.values())
-        assert isinstance(pl_module, Translator)
-        self._log(trainer, texts, pl_module, validated)
+                advice = pl_module.advice.get(rule.name)
+                self._report(trainer, rule.name, list(found.values()), advice, validated.images)
+        columns = {f"alarm/{rule.name}": float(rule.name in self.raised) for rule in self.rules}
+        for logger in trainer.loggers:
+            logger.log_metrics({**columns, "epoch": float(validated.epoch)}, step=validated.images)
+
+    @rank_zero_only
+    def _report(self, trainer: pl.Trainer, name: str, found: list[str], advice: str | None, step: int) -> None:
+        if not found:
+            log.info("alarm     %s cleared", name)
+            return
+        text = "; ".join(found) + (f"; try {advice}" if advice else "")
+        log.warning("alarm     %s raised: %s", name, text)
+        for logger in trainer.loggers:
+            if hasattr(logger, "flag"):  # our wandb logger, or another that can notify people
+                logger.flag(f"alarm/{name}", text, step=step)
 
     def state_dict(self) -> dict[str, Any]:
         return {"history": self.history, "raised": self.raised}
@@ -68,23 +79,3 @@ class Alarms(pl.Callback):
         names = [rule.name for rule in self.rules]
         self.history = state_dict["history"]
         self.raised = {name: found for name, found in state_dict["raised"].items() if name in names}
-
-    @rank_zero_only
-    def _log(self, trainer: pl.Trainer, texts: dict[str, str], translator: Translator, validated: Validated) -> None:
-        raised = {name: self._with_advice(name, text, translator) for name, text in texts.items() if text}
-        for name in texts:
-            if name in raised:
-                log.warning("alarm     %s raised: %s", name, raised[name])
-            else:
-                log.info("alarm     %s cleared", name)
-        columns = {f"alarm/{rule.name}": float(rule.name in self.raised) for rule in self.rules}
-        for logger in trainer.loggers:
-            if isinstance(logger, RaisesAlerts):
-                for name, text in raised.items():
-                    logger.flag(f"alarm/{name}", text, step=validated.images)
-            logger.log_metrics({**columns, "epoch": float(validated.epoch)}, step=validated.images)
-
-    @staticmethod
-    def _with_advice(name: str, text: str, translator: Translator) -> str:
-        advice = translator.advice.get(name)
-        return f"{text}; try {advice}" if advice else text

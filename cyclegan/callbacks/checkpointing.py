@@ -1,4 +1,4 @@
-"""Checkpoints: when they are written, which are kept, and how a run stops that was asked to."""
+"""Checkpoints: when they are written, which are kept, and how a run is stopped from outside."""
 
 import logging
 import time
@@ -26,7 +26,7 @@ RETRY_SECONDS = 10.0
 
 
 class Checkpointing(Checkpoint):
-    """Writes checkpoints between two batches, and stops the run there when it is asked to.
+    """Writes checkpoints between two batches, and stops the run there on a signal or when `trainer.should_stop` is set.
 
     Each checkpoint is a file `imagesNNNNNNNNN.ckpt`, named by the images of each domain that its weights have seen.
     `last.ckpt` is another name of the newest, `best.ckpt` of the one with the best metric, and those of every few
@@ -63,19 +63,6 @@ class Checkpointing(Checkpoint):
         retry_minutes: float | None = 10.0,
         best: str | None = "kid",
     ) -> None:
-        counts = {
-            "every_n_epochs": every_n_epochs,
-            "every_n_images": every_n_images,
-            "every_n_minutes": every_n_minutes,
-            "keep_every_n_epochs": keep_every_n_epochs,
-            "keep_last": keep_last,
-            "give_up_after": give_up_after,
-            "retry_minutes": retry_minutes,
-        }
-        for name, value in counts.items():
-            if value is not None and value <= 0:
-                raise UserError(f"callbacks.checkpointing.{name} is {value}; it is more than 0, or null")
-        self.folder = Path(run_dir) / "checkpoints"
         self.every_n_epochs = every_n_epochs
         self.every_n_images = every_n_images
         self.every_n_minutes = every_n_minutes
@@ -83,32 +70,37 @@ class Checkpointing(Checkpoint):
         self.keep_last = keep_last
         self.give_up_after = give_up_after
         self.retry_minutes = retry_minutes
-        self.newest: Path | None = None
-        """The last checkpoint that this process wrote or resumed from."""
+        for name, value in vars(self).items():
+            if value is not None and value <= 0:
+                raise UserError(f"callbacks.checkpointing.{name} is {value}; it is more than 0, or null")
+        self.folder = Path(run_dir) / "checkpoints"
         self._watch = MetricWatch(best, "callbacks.checkpointing.best") if best else None
-        self._validated: Best | None = None
+        self._is_best = False
+        self._best_before: Best | None = None
+        self._newest: Path | None = None
         self._signals = StopSignals(notifies=False)
         self._failures = 0
         self._steps = 0
         self._saved = (0, 0.0)
 
-    # ------------------------------------------------------------------------------------ when
-
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        images = data_of(trainer).images_seen
         self._steps = trainer.global_step
-        self._saved = (data_of(trainer).images_seen, time.monotonic())
-        self.newest = Path(trainer.ckpt_path) if trainer.ckpt_path else None
+        self._saved = (images, time.monotonic())
+        self._newest = Path(trainer.ckpt_path) if trainer.ckpt_path else None
         self._signals = StopSignals(notifies=trainer.is_global_zero)
         self._signals.listen()
-        if self._watch and data_of(trainer).images_seen == 0:
-            self._watch.warn_without_validation(f"there will be no {BEST}")
+        if self._watch and not self._watch.has_validated and images == 0 and trainer.is_global_zero:
+            log.warning("best      there will be no %s: no validation measures %s", BEST, self._watch.metric)
         # The folder may be another one than the checkpoint's; then the first validation is the best.
         if self._watch and not trainer.strategy.broadcast((self.folder / BEST).exists()):
             self._watch.best = None
 
     def on_validated(self, trainer: pl.Trainer, pl_module: pl.LightningModule, validated: Validated) -> None:
-        """Remember the metric until the end of the epoch, when a checkpoint can be written."""
-        self._validated = self._watch.measured(validated) if self._watch else None
+        """Compare the metric; the checkpoint follows at the end of the epoch."""
+        if self._watch:
+            self._best_before = self._watch.best
+            self._is_best = bool(self._watch.update(validated))
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -138,14 +130,12 @@ class Checkpointing(Checkpoint):
         decision = self._decide(trainer)
         names = [f"epoch{epoch:04d}.ckpt"] if is_kept else []
         save = self.save_last if is_last or decision == STOP else self.save
-        found, self._validated = self._validated, None
-        if self._watch and found and self._watch.improves(found):
-            # The checkpoint holds its own best. If writing it fails, a later one that is less good may be the best.
-            before, self._watch.best = self._watch.best, found
+        if self._watch and self._is_best:
+            self._is_best = False
             if not save(trainer, *names, BEST):
-                self._watch.best = before
+                self._watch.best = self._best_before  # a later one that is less good may be the best that is stored
             elif trainer.is_global_zero:
-                log.info("best      %s → %s", found, self.folder / BEST)
+                log.info("best      %s → %s", self._watch.best, self.folder / BEST)
         elif is_kept or is_due or decision != NOTHING:
             save(trainer, *names)
         if decision == STOP and not is_last:
@@ -162,17 +152,8 @@ class Checkpointing(Checkpoint):
         wanted = torch.tensor(decision, device=trainer.strategy.root_device)
         return int(trainer.strategy.reduce(wanted, reduce_op="max"))
 
-    # ------------------------------------------------------------------------------------ how
-
     def save(self, trainer: pl.Trainer, *names: str) -> bool:
-        """Write a checkpoint; an error of the file system is logged.
-
-        Args:
-            trainer: between two batches, on every device.
-            names: further names of the file.
-
-        Returns:
-            whether it was written.
+        """Write a checkpoint, with further names, and return whether that succeeded; a failure is logged.
 
         Raises:
             SavingError: it has failed `give_up_after` times in a row.
@@ -196,10 +177,7 @@ class Checkpointing(Checkpoint):
         return False
 
     def save_last(self, trainer: pl.Trainer, *names: str) -> bool:
-        """Write the last checkpoint of a run, and retry for `retry_minutes` if that fails.
-
-        Returns:
-            True: a run does not end successfully without it.
+        """Write the last checkpoint of a run, and retry for `retry_minutes` if that fails; return True.
 
         Raises:
             SavingError: it could not be written in that time.
@@ -227,30 +205,30 @@ class Checkpointing(Checkpoint):
         self._saved = (images, time.monotonic())
         for logger in trainer.loggers:
             logger.save()  # their rows are on the disk before the checkpoint
-        problem, is_fatal = trainer.strategy.broadcast(self._write(trainer, path, *names))
-        if problem is None:
-            self.newest = path
+        error = trainer.strategy.broadcast(self._write(trainer, path, *names))
+        if error is None:
+            self._newest = path
             return None
-        described = f"{problem}; " + (f"the last good one is {self.newest}" if self.newest else "there is none yet")
-        if is_fatal:
-            raise CheckpointError(described)
-        return described
+        text = f"{error}; " + (f"the last good one is {self._newest}" if self._newest else "there is none yet")
+        if isinstance(error, CheckpointError):
+            raise CheckpointError(text)  # weights that are not finite: a retry is useless
+        return text
 
-    def _write(self, trainer: pl.Trainer, path: Path, *names: str) -> tuple[str | None, bool]:
-        """Return what went wrong on this device, if anything, and whether a retry is useless. The first one writes."""
+    def _write(self, trainer: pl.Trainer, path: Path, *names: str) -> Exception | None:
+        """Write a checkpoint, which the first device does, and return what went wrong on this device."""
         try:
             trainer.save_checkpoint(path)
         except (OSError, CheckpointError) as error:
             trainer.strategy.barrier("a save that failed")  # where the others wait at the end of save_checkpoint
-            return str(error), isinstance(error, CheckpointError)
+            return error
         if trainer.is_global_zero:
             try:
                 for name in ("last.ckpt", *names):
                     same_file(path, self.folder / name)
                 self._prune(path)
             except OSError as error:
-                return str(error), False
-        return None, False
+                return error
+        return None
 
     def _prune(self, newest: Path) -> None:
         """Remove older checkpoints, and those of a later part of the run that is now repeated."""
@@ -268,10 +246,8 @@ class Checkpointing(Checkpoint):
         is_finished = trainer.should_stop and signal is None
         reason = signal.name if signal else "trainer.max_time or a callback" if is_finished else "another process"
         trainer.strategy.barrier("stop")
-        assert self.newest is not None  # save_last has written it
-        raise StopRequestedError(reason, data_of(trainer).images_seen, self.newest, is_finished)
-
-    # ------------------------------------------------------------------------------------ state
+        assert self._newest is not None  # save_last has written it
+        raise StopRequestedError(reason, data_of(trainer).images_seen, self._newest, is_finished)
 
     def state_dict(self) -> dict[str, Any]:
         return self._watch.state_dict() if self._watch else {}

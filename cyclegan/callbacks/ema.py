@@ -7,7 +7,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from cyclegan.errors import UserError
@@ -23,27 +23,25 @@ class Ema(pl.Callback):
 
     Args:
         decay: weight of the old average in each update, in [0, 1).
-
-    Raises:
-        UserError: the decay is out of range.
     """
 
     def __init__(self, decay: float = 0.999) -> None:
         if not 0 <= decay < 1:
             raise UserError(f"decay is {decay}; it lies in [0, 1), 0.999 being usual")
-        self.average: nn.ModuleDict | None = None
+        self.average = nn.ModuleDict()
         """The averaged generators by name, once the trainer has set up the run."""
         self.updates = 0
+        # Not torch's AveragedModel: its counter of updates would make every step wait for the GPU.
         self._blend = get_ema_multi_avg_fn(decay)
         self._steps = 0
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        if self.average is None:
+        if not self.average:
             self.average = deepcopy(_generators(pl_module)).requires_grad_(False)
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Move the average to the device and precision of the module."""
-        self._networks.to(next(pl_module.parameters()))
+        self.average.to(next(pl_module.parameters()))
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._steps = trainer.global_step
@@ -57,25 +55,25 @@ class Ema(pl.Callback):
             return
         self._steps = trainer.global_step
         networks = _generators(pl_module)
-        averages, weights = list(self._networks.parameters()), list(networks.parameters())
         if self.updates:
-            self._blend(averages, weights, self.updates)
-        copied = list(zip(self._networks.buffers(), networks.buffers(), strict=True))
-        for old, new in copied if self.updates else [*copied, *zip(averages, weights, strict=True)]:
-            old.copy_(new)
+            self._blend(list(self.average.parameters()), list(networks.parameters()), self.updates)
+            for old, new in zip(self.average.buffers(), networks.buffers(), strict=True):
+                old.copy_(new)
+        else:
+            self.average.load_state_dict(networks.state_dict())
         self.updates += 1
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        checkpoint["ema"] = {name: network.state_dict() for name, network in self._networks.items()}
+        checkpoint["ema"] = {name: network.state_dict() for name, network in self.average.items()}
 
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Restore the averaged weights; a run that had none starts its average at the resumed weights."""
         for name, weights in checkpoint.get("ema", {}).items():
-            self._networks[name].load_state_dict(weights)
+            self.average[name].load_state_dict(weights)
 
     def state_dict(self) -> dict[str, Any]:
         return {"updates": self.updates}
@@ -83,15 +81,13 @@ class Ema(pl.Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.updates = state_dict["updates"]
 
+    @torch.no_grad()
     def exchange(self, translator: Translator) -> None:
         """Swap the weights of the translator's generators with their averages, in place."""
-        for current, average in zip(_generators(translator).parameters(), self._networks.parameters(), strict=True):
-            _swap(current.data, average.data)
-
-    @property
-    def _networks(self) -> nn.ModuleDict:
-        assert self.average is not None
-        return self.average
+        for current, average in zip(_generators(translator).parameters(), self.average.parameters(), strict=True):
+            kept = current.clone()
+            current.copy_(average)
+            average.copy_(kept)
 
 
 @contextmanager
@@ -120,10 +116,3 @@ def translating(trainer: pl.Trainer, translator: Translator) -> Iterator[bool]:
 def _generators(module: pl.LightningModule) -> nn.ModuleDict:
     assert isinstance(module, Translator)
     return nn.ModuleDict(module.generators())
-
-
-@torch.no_grad()
-def _swap(one: Tensor, other: Tensor) -> None:
-    kept = one.clone()
-    one.copy_(other)
-    other.copy_(kept)

@@ -13,7 +13,6 @@ from cyclegan.callbacks.ema import translating
 from cyclegan.errors import UserError
 from cyclegan.images import write
 from cyclegan.images.tensors import grid, to_uint8, to_view
-from cyclegan.loggers import ShowsImages
 from cyclegan.methods.translator import Batch, Translator
 
 log = logging.getLogger(__name__)
@@ -27,11 +26,8 @@ class ImageGrid(pl.Callback):
 
     Args:
         run_dir: the files go to `run_dir/samples`.
-        every_n_epochs: how often; the untrained networks of a new run are shown first.
-        count: number of test images of each domain.
-
-    Raises:
-        UserError: an argument is less than 1.
+        every_n_epochs: how often, 1 or more; the untrained networks of a new run are shown first.
+        count: number of test images of each domain, 1 or more.
     """
 
     def __init__(self, run_dir: str, every_n_epochs: int = 1, count: int = 4) -> None:
@@ -74,7 +70,7 @@ class ImageGrid(pl.Callback):
             log.warning("samples   %s was not written, training continues: %s", file, error)
             return
         for logger in trainer.loggers:
-            if isinstance(logger, ShowsImages):  # by path: wandb would show a float tensor in [0, 1] as black
+            if hasattr(logger, "log_image"):  # by path: wandb would show a float tensor in [0, 1] as black
                 logger.log_image("samples", [str(file)], step=data.images_seen, caption=[" | ".join(visuals)])
             elif isinstance(logger, TensorBoardLogger):
                 image = to_uint8(sheet).numpy()

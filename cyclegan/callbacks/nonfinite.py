@@ -2,7 +2,7 @@
 
 import logging
 import math
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
@@ -10,17 +10,14 @@ from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 
 from cyclegan.callbacks._position import data_of
-from cyclegan.callbacks.checkpointing import Checkpointing
 from cyclegan.errors import UserError
 from cyclegan.methods.translator import Translator
 
 log = logging.getLogger(__name__)
 
-Answer = Literal["stop", "skip"]
-
 
 class NonFiniteError(UserError):
-    """A loss or gradient is not finite; the text names the term, the image files and the last good checkpoint."""
+    """A loss or gradient is not finite; the text names the term and the image files."""
 
 
 class NonFiniteGuard(pl.Callback):
@@ -33,16 +30,11 @@ class NonFiniteGuard(pl.Callback):
         on_nonfinite: `"stop"` ends the run at that batch; `"skip"` skips the batch: image pools and buffers are
             restored, and gradients of earlier accumulated batches are kept.
         max_skips: batches skipped in the whole run; the next one ends it.
-
-    Raises:
-        UserError: an argument is out of range.
     """
 
-    def __init__(self, on_nonfinite: Answer = "stop", max_skips: int = 20) -> None:
-        if on_nonfinite not in get_args(Answer):
+    def __init__(self, on_nonfinite: Literal["stop", "skip"] = "stop", max_skips: int = 20) -> None:
+        if on_nonfinite not in ("stop", "skip"):
             raise UserError(f"callbacks.nonfinite.on_nonfinite is {on_nonfinite!r}; it is stop or skip")
-        if max_skips < 0:
-            raise UserError(f"callbacks.nonfinite.max_skips is {max_skips}; it counts batches, so it is 0 or more")
         self.max_skips = max_skips if on_nonfinite == "skip" else 0
         self.skips = 0
         self._loss = torch.zeros(())
@@ -84,7 +76,11 @@ class NonFiniteGuard(pl.Callback):
         files = "; ".join(f"{domain}: {', '.join(f)}" for domain, f in data_of(trainer).last_batch_files().items())
         what = f"{cause} at {data_of(trainer).images_seen:,} images, in a batch of {files}"
         if self.skips > self.max_skips:
-            raise NonFiniteError(f"{what}{self._end(trainer)}")
+            after = f", after {self.max_skips} skipped batches" if self.max_skips else ""
+            raise NonFiniteError(
+                f"{what}{after}. resume=auto repeats the batch, so look at the files first. A lower model.optimizer.lr "
+                "or trainer.precision=32-true may help, and callbacks.nonfinite.on_nonfinite=skip skips such batches"
+            )
         if trainer.is_global_zero:
             log.warning("nonfinite %s: batch skipped (%d of at most %d)", what, self.skips, self.max_skips)
         self._undo(trainer, pl_module)
@@ -101,26 +97,17 @@ class NonFiniteGuard(pl.Callback):
             pool.load_state_dict(self._before["pools"][name], pl_module.device)
         for name, buffer in pl_module.named_buffers():
             buffer.copy_(self._before["buffers"][name])
-        if trainer.precision != "16-mixed":  # whose scaler sees the gradients and skips the step itself
-            pl_module.zero_grad(set_to_none=True)
-            for parameter, gradient in self._accumulated.items():
-                # Devices average gradients in the backward pass before a step; repeat it for what is restored.
-                shared = trainer.world_size > 1 and self._is_step
-                parameter.grad = trainer.strategy.reduce(gradient, reduce_op="mean") if shared else gradient
-
-    def _end(self, trainer: pl.Trainer) -> str:
-        after = f", after {self.max_skips} skipped batches" if self.max_skips else ""
-        found = [c.newest for c in trainer.callbacks if isinstance(c, Checkpointing)]  # type: ignore[attr-defined]
-        good = f"The last good checkpoint is {found[0]}" if found and found[0] else "There is no checkpoint yet"
-        return (
-            f"{after}. {good}; a resumed run repeats the batch, so look at the files first. A lower "
-            "model.optimizer.lr or trainer.precision=32-true may help, and callbacks.nonfinite.on_nonfinite=skip "
-            "skips such batches"
-        )
+        if trainer.precision == "16-mixed":  # the loss scaler sees the gradients and skips the step
+            return
+        pl_module.zero_grad(set_to_none=True)
+        # Devices average gradients in the backward pass before a step; repeat this for the restored gradients.
+        is_shared = trainer.world_size > 1 and self._is_step
+        for parameter, gradient in self._accumulated.items():
+            parameter.grad = trainer.strategy.reduce(gradient, reduce_op="mean") if is_shared else gradient
 
 
 def _cause(trainer: pl.Trainer, pl_module: pl.LightningModule) -> str:
-    """Name the terms of the loss that are not finite on this device; if none, a weight with such a gradient."""
+    """Name the terms of the loss that are not finite on this device, or else a weight with such a gradient."""
     losses = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("train/")}
     terms = [f"{name} is {value}" for name, value in losses.items() if not math.isfinite(value)]
     if terms:

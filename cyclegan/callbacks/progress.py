@@ -15,7 +15,6 @@ from cyclegan.callbacks._position import images_seen, total_images
 log = logging.getLogger(__name__)
 
 REFRESH_SECONDS = 0.5
-UNKNOWN_SIZE = {"ncols": 120, "nrows": 24}
 
 
 class RunProgress(ProgressBar):
@@ -35,22 +34,19 @@ class RunProgress(ProgressBar):
         """Show nothing. Lightning calls it on all processes but the first."""
         self._enabled = False
 
-    def enable(self) -> None:
-        self._enabled = True
-
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         seen = images_seen(trainer)
         self._start = (time.monotonic(), seen)
         if self._enabled and sys.stderr.isatty():
             # A terminal without a size, as in some containers, would make tqdm show nothing.
             sized = shutil.get_terminal_size((0, 0)).columns > 0
-            size: dict[str, Any] = {"dynamic_ncols": True} if sized else UNKNOWN_SIZE
+            size: dict[str, Any] = {"dynamic_ncols": True} if sized else {"ncols": 120, "nrows": 24}
             self._bar = tqdm(total=total_images(trainer), initial=seen, unit="img", smoothing=0.05, **size)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Update the bar, but not at every batch, as reading the losses waits for the GPU."""
+        """Update the bar, but not at every batch: reading the losses waits for the GPU."""
         if self._bar is not None and time.monotonic() - self._refreshed > REFRESH_SECONDS:
             self._refresh(trainer)
 
@@ -64,29 +60,26 @@ class RunProgress(ProgressBar):
         speed = (seen - before) / max(time.monotonic() - then, 1e-9)
         total = total_images(trainer)
         left = f", {tqdm.format_interval((total - seen) / speed)} left" if total and speed and seen < total else ""
-        log.info("%s  %s  %.1f img/s%s", _epoch(trainer, " of "), losses(trainer), speed, left)
-
-    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        self._close()
+        log.info("%s  %s  %.1f img/s%s", _epoch(trainer), losses(trainer), speed, left)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """Close the bar, so that the error starts on a new line; Lightning calls no teardown after it."""
-        self._close()
+        """Close the bar, so that the error starts on a new line; Lightning does not call `teardown` after it."""
+        self.teardown(trainer, pl_module, "fit")
 
-    def _close(self) -> None:
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         if self._bar is not None:
             self._bar.close()
             self._bar = None
 
     def _refresh(self, trainer: pl.Trainer) -> None:
         self._refreshed = time.monotonic()
-        self._bar.set_description_str(_epoch(trainer, "/"), refresh=False)
+        self._bar.set_description_str(_epoch(trainer), refresh=False)
         self._bar.set_postfix_str(losses(trainer), refresh=False)
         self._bar.update(images_seen(trainer) - self._bar.n)
 
 
 def losses(trainer: pl.Trainer) -> str:
-    """Return the latest value of every loss, summed over directions and domains: `cycle_a` and `cycle_b` as `cycle`."""
+    """Format the latest losses, summed over directions and domains: `cycle` is `cycle_a` plus `cycle_b`."""
     sums: dict[str, float] = {}
     for name, value in trainer.callback_metrics.items():
         if name.startswith("train/"):
@@ -96,6 +89,6 @@ def losses(trainer: pl.Trainer) -> str:
     return " ".join(f"{term} {value:.3f}" for term, value in sums.items())
 
 
-def _epoch(trainer: pl.Trainer, separator: str) -> str:
-    current = f"epoch {trainer.current_epoch + 1}"
-    return current if total_images(trainer) is None else f"{current}{separator}{trainer.max_epochs}"
+def _epoch(trainer: pl.Trainer) -> str:
+    total = "" if total_images(trainer) is None else f" of {trainer.max_epochs}"
+    return f"epoch {trainer.current_epoch + 1}{total}"

@@ -1,16 +1,22 @@
 """The report of a run, `report.html`, written during training."""
 
+import json
 import logging
+import os
+import platform
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
+import cyclegan
 from cyclegan.callbacks.run_summary import device_name
 from cyclegan.callbacks.validation import Validated
-from cyclegan.report.environment import write_environment
-from cyclegan.report.page import write_report
+from cyclegan.files import write_text
+from cyclegan.report.page import ENVIRONMENT_FILE, write_report
 
 log = logging.getLogger(__name__)
 
@@ -18,7 +24,7 @@ log = logging.getLogger(__name__)
 class RunReport(pl.Callback):
     """Writes `report.html` after every validation and when training ends, for whatever reason.
 
-    It reads the files of the run folder, so it stands after the callbacks that write them. It has no state.
+    It reads the files of the run folder, so place it after the callbacks that write them.
 
     Args:
         run_dir: the folder of the run.
@@ -26,39 +32,36 @@ class RunReport(pl.Callback):
 
     def __init__(self, run_dir: str) -> None:
         self.run_dir = Path(run_dir)
-        self._is_training = False
 
     @rank_zero_only
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write the versions and hardware of the run to `environment.json`."""
-        self._attempt(lambda: write_environment(self.run_dir, device_name(trainer)))
-
-    @rank_zero_only
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._is_training = True
+        """Write the versions and hardware of the run, without names of the host, the user or folders."""
+        environment = {
+            "cyclegan": cyclegan.__version__,
+            "Python": platform.python_version(),
+            "torch": str(torch.__version__),  # names the build too: 2.11.0+cu130
+            "torchvision": version("torchvision"),
+            "pytorch-lightning": pl.__version__,
+            "system": f"{platform.system()} {platform.machine()}",
+            "device": device_name(trainer),
+            "processors of the host": os.cpu_count() or "unknown",
+        }
+        text = json.dumps(environment, indent=2) + "\n"
+        self._attempt(lambda: write_text(self.run_dir / ENVIRONMENT_FILE, text))
 
     @rank_zero_only
     def on_validated(self, trainer: pl.Trainer, pl_module: pl.LightningModule, validated: Validated) -> None:
-        self._report()
+        self._attempt(lambda: write_report(self.run_dir))
 
     @rank_zero_only
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._finish()
-
-    @rank_zero_only
-    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """Write the report of a run that was stopped, unless it failed before its first batch."""
-        if self._is_training:
-            self._finish()
-
-    def _finish(self) -> None:
-        self._is_training = False
-        file = self._report()
+        file = self._attempt(lambda: write_report(self.run_dir))
         if file is not None:
             log.info("report    %s", file)
 
-    def _report(self) -> Path | None:
-        return self._attempt(lambda: write_report(self.run_dir))
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        """Write the report of a run that was stopped."""
+        self.on_train_end(trainer, pl_module)
 
     def _attempt(self, write: Callable[[], Path]) -> Path | None:
         try:

@@ -1,4 +1,4 @@
-"""What a checkpoint carries besides Lightning's own entries: configuration, pixel formats, position, per-rank state."""
+"""Entries of a checkpoint besides Lightning's: configuration, pixel formats, position, state of each device."""
 
 import dataclasses
 import random
@@ -14,17 +14,15 @@ from cyclegan.callbacks._position import data_of
 from cyclegan.data.training_data import STATE_KEY, stored_state
 from cyclegan.methods.translator import Translator
 
-CPU = torch.device("cpu")
-
 
 class RunState(pl.Callback):
-    """Adds to every checkpoint what using it and resuming from it take besides Lightning's entries.
+    """Adds entries to every checkpoint that Lightning lacks, and resumes from them.
 
     - `config`: the resolved configuration of the run.
     - `pixel_formats`: how each domain's images are stored, so that translations are stored alike.
     - `data`: the data module's state, under a key that names no class; it holds at least `position`.
-    - `ranks`: for each device its image pools and random number generators, of which Lightning saves none. Image
-      order and augmentation need neither, as they follow from the position.
+    - `ranks`: the image pools and random number generators of each device. Image order and augmentation need neither,
+      as they follow from the position.
 
     Args:
         config: plain dictionaries, lists, strings and numbers.
@@ -48,10 +46,10 @@ class RunState(pl.Callback):
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Restore the position, and rewrite the number of batches done to match the present number of devices.
+        """Restore the position, and adapt the number of batches done to the number of devices.
 
-        With another number of devices a batch has another size, and by the stored number the epoch would end too
-        early or too late. Lightning reads the number after this hook.
+        With another number of devices a batch has another size, and the epoch would end too early or too late.
+        Lightning reads the number after this hook.
         """
         self._ranks = checkpoint.get("ranks", [])  # restored once the module is on its device
         data = data_of(trainer)
@@ -117,5 +115,5 @@ def _gather(state: dict[str, Any]) -> list[dict[str, Any]]:
     if not (distributed.is_available() and distributed.is_initialized()):
         return [state]
     states: list[Any] | None = [None] * distributed.get_world_size() if distributed.get_rank() == 0 else None
-    distributed.gather_object(move_data_to_device(state, CPU), states)
+    distributed.gather_object(move_data_to_device(state, torch.device("cpu")), states)
     return states or [state]

@@ -1,4 +1,4 @@
-"""Signals that ask a run to stop, and the errors and exit codes of a run that ends early."""
+"""Signals that stop a run, and the errors and exit codes of a run that ends early."""
 
 import os
 import signal
@@ -18,12 +18,12 @@ NOTICE = b"\nstopping after this batch; Ctrl-C once more leaves at once, without
 
 
 class StopRequestedError(Exception):
-    """Training was asked to stop and did, between two batches.
+    """Training stopped between two batches, and its state was saved.
 
     Args:
-        reason: the signal or limit that asked.
+        reason: name of the signal or limit.
         images_seen: position of the run.
-        newest: the checkpoint to resume from, which holds this state.
+        newest: the checkpoint with this state.
         is_finished: whether the run reached a limit of its own, such as `trainer.max_time`, and needs no restart.
     """
 
@@ -38,7 +38,7 @@ class SavingError(UserError, OSError):
 
 
 class StopSignals:
-    """Records a signal; the run acts on it between two batches.
+    """Stores the first signal that arrives; the run acts on it between two batches.
 
     Args:
         notifies: whether this process prints a line on the first Ctrl-C.
@@ -51,12 +51,11 @@ class StopSignals:
     def __init__(self, notifies: bool) -> None:
         self.received: signal.Signals | None = None
         self._notifies = notifies
-        self._interrupts = 0
 
     def listen(self) -> None:
-        """Install the handlers in place of Lightning's, which save within the handler. Lightning restores them.
+        """Replace Lightning's handlers, which save within the handler; Lightning restores the original ones.
 
-        Does nothing outside the main thread, as in a notebook. A SIGHUP that is ignored, as under nohup, stays so.
+        Only in the main thread, where Python allows it. A SIGHUP that is ignored, as under nohup, stays ignored.
         """
         if threading.current_thread() is threading.main_thread():
             for number in self.SIGNALS:
@@ -65,11 +64,7 @@ class StopSignals:
 
     def _record(self, number: int, frame: FrameType | None) -> None:
         self.received = self.received or signal.Signals(number)
-        if number != signal.SIGINT:
-            return
-        self._interrupts += 1
-        if self._interrupts > 1:
-            signal.signal(signal.SIGINT, signal.SIG_DFL)
-            os.kill(os.getpid(), signal.SIGINT)
-        elif self._notifies:
-            os.write(2, NOTICE)  # print is not safe in a signal handler
+        if number == signal.SIGINT:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # the second Ctrl-C ends the process at once
+            if self._notifies:
+                os.write(2, NOTICE)  # print is not safe in a signal handler

@@ -72,9 +72,6 @@ class Validation(pl.Callback):
         features: the network of FID, KID, precision and recall; a plain module receives images in [-1, 1].
             None: these metrics are left out.
         perceptual: the network of LPIPS; None: LPIPS is left out.
-
-    Raises:
-        UserError: an argument is out of range.
     """
 
     def __init__(
@@ -86,13 +83,10 @@ class Validation(pl.Callback):
         features: FeatureNetwork | nn.Module | None = None,
         perceptual: Lpips | None = None,
     ) -> None:
-        for name, value, least in (
-            ("every_n_epochs", every_n_epochs, 1),
-            ("max_images", max_images, 2),
-            ("batch_size", batch_size, 1),
-        ):
-            if value is not None and value < least:
-                raise UserError(f"callbacks.validation.{name} is {value}; it is {least} or more")
+        counts = {"every_n_epochs": every_n_epochs, "max_images": max_images, "batch_size": batch_size}
+        for name, value in counts.items():
+            if value is not None and value < 1:
+                raise UserError(f"callbacks.validation.{name} is {value}; it is 1 or more")
         self.folder = Path(run_dir) / "validation"
         self.every_n_epochs = every_n_epochs
         self.max_images = max_images
@@ -133,20 +127,13 @@ class Validation(pl.Callback):
         assert self._held_out is not None
         start = time.monotonic()
         with translating(trainer, pl_module) as is_averaged:
-            found = evaluate(
-                pl_module,
-                self._held_out,
-                self._references,
-                self.perceptual,
-                self.batch_size,
-                trainer.precision_plugin.forward_context,
-            )
+            context = trainer.precision_plugin.forward_context
+            found = evaluate(pl_module, self._held_out, self._references, self.perceptual, self.batch_size, context)
         validated = Validated(epoch, data_of(trainer).images_seen, found.metrics, digest(found.protocol))
         row = {"epoch": float(epoch)} | {f"val/{name}": value for name, value in found.metrics.items()}
         for logger in trainer.loggers:
             logger.log_metrics(row, step=validated.images)
         if trainer.is_global_zero:
-            self._warn_missing(found)
             self._write(found, epoch, "their moving average" if is_averaged else "as trained")
             shown = "  ".join(f"{name} {found.metrics[name]:.4g}" for name in HEADLINES if name in found.metrics)
             when = f"epoch {epoch}" if epoch else "before training"
@@ -171,18 +158,6 @@ class Validation(pl.Callback):
                 without = ", ".join(metric.name for metric in METRICS.values() if metric.network == name)
                 self._warn(f"without {without}: {problem or 'another device lacks the weights'}")
 
-    def _warn_missing(self, found: Evaluation) -> None:
-        assert self._held_out is not None
-        unreadable = [f"{count} of {d}" for d, count in found.protocol["images"]["unreadable"].items() if count]
-        if unreadable:
-            self._warn(f"skipped unreadable images: {', '.join(unreadable)}; `cyclegan-data check` lists them")
-        if self._references and "kid" not in found.metrics:
-            self._warn("no KID and FID: they need 2 images of each domain")
-        if self._held_out.ground_truth and "psnr" not in found.metrics:
-            self._warn(
-                "no PSNR and SSIM: translations and paired images differ in size; data.crop_size makes them equal"
-            )
-
     @rank_zero_only
     def _warn(self, text: str) -> None:
         if text not in self._warned:
@@ -190,7 +165,11 @@ class Validation(pl.Callback):
         self._warned.add(text)
 
     def _write(self, found: Evaluation, epoch: int, weights: str) -> None:
-        selection = {"selection": ON_TEST} if found.protocol["images"]["split"] == "test" else {}
+        images = found.protocol["images"]
+        unreadable = [f"{count} of {domain}" for domain, count in images["unreadable"].items() if count]
+        if unreadable:
+            self._warn(f"skipped unreadable images: {', '.join(unreadable)}; `cyclegan-data check` lists them")
+        selection = {"selection": ON_TEST} if images["split"] == "test" else {}
         record = {**found.protocol, **selection, "weights": weights, "epoch": epoch}
         try:
             self.folder.mkdir(parents=True, exist_ok=True)

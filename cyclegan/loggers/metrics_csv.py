@@ -6,7 +6,7 @@ import io
 import logging
 import os
 from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,24 +30,14 @@ class MetricsCsv(Logger):
         run_dir: the table is `run_dir/metrics.csv`.
     """
 
+    name = version = "metrics_csv"
+
     def __init__(self, run_dir: str) -> None:
         super().__init__()
         self._path = Path(run_dir) / "metrics.csv"
         self._columns: list[str] | None = None
         self._waiting: list[dict[str, Any]] = []
         self._has_warned = False
-
-    @property
-    def name(self) -> str:
-        return "metrics_csv"
-
-    @property
-    def version(self) -> str:
-        return ""
-
-    @property
-    def save_dir(self) -> str:
-        return str(self._path.parent)
 
     @rank_zero_only
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
@@ -56,8 +46,7 @@ class MetricsCsv(Logger):
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Write one row; a new metric gets a new column."""
-        if self._columns is None:
-            self.continue_from(int(step or 0) - 1)
+        self.continue_from(int(step or 0) - 1)
         self._waiting.append({POSITION: step, **metrics})
         self._write_waiting()
 
@@ -73,17 +62,15 @@ class MetricsCsv(Logger):
 
     @rank_zero_only
     def continue_from(self, position: int) -> None:
-        """Drop the rows after a number of images seen, from which the run continues.
+        """Drop the rows after a number of images seen, unless this process has logged rows already.
 
-        At 0 images the run is new, as no checkpoint is of 0 images: rows of an earlier attempt at position 0 are
-        dropped too, unless this process has just written them.
+        A run that continues from 0 images is new, as no checkpoint is of 0 images: all rows are of an earlier attempt.
         """
-        if not self._path.exists():
-            self._columns = []
-            return
-        is_new = position == 0 and self._columns is None
-        self._columns, rows = self._read()
-        self._rewrite([row for row in rows if int(row[POSITION]) <= position and not is_new])
+        if self._columns is None:
+            columns, rows = self._read()
+            if columns:
+                self._rewrite(columns, [row for row in rows if int(row[POSITION]) <= position and position > 0])
+            self._columns = columns
 
     def _write_waiting(self) -> None:
         try:
@@ -95,21 +82,15 @@ class MetricsCsv(Logger):
         else:
             self._waiting, self._has_warned = [], False
 
-    def _append(self, rows: list[dict[str, Any]]) -> None:
+    def _append(self, rows: Sequence[dict[str, Any]]) -> None:
         if not rows:
             return
-        assert self._columns is not None
-        new = [name for name in dict.fromkeys(name for row in rows for name in row) if name not in self._columns]
-        if new or not self._path.exists():
-            earlier = self._read()[1] if self._path.exists() else []
-            columns, self._columns = self._columns, [*self._columns, *new]
-            try:
-                self._rewrite(earlier)
-            except OSError:
-                self._columns = columns
-                raise
+        columns = list(dict.fromkeys([*(self._columns or []), *(name for row in rows for name in row)]))
+        if columns != self._columns or not self._path.exists():
+            self._rewrite(columns, self._read()[1])
+            self._columns = columns
         text = io.StringIO(newline="")
-        csv.DictWriter(text, self._columns).writerows(rows)
+        csv.DictWriter(text, columns).writerows(rows)
         data = text.getvalue().encode()
         with self._path.open("ab", buffering=0) as file:
             end = file.tell()
@@ -119,17 +100,18 @@ class MetricsCsv(Logger):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
 
     def _read(self) -> tuple[list[str], list[dict[str, str]]]:
-        """Return columns and rows, without an incomplete last line."""
+        """Return columns and rows, without an incomplete last line; both are empty without a file."""
+        if not self._path.exists():
+            return [], []
         with self._path.open(encoding="utf-8", newline="") as file:
             text = file.read()
         complete = text[: text.rfind("\n") + 1]
         reader = csv.DictReader(io.StringIO(complete, newline=""))
         return list(reader.fieldnames or []), [row for row in reader if row.get(POSITION)]
 
-    def _rewrite(self, rows: list[dict[str, str]]) -> None:
-        assert self._columns is not None
+    def _rewrite(self, columns: list[str], rows: list[dict[str, str]]) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(self._path) as unfinished, unfinished.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, self._columns)
+            writer = csv.DictWriter(file, columns)
             writer.writeheader()
             writer.writerows(rows)

@@ -7,7 +7,6 @@ from typing import NamedTuple
 import plotly.graph_objects as go
 
 from cyclegan.report.run_files import Row
-from cyclegan.report.summary import arrow
 from cyclegan.validation.catalogue import GROUPS, METRICS, Group, split
 
 MAX_POINTS = 1000
@@ -32,8 +31,9 @@ LAYOUT = go.Layout(
     yaxis={**AXIS, "exponentformat": "power"},
 )
 
-LOSS_TITLES = {"adv": "Adversarial", "cycle": "Cycle", "identity": "Identity", "disc": "Discriminators",
-               "penalty": "Discriminator penalty"}  # fmt: skip
+LOSS_TITLES = {"adv": "Adversarial", "disc": "Discriminators"}
+LOSSES = Group("Losses and learning rate", "Losses multiplied by their weights.")
+OTHERS = Group("Others", "")
 
 
 class Chart(NamedTuple):
@@ -44,42 +44,39 @@ class Chart(NamedTuple):
     html: str
 
 
-class ChartGroup(NamedTuple):
-    """Charts under one heading."""
-
-    title: str
-    note: str
-    charts: list[Chart]
-
-
-def training_charts(rows: Sequence[Row]) -> list[ChartGroup]:
+def training_charts(rows: Sequence[Row]) -> dict[Group, list[Chart]]:
     """Draw a chart for each term of the loss, and one of the learning rates."""
     losses = _columns(rows, "train/")
     charts = [
-        _chart(LOSS_TITLES.get(term, term), "", [_curve(rows, "train/", name, same) for name in same])
+        _chart(LOSS_TITLES.get(term, term.capitalize()), "", [_curve(rows, "train/", name, same) for name in same])
         for term, same in _by_metric(losses).items()
     ]
-    if rates := _columns(rows, "lr/"):
-        curves = [_curve(rows, "lr/", name, rates) for name in rates]
-        for curve, name in zip(curves, rates, strict=True):
-            curve.name = html.escape(name)
-        for curve in curves[1:]:  # the learning rates are often equal: the first shows between the dashes
-            curve.line.dash = "dash"
+    if groups := _columns(rows, "lr/"):
+        curves = [_curve(rows, "lr/", name, groups) for name in groups]
+        for place, curve in enumerate(curves):
+            curve.name = html.escape(groups[place])
+            curve.line.dash = "dash" if place else "solid"  # often equal: the first shows between the dashes
         charts.append(_chart("Learning rate", "", curves))
-    return [ChartGroup("Losses and learning rate", "Losses multiplied by their weights.", charts)] if charts else []
+    return {LOSSES: charts} if charts else {}
 
 
-def validation_charts(rows: Sequence[Row]) -> list[ChartGroup]:
+def validation_charts(rows: Sequence[Row]) -> dict[Group, list[Chart]]:
     """Draw a chart for each metric, in the catalogue's groups; metrics that it does not list are under Others."""
     by_metric = _by_metric(_columns(rows, "val/"))
-    grouped: dict[Group, list[Chart]] = {group: [] for group in (*GROUPS, Group("Others", ""))}
-    for name in sorted(by_metric, key=lambda name: list(METRICS).index(name) if name in METRICS else len(METRICS)):
+    grouped: dict[Group, list[Chart]] = {group: [] for group in (*GROUPS, OTHERS)}
+    known = [name for name in METRICS if name in by_metric]
+    for name in dict.fromkeys([*known, *by_metric]):
         metric = METRICS.get(name)
         hint = f"{metric.better} is better" if metric and metric.better else ""
         columns = [column for column in by_metric[name] if split(column).variant != "spread"]
         chart = _chart(metric.title if metric else name, hint, [_curve(rows, "val/", c, columns) for c in columns])
-        grouped[metric.group if metric else Group("Others", "")].append(chart)
-    return [ChartGroup(group.title, group.note, charts) for group, charts in grouped.items() if charts]
+        grouped[metric.group if metric else OTHERS].append(chart)
+    return {group: charts for group, charts in grouped.items() if charts}
+
+
+def arrow(domains: str) -> str:
+    """Return `ab` as A→B and `a` as A; longer names stay as they are."""
+    return "→".join(domains.upper()) if len(domains) <= 2 else domains
 
 
 def _columns(rows: Sequence[Row], prefix: str) -> list[str]:

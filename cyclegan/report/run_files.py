@@ -26,16 +26,8 @@ class AlarmPeriod(NamedTuple):
 
     name: str
     raised: float | None
-    cleared: float | None
-    is_active: bool
-
-
-class Sample(NamedTuple):
-    """A sample grid to embed in a page."""
-
-    epoch: int
-    base64: str
-    """The bytes of its JPEG file."""
+    cleared: float | None = None
+    """None: it is active still."""
 
 
 def read_rows(file: Path) -> list[Row]:
@@ -63,18 +55,18 @@ def alarm_periods(rows: Sequence[Row]) -> list[AlarmPeriod]:
             if kind == "alarm" and value:
                 raised.setdefault(name, row.epoch)
             elif kind == "alarm" and name in raised:
-                past.append(AlarmPeriod(name, raised.pop(name), row.epoch, is_active=False))
-    return [*(AlarmPeriod(name, epoch, None, is_active=True) for name, epoch in raised.items()), *reversed(past)]
+                past.append(AlarmPeriod(name, raised.pop(name), row.epoch))
+    return [*(AlarmPeriod(name, epoch) for name, epoch in raised.items()), *reversed(past)]
 
 
-def read_samples(folder: Path) -> list[Sample]:
-    """Read the sample grids `epochNNNN.jpg`: at most MAX_SAMPLES, evenly spaced from the first to the last."""
+def read_samples(folder: Path) -> dict[int, str]:
+    """Read the sample grids `epochNNNN.jpg` as base64, by epoch: at most MAX_SAMPLES, evenly spaced."""
     # "=": runs before version 0.2 wrote epoch=0010.jpg
     names = {path.stem.removeprefix("epoch").lstrip("="): path for path in folder.glob("epoch*.jpg")}
     epochs = sorted(filter(str.isdecimal, names), key=int)
     count = min(len(epochs), MAX_SAMPLES)
     chosen = [epochs[i * (len(epochs) - 1) // max(count - 1, 1)] for i in range(count)]
-    return [Sample(int(epoch), base64.b64encode(names[epoch].read_bytes()).decode("ascii")) for epoch in chosen]
+    return {int(epoch): base64.b64encode(names[epoch].read_bytes()).decode("ascii") for epoch in chosen}
 
 
 def read_text(file: Path) -> str:

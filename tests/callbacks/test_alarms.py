@@ -1,25 +1,23 @@
 """Logging of alarms during training and after a resume."""
 
 import logging
-import math
 from pathlib import Path
 from typing import Any
 
 import hydra.utils
 import pytest
-import pytorch_lightning as pl
 import torch
 from pytorch_lightning.loggers.logger import Logger
 
-from cyclegan.alarms import History, Threshold, default_rules
+from cyclegan.alarms import Threshold, default_rules
 from cyclegan.callbacks.alarms import REMEMBERED, Alarms
+from cyclegan.callbacks.checkpointing import Checkpointing
+from cyclegan.errors import UserError
 from tests.callbacks.given_metrics import GivenMetrics
-from tests.small import small_cyclegan
-from tests.toy_runs import fit_small, fit_toy, toy_data
+from tests.toy_runs import fit_small, logged
 
 NAMES = [rule.name for rule in default_rules()]
 COPIES, FINE = {"change_ab": 0.01}, {"change_ab": 0.3}
-SCRIPT = [COPIES, COPIES, FINE, COPIES, COPIES, FINE]
 
 
 class Recorder(Logger):
@@ -45,18 +43,11 @@ class Recorder(Logger):
         return [(step, row[name]) for step, row in self.rows if name in row]
 
 
-def run(
-    folder: Path, script: list[dict[str, float] | None], *callbacks: pl.Callback, rules: Any = None, **arguments: Any
-) -> Alarms:
+def run(folder: Path, script: list[dict[str, float] | None], **arguments: Any) -> Alarms:
     """Train one epoch of 6 images for each validation of the script."""
-    alarms, validation = Alarms(rules), GivenMetrics(*script)
-    defaults: dict[str, Any] = {"max_epochs": len(script)}
-    fit_toy(small_cyclegan(), toy_data(folder / "toy"), validation, alarms, *callbacks, **defaults | arguments)
+    alarms, saving = Alarms(), Checkpointing(str(folder), keep_every_n_epochs=1, best=None)
+    fit_small(folder, GivenMetrics(*script), alarms, saving, max_epochs=len(script), **arguments)
     return alarms
-
-
-def logged(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [message for message in caplog.messages if message.startswith("alarm     ")]
 
 
 def test_an_alarm_is_logged_when_it_begins_and_when_it_ends(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -85,71 +76,35 @@ def test_an_alarm_is_logged_again_for_another_direction(tmp_path: Path, caplog: 
     assert "; B→A" in second
 
 
-def test_rules_can_be_set_in_yaml(tmp_path: Path) -> None:
+def test_rules_can_be_set_in_yaml() -> None:
     rule = {"_target_": "cyclegan.alarms.Threshold", "name": "mine", "metric": "change", "below": 0.4, "validations": 1}
     alarms = hydra.utils.instantiate({"_target_": "cyclegan.callbacks.alarms.Alarms", "rules": [rule]})
-    logger = Recorder()
-    run(tmp_path, [FINE], rules=alarms.rules, logger=logger)
-    assert logger.rows == [(6, {"alarm/mine": 1.0, "epoch": 1.0})]
-    assert logger.alerts == [("alarm/mine", "A→B: change is 0.3 (alarm: below 0.4, 1 validations in a row)", 6)]
+    assert [vars(found) for found in alarms.rules] == [vars(Threshold("mine", "change", below=0.4, validations=1))]
 
 
 def test_rules_with_the_same_name_are_refused() -> None:
-    with pytest.raises(ValueError, match="twin more than once"):
+    with pytest.raises(UserError, match="twin, twin; names must differ"):
         Alarms([Threshold("twin", "change", below=1), Threshold("twin", "variety", below=1)])
 
 
-class Reads:
-    """A rule that stores the histories it receives."""
-
-    name = "reads"
-
-    def __init__(self) -> None:
-        self.received: list[History] = []
-
-    def check(self, history: History) -> dict[str, str]:
-        self.received.append(list(history))
-        return {}
-
-
-def test_rules_see_all_metrics_as_plain_numbers(tmp_path: Path) -> None:
-    rule = Reads()
-    script: list[Any] = [{"kid": torch.tensor(0.5)}, None, {"kid": 0.25, "change_ab": math.nan}]
-    alarms = run(tmp_path, script, rules=[rule])
-    assert [len(history) for history in rule.received] == [1, 2]
-    first, second = rule.received[1]
-    assert first == {"kid": 0.5, "images": 6, "epoch": 1.0}
-    assert (second["kid"], second["images"], second["epoch"]) == (0.25, 18, 3.0)
-    assert all(type(value) in (int, float) for row in alarms.state_dict()["history"] for value in row.values())
-
-
-def test_the_history_is_bounded_and_alarms_of_removed_rules_are_dropped(tmp_path: Path) -> None:
+def test_the_history_is_plain_and_bounded_and_alarms_of_removed_rules_are_dropped(tmp_path: Path) -> None:
     alarms = Alarms()
     long = [{"change_ab": 0.3, "epoch": float(epoch), "images": epoch} for epoch in range(1, REMEMBERED + 1)]
     alarms.load_state_dict({"history": long, "raised": {"removed": ["ab"], "outputs_alike": ["ba"]}})
     assert alarms.raised == {"outputs_alike": ["ba"]}
-    fit_small(tmp_path, GivenMetrics(FINE), alarms)
-    assert len(alarms.history) == REMEMBERED
-    assert (alarms.history[0]["images"], alarms.history[-1]["images"]) == (2, 6)
-
-
-class SaveAt(pl.Callback):
-    """Write a checkpoint at the end of an epoch, after the alarms callback."""
-
-    def __init__(self, path: Path, epoch: int) -> None:
-        self.path, self.epoch = path, epoch
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if trainer.current_epoch + 1 == self.epoch:
-            trainer.save_checkpoint(self.path)
+    script: list[Any] = [None, {"kid": torch.tensor(0.5)}]
+    fit_small(tmp_path, GivenMetrics(*script), alarms, max_epochs=2)
+    assert alarms.history == [*long[1:], {"kid": 0.5, "epoch": 2.0, "images": 12}]
+    assert type(alarms.history[-1]["kid"]) is float
 
 
 @pytest.mark.parametrize("epoch", [1, 5])
 def test_a_resumed_run_logs_the_same_alarms_as_an_uninterrupted_run(tmp_path: Path, epoch: int) -> None:
-    full, cut, saved = Recorder(), Recorder(), tmp_path / "saved.ckpt"
-    uninterrupted = run(tmp_path, list(SCRIPT), SaveAt(saved, epoch), logger=full)
+    full, cut, saved = Recorder(), Recorder(), tmp_path / "checkpoints" / f"epoch{epoch:04d}.ckpt"
+    script = [COPIES, COPIES, FINE, COPIES, COPIES, FINE]
+    uninterrupted = run(tmp_path, [*script], logger=full)
     assert [step for _, _, step in full.alerts] == [12, 30]
-    resumed = run(tmp_path, list(SCRIPT), resume=saved, logger=cut)
+    resumed = run(tmp_path, [*script], resume=saved, logger=cut)
     assert resumed.state_dict() == uninterrupted.state_dict()
     assert cut.rows == [row for row in full.rows if row[0] and row[0] > 6 * epoch]
     assert cut.alerts == [alert for alert in full.alerts if alert[2] > 6 * epoch]

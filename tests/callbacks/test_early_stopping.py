@@ -11,11 +11,12 @@ import pytorch_lightning as pl
 from cyclegan.callbacks import early_stopping
 from cyclegan.callbacks.checkpointing import Checkpointing
 from cyclegan.callbacks.early_stopping import EarlyStopping
-from cyclegan.checkpoint.reading import newest_intact, read
+from cyclegan.checkpoint.reading import read
+from cyclegan.errors import UserError
 from tests.callbacks.given_metrics import GivenMetrics, psnrs
 from tests.small import small_cyclegan
 from tests.tiny_run import StopAt, StoppedError, differences
-from tests.toy_runs import fit_small, fit_toy, toy_data
+from tests.toy_runs import fit_toy, logged, toy_data
 
 
 def run(
@@ -44,7 +45,6 @@ def last(folder: Path) -> Path:
     [
         ([20, 22, 21, 22, 23, 24], {"patience": 2}, 4),  # an equal value is no improvement
         ([20, 22, 21, 23, 22, 24], {"patience": 2}, 6),
-        ([20, 21, 22, 23], {"patience": 1, "min_delta": 1.5}, 2),
         ([20, 21, 22, 23], {"patience": 2, "min_delta": 1.5}, 4),  # 22 is 2 dB above 20, the best that counted
         ([20, math.nan, math.nan, 23], {"patience": 2}, 3),
         ([20, 19, 18, 17], {"patience": None}, 4),
@@ -60,11 +60,6 @@ def test_ends_after_patience_validations_without_improvement(
     assert read(tmp_path / "run" / "checkpoints" / f"epoch{epochs:04d}.ckpt")["global_step"] == 3 * epochs
 
 
-def test_lower_is_better_for_a_distance(tmp_path: Path) -> None:
-    kids = GivenMetrics(*({"kid": value} for value in (0.5, 0.375, 0.25, 0.25)))
-    assert run(tmp_path / "run", kids, EarlyStopping("kid", patience=1, min_delta=0.0625)) == 4
-
-
 def test_counts_validations_and_not_epochs(tmp_path: Path) -> None:
     rows = [{"psnr": 20.0}, None, None, {"psnr": 19.0}, None, {"psnr": 18.0}, None]
     assert run(tmp_path / "run", GivenMetrics(*rows), EarlyStopping("psnr", patience=2)) == 6
@@ -72,7 +67,7 @@ def test_counts_validations_and_not_epochs(tmp_path: Path) -> None:
 
 def test_a_metric_that_is_not_measured_ends_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert run(tmp_path / "run", psnrs(20, 19, 18), EarlyStopping("kid", patience=1)) == 3
-    warnings = [message for message in caplog.messages if "callbacks.early_stopping.metric is kid" in message]
+    warnings = [message for message in logged(caplog) if "callbacks.early_stopping.metric is kid" in message]
     assert len(warnings) == 1
     assert warnings[0].endswith("; measured are cycle, psnr")
 
@@ -82,14 +77,12 @@ def test_a_metric_that_is_not_measured_ends_nothing(tmp_path: Path, caplog: pyte
     [
         ({"metric": "kid", "patience": 0}, r"early_stopping\.patience is 0"),
         ({"metric": "kid", "patience": 2, "min_delta": -0.1}, r"early_stopping\.min_delta is -0\.1"),
-        ({"metric": "kid", "patience": 2, "min_delta": math.nan}, r"early_stopping\.min_delta is nan"),
         ({"metric": None, "patience": 2}, r"early_stopping\.metric is null"),
     ],
 )
 def test_refuses_arguments_out_of_range(arguments: dict[str, Any], text: str) -> None:
-    with pytest.raises(ValueError, match=text):
+    with pytest.raises(UserError, match=text):
         EarlyStopping(**arguments)
-    EarlyStopping(None)  # without patience it needs no metric
 
 
 METRICS = (20, 22, 21, 21.5, 19, 25, 26)  # with a patience of three, epoch 5 is the last
@@ -108,10 +101,8 @@ def test_an_interrupted_run_ends_at_the_same_epoch(tmp_path: Path, stopped: Path
     stop = StopAt("on_train_batch_start", step)
     with pytest.raises(StoppedError):
         run(tmp_path / "cut", psnrs(*METRICS), EarlyStopping("psnr", patience=3), stop)
-    found = newest_intact(tmp_path / "cut" / "checkpoints")
-    assert found
-    ended = run(tmp_path / "cut", psnrs(*METRICS), EarlyStopping("psnr", patience=3), resume=found[0])
-    assert ended == 5
+    resume = last(tmp_path / "cut")
+    assert run(tmp_path / "cut", psnrs(*METRICS), EarlyStopping("psnr", patience=3), resume=resume) == 5
     assert differences(read(last(tmp_path / "cut")), read(last(stopped))) == []
 
 
@@ -132,7 +123,7 @@ def test_an_ended_run_stays_ended_and_logs_how_to_continue(ended: Path, caplog: 
         "stop      psnr was no better than 22 (epoch 2) in 3 validations; to continue, raise "
         "callbacks.early_stopping.patience=3, or set it to null, with resume=auto"
     )
-    assert [record.getMessage() for record in caplog.records if record.name == early_stopping.__name__] == [text] * 2
+    assert logged(caplog, early_stopping.__name__) == [text] * 2
     assert last(ended).read_bytes() == before
 
 
@@ -150,8 +141,3 @@ def test_a_stopped_run_continues_with_other_settings(
 ) -> None:
     metrics = psnrs(*METRICS[:5], 21, 21)
     assert run(ended, metrics, stopping, resume=last(ended), min_epochs=minimum) == epochs
-
-
-def test_patience_without_validations_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    fit_small(tmp_path, EarlyStopping("psnr", patience=2))
-    assert any("early_stopping.patience=2 has no effect: no validation measures psnr" in m for m in caplog.messages)

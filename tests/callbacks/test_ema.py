@@ -14,6 +14,7 @@ from cyclegan.checkpoint.reading import read
 from cyclegan.methods.cyclegan import CycleGAN
 from cyclegan.optim import Constant
 from tests.small import fit, generator, random_batches, small_cyclegan
+from tests.tiny_run import differences
 from tests.toy_runs import fit_toy, toy_data
 
 Weights = dict[str, Tensor]
@@ -36,7 +37,6 @@ def generator_weights(module: CycleGAN) -> Weights:
 
 
 def average_of(ema: Ema) -> Weights:
-    assert ema.average is not None
     return {key: value.clone() for key, value in ema.average.state_dict().items()}
 
 
@@ -48,46 +48,29 @@ def difference(one: Weights, other: Weights) -> float:
 class Recorder(pl.Callback):
     """Store the weights and the average after every batch; place it after the Ema callback."""
 
-    def __init__(self, ema: Ema | None = None) -> None:
+    def __init__(self, ema: Ema) -> None:
         self.ema = ema
         self.weights: list[Weights] = []
         self.averages: list[Weights] = []
 
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        assert isinstance(pl_module, CycleGAN)
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *_: Any) -> None:
         self.weights.append(generator_weights(pl_module))
-        if self.ema is not None:
-            self.averages.append(average_of(self.ema))
+        self.averages.append(average_of(self.ema))
 
 
-def test_the_average_follows_its_formula() -> None:
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_the_average_follows_its_formula_once_per_optimiser_step(accumulate: int) -> None:
     ema = Ema(DECAY)
     record = Recorder(ema)
-    fit(model(), random_batches(5), callbacks=[ema, record])
+    fit(model(), random_batches(6), callbacks=[ema, record], accumulate_grad_batches=accumulate)
 
-    expected = record.weights[0]  # the average starts at the first trained weights
-    for after, weights in enumerate(record.weights):
-        if after > 0:
-            expected = {key: DECAY * expected[key] + (1 - DECAY) * weights[key] for key in expected}
-        assert difference(record.averages[after], expected) < 1e-6
-    assert difference(record.averages[-1], record.weights[-1]) > 1e-3, "the average lags behind"
-
-
-def test_the_average_is_updated_once_per_optimiser_step() -> None:
-    ema = Ema(DECAY)
-    record = Recorder(ema)
-    fit(model(), random_batches(6), callbacks=[ema, record], accumulate_grad_batches=2)
-
-    # Batches 0, 2 and 4 only accumulate gradients; batches 1, 3 and 5 step.
-    expected = record.weights[1]
-    for step in (3, 5):
+    first, *steps = range(accumulate - 1, 6, accumulate)  # the batches that end with an optimiser step
+    expected = record.weights[first]
+    for step in steps:
         expected = {key: DECAY * expected[key] + (1 - DECAY) * record.weights[step][key] for key in expected}
-    assert difference(record.averages[-1], expected) < 1e-6
-    for gathering in (2, 4):
-        assert difference(record.averages[gathering], record.averages[gathering - 1]) == 0
-    assert ema.state_dict() == {"updates": 3}
+        assert difference(record.averages[step], expected) < 1e-6
+    assert difference(record.averages[-1], record.weights[-1]) > 1e-3, "the average lags behind"
+    assert ema.state_dict() == {"updates": 6 // accumulate}
 
 
 def test_ema_does_not_change_training() -> None:
@@ -98,24 +81,18 @@ def test_ema_does_not_change_training() -> None:
 
 
 def test_a_resumed_run_has_the_same_average(tmp_path: Path) -> None:
-    def train(ema: Ema, epochs: int, resume: Path | None = None) -> tuple[CycleGAN, pl.Trainer]:
-        module = model()
+    def train(name: str, epochs: int, resume: Path | None = None) -> Path:
         data = toy_data(tmp_path / "toy", train=4, batch_size=1)
-        return module, fit_toy(module, data, ema, max_epochs=epochs, resume=resume, accumulate_grad_batches=2)
+        trainer = fit_toy(model(), data, Ema(DECAY), max_epochs=epochs, resume=resume, accumulate_grad_batches=2)
+        trainer.save_checkpoint(tmp_path / name)
+        return tmp_path / name
 
-    full, half, rest = Ema(DECAY), Ema(DECAY), Ema(DECAY)
-    uninterrupted, _ = train(full, 2)
-    _, trainer = train(half, 1)
-    trainer.save_checkpoint(tmp_path / "half.ckpt")
-    resumed, _ = train(rest, 2, resume=tmp_path / "half.ckpt")
-
-    stored = read(tmp_path / "half.ckpt")["ema"]
-    assert sorted(stored) == ["gen_ab", "gen_ba"]
-    stored = {f"{name}.{key}": value for name, weights in stored.items() for key, value in weights.items()}
-    assert difference(stored, average_of(half)) == 0
-    assert difference(generator_weights(resumed), generator_weights(uninterrupted)) == 0
-    assert rest.state_dict() == full.state_dict() == {"updates": 4}
-    assert difference(average_of(rest), average_of(full)) == 0
+    uninterrupted = read(train("full.ckpt", 2))
+    resumed = read(train("resumed.ckpt", 2, resume=train("half.ckpt", 1)))
+    assert sorted(resumed["ema"]) == ["gen_ab", "gen_ba"]
+    for entry in ("state_dict", "ema", "callbacks"):
+        assert differences(resumed[entry], uninterrupted[entry]) == []
+    assert resumed["callbacks"]["Ema"] == {"updates": 4}
 
 
 def test_resuming_a_checkpoint_without_average_starts_a_new_average(tmp_path: Path) -> None:

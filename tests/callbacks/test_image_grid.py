@@ -12,12 +12,14 @@ from torch import Tensor
 
 from cyclegan.callbacks.ema import Ema
 from cyclegan.callbacks.image_grid import ImageGrid
+from cyclegan.errors import UserError
 from cyclegan.images import read
 from cyclegan.methods.cyclegan import CycleGAN
 from cyclegan.networks.resnet import ResnetGenerator
 from cyclegan.optim import Constant
 from tests.small import small_cyclegan
-from tests.toy_runs import fit_toy, toy_data
+from tests.tiny_run import differences
+from tests.toy_runs import fit_small, fit_toy, toy_data
 
 SIDE, GAP = 16, 2  # size of an image, and the white gap between two
 
@@ -41,14 +43,9 @@ def as_pixels(images: Tensor) -> NDArray[np.float64]:
     return pixels
 
 
-@pytest.mark.parametrize(
-    ("every", "expected"),
-    [(2, [0, 2, 3]), (5, [0, 3])],
-)
-def test_draws_before_training_every_n_epochs_and_at_the_end(tmp_path: Path, every: int, expected: list[int]) -> None:
-    grid = ImageGrid(str(tmp_path), every_n_epochs=every)
-    fit_toy(small_cyclegan(), toy_data(tmp_path / "toy", train=2), grid, max_epochs=3)
-    assert names(tmp_path) == [f"epoch{epoch:04d}.jpg" for epoch in expected]
+def test_draws_before_training_every_n_epochs_and_at_the_end(tmp_path: Path) -> None:
+    fit_small(tmp_path, ImageGrid(str(tmp_path), every_n_epochs=2), max_epochs=3)
+    assert names(tmp_path) == ["epoch0000.jpg", "epoch0002.jpg", "epoch0003.jpg"]
 
 
 def test_a_resumed_run_does_not_draw_the_start_again(tmp_path: Path) -> None:
@@ -82,7 +79,6 @@ def test_shows_averaged_weights(tmp_path: Path) -> None:
     fit_toy(model, data, ema, ImageGrid(str(tmp_path)), max_epochs=3)
 
     real = data.sample_batch(4)["A"]
-    assert ema.average is not None
     with torch.no_grad():
         own = as_pixels(model.eval().gen_ab(real))
         average = as_pixels(ema.average["gen_ab"].eval()(real))
@@ -101,23 +97,19 @@ def test_grids_do_not_change_training_with_dropout(tmp_path: Path) -> None:
 
     plain, plain_rng = trained()
     watched, watched_rng = trained(ImageGrid(str(tmp_path)))
-    assert names(tmp_path) == ["epoch0000.jpg", "epoch0001.jpg", "epoch0002.jpg"]
     assert watched_rng.equal(plain_rng)
-    for name, weights in plain.state_dict().items():
-        assert watched.state_dict()[name].equal(weights), name
+    assert differences(watched.state_dict(), plain.state_dict()) == []
     assert all(module.training for module in watched.modules()), "dropout is on again"
 
 
-@pytest.mark.parametrize("precision", ["bf16-true", "64-true"])
-def test_draws_in_the_precision_of_the_run(tmp_path: Path, precision: str) -> None:
+def test_draws_in_the_precision_of_the_run(tmp_path: Path) -> None:
     data = toy_data(tmp_path / "toy", train=2)
-    fit_toy(small_cyclegan(), data, ImageGrid(str(tmp_path)), precision=precision)
+    fit_toy(small_cyclegan(), data, ImageGrid(str(tmp_path)), precision="bf16-true")
     originals = as_pixels(data.sample_batch(3)["A"])
     # bfloat16 has 8 bits: an error of 1.5 of 255 at most, besides JPEG loss.
     assert np.abs(cells(tmp_path / "samples" / "epoch0001.jpg")[:, 0] - originals).mean() < 8
 
 
-@pytest.mark.parametrize(("every", "count"), [(0, 4), (1, 0)])
-def test_refuses_arguments_out_of_range(every: int, count: int) -> None:
-    with pytest.raises(ValueError, match=f"every_n_epochs is {every} and count is {count}"):
-        ImageGrid("run", every_n_epochs=every, count=count)
+def test_refuses_arguments_out_of_range() -> None:
+    with pytest.raises(UserError, match="every_n_epochs is 0 and count is 4"):
+        ImageGrid("run", every_n_epochs=0)

@@ -14,7 +14,7 @@ from cyclegan.callbacks import progress
 from cyclegan.callbacks.progress import RunProgress
 from tests.small import small_cyclegan
 from tests.tiny_run import StopAt, StoppedError
-from tests.toy_runs import fit_small, fit_toy, toy_data
+from tests.toy_runs import fit_small, fit_toy, logged, toy_data
 
 
 class Screen(io.StringIO):
@@ -52,7 +52,7 @@ def test_on_a_terminal_a_bar_counts_the_images_of_the_whole_run(
     trainer = fit_small(tmp_path, RunProgress(), max_epochs=2)
     first, last = screen.frames()[0], screen.frames()[-1]
     assert "0/12 [" in first  # two epochs of three batches of two
-    assert last.startswith("epoch 2/2: 100%")
+    assert last.startswith("epoch 2 of 2: 100%")
     assert "12/12 [" in last
     assert "img" in last
     assert summed(trainer) in last
@@ -100,7 +100,7 @@ def test_without_a_terminal_a_line_per_epoch_shows_losses_speed_and_time_left(
     monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: 1000.0 + 20 * data.images_seen))
     with caplog.at_level(logging.INFO, "cyclegan"):
         trainer = fit_toy(small_cyclegan(), data, RunProgress(), max_epochs=3)
-    lines = [record.getMessage() for record in caplog.records if record.name == progress.__name__]
+    lines = logged(caplog, progress.__name__)
     assert [re.sub(r"  adv .*  ", " … ", line) for line in lines] == [
         "epoch 1 of 3 … 0.1 img/s, 04:00 left",  # 12 of 18 images at 0.05 a second
         "epoch 2 of 3 … 0.1 img/s, 02:00 left",
@@ -118,4 +118,4 @@ def test_a_disabled_bar_shows_nothing(
     with caplog.at_level(logging.INFO, "cyclegan"):
         fit_small(tmp_path, bar)
     assert screen.getvalue() == ""
-    assert [record for record in caplog.records if record.name == progress.__name__] == []
+    assert logged(caplog, progress.__name__) == []

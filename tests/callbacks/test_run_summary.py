@@ -12,12 +12,12 @@ import torch
 from cyclegan.callbacks.run_summary import RunSummary
 from cyclegan.networks.resnet import ResnetGenerator
 from tests.small import small_cyclegan
-from tests.toy_runs import fit_toy, toy_data
+from tests.toy_runs import fit_toy, logged, toy_data
 
 
 def report(caplog: pytest.LogCaptureFixture) -> dict[str, str]:
     """Return the logged lines by their first word."""
-    lines = (record.getMessage() for record in caplog.records if record.name == "cyclegan.callbacks.run_summary")
+    lines = logged(caplog, "cyclegan.callbacks.run_summary")
     return {line[:10].strip(): line[10:] for line in lines}  # the heading has ten columns
 
 
@@ -25,13 +25,8 @@ def test_logs_device_batch_images_and_parameters(tmp_path: Path, caplog: pytest.
     root = tmp_path / "toy"
     model = small_cyclegan(generator=partial(ResnetGenerator, width=16, blocks=1))
     with caplog.at_level(logging.INFO, "cyclegan"):
-        fit_toy(
-            model,
-            toy_data(root, train=6, test=2),
-            RunSummary(str(tmp_path / "run")),
-            accumulate_grad_batches=3,
-            precision="bf16-mixed",
-        )
+        data, summary = toy_data(root, train=6, test=2), RunSummary(str(tmp_path / "run"))
+        fit_toy(model, data, summary, accumulate_grad_batches=3, precision="bf16-mixed")
     generator = sum(p.numel() for p in model.gen_ab.parameters())
     found = report(caplog)
     assert found.pop("networks").startswith(f"gen_ab {generator / 1e6:.2f} M, gen_ba {generator / 1e6:.2f} M, disc_a ")
@@ -47,18 +42,11 @@ def test_logs_device_batch_images_and_parameters(tmp_path: Path, caplog: pytest.
 
 
 def test_the_effective_batch_counts_every_device_and_every_accumulated_batch(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    data = toy_data(tmp_path / "toy", batch_size=4)
-    data.prepare_data()
-    data.setup()
-    trainer: Any = SimpleNamespace(
-        datamodule=data,
-        world_size=8,
-        accumulate_grad_batches=2,
-        precision="16-mixed",
-        strategy=SimpleNamespace(root_device=torch.device("mps")),
-    )
+    trainer: Any = SimpleNamespace(world_size=8, accumulate_grad_batches=2, precision="16-mixed")
+    trainer.datamodule = SimpleNamespace(batch_size=4, describe=list)
+    trainer.strategy = SimpleNamespace(root_device=torch.device("mps"))
     with caplog.at_level(logging.INFO, "cyclegan"):
         RunSummary("run").on_fit_start(trainer, small_cyclegan())
     assert report(caplog)["batch"] == "64 = 4 per device × 8 devices × 2 accumulated"

@@ -1,5 +1,6 @@
 """A stand-in for a wandb run, for tests without server and without wandb's service process."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -13,12 +14,16 @@ class FakeRun:
     Args:
         failing: name of a call that raises.
         summary: the summary of the run on the server; None: the run is new.
+        offline: whether the run is offline.
     """
 
-    def __init__(self, failing: str = "", summary: dict[str, Any] | None = None) -> None:
+    disabled = False
+    url = "https://wandb.example.org/aaaa1111"
+
+    def __init__(self, failing: str = "", summary: dict[str, Any] | None = None, offline: bool = False) -> None:
         self.failing = failing
-        self.id, self.url, self.dir = "aaaa1111", "https://wandb.example.org/aaaa1111", "/nowhere/files"
         self.resumed, self.summary = summary is not None, summary or {}
+        self.offline = offline
         self.calls: list[str] = []
         self.rows: list[dict[str, Any]] = []
         self.alerts: list[tuple[str, str, str]] = []
@@ -60,17 +65,19 @@ class FakeRun:
 
 
 def replace_init(monkeypatch: pytest.MonkeyPatch, **by_mode: Callable[..., Any]) -> list[str]:
-    """Replace wandb.init and wandb.setup; return a list that collects the modes of started runs.
+    """Replace wandb.init and wandb.setup, with a login; return a list that collects the modes of started runs.
 
     Args:
         by_mode: replacement of wandb.init for each mode.
     """
     started: list[str] = []
 
+    @functools.wraps(wandb.init)
     def init(**arguments: Any) -> Any:
         started.append(arguments["mode"])
         return by_mode[arguments["mode"]](**arguments)
 
+    monkeypatch.setenv("WANDB_MODE", "online")
     monkeypatch.setattr(wandb, "setup", lambda settings: None)
     monkeypatch.setattr(wandb, "init", init)
     return started

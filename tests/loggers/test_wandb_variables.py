@@ -26,22 +26,19 @@ TEAM = {
 AGENT = {"WANDB_SWEEP_ID": "s1", "WANDB_RUN_ID": "agent123"}
 
 
-def described(run: Any) -> tuple[Any, ...]:
-    return run.project, run.entity, run.name, list(run.tags), run.notes, run.job_type
-
-
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     """Id and description of every wandb run that is started."""
     runs: list[tuple[Any, ...]] = []
     init = wandb.init
 
+    @functools.wraps(init)
     def recording(**arguments: Any) -> Any:
-        run = init(**arguments)
-        runs.append((run.id, *described(run)))
+        run: Any = init(**arguments)
+        runs.append((run.id, run.project, run.entity, run.name, list(run.tags), run.notes, run.job_type))
         return run
 
-    monkeypatch.setattr(wandb, "init", functools.wraps(init)(recording))
+    monkeypatch.setattr(wandb, "init", recording)
     return runs
 
 
@@ -65,15 +62,6 @@ def test_variables_describe_a_new_run_and_its_id_is_kept_on_resume(
     assert resumed[:3] == ("agent123", "ours", "team")
     for config in (yaml.safe_load((run / "config.yaml").read_text()), read_checkpoint(run)["config"]):
         assert config["logger"]["wandb"]["id"] == "agent123"
-
-
-def test_a_key_overrides_a_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in TEAM.items():
-        monkeypatch.setenv(name, value)
-    keys = {"project": "mine", "entity": "me", "name": "n", "tags": ["c"], "notes": "another", "job_type": "test"}
-    logger = Wandb(str(tmp_path), **keys)  # type: ignore[arg-type]
-    assert described(logger.experiment) == ("mine", "me", "n", ["c"], "another", "test")
-    logger.finalize("success")
 
 
 def test_an_unknown_argument_is_refused(tmp_path: Path) -> None:

@@ -3,8 +3,9 @@
 import json
 from typing import Any
 
-from cyclegan.report.charts import MAX_POINTS, Chart, ChartGroup, training_charts, validation_charts
+from cyclegan.report.charts import MAX_POINTS, Chart, training_charts, validation_charts
 from cyclegan.report.run_files import Row
+from cyclegan.validation.catalogue import Group
 
 
 def rows(count: int, **metrics: float) -> list[Row]:
@@ -13,8 +14,8 @@ def rows(count: int, **metrics: float) -> list[Row]:
     return [Row(10 * i, i / 2, {name: step * i for name, step in named.items()}) for i in range(1, count + 1)]
 
 
-def charts(groups: list[ChartGroup]) -> dict[str, Chart]:
-    return {chart.title: chart for group in groups for chart in group.charts}
+def by_title(groups: dict[Group, list[Chart]]) -> dict[str, Chart]:
+    return {chart.title: chart for charts in groups.values() for chart in charts}
 
 
 def curves(chart: Chart) -> dict[str, dict[str, Any]]:
@@ -25,7 +26,7 @@ def curves(chart: Chart) -> dict[str, dict[str, Any]]:
 
 
 def test_directions_share_a_chart_in_different_colours() -> None:
-    found = charts(validation_charts(rows(2, val__psnr_ab=1, val__psnr_ba=2, val__psnr=1.5, val__psnr_copied_ba=3)))
+    found = by_title(validation_charts(rows(2, val__psnr_ab=1, val__psnr_ba=2, val__psnr=1.5, val__psnr_copied_ba=3)))
     assert list(found) == ["PSNR, dB"]
     drawn = curves(found["PSNR, dB"])
     assert (drawn["A→B"]["x"], drawn["A→B"]["y"]) == ([10, 20], [1.0, 2.0])
@@ -36,7 +37,9 @@ def test_directions_share_a_chart_in_different_colours() -> None:
 
 
 def test_the_spread_becomes_error_bars() -> None:
-    chart = charts(validation_charts(rows(2, val__kid_ab=0.1, val__kid_spread_ab=0.01, val__kid_copied_ab=0.3)))["KID"]
+    chart = by_title(validation_charts(rows(2, val__kid_ab=0.1, val__kid_spread_ab=0.01, val__kid_copied_ab=0.3)))[
+        "KID"
+    ]
     drawn = curves(chart)
     assert list(drawn) == ["A→B", "copied A→B"]
     assert drawn["A→B"]["error_y"]["array"] == [0.01, 0.02]
@@ -52,17 +55,17 @@ def test_metrics_are_grouped_as_in_the_catalogue() -> None:
         "Diagnostics",
         "Others",
     ]
-    hints = {title: chart.hint for title, chart in charts(found).items()}
+    hints = {title: chart.hint for title, chart in by_title(found).items()}
     assert (hints["PSNR, dB"], hints["FID"], hints["mine"]) == ("higher is better", "lower is better", "")
 
 
 def test_each_term_of_the_loss_has_a_chart_and_the_learning_rates_share_the_last() -> None:
     metrics = {"lr__generators": 1.0, "lr__discriminators": 1.0, "train__adv_ab": 1.0, "train__penalty_a": 1.0}
-    (group,) = training_charts(rows(2, **metrics))
-    assert [chart.title for chart in group.charts] == ["Adversarial", "Discriminator penalty", "Learning rate"]
-    assert list(curves(group.charts[-1])) == ["generators", "discriminators"]
+    (charts,) = training_charts(rows(2, **metrics)).values()
+    assert [chart.title for chart in charts] == ["Adversarial", "Penalty", "Learning rate"]
+    assert list(curves(charts[-1])) == ["generators", "discriminators"]
 
 
 def test_a_long_curve_is_thinned() -> None:
-    (group,) = training_charts(rows(2 * MAX_POINTS, train__adv_ab=1.0))
-    assert curves(group.charts[0])["A→B"]["x"][:3] == [10, 30, 50]
+    (charts,) = training_charts(rows(2 * MAX_POINTS, train__adv_ab=1.0)).values()
+    assert curves(charts[0])["A→B"]["x"][:3] == [10, 30, 50]

@@ -29,9 +29,9 @@ def test_alarm_periods_begin_and_end_at_the_logged_rows() -> None:
     values = {1: (0, 1), 2: (1, 1), 3: (1, 0), 4: (0, 0), 5: (1, 0)}
     rows = [Row(e, float(e), {"alarm/won": float(won), "alarm/dull": float(dull)}) for e, (won, dull) in values.items()]
     assert alarm_periods(rows) == [
-        AlarmPeriod("won", 5.0, None, is_active=True),
-        AlarmPeriod("won", 2.0, 4.0, is_active=False),
-        AlarmPeriod("dull", 1.0, 3.0, is_active=False),
+        AlarmPeriod("won", 5.0),
+        AlarmPeriod("won", 2.0, 4.0),
+        AlarmPeriod("dull", 1.0, 3.0),
     ]
 
 
@@ -41,8 +41,8 @@ def test_samples_are_evenly_spaced_and_other_files_ignored(tmp_path: Path) -> No
     for name in ("epochlast.jpg", "mine.jpg", "epoch0011.png"):
         (tmp_path / name).touch()
     samples = read_samples(tmp_path)
-    epochs = [sample.epoch for sample in samples]
+    epochs = list(samples)
     assert (len(epochs), epochs[0], epochs[-1]) == (24, 0, 495)
     assert {later - earlier for earlier, later in pairwise(epochs)} == {20, 25}
-    assert [int(base64.b64decode(sample.base64)) for sample in samples] == epochs
-    assert read_samples(tmp_path / "missing") == []
+    assert [int(base64.b64decode(jpeg)) for jpeg in samples.values()] == epochs
+    assert read_samples(tmp_path / "missing") == {}
