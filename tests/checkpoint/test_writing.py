@@ -1,5 +1,6 @@
 """A file with a checkpoint's name is complete, whenever the process is killed and however full the disk is."""
 
+import io
 import os
 import signal
 from collections.abc import Callable
@@ -13,13 +14,7 @@ from omegaconf import ListConfig
 
 from cyclegan.checkpoint import writing
 from cyclegan.checkpoint.reading import read
-from cyclegan.checkpoint.writing import (
-    AtomicCheckpointIO,
-    RememberingFile,
-    remove_unfinished,
-    require_finite,
-    same_file,
-)
+from cyclegan.checkpoint.writing import AtomicCheckpointIO, remove_unfinished, require_finite, same_file
 from cyclegan.errors import CheckpointError
 from tests.faults import in_a_child, largest_file
 from tests.tiny_run import differences
@@ -42,7 +37,11 @@ def dies_at(call: int) -> None:
 
         return wrapper
 
-    for owner, name in ((RememberingFile, "write"), (os, "fsync"), (Path, "replace"), (os, "link"), (Path, "unlink")):
+    class File(io.BufferedWriter):
+        write = counted(io.BufferedWriter.write)
+
+    Path.open = lambda path, mode: File(io.FileIO(path, "w"))  # type: ignore[method-assign, assignment]
+    for owner, name in ((os, "fsync"), (Path, "replace"), (os, "link"), (Path, "unlink")):
         setattr(owner, name, counted(getattr(owner, name)))
 
 
@@ -150,7 +149,7 @@ def test_values_that_are_not_finite_are_not_saved(tmp_path: Path, entry: str, ba
 
 def test_values_outside_of_weights_and_optimizer_states_may_be_infinite() -> None:
     require_finite({"callbacks": {"EarlyStopping": {"best_score": torch.tensor(float("inf"))}}})
-    with pytest.raises(CheckpointError, match=r"a, state_dict.b, state_dict.c and 1 more"):
+    with pytest.raises(CheckpointError, match=r"a, state_dict.b, state_dict.c, … 1 more"):
         require_finite({"state_dict": dict.fromkeys("abcd", torch.tensor(float("nan")))})
 
 
@@ -159,23 +158,19 @@ class Stamp:
 
 
 @pytest.mark.parametrize(
-    ("entry", "message"),
+    ("value", "kind"),
     [
-        (
-            {"mine": {"when": [1, Stamp()]}},
-            r"not saved: mine\.when\.1 is a tests\.checkpoint\.test_writing\.Stamp\. A checkpoint",
-        ),
-        ({"betas": ListConfig([0.5, 0.999])}, r"not saved: betas is a omegaconf\.listconfig\.ListConfig\. "),
-        ({"loss": np.float64(0.5)}, r"not saved: loss is a numpy\.float64\. "),
-        ({"names": dict.fromkeys(range(5), Stamp())}, r"names\.0 .*, names\.1 .*, names\.2 is a .* and 2 more\. "),
+        ({"when": [1, Stamp()]}, r"tests\.checkpoint\.test_writing\.Stamp"),
+        (ListConfig([0.5, 0.999]), r"omegaconf\.listconfig\.ListConfig"),
+        (np.float64(0.5), r"numpy.*\.scalar"),
     ],
-    ids=["in a list", "OmegaConf", "numpy", "several"],
+    ids=["object", "OmegaConf", "numpy"],
 )
-def test_the_first_checkpoint_is_read_back_and_unreadable_entries_are_named(
-    tmp_path: Path, entry: dict[str, Any], message: str
+def test_the_first_checkpoint_is_read_back_and_an_unreadable_type_is_named(
+    tmp_path: Path, value: Any, kind: str
 ) -> None:
-    with pytest.raises(CheckpointError, match=message):
-        AtomicCheckpointIO().save_checkpoint(NEW | entry, tmp_path / "last.ckpt")
+    with pytest.raises(CheckpointError, match=rf"not saved, because it could not be read again: .* it holds {kind}"):
+        AtomicCheckpointIO().save_checkpoint(NEW | {"mine": value}, tmp_path / "last.ckpt")
     assert list(tmp_path.iterdir()) == []
 
 

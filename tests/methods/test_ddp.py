@@ -13,7 +13,7 @@ from cyclegan.train.command import train
 from tests.faults import largest_file
 from tests.small import small_cyclegan
 from tests.tiny_run import SMALL_NETWORKS, STEPS_PER_EPOCH, TINY, composed, metrics, read_checkpoint, training_rows
-from tests.train.torture import CLUSTER, Case, images_seen, training, wait_for
+from tests.train.torture import CLUSTER, images_seen, training, wait_for
 
 TIMEOUT = 150  # seconds; two processes that both import torch take about fifteen
 # Pools larger than the six images a domain that two epochs bring: while pools fill, they hand on what they get.
@@ -111,11 +111,13 @@ def test_two_processes_agree_that_the_end_was_not_saved(tmp_path: Path) -> None:
 
 def test_a_signal_to_one_process_stops_both_and_one_device_can_go_on(tmp_path: Path) -> None:
     words = ("trainer.devices=2", "trainer.strategy=ddp", "data.batch_size=1", "data.num_workers=1")
-    with training(tmp_path, "stopped", Case("two processes", words), epochs=500, forked=True) as process:
+    with training(tmp_path, "stopped", words, epochs=500) as process:
         run = tmp_path / "runs" / "stopped"
         wait_for(process, run, 8)
+        assert process.pid
         os.kill(process.pid, signal.SIGTERM)  # Lightning's second process hears nothing of it
-        assert process.wait(TIMEOUT) == 75
+        process.join(TIMEOUT)
+        assert process.exitcode == 75
     screen = (tmp_path / "stopped.txt").read_text()
     seen = images_seen(run)
     assert screen.splitlines()[-1] == (
@@ -129,10 +131,12 @@ def test_a_signal_to_one_process_stops_both_and_one_device_can_go_on(tmp_path: P
     assert not torch.equal(*states), "each process has random numbers of its own"
 
     alone = ("trainer.devices=1", "data.batch_size=1", "data.num_workers=0")
-    with training(tmp_path, "stopped", Case("one process", alone), epochs=500, forked=True) as process:
+    with training(tmp_path, "stopped", alone, epochs=500) as process:
         wait_for(process, run, seen + 4)
+        assert process.pid
         os.kill(process.pid, signal.SIGTERM)
-        assert process.wait(TIMEOUT) == 75
+        process.join(TIMEOUT)
+        assert process.exitcode == 75
     screen = (tmp_path / "stopped.txt").read_text()
     assert "trainer.devices: 2 → 1 (no longer bit-exact)" in screen
     positions = [row["images_seen"] for row in training_rows(run)]

@@ -20,9 +20,7 @@ pytestmark = pytest.mark.usefixtures("quiet")
         ("check_val_every_n_epoch", "5", "callbacks.validation.every_n_epochs"),
         ("val_check_interval", "100", "callbacks.validation.every_n_epochs"),
         ("val_check_interval", "1", "callbacks.validation.every_n_epochs"),  # every batch; 1.0 is every epoch
-        ("num_sanity_val_steps", "4", "before the first batch"),
         ("limit_val_batches", "0", "callbacks.validation.max_images"),
-        ("limit_test_batches", "0.5", "callbacks.validation.max_images"),
         ("overfit_batches", "2", "data.max_images"),
     ],
 )

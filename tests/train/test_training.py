@@ -42,7 +42,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Path:
     return folder
 
 
-def test_resume_takes_a_path_also_into_another_folder(whole: Path, root: Path, tmp_path: Path) -> None:
+def test_resume_takes_a_checkpoint_of_another_folder(whole: Path, root: Path, tmp_path: Path) -> None:
     kept = whole / "checkpoints" / "epoch0002.ckpt"
     train(composed(tmp_path, root, *FOUR_EPOCHS, f"resume={kept}"))
     assert differences(read_checkpoint(tmp_path)["state_dict"], read_checkpoint(whole)["state_dict"]) == []
@@ -62,7 +62,7 @@ def test_resume_takes_a_folder_of_a_run_for_its_newest_checkpoint(whole: Path, r
         train(composed(tmp_path / "other", root, *FOUR_EPOCHS, f"resume={tmp_path / 'empty'}"))
 
 
-def test_a_run_that_is_extended_follows_its_new_plan(root: Path, tmp_path: Path) -> None:
+def test_an_extended_run_follows_the_new_schedule(root: Path, tmp_path: Path) -> None:
     rate = "model.optimizer.lr=2e-4"
     first = train(composed(tmp_path, root, *UNMEASURED, "trainer.max_epochs=2", rate, RATES))
     # Linear over two epochs: one constant, then 1 - 1/2.
@@ -81,7 +81,7 @@ def test_a_schedule_of_another_length_than_the_run_is_logged(
         run = train(composed(tmp_path, root, "model.schedule.total_epochs=1", "model.optimizer.lr=2e-4", RATES))
     assert rates(run) == pytest.approx([1e-4, 0.0])  # 1 - 1/2 in the one epoch of the schedule
     assert [m for m in caplog.messages if m.startswith("schedule")] == [
-        "schedule  over model.schedule.total_epochs=1, but the run has trainer.max_epochs=2"
+        "schedule  over total_epochs=1, but the run has trainer.max_epochs=2"
     ]
 
 
@@ -127,7 +127,7 @@ def test_checkpoints_that_do_not_fit_are_refused_before_anything_is_written(
         train(composed(tmp_path / "new", root, *FOUR_EPOCHS, f"resume={last}", "generator=unet128"))
     (tmp_path / "cut.ckpt").write_bytes(last.read_bytes()[:1000])
     for key in ("resume", "init_from"):
-        with pytest.raises(CheckpointError, match=r"cut\.ckpt is damaged .*1000 bytes"):
+        with pytest.raises(CheckpointError, match=r"cut\.ckpt is damaged"):
             train(composed(tmp_path / "new", root, f"{key}={tmp_path / 'cut.ckpt'}"))
     assert [path.name for path in tmp_path.iterdir()] == ["cut.ckpt"]
 
