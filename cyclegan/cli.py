@@ -161,13 +161,7 @@ def parse_direction(translator: Translator, text: str | None) -> tuple[str, str]
 
 
 def plan(base: Path, names: Iterable[str], output: Path, suffix: str) -> list[tuple[Path, Path]]:
-    """Pair every image with the file of its translation, which has the same path below `output` and the extension.
-
-    Args:
-        base: folder of the images.
-        names: paths of the images relative to `base`.
-        output: folder of the translations.
-        suffix: file extension of the translations.
+    """Pair every image, `base / name`, with the file of its translation, `output / name` with another extension.
 
     Raises:
         InputError: two translations would be written to the same file, one to an input, or one outside of `output`.

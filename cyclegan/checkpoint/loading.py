@@ -48,9 +48,7 @@ def load_translator(path: str | os.PathLike[str], trust: Iterable[str] = ()) -> 
         )
     require_trusted(config["model"], path, tuple(trust))
     with torch.random.fork_rng(devices=[]):  # networks draw weights before they get those of the checkpoint
-        translator = build(config["model"], "model", path)
-    if not isinstance(translator, Translator):
-        raise CheckpointError(f"{path} describes a {type(translator).__name__}, which is no Translator")
+        translator: Translator = build(config["model"], "model", path)
     _load_weights(translator, checkpoint.get("state_dict"), path)
     for name, weights in checkpoint.get("ema", {}).items():
         _load_weights(translator.generators()[name], weights, path)

@@ -20,14 +20,7 @@ RENAMED = {
 """Earlier names, as checkpoints hold them, and present ones. A class that moves gets a line here."""
 
 TRUSTED_PACKAGES = ("cyclegan.methods", "cyclegan.networks", "cyclegan.losses", "cyclegan.optim")
-TRUSTED_NAMES = (
-    "torch.optim.Adam",
-    "torch.optim.AdamW",
-    "torch.optim.NAdam",
-    "torch.optim.RAdam",
-    "torch.optim.RMSprop",
-    "torch.optim.SGD",
-)
+TRUSTED_NAMES = tuple(f"torch.optim.{name}" for name in ("Adam", "AdamW", "NAdam", "RAdam", "RMSprop", "SGD"))
 
 
 def with_present_names(value: Any) -> Any:

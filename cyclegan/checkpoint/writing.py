@@ -2,7 +2,6 @@
 
 import os
 import shutil
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +44,6 @@ class AtomicCheckpointIO(CheckpointIO):
             if not self._has_read_back:
                 _require_readable(unfinished)
                 self._has_read_back = True
-        sync_folder(target.parent)
 
     def load_checkpoint(
         self, path: str | os.PathLike[str], map_location: Any | None = None, weights_only: bool | None = None
@@ -83,17 +81,6 @@ def same_file(source: Path, target: Path) -> None:
             shutil.copyfile(source, unfinished)
             with unfinished.open("rb+") as file:
                 os.fsync(file.fileno())
-    sync_folder(target.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make a rename survive a loss of power, where the system supports that."""
-    with suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def remove_unfinished(folder: Path) -> None:

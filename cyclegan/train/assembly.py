@@ -33,9 +33,7 @@ UNUSED = {
 def assemble_trainer(config: DictConfig, plain: dict[str, Any]) -> pl.Trainer:
     """Build Lightning's trainer with the configured loggers and callbacks, and atomic checkpoints.
 
-    Args:
-        config: configuration of the run.
-        plain: the same configuration, resolved, for the checkpoints.
+    Checkpoints carry `plain`, which is the resolved configuration.
 
     Raises:
         RunError: the trainer has an argument of Lightning's own validation, or one that Lightning refuses.

@@ -8,7 +8,7 @@ import shlex
 import sys
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -20,7 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 from cyclegan.callbacks.stop_signals import EXIT_NOT_SAVED, EXIT_RESUME, SavingError, StopRequestedError
 from cyclegan.cli import VERSION, open_screen
 from cyclegan.errors import RunError, UserError, is_out_of_memory
-from cyclegan.train.configuration import conf_dir, explain, hydra_arguments, resolved
+from cyclegan.train.configuration import conf_dir, explain, hydra_arguments
 from cyclegan.train.run_folder import added_by_lightning, claim, clear, held, is_first_process, save_config, settle_rank
 from cyclegan.train.signatures import check_values
 
@@ -86,7 +86,10 @@ def _train(config: DictConfig) -> pl.Trainer:
     claim(run_dir, config.resume, config.overwrite)
     start = starting_point(run_dir, config.resume)
     name_wandb_run(config, start)
-    plain = resolved(config)
+    try:
+        plain = cast("dict[str, Any]", OmegaConf.to_container(config, resolve=True, throw_on_missing=True))
+    except OmegaConfBaseException as error:
+        raise UserError(explain(error)) from error
 
     pl.seed_everything(config.seed, verbose=False)
     data = hydra.utils.instantiate(config.data, _convert_="all")

@@ -31,11 +31,8 @@ INEXACT = tuple(f"trainer.{name}" for name in ("devices", "num_nodes", "accelera
 def require_continuable(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """Refuse to resume a run with a configuration that would train other weights.
 
-    An argument that only one side has was added or dropped by another version of this package, and is ignored.
-
-    Args:
-        old: the plain, resolved configuration in the checkpoint.
-        new: the present one.
+    Both are plain and resolved. An argument that only one side has was added or dropped by another version of this
+    package, and is ignored.
 
     Returns:
         a line for each difference that makes the run no longer bit-exact.
@@ -99,13 +96,7 @@ def _shown(value: Any) -> str:
 
 
 def schedule_change(old: Mapping[str, Any], new: Mapping[str, Any], epoch: int) -> str | None:
-    """Describe in one line how the learning rate's schedule of a resumed run changes; None if it does not.
-
-    Args:
-        old: the plain, resolved configuration in the checkpoint.
-        new: the present one.
-        epoch: number of completed epochs.
-    """
+    """Describe in one line a new schedule, and its learning rate after `epoch` epochs; None if it is the old one."""
     before, after = (_schedule(config) for config in (old, new))
     if before == after:
         return None

@@ -8,10 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-
-from cyclegan.errors import UserError
+from omegaconf import DictConfig
 
 
 def conf_dir() -> str:
@@ -27,11 +24,9 @@ def groups() -> set[str]:
 
 def explain(error: Exception) -> str:
     """Return an error's message in one line; for Hydra's errors, with the nearest existing key or option."""
-    if not isinstance(error, HydraException | OmegaConfBaseException):
-        return str(error)
     if isinstance(error, OverrideParseException):
         return f"cannot read {error.override!r} as key=value"
-    message = str(error).splitlines()[0]
+    message = str(error).partition("\n")[0]
     if message.endswith("requires --multirun") or message.startswith("Ambiguous value for argument"):
         key, _, value = message.partition("'")[2].rpartition("'")[0].partition("=")
         return f"{key}={value} is a sweep: add -m; or, if the comma belongs to the value, quote it: '{key}=\"{value}\"'"
@@ -53,19 +48,6 @@ def explain(error: Exception) -> str:
         hint = f" Did you mean {' or '.join(near)}?" if near else ""
         return f"there is no key {key!r}.{hint} See all: cyclegan-train --cfg job"
     return str(error)
-
-
-def resolved(config: DictConfig) -> dict[str, Any]:
-    """Return a configuration as plain values.
-
-    Raises:
-        UserError: a value is missing, or refers to a key that does not exist.
-    """
-    try:
-        plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
-    except OmegaConfBaseException as error:
-        raise UserError(explain(error)) from error
-    return plain
 
 
 OPTIONS_WITH_VALUE = (

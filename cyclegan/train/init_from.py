@@ -58,8 +58,7 @@ def initialise(model: Translator, source: CheckpointPath | Mapping[str, Checkpoi
         )
     for name, weights in fitting.items():
         networks[name].load_state_dict(weights, strict=False)
-    width = max(10, *(len(name) + 2 for name in networks))
-    return [f"{name:{width}}{report}" for name, report in reports.items()]
+    return [f"{name:8}  {report}" for name, report in reports.items()]
 
 
 def _weights_for(

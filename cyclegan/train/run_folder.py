@@ -152,9 +152,8 @@ def is_first_process() -> bool:
 
 def earlier_config(run_dir: Path) -> dict[str, Any]:
     """Read the config.yaml that a run wrote into its folder; empty without one."""
-    if not is_marked(run_dir):
-        return {}
-    found: dict[str, Any] = yaml.safe_load((run_dir / "config.yaml").read_text(encoding="utf-8"))
+    text = (run_dir / "config.yaml").read_text(encoding="utf-8") if is_marked(run_dir) else "{}"
+    found: dict[str, Any] = yaml.safe_load(text) or {}
     return found
 
 
