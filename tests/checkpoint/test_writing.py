@@ -12,7 +12,6 @@ import pytest
 import torch
 from omegaconf import ListConfig
 
-from cyclegan.checkpoint import writing
 from cyclegan.checkpoint.reading import read
 from cyclegan.checkpoint.writing import AtomicCheckpointIO, remove_unfinished, require_finite, same_file
 from cyclegan.errors import CheckpointError
@@ -172,12 +171,3 @@ def test_the_first_checkpoint_is_read_back_and_an_unreadable_type_is_named(
     with pytest.raises(CheckpointError, match=rf"not saved, because it could not be read again: .* it holds {kind}"):
         AtomicCheckpointIO().save_checkpoint(NEW | {"mine": value}, tmp_path / "last.ckpt")
     assert list(tmp_path.iterdir()) == []
-
-
-def test_only_the_first_checkpoint_is_read_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    io = AtomicCheckpointIO()
-    looked_at: list[Path] = []
-    monkeypatch.setattr(writing, "read", looked_at.append)
-    for name in ("images1.ckpt", "images2.ckpt"):
-        io.save_checkpoint(NEW, tmp_path / name)
-    assert [path.name.split(".ckpt")[0] for path in looked_at] == [".images1"]

@@ -459,19 +459,21 @@ def python(*words: str, folder: Path, **environment: str) -> subprocess.Complete
     )
 
 
-@pytest.mark.parametrize("words", [["--help"], ["--cfg", "job"], ["trainer.max_epoch=3"]], ids=" ".join)
-def test_help_config_and_mistakes_do_not_import_torch(tmp_path: Path, words: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("word", "text", "code"),
+    [("--help", "--version    show", 0), ("--cfg=job", "max_epochs: ", 0), ("trainer.max_epoch=3", "max_epochs?", 1)],
+)
+def test_help_config_and_mistakes_do_not_import_torch(tmp_path: Path, word: str, text: str, code: int) -> None:
     program = (
         "import sys\n"
         "sys.modules['torch'] = None  # an import of it now raises\n"
-        f"sys.argv = ['cyclegan-train', *{words}]\n"
+        f"sys.argv = ['cyclegan-train', {word!r}]\n"
         "from cyclegan.train.command import main\n"
         "main()\n"
     )
     answer = python("-c", program, folder=tmp_path)
-    expected = {"--help": "generator: encoder_decoder", "--cfg": "max_epochs: ", "trainer.max_epoch=3": "max_epochs?"}
-    assert expected[words[0]] in answer.stdout + answer.stderr
-    assert answer.returncode == (words[0].startswith("trainer")), answer.stderr
+    assert text in answer.stdout + answer.stderr
+    assert answer.returncode == code, answer.stderr
     assert list(tmp_path.iterdir()) == []
 
 

@@ -118,33 +118,14 @@ def test_unsuitable_sources_are_refused(tmp_path: Path) -> None:
     held = "it holds entry0, entry1, entry2, … 2 more"
     assert_refused_unchanged(path, RunError, f"{path} has no entry state_dict", held)
 
-    torch.save(authors_generator(width=4, blocks=1), path)
+    torch.save(small_cyclegan(1).gen_ab.state_dict(), path)
     named = f"{path} is a state dict of one network; name it: 'init_from={{gen_ab: {path}}}'"
     assert_refused_unchanged(path, RunError, named)
 
 
-def authors_generator(width: int, blocks: int) -> dict[str, torch.Tensor]:
-    """A state dict of the authors' ResNet generator, with the names and shapes of their published files."""
-    rng = torch.Generator().manual_seed(0)
-    layers = {"model.1": (width, 3, 7, 7), "model.4": (2 * width, width, 3, 3), "model.7": (4 * width, 2 * width, 3, 3)}
-    for block in range(10, 10 + blocks):
-        layers |= {f"model.{block}.conv_block.{conv}": (4 * width, 4 * width, 3, 3) for conv in (1, 5)}
-    after = 10 + blocks  # transposed convolutions, whose weights are (in, out, k, k)
-    layers |= {f"model.{after}": (4 * width, 2 * width, 3, 3), f"model.{after + 3}": (2 * width, width, 3, 3)}
-    layers |= {f"model.{after + 7}": (3, width, 7, 7)}
-    found: dict[str, torch.Tensor] = {}
-    for name, shape in layers.items():
-        outputs = shape[1] if name in (f"model.{after}", f"model.{after + 3}") else shape[0]
-        found |= {
-            f"{name}.weight": torch.rand(shape, generator=rng),
-            f"{name}.bias": torch.rand(outputs, generator=rng),
-        }
-    return found
-
-
 @pytest.mark.parametrize("wrapper", ["", "module._orig_mod."])
 def test_the_authors_generator_is_taken_by_the_network_that_names_it(tmp_path: Path, wrapper: str) -> None:
-    theirs = authors_generator(width=4, blocks=1)
+    theirs = small_cyclegan(2).gen_ab.state_dict()  # tests/networks/test_resnet.py compares its names with the authors'
     statistics = {f"model.2.{name}": torch.zeros(4) for name in ("running_mean", "running_var")}  # of torch 0.3
     content = {f"{wrapper}{name}": value for name, value in (theirs | statistics).items()}
     torch.save(content, tmp_path / "net.pth", _use_new_zipfile_serialization=False)

@@ -242,18 +242,13 @@ def torture(folder: Path, case: tuple[str, ...], kills: int, faults: int, epochs
 def main() -> int:
     """Print the kills and their moments, the faults, and the differences."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", type=int, default=8, help="of each of the three cases")
-    parser.add_argument("--faults", type=int, default=4, help="damaged checkpoints and full disks of each case")
-    parser.add_argument("--epochs", type=int, default=60)
-    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, required=True, help="an empty folder, which keeps the runs")
     args = parser.parse_args()
     total: Counter[str] = Counter()
     failed = False
     for number, (name, case) in enumerate(CASES.items()):
         print(name, flush=True)
-        place = args.folder / str(number)
-        report = torture(place, case, args.kills, args.faults, args.epochs, args.seed + number)
+        report = torture(args.folder / str(number), case, kills=8, faults=4, epochs=60, seed=number)
         total += report.kills
         failed |= bool(report.differences)
         for line in (*report.faults, *report.differences[:10], "DIFFERENT" if report.differences else "identical"):
