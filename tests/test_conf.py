@@ -93,12 +93,12 @@ def test_published_data_sets_train_by_the_papers_recipe(name: str) -> None:
     ("name", "weights"),
     {"cycle_alone": (0, 10, 10), "gan_alone": (1, 0, 0), "gan_forward": (1, 10, 0), "gan_backward": (1, 0, 10)}.items(),
 )
-def test_ablations_take_terms_away(name: str, weights: tuple[float, ...]) -> None:
+def test_ablations_remove_loss_terms(name: str, weights: tuple[float, ...]) -> None:
     chosen = composed(f"experiment=ablation_{name}").model.loss_weights
     assert (chosen.adversarial, chosen.cycle_a, chosen.cycle_b) == weights
 
 
-def test_pytorch_gan_variant_is_its_published_arithmetic() -> None:
+def test_the_weights_of_the_pytorch_gan_recipe() -> None:
     model = composed("experiment=pytorch_gan").model
     # (GAN_AB + GAN_BA)/2 + 10 (cycle_A + cycle_B)/2 + 5 (identity_A + identity_B)/2
     weights = model.loss_weights

@@ -60,5 +60,5 @@ def test_the_error_of_a_real_allocation_is_recognised() -> None:
         FileNotFoundError(errno.ENOENT, "no such file"),
     ],
 )
-def test_other_errors_are_not(error: BaseException) -> None:
+def test_other_errors_are_not_recognised(error: BaseException) -> None:
     assert not is_out_of_memory(error)

@@ -45,15 +45,16 @@ def check_values(config: DictConfig) -> None:
     """
     for group in groups() - PARTS:
         if group in config:
-            raise UserError(f"the chosen file of {group} lacks its first line: # @package, as in conf/{group}/*.yaml")
+            raise UserError(f"the chosen file of {group} lacks its first line # @package, as in conf/{group}/*.yaml")
     plain = OmegaConf.to_container(config)
     assert isinstance(plain, dict)
     _check(config, "", plain, RUN_KEYS)
     for key in ("name", "run_dir"):
         if not plain[key].strip():
             raise UserError(f"{key} is empty; it names the folder of the run")
-    for part in plain:
-        for place, call, called in calls(plain[part], str(part)) if part != "hydra" else ():
+    plain.pop("hydra", None)
+    for name, value in plain.items():
+        for place, call, called in calls(value, str(name)):
             _check(config, f"{place}.", call, _hints(called))
 
 

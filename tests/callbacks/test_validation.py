@@ -190,7 +190,7 @@ def test_a_config_group_file_without_package_line_is_refused(tmp_path: Path, gro
     config = composed(tmp_path / "run", tmp_path / "toy")
     with open_dict(config):
         config[group] = {"_target_": "looks.Looks"}
-    with pytest.raises(UserError, match=rf"the chosen file of {group} lacks its first line: # @package"):
+    with pytest.raises(UserError, match=rf"the chosen file of {group} lacks its first line # @package"):
         train(config)
 
 

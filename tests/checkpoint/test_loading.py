@@ -195,7 +195,7 @@ def test_a_bug_in_a_trusted_class_keeps_its_traceback(tmp_path: Path, monkeypatc
 
 
 @pytest.mark.parametrize("load_size", ["big", -3, 1.5])
-def test_a_load_size_that_is_no_size_is_refused(tmp_path: Path, load_size: Any) -> None:
+def test_an_invalid_load_size_is_refused(tmp_path: Path, load_size: Any) -> None:
     config = small_config()
     state = save(tmp_path / "a.ckpt", config).state_dict()
     config["data"]["load_size"] = load_size

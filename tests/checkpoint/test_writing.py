@@ -91,7 +91,7 @@ def test_on_a_full_disk_the_earlier_checkpoint_stays_and_the_systems_error_is_ra
     assert differences(read(path), NEW) == []
 
 
-def test_any_flipped_bit_is_noticed_or_does_not_matter(tmp_path: Path) -> None:
+def test_a_flipped_bit_is_detected_or_harmless(tmp_path: Path) -> None:
     """torch.load alone would take most of these files, with other weights."""
     torch.save(OLD, tmp_path / "whole.ckpt")
     whole, damaged = (tmp_path / "whole.ckpt").read_bytes(), tmp_path / "damaged.ckpt"
@@ -112,7 +112,7 @@ def test_any_flipped_bit_is_noticed_or_does_not_matter(tmp_path: Path) -> None:
     assert unnoticed_by_torch > 20, "most of the 24 of the weights' bytes that were tried"
 
 
-def test_any_file_that_was_cut_short_is_noticed(tmp_path: Path) -> None:
+def test_a_truncated_file_is_detected(tmp_path: Path) -> None:
     torch.save(OLD, tmp_path / "whole.ckpt")
     whole, cut = (tmp_path / "whole.ckpt").read_bytes(), tmp_path / "cut.ckpt"
     for length in range(0, len(whole), 5):

@@ -32,7 +32,7 @@ def test_an_argument_that_is_not_used_is_refused(
     assert not list((tmp_path / "run").glob("[!.]*")), "before anything is written"
 
 
-def test_their_defaults_are_allowed(root: Path, tmp_path: Path) -> None:
+def test_the_defaults_of_unused_arguments_are_accepted(root: Path, tmp_path: Path) -> None:
     words = ("num_sanity_val_steps=0", "limit_val_batches=1.0", "check_val_every_n_epoch=1", "overfit_batches=0.0")
     trainer = train(
         composed(tmp_path / "run", root, *UNMEASURED, "trainer.max_epochs=1", *(f"+trainer.{word}" for word in words))
@@ -42,7 +42,7 @@ def test_their_defaults_are_allowed(root: Path, tmp_path: Path) -> None:
 
 @pytest.fixture(autouse=True)
 def flags() -> Iterator[None]:
-    """Puts back torch's flags, which a trainer sets for the whole process."""
+    """Restore the flags of torch, which a trainer sets for the process."""
     before = torch.backends.cudnn.benchmark, torch.are_deterministic_algorithms_enabled()
     yield
     torch.backends.cudnn.benchmark = before[0]
@@ -59,7 +59,7 @@ def flags() -> Iterator[None]:
     ],
     ids=str,
 )
-def test_cudnn_looks_for_the_fastest_kernel_unless_the_run_is_to_be_deterministic(
+def test_cudnn_benchmark_is_on_unless_the_run_is_deterministic(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], benchmark: bool
 ) -> None:
     monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)

@@ -88,7 +88,7 @@ def contents(folder: Path) -> dict[str, str]:
 # ------------------------------------------------------------------------------------------ the run folder
 
 
-def test_the_run_folder_holds_these_files(command: Command, tmp_path: Path) -> None:
+def test_files_of_a_run_folder(command: Command, tmp_path: Path) -> None:
     words = measured("mine", "callbacks.checkpointing.keep_every_n_epochs=1")
     done = command(*words, "model.channels={A: 3, B: 3}")
     run = tmp_path / "runs" / "mine"

@@ -139,7 +139,7 @@ def test_arguments_of_another_version_pass_but_not_another_part_or_domain() -> N
         assert str(error.value).splitlines()[1:-1] == [f"  {line}"]
 
 
-def test_1_equals_1_0_elsewhere() -> None:
+def test_1_equals_1_0_except_in_limit_train_batches() -> None:
     assert require_continuable({"model": {"rate": 1}}, {"model": {"rate": 1.0}}) == []
 
 

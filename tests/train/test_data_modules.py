@@ -119,7 +119,7 @@ def test_a_data_module_of_another_class_trains_and_resumes(root: Path, tmp_path:
 
 
 @pytest.mark.parametrize("name", ["OwnData", "ImageDataModule"])
-def test_a_checkpoint_of_before_the_key_was_fixed_is_resumed(
+def test_a_checkpoint_with_the_earlier_key_of_the_data_is_resumed(
     root: Path, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Lightning restores a state that is keyed by the class's name; it must not be restored twice."""

@@ -25,6 +25,6 @@ def test_a_killed_training_ends_like_an_undisturbed_one(tmp_path: Path, case: st
 
 @pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
-def test_again_and_again(tmp_path: Path, case: str) -> None:
+def test_a_training_killed_many_times_ends_like_an_undisturbed_one(tmp_path: Path, case: str) -> None:
     report = torture(tmp_path, CASES[case], kills=8, faults=4, epochs=60, seed=1)
     assert report.differences == []

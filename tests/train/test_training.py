@@ -101,7 +101,7 @@ def test_a_resume_of_a_finished_run_logs_that_nothing_is_left(
         train(composed(tmp_path / "fewer", root, *FOUR_EPOCHS, "trainer.max_epochs=2", f"resume={last}"))
 
 
-def test_resume_auto_begins_where_there_is_nothing_and_a_missing_checkpoint_is_an_error(
+def test_resume_auto_starts_a_new_run_in_an_empty_folder_and_a_missing_checkpoint_is_an_error(
     root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level("INFO", "cyclegan.train.resume"):
