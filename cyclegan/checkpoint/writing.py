@@ -66,7 +66,7 @@ def write(checkpoint: dict[str, Any], path: Path) -> None:
         try:
             torch.save(checkpoint, file)
         except RuntimeError as error:  # of torch's writer, as it closes an archive that it could not write
-            raise error.__context__ if isinstance(error.__context__, OSError) else OSError(str(error)) from error
+            raise (error.__context__ if isinstance(error.__context__, OSError) else OSError(str(error))) from None
         file.flush()
         os.fsync(file.fileno())
 
