@@ -15,7 +15,7 @@ TOOLS = {"WANDB_MODE": "online", "WANDB_PROJECT": "ours", "WANDB_RUN_ID": "agent
 TERMINAL = {"LC_ALL": "C", "NO_COLOR": "1", "COLUMNS": "20", "PYTHONIOENCODING": "ascii", "PYTHONWARNINGS": "error"}
 REST = {"PL_GLOBAL_SEED": "5", "OMP_NUM_THREADS": "64", "FORCE_COLOR": "1"}
 
-TRAINING = "tests/loggers/test_wandb.py::test_configuration_and_curves_over_images_seen"
+TRAINING = "tests/train/test_resume.py::test_the_wandb_run_id_is_stored_before_training_and_stays_the_same"
 
 
 @pytest.mark.slow  # a cold process of pytest
