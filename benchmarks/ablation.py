@@ -1,7 +1,7 @@
-"""What each term of the objective buys, on the toy set: docs/ablation.md's tables.
+"""The effect of each loss term on the toy set: the tables of docs/ablation.md.
 
-Trains every setting with every seed, keeping a checkpoint of each epoch, and measures them all. What is there already
-is not made again, so the command can be stopped and called again; about 5 minutes a run on two cores.
+Trains each setting with each seed, keeps a checkpoint of each epoch, and measures all of them. Finished runs and
+measurements are reused when the command is started again. A run takes about 5 minutes on two cores.
 
 python benchmarks/ablation.py --folder runs/ablation
 """
@@ -33,9 +33,12 @@ SETTINGS = {
     "no_pool": "… + identity, without pool",
     "all": "… + identity (the default)",
 }
+"""Settings and their titles: options of the group `loss_weights`, and those of `OVERRIDES`."""
 
-WHOLE = ("no_identity", "no_pool", "all")
-"""Settings of which a user would choose a checkpoint."""
+OVERRIDES = {"no_pool": "model.pool_size=0", "all": "loss_weights=paper"}
+
+COMPLETE = ("no_identity", "no_pool", "all")
+"""Settings with all terms of equation 3."""
 
 LAST = "epoch0008.ckpt"
 
@@ -45,30 +48,31 @@ Curve = dict[int, Metrics]
 
 
 def train(folder: Path, data: Path, setting: str, seed: int) -> Path:
-    """Trains one run, unless it is there."""
+    """Train a run, unless it is finished."""
     run_dir = folder / f"{setting}_{seed}"
     if (run_dir / "checkpoints" / LAST).exists():
         return run_dir
-    words = [f"experiment=ablation_{setting}", f"run_dir={run_dir}", f"data.root={data}", f"seed={seed}"]
+    change = OVERRIDES.get(setting, f"loss_weights={setting}")
+    words = ["experiment=toy", change, f"run_dir={run_dir}", f"data.root={data}", f"seed={seed}"]
     keep = ["callbacks.checkpointing.keep_every_n_epochs=1", "logger=csv", "resume=auto"]
     subprocess.run([sys.executable, "-m", "cyclegan.train", *words, *keep], check=True)
     return run_dir
 
 
 def averaged(path: Path) -> Translator:
-    """A checkpoint's translator with the moving average of its weights, as everything else uses it."""
+    """Load a checkpoint's translator with averaged weights, as all commands do."""
     return cyclegan.load(path)
 
 
 def as_trained(path: Path) -> Translator:
-    """The same with the weights of its last step, which differ more from epoch to epoch."""
+    """Load it with the weights of the last step, which differ more between epochs."""
     translator = cyclegan.load(path)
     translator.load_state_dict(read(path)["state_dict"])
     return translator
 
 
 def curve(run_dir: Path, data: Path, load: Callable[[Path], Translator], names: str = "epoch*.ckpt") -> Curve:
-    """Measures the checkpoints of these names, unless that was done."""
+    """Measure the checkpoints of these names, unless their metrics are stored."""
     file = run_dir / f"metrics_{load.__name__}.json"
     known = json.loads(file.read_text()) if file.exists() else {}
     wanted = sorted((run_dir / "checkpoints").glob(names))
@@ -84,18 +88,18 @@ def curve(run_dir: Path, data: Path, load: Callable[[Path], Translator], names: 
 
 
 def spread(values: list[float], digits: int = 2) -> str:
-    """Mean and standard deviation over seeds."""
+    """Return the mean and the standard deviation over the seeds."""
     deviation = statistics.stdev(values) if len(values) > 1 else 0.0
     return f"{statistics.mean(values):.{digits}f} ± {deviation:.{digits}f}"
 
 
 def last(found: Curve) -> Metrics:
-    """Of the last epoch."""
+    """Return the metrics of the last epoch."""
     return found[max(found)]
 
 
 def print_terms(curves: Mapping[tuple[str, int], Curve], seeds: list[int]) -> None:
-    """The ablation's table."""
+    """Print the table of the ablation."""
     columns = {
         "psnr_ab": 2, "psnr_ba": 2, "ssim_ab": 3, "ssim_ba": 3, "cycle": 3, "kid": 3, "change_ab": 3, "luminance_ab": 2
     }  # fmt: skip
@@ -108,7 +112,7 @@ def print_terms(curves: Mapping[tuple[str, int], Curve], seeds: list[int]) -> No
 
 
 def ranks(found: Curve, name: str, sign: int = 1) -> dict[int, int]:
-    """The place of each epoch by a metric, 0 for the least."""
+    """Return the rank of each epoch by a metric, 0 for the smallest."""
     return {epoch: place for place, epoch in enumerate(sorted(found, key=lambda e: sign * found[e][name]))}
 
 
@@ -122,11 +126,11 @@ RULES: dict[str, Callable[[Curve], int]] = {
         found, key=lambda e: (ranks(found, "kid")[e] + ranks(found, "cycle")[e], found[e]["kid"])
     ),
 }
-"""Ways to choose an epoch without known answers."""
+"""Ways to choose an epoch without paired ground truth."""
 
 
 def print_rules(curves: Mapping[tuple[str, int], Curve]) -> None:
-    """How many dB each way of choosing a checkpoint loses against the best by known answer."""
+    """Print how many dB of PSNR each way of choosing a checkpoint loses against the best."""
     settings = list(dict.fromkeys(setting for setting, _ in curves))
     print("| rule | " + " | ".join(SETTINGS[setting] for setting in settings) + " |")
     print("|---|" + "---|" * len(settings))
@@ -155,7 +159,7 @@ def main() -> None:
     print_terms(curves, args.seeds)
     for load in (averaged, as_trained):
         print(f"\ndB lost by choosing, weights {load.__name__}")
-        chosen = [key for key in curves if key[0] in WHOLE]
+        chosen = [key for key in curves if key[0] in COMPLETE]
         print_rules({key: curve(args.folder / f"{key[0]}_{key[1]}", args.data, load) for key in chosen})
 
 

@@ -1,8 +1,8 @@
-"""Images per second and core, beside the plain pipeline; and what a list of a million images costs.
+"""Images per second and core, compared with a plain pipeline; time and memory of a list of a million images.
 
-The plain pipeline is the one of the authors' code and of most that came after it: Pillow decodes and converts,
-torchvision's transforms resize to 286, crop 256, flip, make a float tensor and normalise it. Both read the same JPEG
-files through a loader in one process with one thread, taking turns; batches of one, an image of each domain.
+The plain pipeline is that of the authors' code and of most others: Pillow decodes and converts, torchvision's
+transforms resize to 286, crop 256, flip, convert to a float tensor and normalise. Both read the same JPEG files in one
+process with one thread, in alternating turns; a batch has one image of each domain.
 
 python benchmarks/data.py speed --photos data/horse2zebra
 python benchmarks/data.py million
@@ -42,7 +42,7 @@ PLAIN = T.Compose(
 
 
 class Plain(Dataset[dict[str, torch.Tensor]]):
-    """Unpaired images by the plain pipeline."""
+    """Unpaired images of the plain pipeline."""
 
     def __init__(self, root: Path) -> None:
         self.files = {domain: sorted((root / f"train{domain}").iterdir()) for domain in "AB"}
@@ -60,7 +60,7 @@ class Plain(Dataset[dict[str, torch.Tensor]]):
 
 
 def copy_photos(photos: Path, root: Path, count: int) -> None:
-    """The first photographs of each domain, as they are."""
+    """Copy the first photographs of each domain."""
     for domain in "AB":
         folder = root / f"train{domain}"
         folder.mkdir(parents=True)
@@ -69,7 +69,7 @@ def copy_photos(photos: Path, root: Path, count: int) -> None:
 
 
 def enlarge_photos(photos: Path, root: Path, count: int, size: int = 2000) -> None:
-    """As many large JPEG files, each a mosaic of photographs, so that they are as detailed as a camera's."""
+    """Write large JPEG files, each a mosaic of photographs, so that they have as much detail as those of a camera."""
     for domain in "AB":
         folder = root / f"train{domain}"
         folder.mkdir(parents=True)
@@ -84,7 +84,7 @@ def enlarge_photos(photos: Path, root: Path, count: int, size: int = 2000) -> No
 
 
 def rate(loader: Any, images: int) -> float:
-    """Images per second, of both domains together, over so many batches of one each."""
+    """Return the images per second of both domains together, in batches of one image of each."""
     batches = endless(loader)
     start = time.perf_counter()
     for _ in range(images // 2):
@@ -93,20 +93,20 @@ def rate(loader: Any, images: int) -> float:
 
 
 def endless(loader: Any) -> Iterator[Any]:
-    """Epoch after epoch."""
+    """Yield the batches of one epoch after another."""
     while True:
         yield from loader
 
 
 def ours(root: Path, **arguments: Any) -> Any:
-    """This package's loader, as training has it, in the main process."""
+    """Return the loader of training, without worker processes."""
     data = ImageDataModule(root, num_workers=0, header_checks=0, **arguments)
     data.setup()
     return data.train_dataloader()
 
 
 def speed(args: argparse.Namespace) -> None:
-    """Prints a row for each way of reading."""
+    """Print a row for each way of reading."""
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as name:
         small, large, prepared = (Path(name, folder) for folder in ("small", "large", "prepared"))
@@ -146,7 +146,7 @@ def speed(args: argparse.Namespace) -> None:
 
 
 def compare(files: str, args: argparse.Namespace, images: int, **loaders: Any) -> None:
-    """Lets the loaders take turns, each over the same number of images, after one turn that warms up."""
+    """Measure the loaders in alternating turns over the same number of images, after a warm-up turn."""
     rates: dict[str, list[float]] = {name: [] for name in loaders}
     for turn in range(args.turns + 1):
         for name, loader in loaders.items():
@@ -167,7 +167,7 @@ FEW = 2000
 
 
 def million(args: argparse.Namespace) -> None:
-    """Prints what list files of so many paths cost, beside lists of a few: what any run costs."""
+    """Print the time and memory for long list files, compared with short ones."""
     with tempfile.TemporaryDirectory() as name:
         columns = []
         for count in (FEW, args.count):
@@ -180,7 +180,7 @@ def million(args: argparse.Namespace) -> None:
 
 
 def link_files(root: Path, count: int) -> None:
-    """List files of so many paths in all, half of them in each domain; hard links to a few images."""
+    """Write list files of `count` paths in total, half of them in each domain: hard links to a few images."""
     rng = np.random.default_rng(0)
     for domain in "AB":
         listed = []
@@ -200,7 +200,7 @@ def link_files(root: Path, count: int) -> None:
 
 
 def ready(args: argparse.Namespace) -> None:
-    """In a process of its own: sets up the data, takes batches from workers, and tells what that cost."""
+    """Set up the data, take batches from workers, and print the time and memory; runs in its own process."""
     from cyclegan.data.domains import Domain
 
     before, start = resident(), time.perf_counter()
@@ -232,12 +232,12 @@ def ready(args: argparse.Namespace) -> None:
 
 
 def resident() -> float:
-    """MB of this process."""
+    """Return the memory of this process in MB."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def worker_memory() -> list[float]:
-    """MB of each child that no other process shares."""
+    """Return the private memory of each child process in MB."""
     children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
     return [
         sum(int(line.split()[1]) for line in Path(f"/proc/{child}/smaps_rollup").read_text().splitlines()
@@ -247,7 +247,6 @@ def worker_memory() -> list[float]:
 
 
 def main() -> None:
-    """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True)
     command = commands.add_parser("speed")

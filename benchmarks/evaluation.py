@@ -1,12 +1,11 @@
-"""What measuring costs beside translating, on 120 + 140 images of 256².
+"""Time of an evaluation and of a translation, on 120 + 140 images of 256².
 
-Three ways through the same samples, one after the other, several times over; on a CPU in processor time, which other
-work on the machine disturbs less:
+Three passes over the same images, in alternating turns; on a CPU in processor time, on which other processes have less
+influence:
 
-- *translate*: every image is read, translated into the other domain, and its translation rounded to uint8;
-- *forward*: the three generator passes that cycle and identity metrics need (there, back, and within the domain),
-  images read, nothing measured;
-- *evaluate*: known answers (PSNR, SSIM, L1), cycle, identity and what alarms look at, as a validation runs it.
+- *translate*: every image is read, translated to the other domain, and its translation rounded to uint8;
+- *forward*: images are read and pass the generators three times, as cycle and identity metrics need, without metrics;
+- *evaluate*: a validation with the metrics of paired ground truth (PSNR, SSIM, L1), cycle, identity and the alarms.
 
 python benchmarks/evaluation.py
 """
@@ -43,7 +42,7 @@ def images(root: Path, count_a: int, count_b: int, size: int) -> HeldOut:
 
 
 def reader(held_out: HeldOut) -> Reader:
-    """Of the images alone, without their ground truth."""
+    """Return a reader of the images without their ground truth."""
     return Reader(HeldOut(held_out.split, held_out.domains))
 
 
@@ -81,7 +80,7 @@ def main() -> None:
     args = parser.parse_args()
 
     with tempfile.TemporaryDirectory() as folder:
-        held_out = images(Path(folder), args.samples[0], args.samples[1], args.size)
+        held_out = images(Path(folder), args.images[0], args.images[1], args.size)
         generator = partial(ResnetGenerator, width=args.width, blocks=args.blocks)
         model = CycleGAN(generator=generator).to(args.device).eval()
         clock = time.perf_counter if args.device.startswith("cuda") else time.process_time
@@ -93,7 +92,7 @@ def main() -> None:
                 way(model, held_out, args.batch_size)
                 seconds[name].append(clock() - start)
             print(f"turn {turn + 1}: " + ", ".join(f"{name} {each[-1]:.2f} s" for name, each in seconds.items()))
-    total = sum(args.samples)
+    total = sum(args.images)
     networks = f"generators of width {args.width} with {args.blocks} blocks"
     print(f"\n{total} images of {args.size}², {networks}, {args.device}")
     for name, each in seconds.items():

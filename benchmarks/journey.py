@@ -4,7 +4,7 @@
     python benchmarks/journey.py --files    # and the names of the files, in the order in which they are first called
 
 Imports are not counted: only files with a function that is called. The training is two epochs of a tiny toy set with
-the default callbacks, in this process; data are loaded without workers, so that their code is seen.
+the default callbacks, in this process; data are loaded without workers, so that the code of the data is counted.
 """
 
 import argparse
@@ -66,7 +66,7 @@ def main() -> None:
         data = hydra.utils.instantiate(config.data, _convert_="all")
         data.setup("fit")
         batches = iter(data.train_dataloader())
-        next(batches)  # what is done once has been done
+        next(batches)  # a warm-up batch
         found["one batch of images"] = files_of(lambda: next(batches))
         translator, held_out = cyclegan.load(run), data.held_out()
         found["one validation"] = files_of(lambda: evaluate(translator, held_out))

@@ -1,10 +1,9 @@
-"""What the trainer costs: images per second of whole epochs of a run against the bare step on tensors in memory.
+"""Overhead of the trainer: images per second of complete epochs, compared with the bare step on tensors in memory.
 
-Both train at 128², batch 1, in one process, taking turns. The networks are small by default: the shorter the step,
-the more the rest counts. The run has everything that is on by default (data from JPEG files with workers,
-metrics.csv, wandb offline, sample grids, checkpoints); the bare step is forward, backward and
-Adam in a short loop.
-The time of a run is taken from its first batch to the end of its last epoch, grids and checkpoints included.
+Both train at 128² with batch size 1, in one process, in alternating turns. The networks are small by default, because
+overhead has more weight for short steps. The run has all defaults (JPEG files, workers, metrics.csv, wandb offline,
+sample grids, checkpoints); the bare step is a loop of forward, backward and Adam.
+The time of a run is that from its first batch to the end of its last epoch, with grids and checkpoints.
 
 python benchmarks/overhead.py
 """
@@ -35,26 +34,24 @@ SMALL = ("generator=resnet3_small", "discriminator=patchgan_small")
 
 
 class Stopwatch(pl.Callback):
-    """Seconds from the first batch, which warms up, to the end of training."""
+    """Measures the seconds from the end of the first batch, the warm-up, to the end of training."""
 
     def __init__(self) -> None:
         self.start = self.seconds = 0.0
         self.batches = 0
 
     def on_train_batch_end(self, *_: Any) -> None:
-        """Starts after the first batch, then counts."""
         if self.start == 0.0:
             self.start = time.monotonic()
         else:
             self.batches += 1
 
     def on_train_end(self, *_: Any) -> None:
-        """Stops."""
         self.seconds = time.monotonic() - self.start
 
 
 def draw_photos(root: Path, count: int, size: int) -> None:
-    """JPEG files of smooth noise, about as large as photographs."""
+    """Write JPEG files of smooth noise, about as large as photographs."""
     rng = np.random.default_rng(0)
     for folder in ("trainA", "trainB", "testA", "testB"):
         (root / folder).mkdir(parents=True)
@@ -64,7 +61,7 @@ def draw_photos(root: Path, count: int, size: int) -> None:
 
 
 def whole_run(config: DictConfig) -> float:
-    """Images per second of a run, as the user has it."""
+    """Return the images per second of a complete run."""
     pl.seed_everything(0, verbose=False)
     data, model = hydra.utils.instantiate(config.data), hydra.utils.instantiate(config.model)
     trainer, watch = assemble_trainer(config, {}), Stopwatch()
@@ -74,7 +71,7 @@ def whole_run(config: DictConfig) -> float:
 
 
 def bare_step(config: DictConfig, steps: int) -> float:
-    """Images per second of the algorithm alone."""
+    """Return the images per second of the training step alone."""
     pl.seed_everything(0, verbose=False)
     model = hydra.utils.instantiate(config.model)
     device = "cuda" if torch.cuda.is_available() and config.trainer.accelerator != "cpu" else "cpu"

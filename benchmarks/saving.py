@@ -1,8 +1,8 @@
-"""What saving costs at 256²: how long a checkpoint holds training up, and the look for numbers that are not finite.
+"""Time for which saving a checkpoint at 256² interrupts training, and time of the check for non-finite values.
 
-The paper's recipe with averaged weights and full image pools, on drawn images: a few real steps, each followed by
-a save. A save is everything between two batches: gathering, looking for numbers that are not finite, writing,
-syncing, naming, checking the file and removing an older one.
+The paper's recipe with averaged weights and full image pools, on drawn images: a few steps, each followed by a save.
+A save is everything between two batches: gathering the state, checking for non-finite values, writing, syncing,
+renaming, verifying the file and removing an older one.
 
 python benchmarks/saving.py
 """
@@ -40,17 +40,15 @@ class Stopwatch(pl.Callback):
         self._since = 0.0
 
     def on_train_batch_start(self, *_: Any) -> None:
-        """Starts."""
         self._since = time.perf_counter()
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
-        """Stops."""
         synchronise(pl_module)
         self.steps.append(time.perf_counter() - self._since)
 
 
 def timed(owner: type, name: str, seconds: list[float]) -> None:
-    """Lets every call of a method write down how long it took, a GPU's work included."""
+    """Record the duration of every call of a method, including the work of a GPU."""
     original = getattr(owner, name)
 
     def wrapper(self: Any, trainer: pl.Trainer, *arguments: Any) -> None:

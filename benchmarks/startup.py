@@ -1,4 +1,4 @@
-"""Seconds until a command answers: the median of several starts, after one that warms the disk cache.
+"""Seconds until a command answers: the median of several starts, after one that fills the disk cache.
 
 python benchmarks/startup.py
 """

@@ -1,4 +1,4 @@
-"""Known-answer quality on the toy set: the default experiment over several seeds.
+"""PSNR to the paired ground truth of the toy set: the default experiment with several seeds.
 
 python benchmarks/toy.py --seeds 0 1 2
 """
@@ -43,7 +43,7 @@ def main() -> None:
 
 
 def speed(run_dir: Path) -> float:
-    """The median of the images per second that the run logged."""
+    """Return the median of the images per second that the run logged."""
     with (run_dir / "metrics.csv").open() as file:
         return statistics.median(float(row["images_per_s"]) for row in csv.DictReader(file))
 

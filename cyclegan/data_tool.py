@@ -5,11 +5,8 @@ import json
 import shlex
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeVar
-
-from tqdm import tqdm
 
 from cyclegan.cli import (
     add_format,
@@ -23,11 +20,11 @@ from cyclegan.cli import (
     seconds,
 )
 from cyclegan.datasets.catalog import BASE_URL, CATALOG, RIGHTS, counts_text, find
-from cyclegan.datasets.download import download, partial_file
+from cyclegan.datasets.download import download
 from cyclegan.errors import UserError
 from cyclegan.files import write_text
 from cyclegan.images import PixelFormat
-from cyclegan.inspection.findings import Sizing, find_all
+from cyclegan.inspection.findings import find_all
 from cyclegan.inspection.report import as_json, as_text, counted
 from cyclegan.inspection.resize import Recipe, prepare
 from cyclegan.inspection.scan import scan
@@ -39,17 +36,20 @@ PROBLEMS = 1
 USAGE = 2
 INTERRUPTED = 130
 
-Result = TypeVar("Result")
-
 
 def build_parser() -> argparse.ArgumentParser:
-    """Build the command line; every sub-command's parser sets `run` to the function that carries it out."""
+    """Build the parser of the command line; the result's `run` is the function of the sub-command."""
     parser = argparse.ArgumentParser(prog=PROGRAM, description="Prepare data sets for training.")
     add_version(parser)
+    images = argparse.ArgumentParser(add_help=False)
+    images.add_argument("root", type=Path, metavar="ROOT", help="folder of the data set")
+    add_format(images)
+    add_sizing(images)
+    add_workers(images)
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    _add_check(commands.add_parser("check", help="decode every image and report problems"))
+    _add_check(commands.add_parser("check", parents=[images], help="decode every image and report problems"))
     _add_download(commands.add_parser("download", help="download a published data set, verify it and unpack it"))
-    _add_prepare(commands.add_parser("prepare", help="write a copy with images resized as training resizes them"))
+    _add_prepare(commands.add_parser("prepare", parents=[images], help="write a copy with images resized for training"))
     return parser
 
 
@@ -66,11 +66,9 @@ def _add_check(parser: argparse.ArgumentParser) -> None:
         "       and --convert, images smaller than the crop, test or validation images that are also in train\n"
         "  2    not checked\n"
         "  130  interrupted\n\n"
-        "Everything else is a note. Two images are the same if all their decoded pixels are, in whatever format.\n\n"
+        "All other findings are notes. Images with equal decoded pixels are the same, in whatever file format.\n\n"
         f"example: {PROGRAM} check data/horse2zebra"
     )
-    parser.add_argument("root", type=Path, metavar="ROOT", help="folder of the data set")
-    add_format(parser)
     parser.add_argument(
         "--range",
         type=float,
@@ -78,14 +76,12 @@ def _add_check(parser: argparse.ArgumentParser) -> None:
         metavar=("LOW", "HIGH"),
         help="values of black and white in training; required for floating-point images",
     )
-    add_sizing(parser)
     parser.add_argument(
         "--crop-size", type=positive, default=CROP_SIZE, metavar="N", help="size of the crop (default: %(default)s)"
     )
     parser.add_argument(
         "--json", metavar="FILE", help="also write the complete report to FILE as JSON; - writes only JSON, to stdout"
     )
-    add_workers(parser)
     parser.set_defaults(run=run_check)
 
 
@@ -103,10 +99,7 @@ def _add_prepare(parser: argparse.ArgumentParser) -> None:
         "Exit codes: 0 all images are prepared, 1 some are not, 2 usage, 130 interrupted.\n\n"
         f"example: {PROGRAM} prepare photos/originals data/photos --format jpg"
     )
-    parser.add_argument("root", type=Path, metavar="ROOT", help="folder of the data set")
     parser.add_argument("out", type=Path, metavar="OUT", help="output folder, outside of ROOT")
-    add_format(parser)
-    add_sizing(parser)
     parser.add_argument(
         "--format", choices=("png", "jpg"), default="png", help="output format (default: %(default)s, lossless)"
     )
@@ -117,7 +110,6 @@ def _add_prepare(parser: argparse.ArgumentParser) -> None:
         default="raise",
         help="unreadable images: prepare the others and exit with code 1 (raise, default) or 0 (skip)",
     )
-    add_workers(parser)
     parser.set_defaults(run=run_prepare)
 
 
@@ -159,74 +151,53 @@ def run_check(args: argparse.Namespace) -> int:
     try:
         if args.json not in (None, "-") and not Path(args.json).absolute().parent.is_dir():
             raise UserError(f"--json {args.json}: its folder does not exist")
-        values = None if args.range is None else (args.range[0], args.range[1])
+        values = args.range and tuple(args.range)
         pixel_format = PixelFormat(args.channels, range=values, page=args.page, convert=args.convert)
-        result = scan(args.root, pixel_format, args.num_workers, progress_bar, args.max_pixels, args.pairs)
+        result = scan(args.root, pixel_format, args.num_workers, args.max_pixels, args.pairs)
     except ValueError as error:
         print(f"{PROGRAM}: {error}", file=sys.stderr)
         return USAGE
-    except KeyboardInterrupt:
-        print(f"\n{PROGRAM}: interrupted", file=sys.stderr)
-        return INTERRUPTED
-    findings = find_all(result, Sizing(args.load_size, args.crop_size, args.resize, args.pairs))
-    if args.json is not None:
-        text = json.dumps(as_json(result, findings), indent=2)
-        if args.json == "-":
-            print(text)
-        else:
+    findings = find_all(result, args.load_size, args.crop_size, args.resize, args.pairs)
+    text = json.dumps(as_json(result, findings), indent=2)
+    if args.json == "-":
+        print(text)
+    else:
+        if args.json:
             write_text(Path(args.json), text + "\n")
-    if args.json != "-":
         images = counted(sum(len(folder.images) for folder in result.folders), "image", "images")
         processes = counted(args.num_workers, "process", "processes")
         print(f"{args.root}: {images} decoded in {time.monotonic() - start:,.1f} s by {processes}\n")
         print(as_text(result, findings))
-    return PROBLEMS if any(finding.check.is_problem for finding in findings) else 0
+    return PROBLEMS if any(finding.is_problem for finding in findings) else 0
 
 
 def run_prepare(args: argparse.Namespace) -> int:
     """Run `prepare` and return the exit code."""
-    pixel_format = PixelFormat(args.channels, page=args.page, convert=args.convert)
     recipe = Recipe(
-        args.load_size, args.resize, f".{args.format}", args.quality, pixel_format, args.pairs, args.max_pixels
+        args.load_size, args.resize, args.format, args.quality, args.channels, args.convert, args.page, args.pairs
     )
-    try:
-        outcome = prepare(args.root, args.out, recipe, args.num_workers, progress_bar)
-    except KeyboardInterrupt:
-        print(f"\n{PROGRAM}: interrupted; the same command resumes", file=sys.stderr)
-        return INTERRUPTED
-    errors = counted(len(outcome.errors), "image", "images")
-    skipped = f"; skipped {errors}" if outcome.errors else ""
+    outcome = prepare(args.root, args.out, recipe, args.num_workers, args.max_pixels)
     kept = f", {outcome.kept:,} of them unchanged" if outcome.kept else ""
-    print(
-        f"{counted(outcome.images, 'image', 'images')}{kept}: {outcome.source_bytes / 1e6:,.1f} MB in {args.root}, "
-        f"{outcome.output_bytes / 1e6:,.1f} MB in {args.out}{skipped}"
-    )
+    print(f"{counted(outcome.images, 'image', 'images')} in {args.out}{kept}")
     for error in outcome.errors[:SHOWN_ERRORS]:
         print(f"  {error}", file=sys.stderr)
-    if len(outcome.errors) > SHOWN_ERRORS:
-        hidden = len(outcome.errors) - SHOWN_ERRORS
-        print(f"  and {hidden:,} more; {PROGRAM} check {args.root} lists all", file=sys.stderr)
-    if outcome.errors and args.on_error == "raise":
-        print(
-            f"{PROGRAM}: {errors} could not be read; fix them and run the same command again, or skip them with "
-            "--on-error skip",
-            file=sys.stderr,
-        )
-        return PROBLEMS
-    if outcome.output_bytes > outcome.source_bytes:
-        print("the copy is larger than the originals, which are small or lossy; --format jpg takes less space")
+    if outcome.errors:
+        errors = counted(len(outcome.errors), "image", "images")
+        print(f"skipped {errors} that could not be read; {PROGRAM} check {args.root} lists all", file=sys.stderr)
+        if args.on_error == "raise":
+            print("fix them and run the same command again, or skip them with --on-error skip", file=sys.stderr)
+            return PROBLEMS
     print(f"train on it: {training_command(args)}")
     return 0
 
 
 def training_command(args: argparse.Namespace) -> str:
     """Return the command that trains on the prepared copy."""
-    size = "null" if args.load_size is None else args.load_size
     words = ["cyclegan-train", "experiment=folders", *(["data=pairs"] if args.pairs else []), f"data.root={args.out}"]
-    words.append(f"data.load_size={size}")
+    words.append(f"data.load_size={args.load_size or 'null'}")
     if args.resize != "stretch":
         words.append(f"data.resize={args.resize}")
-    if args.load_size is not None and args.load_size < CROP_SIZE:
+    if args.load_size and args.load_size < CROP_SIZE:
         # The paper's ratio of crop to load size, rounded down to a multiple of 4, as the networks need.
         words.append(f"data.crop_size={max(4, args.load_size * CROP_SIZE // LOAD_SIZE // 4 * 4)}")
     if args.channels != 3:
@@ -234,34 +205,17 @@ def training_command(args: argparse.Namespace) -> str:
     return shlex.join(words)
 
 
-def progress_bar(results: Iterator[Result], total: int) -> Iterator[Result]:
-    """Show a progress bar on a terminal while results arrive."""
-    yield from tqdm(results, total=total, unit="image", disable=None, leave=False)
-
-
 def run_download(args: argparse.Namespace) -> int:
     """Run `download` and return the exit code."""
     if args.list:
-        print_catalog()
-        return 0
-    dataset = find(args.name)
-    try:
-        download(dataset, args.output, args.base_url, args.sha256, args.retries, args.timeout)
-    except KeyboardInterrupt:
-        partial = partial_file(dataset, args.output)
-        kept = f"; {partial} is kept, and the same command resumes there" if partial.exists() else ""
-        print(f"\n{PROGRAM}: interrupted{kept}", file=sys.stderr)
-        return INTERRUPTED
+        print(f"{'NAME':<24}{'MB':>6}  {'trainA / trainB / testA / testB':<33}IMAGES")
+        for dataset in CATALOG.values():
+            megabytes = f"{dataset.archive_bytes / 1e6:,.0f}"
+            print(f"{dataset.name:<24}{megabytes:>6}  {counts_text(dataset.counts):<33}{dataset.origin}")
+        print(RIGHTS)
+    else:
+        download(find(args.name), args.output, args.base_url, args.sha256, args.retries, args.timeout)
     return 0
-
-
-def print_catalog() -> None:
-    """Print a table of the published data sets: name, size, image counts, origin."""
-    print(f"{'NAME':<24}{'MB':>6}  {'trainA / trainB / testA / testB':<33}IMAGES")
-    for dataset in CATALOG.values():
-        megabytes = f"{dataset.archive_bytes / 1e6:,.0f}"
-        print(f"{dataset.name:<24}{megabytes:>6}  {counts_text(dataset.counts):<33}{dataset.origin}")
-    print(RIGHTS)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -270,6 +224,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = build_parser().parse_args(argv)
     try:
         code = args.run(args)
+    except KeyboardInterrupt:
+        print(f"\n{PROGRAM}: interrupted; download and prepare resume with the same command", file=sys.stderr)
+        code = INTERRUPTED
     except (UserError, OSError) as error:  # OSError: the disk is full, or a folder is not writable
         sys.exit(f"{PROGRAM}: {error}")
     if code:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import sys
 import time
@@ -26,14 +25,14 @@ def run(
     """Train on the toy set and evaluate the last checkpoint, with contact sheets, into `output/evaluation`.
 
     Args:
-        root: folder of the toy set, which is drawn there if it is missing.
+        root: folder of the toy set, which is drawn if it is missing.
         output: the run folder; an earlier run in it is replaced.
         seed: seed of the run.
         epochs: number of epochs; None takes that of `experiment=toy`.
-        overrides: more settings of `cyclegan-train`, such as `adversarial=hinge`.
+        overrides: other settings of `cyclegan-train`, such as `adversarial=hinge`.
 
     Returns:
-        for each direction the mean PSNR to the ground truth in dB, of the untouched input and of the translation.
+        for each direction the mean PSNR to the ground truth in dB, of the input and of its translation.
     """
     from hydra import compose, initialize_config_dir
 
@@ -47,22 +46,12 @@ def run(
         config.trainer.max_epochs = epochs
     train(config)
 
-    checkpoint, evaluation = output / "checkpoints" / "last.ckpt", output / "evaluation"
-    arguments = ["--checkpoint", str(checkpoint), "--output", str(evaluation), "--split", "test", "--device", "cpu"]
-    evaluate.run(evaluate.build_parser().parse_args(arguments))
-    (measured,) = json.loads((evaluation / "metrics.json").read_text(encoding="utf-8"))["checkpoints"]
-    psnr, metrics = METRICS["psnr"], measured["metrics"]
+    arguments = ["--checkpoint", str(output / "checkpoints" / "last.ckpt"), "--output", str(output / "evaluation")]
+    options = evaluate.build_parser().parse_args([*arguments, "--split", "test", "--device", "cpu"])
+    (result,) = evaluate.run(options)
+    psnr, metrics = METRICS["psnr"], result.evaluation.metrics
     directions = (("A", "B"), ("B", "A"))
     return {way: (metrics[psnr.column(way, "copied")], metrics[psnr.column(way)]) for way in directions}
-
-
-def table(psnrs: dict[tuple[str, str], tuple[float, float]]) -> str:
-    """Format the PSNR of each direction and its gain over copying the input."""
-    lines = ["         copying the input   translated     gain"]
-    for (source, target), (copied, translated) in psnrs.items():
-        gain = translated - copied
-        lines.append(f"{source} → {target}    {copied:12.2f} dB   {translated:7.2f} dB  {gain:+6.2f} dB")
-    return "\n".join(lines)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -92,10 +81,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         psnrs = run(args.data, args.output, args.seed, args.epochs)
     except StopRequestedError as stop:
-        sys.exit(f"{PROGRAM}: {stop}; the next call starts again from the beginning")
+        sys.exit(f"{PROGRAM}: {stop}; the next start begins from the first epoch")
     except UserError as error:
         sys.exit(f"{PROGRAM}: {error}")
-    print(f"\nmean PSNR to the ground truth of {args.data}, after {time.monotonic() - start:.0f} s:\n{table(psnrs)}")
+    print(f"\nmean PSNR to the ground truth of {args.data}, after {time.monotonic() - start:.0f} s:")
+    print("         copying the input   translated     gain")
+    for (source, target), (copied, translated) in psnrs.items():
+        gain = translated - copied
+        print(f"{source} → {target}    {copied:12.2f} dB   {translated:7.2f} dB  {gain:+6.2f} dB")
     print(f"\ntranslations: {args.output / 'evaluation' / 'best_A2B.jpg'}\nover training: {args.output / 'samples'}")
 
 

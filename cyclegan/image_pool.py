@@ -1,5 +1,7 @@
 """The image pool: a history of generated images for a discriminator."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -7,11 +9,10 @@ from cyclegan.errors import UserError
 
 
 class ImagePool:
-    """Mixes new with earlier generated images for a discriminator, which reduces oscillation.
+    """Mixes new and earlier generated images for a discriminator, which reduces oscillation.
 
-    The rule is applied to each image, not to the batch. While the pool fills, an image is stored and
-    returned. Once full, with probability ½ a random stored image is returned and the new one takes its
-    place; otherwise the new one is returned and not stored.
+    Each image of a batch is treated separately. Until the pool is full, it is stored and returned. Then, with
+    probability ½, it replaces a random stored image, which is returned; otherwise it is returned and not stored.
 
     Source: Shrivastava et al. 2017 (arXiv:1612.07828, section 2.3), with 50 images as in the CycleGAN
     paper (section 4).
@@ -32,12 +33,12 @@ class ImagePool:
         return len(self._images)
 
     def query(self, images: Tensor) -> Tensor:
-        """Return a mixture of new and stored images for new images (N, C, H, W), detached and of the same shape."""
+        """Return new and stored images, detached, for new images (N, C, H, W), in the same shape."""
         images = images.detach()
         return images if self.size == 0 else torch.stack([self._exchange(image) for image in images])
 
     def _exchange(self, image: Tensor) -> Tensor:
-        # A clone, because a slice would keep the memory of its whole batch.
+        # A clone, because a slice would keep the memory of the entire batch.
         if len(self._images) < self.size:
             self._images.append(image.clone())
             return image
@@ -48,16 +49,13 @@ class ImagePool:
         return earlier
 
     def reseed(self, seed: int) -> None:
-        """Restart the random generator, for example with a seed for each device."""
+        """Seed the random generator again, for example with a seed for each device."""
         self._rng.manual_seed(seed)
 
-    def state_dict(self) -> dict[str, Tensor | list[Tensor]]:
-        """Return the stored images and the random state, for a checkpoint."""
+    def state_dict(self) -> dict[str, Any]:
         return {"images": list(self._images), "rng": self._rng.get_state()}
 
-    def load_state_dict(self, state: dict[str, Tensor | list[Tensor]], device: torch.device) -> None:
+    def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
         """Restore a state, with the images on `device`."""
-        images, rng = state["images"], state["rng"]
-        assert isinstance(rng, Tensor)
-        self._images = [image.to(device) for image in images][: self.size]
-        self._rng.set_state(rng.cpu())
+        self._images = [image.to(device) for image in state["images"]][: self.size]
+        self._rng.set_state(state["rng"].cpu())

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from tqdm import tqdm
 
 from cyclegan import cli
@@ -32,83 +34,48 @@ from cyclegan.images import (
 
 # torch is imported where it is used, so that --help answers without it.
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from cyclegan.methods.translator import Translator
 
 PROGRAM = "cyclegan-translate"
-FORMATS = ("png", "jpg", "tif", "npy")
 
 
 @dataclass(frozen=True)
 class Job:
-    """One image to translate."""
+    """An image to translate, with its (width, height) in the file, after resizing, and after padding."""
 
     source: Path
     target: Path
     given: tuple[int, int]
-    """(width, height) of the input file."""
     resized: tuple[int, int]
-    """(width, height) at which it is translated."""
     padded: tuple[int, int]
-    """(height, width) of the network's input."""
-
-
-def padded(length: int, multiple: int, minimum: int) -> int:
-    """Return the smallest multiple of `multiple` that is at least `length` and `minimum`."""
-    return -(-max(length, minimum) // multiple) * multiple
-
-
-def reflect_to(images: Tensor, height: int, width: int) -> Tensor:
-    """Pad images (N, C, H, W) to `height` × `width` by reflection at the right and lower edges.
-
-    Unlike torch's padding, the padding may be larger than the image: it is then reflected repeatedly.
-    """
-    import torch
-
-    def mirrored(length: int, wanted: int) -> Tensor:
-        period = max(2 * (length - 1), 1)  # a single pixel is repeated
-        index = torch.arange(wanted) % period
-        return torch.minimum(index, period - index)
-
-    rows, columns = mirrored(images.shape[-2], height), mirrored(images.shape[-1], width)
-    return images[..., rows, :][..., columns]
-
-
-def batches(jobs: Iterable[Job], batch_size: int) -> Iterator[list[Job]]:
-    """Yield batches of jobs with the same padded size."""
-    for _, group in groupby(sorted(jobs, key=lambda job: job.padded), key=lambda job: job.padded):
-        same = list(group)
-        for start in range(0, len(same), batch_size):
-            yield same[start : start + batch_size]
 
 
 def translate_files(
     translator: Translator,
     pairs: Sequence[tuple[Path, Path]],
     direction: tuple[str, str],
+    scale: Scale = AS_IT_IS,
+    output_size: str = "resized",
     batch_size: int = 1,
     device: str = "cpu",
     quality: int = 95,
     max_pixels: int = MAX_PIXELS,
-    scale: Scale = AS_IT_IS,
-    output_size: str = "resized",
-) -> dict[Path, str]:
+) -> list[str]:
     """Translate image files of any size: resize, pad by reflection to the network's multiple, translate, crop.
 
     Args:
         translator: a translator in eval mode.
         pairs: for each image its path and the path of its translation.
         direction: (source, target) domain.
-        batch_size: number of images of the same padded size in a batch.
+        scale: how images are resized before the translation.
+        output_size: "resized" writes translations at that size, "input" at the size of the input file.
+        batch_size: number of images in a batch; all have the same padded size.
         device: torch's name of the device.
         quality: quality of JPEG files.
         max_pixels: width × height of the largest image that is decoded.
-        scale: how images are resized before the translation.
-        output_size: "resized" writes translations at the size of the translation, "input" at that of the image.
 
     Returns:
-        for each image that could not be translated, the reason.
+        the reason for each image that could not be translated.
     """
     import torch
 
@@ -116,53 +83,60 @@ def translate_files(
     from cyclegan.images.tensors import to_pixels, to_tensor
 
     translator = translator.to(device)
+    multiple, minimum = translator.size_multiple, translator.minimum_size
     read_as, written_as = (translator.pixel_formats.get(domain, RGB) for domain in direction)
-    failed: dict[Path, str] = {}
-    jobs = []
+    jobs: list[Job] = []
+    failed: list[str] = []
     for source, target in pairs:
         try:
             found = header(source, read_as)
             require_suitable(found, read_as, str(source), max_pixels)
         except ImageError as error:
-            failed[source] = str(error)
+            failed.append(str(error))
             continue
-        width, height = target_size(found.width, found.height, *scale)
-        rows, columns = (padded(n, translator.size_multiple, translator.minimum_size) for n in (height, width))
-        jobs.append(Job(source, target, (found.width, found.height), (width, height), (rows, columns)))
+        size = target_size(found.width, found.height, *scale)
+        width, height = (-(-max(side, minimum) // multiple) * multiple for side in size)
+        jobs.append(Job(source, target, (found.width, found.height), size, (width, height)))
 
-    def together(batch: Sequence[Job]) -> None:
+    def translate(batch: Sequence[Job]) -> None:
         images = []
         for job in batch:
             width, height = job.resized
             # JPEG files are decoded at a reduced size where that suffices, as in training.
-            pixels = read(job.source, read_as, (2 * width, 2 * height), max_pixels)
-            images.append(to_tensor(resized(pixels, width, height), read_as))
-        inputs = torch.cat([reflect_to(image[None], *job.padded) for job, image in zip(batch, images, strict=True)])
-        outputs = translator.translate(inputs.to(device), *direction).float().cpu()
+            pixels = resized(read(job.source, read_as, (2 * width, 2 * height), max_pixels), width, height)
+            below, right = job.padded[1] - height, job.padded[0] - width
+            padded: Any = np.pad(pixels, ((0, below), (0, right), (0, 0)), "reflect")
+            images.append(to_tensor(padded, read_as))
+        outputs = translator.translate(torch.stack(images).to(device), *direction).float().cpu()
         for job, output in zip(batch, outputs, strict=True):
             width, height = job.resized
             pixels = to_pixels(output[..., :height, :width], written_as)
             size = job.given if output_size == "input" else job.resized
             write(resized(pixels, *size), job.target, quality=quality)
 
-    def failure(batch: Sequence[Job]) -> str:
+    def attempt(batch: Sequence[Job]) -> None:
         try:
-            together(batch)
-        except (UserError, OSError, MemoryError, RuntimeError) as error:
-            if not is_out_of_memory(error) and not isinstance(error, UserError | OSError):
+            translate(batch)
+            return
+        except Exception as error:
+            if not isinstance(error, UserError | OSError) and not is_out_of_memory(error):
                 raise
-            return explained(error, batch[0], device)
-        return ""
+            reason = explained(error, batch[0], device)
+        # Here the exception no longer holds the memory of the failed batch.
+        if len(batch) == 1:
+            failed.append(reason)
+        else:  # one by one, so that only the images that fail are lost
+            for job in batch:
+                attempt([job])
 
     with tqdm(total=len(jobs), unit="img", disable=None) as bar, torch.inference_mode():
-        for batch in batches(jobs, batch_size):
-            reason = failure(batch)
-            if reason and len(batch) == 1:
-                failed[batch[0].source] = reason
-            elif reason:  # one by one, so that only the images that fail are lost
-                reasons = {job.source: failure([job]) for job in batch}
-                failed.update((source, reason) for source, reason in reasons.items() if reason)
-            bar.update(len(batch))
+        padded_size = attrgetter("padded")
+        for _, group in groupby(sorted(jobs, key=padded_size), padded_size):
+            same = list(group)
+            for start in range(0, len(same), batch_size):
+                batch = same[start : start + batch_size]
+                attempt(batch)
+                bar.update(len(batch))
     return failed
 
 
@@ -192,17 +166,17 @@ def build_parser() -> argparse.ArgumentParser:
 
     cli.add_version(parser)
     add("--checkpoint", "PATH", "checkpoint file, or a run folder: its best.ckpt, else its newest", required=True)
-    add("--input", "PATH", "image, folder, quoted glob pattern, or .txt file with a path per line", required=True)
+    add("--input", "PATH", "image, folder, quoted glob pattern, or .txt file with a path in each line", required=True)
     add("--output", "FOLDER", "output folder, created if missing", required=True, type=Path)
     add("--direction", "A2B", "A2B or B2A (default: A2B)")
-    add("--resize", "WHAT", "resize images before translation: as-trained, none, or to N pixels in the way of training "
+    add("--resize", "WHAT", "resize images before translation: as-trained, none, or as in training but to N pixels "
         "(default: as-trained)", type=resizing, default="as-trained")  # fmt: skip
     add("--output-size", None, "write translations at the size of the resized or of the input image "
         "(default: resized)", choices=("resized", "input"), default="resized")  # fmt: skip
     add("--batch-size", "N", "number of images in a batch (default: 1)", type=cli.positive, default=1)
     add("--device", "NAME", "cpu, cuda, cuda:1, mps … (default: a GPU if there is one)", default="auto")
-    add("--format", None, "output format (default: png, or tif if png cannot store the channels and depth)",
-        choices=("auto", *FORMATS), default="auto")  # fmt: skip
+    add("--format", None, "output format (default: png, or tif if png cannot store the channels and bit depth)",
+        choices=("auto", "png", "jpg", "tif", "npy"), default="auto")  # fmt: skip
     add("--quality", "1-100", "quality of JPEG files (default: 95)", type=cli.quality, default=95)
     add("--convert", "NAMES", "lossy conversions of the input to allow besides those of training, comma-separated: "
         f"{','.join(CONVERSIONS)}", type=cli.conversions, default=())  # fmt: skip
@@ -225,13 +199,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     except (UserError, OSError) as error:  # OSError: the output cannot be written
         sys.exit(f"{PROGRAM}: {error}")
     if failed:
-        for reason in failed.values():
-            print(reason, file=sys.stderr)
+        print(*failed, sep="\n", file=sys.stderr)
         sys.exit(f"{PROGRAM}: {len(failed)} of the images could not be translated (see above); the others were")
 
 
-def run(args: argparse.Namespace) -> dict[Path, str]:
-    """Run a parsed command line; return the images that could not be translated and the reasons."""
+def run(args: argparse.Namespace) -> list[str]:
+    """Run a parsed command line; return the reason for each image that could not be translated."""
     import cyclegan
     from cyclegan.checkpoint.reading import checkpoint_file
 
@@ -251,18 +224,14 @@ def run(args: argparse.Namespace) -> dict[Path, str]:
     unknown = "" if translator.scale else " (the checkpoint does not store the scale of training)"
     print(f"images are {scale}{unknown}; --resize and --output-size set other sizes")
     failed = translate_files(
-        translator, pairs, direction, args.batch_size, device, args.quality, args.max_pixels, scale, args.output_size
+        translator, pairs, direction, scale, args.output_size, args.batch_size, device, args.quality, args.max_pixels
     )
     print(f"{len(pairs) - len(failed)} of {len(pairs)} images, {'2'.join(direction)}, on {device}: {output}")
     return failed
 
 
 def find_images(given: str) -> Files:
-    """Find the images that `--input` names, as training does: see `cyclegan.data.file_list.find_files`.
-
-    Raises:
-        InputError: there is no image.
-    """
+    """Find the images of `--input`: a single image, or several as in training; without any, raise an InputError."""
     path = Path(given).expanduser()
     if path.is_file() and path.suffix.lower() != LIST_SUFFIX:
         return Files(path.parent, [path.name])
@@ -273,24 +242,20 @@ def find_images(given: str) -> Files:
 
 
 def choose_scale(choice: str | int, trained: Scale | None) -> Scale:
-    """Return the scale that --resize names: "as-trained", "none" or a number of pixels."""
+    """Return the scale for the value of `--resize`: "as-trained", "none" or a number of pixels."""
     if isinstance(choice, int):
         return Scale(choice, (trained or AS_IT_IS).resize)
     return trained if choice == "as-trained" and trained else AS_IT_IS
 
 
 def suffix_of(choice: str, pixel_format: PixelFormat) -> str:
-    """Return the file extension for `--format`.
-
-    Raises:
-        InputError: the file format cannot store images of this pixel format.
-    """
+    """Return the file extension for `--format`; raise an InputError if it cannot store the pixel format."""
     if choice == "auto":
         return suffix_for(pixel_format)
     if not can_hold(f".{choice}", pixel_format):
         raise InputError(
-            f"--format {choice} cannot store the {pixel_format.channels} channels of {pixel_format.dtype} that this "
-            f"checkpoint makes: use --format {suffix_for(pixel_format).removeprefix('.')}"
+            f"--format {choice} cannot store the {pixel_format.channels} channels of {pixel_format.dtype} of this "
+            f"checkpoint's images: use --format {suffix_for(pixel_format).removeprefix('.')}"
         )
     return f".{choice}"
 

@@ -1,4 +1,4 @@
-"""Faults around a training: a process that ends, a folder in use, a full disk."""
+"""Faults during training: a process that ends, a folder in use, a full disk."""
 
 import os
 import resource
@@ -16,7 +16,7 @@ from cyclegan.train.run_folder import held
 
 
 def in_a_child(work: Callable[[], None]) -> int:
-    """Runs it in a forked process and returns the signal that ended it, or 0."""
+    """Run a function in a forked process; return its exit code, negative for a signal."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of forking beside threads
         child = os.fork()
@@ -30,7 +30,7 @@ def in_a_child(work: Callable[[], None]) -> int:
 
 @contextmanager
 def largest_file(size: int) -> Iterator[None]:
-    """What a full disk does to a file, as far as a test may go: the system refuses what is longer."""
+    """Let the system refuse to write files longer than `size`, as a full disk does."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
@@ -41,7 +41,7 @@ def largest_file(size: int) -> Iterator[None]:
 
 @contextmanager
 def in_use(run_dir: Path) -> Iterator[tuple[int, int]]:
-    """Hold a run's folder in a forked process, which forks a worker; yields the process numbers of both."""
+    """Hold a run's folder in a forked process, which forks a worker; yield the process ids of both."""
     receiving, sending = os.pipe()
     holder = os.fork()
     if holder == 0:

@@ -1,4 +1,4 @@
-"""Small networks and batches, and a quiet trainer, for the tests of training."""
+"""Small networks and batches, and a trainer that writes nothing, for tests of training."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -19,14 +19,14 @@ discriminator = partial(PatchDiscriminator, width=4, layers=1)
 
 
 def small_cyclegan(seed: int = 0, **arguments: Any) -> CycleGAN:
-    """A CycleGAN that learns in milliseconds; the same seed draws the same weights."""
+    """Return a CycleGAN with small networks, whose initial weights depend only on the seed."""
     torch.manual_seed(seed)
     defaults: dict[str, Any] = {"generator": generator, "discriminator": discriminator}
     return CycleGAN(**defaults | arguments)
 
 
 def random_batches(count: int, size: int = 1, pixels: int = 16, dtype: torch.dtype = torch.float32) -> list[Any]:
-    """Batches of noise in [-1, 1], always the same."""
+    """Return batches of noise in [-1, 1], the same in every call."""
     rng = torch.Generator().manual_seed(42)
     return [
         {d: torch.rand(size, 3, pixels, pixels, generator=rng, dtype=dtype) * 2 - 1 for d in "AB"} for _ in range(count)
@@ -34,7 +34,7 @@ def random_batches(count: int, size: int = 1, pixels: int = 16, dtype: torch.dty
 
 
 def fit(model: pl.LightningModule, batches: Sequence[dict[str, Tensor]], **arguments: Any) -> pl.Trainer:
-    """Trains one epoch over the batches with Lightning's trainer on the CPU, writing nothing."""
+    """Train an epoch on the batches with Lightning's trainer on the CPU, without writing files."""
     defaults: dict[str, Any] = {
         "accelerator": "cpu",
         "max_epochs": 1,

@@ -94,7 +94,7 @@ def test_published_data_sets_train_by_the_papers_recipe(name: str) -> None:
     {"cycle_alone": (0, 10, 10), "gan_alone": (1, 0, 0), "gan_forward": (1, 10, 0), "gan_backward": (1, 0, 10)}.items(),
 )
 def test_ablations_remove_loss_terms(name: str, weights: tuple[float, ...]) -> None:
-    chosen = composed(f"experiment=ablation_{name}").model.loss_weights
+    chosen = composed(f"loss_weights={name}").model.loss_weights
     assert (chosen.adversarial, chosen.cycle_a, chosen.cycle_b) == weights
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cyclegan import demo
-from cyclegan.demo import main, run, table
+from cyclegan.demo import main, run
 from tests.tiny_run import SMALL_NETWORKS
 
 TINY = (
@@ -23,17 +23,9 @@ TINY = (
 
 @pytest.fixture(autouse=True)
 def keep_process_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the command from changing warnings and logging of the test process."""
+    """Keep the command from changing the warnings and the logging of the test process."""
     monkeypatch.setattr(demo, "quieten", lambda: None)
     monkeypatch.setattr(logging, "basicConfig", lambda **_: None)
-
-
-def test_the_table_has_a_line_for_each_direction() -> None:
-    lines = table({("A", "B"): (14.2, 19.75), ("B", "A"): (14.2, 13.0)}).splitlines()
-    assert [line.split() for line in lines[1:]] == [
-        ["A", "→", "B", "14.20", "dB", "19.75", "dB", "+5.55", "dB"],
-        ["B", "→", "A", "14.20", "dB", "13.00", "dB", "-1.20", "dB"],
-    ]
 
 
 def test_one_epoch_is_trained_evaluated_and_reported(

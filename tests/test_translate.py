@@ -7,23 +7,23 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, final
 
-import hydra
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
-from hypothesis import given
-from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
 from cyclegan.checkpoint.writing import AtomicCheckpointIO
-from cyclegan.data.file_list import find_files
+from cyclegan.data.file_list import Files, find_files
+from cyclegan.data.reader import DomainImages
 from cyclegan.data.sizes import Scale
+from cyclegan.data.transforms import TrainingView
 from cyclegan.errors import UserError
+from cyclegan.images import MAX_PIXELS, RGB
 from cyclegan.methods.translator import Batch, Translator
-from cyclegan.translate import build_parser, main, reflect_to, translate_files
+from cyclegan.translate import build_parser, main, translate_files
+from tests.small import small_cyclegan
 
 Pixels = NDArray[np.uint8]
 
@@ -52,24 +52,17 @@ class Echo(Translator):
         return {}
 
 
-SMALL_CYCLEGAN = {
-    "_target_": "cyclegan.methods.cyclegan.CycleGAN",
-    "generator": {
-        "_target_": "cyclegan.networks.resnet.ResnetGenerator",
-        "_partial_": True,
-        "width": 4,
-        "blocks": 1,
-    },
-    "discriminator": {"_target_": "cyclegan.networks.patchgan.PatchDiscriminator", "_partial_": True, "width": 4},
-}
+def save_echo(data: dict[str, Any] | None) -> None:
+    """Write echo.ckpt with this `data` configuration."""
+    config = {"model": {"_target_": f"{__name__}.Echo"}} | ({} if data is None else {"data": data})
+    AtomicCheckpointIO().save_checkpoint({"config": config, "state_dict": {}}, "echo.ckpt")
 
 
 @pytest.fixture(autouse=True)
-def a_fresh_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Run every test in a folder that holds only a checkpoint of `Echo`."""
-    checkpoint = {"config": {"model": {"_target_": f"{__name__}.Echo"}}, "state_dict": {}}
-    AtomicCheckpointIO().save_checkpoint(checkpoint, tmp_path / "echo.ckpt")
+def fresh_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run every test in a folder with only a checkpoint of `Echo`."""
     monkeypatch.chdir(tmp_path)
+    save_echo(None)
 
 
 def new_image(path: str, height: int = 9, width: int = 14, seed: int = 0) -> Pixels:
@@ -91,7 +84,7 @@ def translate(*arguments: str, output: str = "out") -> None:
 
 
 def refusal(*arguments: str, output: str = "out") -> str:
-    """Return the error message of the command; sys.exit with a text ends the process with status 1."""
+    """Return the error message of the command."""
     with pytest.raises(SystemExit) as caught:
         translate(*arguments, output=output)
     assert isinstance(caught.value.code, str)
@@ -102,27 +95,10 @@ def written(folder: str = "out") -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in Path(folder).rglob("*") if path.is_file())
 
 
-def bounce(length: int, wanted: int) -> list[int]:
-    """Return the indices of pixels reflected repeatedly at both ends."""
-    walk, at, step = [], 0, 1
-    for _ in range(wanted):
-        walk.append(at)
-        if length > 1:
-            step = -1 if at == length - 1 else 1 if at == 0 else step
-            at += step
-    return walk
-
-
-@given(height=st.integers(1, 7), width=st.integers(1, 7), down=st.integers(0, 30), right=st.integers(0, 30))
-def test_reflect_to_reflects_repeatedly_and_equals_torch_where_defined(
-    height: int, width: int, down: int, right: int
-) -> None:
-    images = torch.rand(2, 3, height, width, generator=torch.Generator().manual_seed(height * width))
-    result = reflect_to(images, height + down, width + right)
-    expected = images.numpy()[:, :, bounce(height, height + down)][..., bounce(width, width + right)]
-    assert np.array_equal(result.numpy(), expected)
-    if down < height and right < width:  # as torch requires
-        assert result.equal(F.pad(images, (0, right, 0, down), mode="reflect"))
+def reflected(length: int, wanted: int) -> list[int]:
+    """Return the indices of pixels that are reflected repeatedly at both ends."""
+    period = max(2 * (length - 1), 1)
+    return [min(index % period, period - index % period) for index in range(wanted)]
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 30), (12, 12), (31, 17)])
@@ -134,13 +110,14 @@ def test_images_of_any_size_keep_their_pixels_and_b2a_is_the_other_direction(hei
     assert np.array_equal(pixels_of("ba/in.png"), 255 - pixels)
 
 
-def test_images_are_padded_by_reflection(tmp_path: Path) -> None:
-    pixels = new_image("in.png", 5, 18)
+@pytest.mark.parametrize(("height", "width", "padded"), [(5, 18, (12, 20)), (1, 3, (12, 12)), (2, 1, (12, 12))])
+def test_images_are_padded_by_repeated_reflection(height: int, width: int, padded: tuple[int, int]) -> None:
+    pixels = new_image("in.png", height, width)
     echo = Echo().eval()
-    assert translate_files(echo, [(Path("in.png"), tmp_path / "out.png")], ("A", "B")) == {}
+    assert translate_files(echo, [(Path("in.png"), Path("out.png"))], ("A", "B")) == []
     (given,) = echo.given
-    assert given.shape == (1, 3, 12, 20)  # at least 12, in multiples of 4
-    expected = pixels[bounce(5, 12)][:, bounce(18, 20)]
+    assert given.shape == (1, 3, *padded)  # at least 12, in multiples of 4
+    expected = pixels[reflected(height, padded[0])][:, reflected(width, padded[1])]
     assert np.array_equal(((given[0] + 1) * 127.5).round().numpy().astype(np.uint8).transpose(1, 2, 0), expected)
 
 
@@ -155,44 +132,31 @@ def test_batches_hold_images_of_one_padded_size(tmp_path: Path) -> None:
         assert np.array_equal(pixels_of(tmp_path / f"{i}.png"), pixels), i
 
 
-@pytest.fixture
-def cyclegan_weights() -> dict[str, Tensor]:
-    """Write small.ckpt, a CycleGAN with weights large enough to change an image; return the weights."""
-    torch.manual_seed(1)
-    model = hydra.utils.instantiate(SMALL_CYCLEGAN)
+def test_a_cyclegan_translates_with_its_generator_and_the_batch_size_changes_nothing() -> None:
+    model = small_cyclegan(seed=1)
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter.mul_(10)
-    weights: dict[str, Tensor] = model.state_dict()
-    AtomicCheckpointIO().save_checkpoint({"config": {"model": SMALL_CYCLEGAN}, "state_dict": weights}, "small.ckpt")
-    return weights
-
-
-def run_cyclegan(*arguments: str) -> None:
-    main(["--checkpoint", "small.ckpt", "--device", "cpu", *arguments])
-
-
-@pytest.mark.parametrize(("direction", "name"), [([], "gen_ab"), (["--direction", "B2A"], "gen_ba")])
-def test_the_image_is_the_generators_of_that_direction(
-    cyclegan_weights: dict[str, Tensor], direction: list[str], name: str
-) -> None:
-    pixels = new_image("in.png", 16, 20)  # a size that needs no padding
-    run_cyclegan("--input", "in.png", "--output", "out", *direction)
-
-    generator = hydra.utils.instantiate(SMALL_CYCLEGAN["generator"])()
-    weights = {k.removeprefix(f"{name}."): v for k, v in cyclegan_weights.items() if k.startswith(f"{name}.")}
-    generator.load_state_dict(weights)
-    with torch.no_grad():
-        image = generator.eval()(torch.tensor(pixels).permute(2, 0, 1)[None] / 127.5 - 1)[0]
-    expected = ((image + 1) * 127.5).round().permute(1, 2, 0).numpy()
-    assert np.abs(pixels_of("out/in.png") - expected).max() <= 1
-    assert np.abs(pixels - expected).mean() > 20, "the translation has to differ from the input"
-
-
-def checkpoint_of(data: dict[str, Any] | None) -> None:
-    """Write echo.ckpt with this `data` configuration."""
-    config = {"model": {"_target_": f"{__name__}.Echo"}} | ({} if data is None else {"data": data})
-    AtomicCheckpointIO().save_checkpoint({"config": config, "state_dict": {}}, "echo.ckpt")
+            parameter.mul_(10)  # so that translations differ from their inputs
+    config = {
+        "_target_": "cyclegan.methods.cyclegan.CycleGAN",
+        "generator": {
+            "_target_": "cyclegan.networks.resnet.ResnetGenerator", "_partial_": True, "width": 4, "blocks": 1,
+        },
+        "discriminator": {
+            "_target_": "cyclegan.networks.patchgan.PatchDiscriminator", "_partial_": True, "width": 4, "layers": 1,
+        },
+    }  # fmt: skip
+    AtomicCheckpointIO().save_checkpoint({"config": {"model": config}, "state_dict": model.state_dict()}, "small.ckpt")
+    pixels = {name: new_image(f"in/{name}.png", 16, 20, seed=i) for i, name in enumerate("abc")}  # needs no padding
+    for size in ("1", "2"):
+        translate("--input", "in", "--checkpoint", "small.ckpt", "--batch-size", size, output=size)
+    for name, image in pixels.items():
+        with torch.no_grad():
+            output = model.eval().gen_ab(torch.tensor(image).permute(2, 0, 1)[None] / 127.5 - 1)[0]
+        expected = ((output + 1) * 127.5).round().permute(1, 2, 0).numpy()
+        for size in ("1", "2"):
+            assert np.abs(pixels_of(f"{size}/{name}.png") - expected).max() <= 1
+        assert np.abs(image - expected).mean() > 20
 
 
 def stripes(path: str, width: int = 96, height: int = 48) -> None:
@@ -201,55 +165,58 @@ def stripes(path: str, width: int = 96, height: int = 48) -> None:
     Image.fromarray(np.repeat(np.tile(row, (height, 1))[..., None], 3, -1).astype(np.uint8)).save(path)
 
 
+STRETCH = {"load_size": 64, "resize": "stretch"}
+
+
 @pytest.mark.parametrize(
-    ("data", "options", "size", "period"),
+    ("data", "options", "scale", "size", "period"),
     [
-        ({"load_size": 64, "resize": "stretch"}, [], (64, 64), 8 * 64 / 96),
-        ({"load_size": 64, "resize": "short_side"}, [], (128, 64), 8 * 64 / 48),
-        ({"load_size": None, "resize": "stretch"}, [], (96, 48), 8),
-        (None, [], (96, 48), 8),
-        ({"load_size": 64, "resize": "stretch"}, ["--resize", "none"], (96, 48), 8),
-        (None, ["--resize", "96"], (192, 96), 16),
-        ({"load_size": 64, "resize": "stretch"}, ["--output-size", "input"], (96, 48), 8),
+        (STRETCH, [], "stretched to 64", (64, 64), 8 * 64 / 96),
+        ({"load_size": 64, "resize": "short_side"}, [], "resized in their short side to 64", (128, 64), 8 * 64 / 48),
+        ({"load_size": None, "resize": "stretch"}, [], "not resized", (96, 48), 8),
+        (None, [], "not resized (the checkpoint does not store the scale of training)", (96, 48), 8),
+        (STRETCH, ["--resize", "none"], "not resized", (96, 48), 8),
+        (STRETCH, ["--resize", "96"], "stretched to 96", (96, 96), 8),
+        (STRETCH, ["--output-size", "input"], "stretched to 64", (96, 48), 8),
     ],
 )
-def test_images_are_translated_at_the_scale_of_training_or_of_the_options(
-    data: dict[str, Any] | None, options: list[str], size: tuple[int, int], period: float
+def test_images_have_the_scale_of_training_or_of_the_options(
+    data: dict[str, Any] | None,
+    options: list[str],
+    scale: str,
+    size: tuple[int, int],
+    period: float,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    checkpoint_of(data)
+    save_echo(data)
     stripes("in.png")
     translate("--input", "in.png", *options)
+    assert f"images are {scale}; --resize and --output-size set other sizes" in capsys.readouterr().out.splitlines()
     pixels = pixels_of("out/in.png")
     assert pixels.shape[1::-1] == size
     row = torch.from_numpy(pixels[pixels.shape[0] // 2, :, 0].astype(np.float32))
     assert len(row) / int(torch.fft.rfft(row - row.mean()).abs().argmax()) == pytest.approx(period)
 
 
-def test_output_size_input_still_translates_at_the_scale_of_training(tmp_path: Path) -> None:
+def test_output_size_input_still_translates_at_the_scale_of_training() -> None:
     stripes("in.png")
     echo = Echo().eval()
     scale = Scale(64, "width")
-    translate_files(echo, [(Path("in.png"), tmp_path / "o.png")], ("A", "B"), scale=scale, output_size="input")
+    translate_files(echo, [(Path("in.png"), Path("out.png"))], ("A", "B"), scale=scale, output_size="input")
     (given,) = echo.given
     assert given.shape == (1, 3, 32, 64)
-    assert pixels_of("o.png").shape == (48, 96, 3)
+    assert pixels_of("out.png").shape == (48, 96, 3)
 
 
-@pytest.mark.parametrize(
-    ("data", "options", "line"),
-    [
-        ({"load_size": 64, "resize": "stretch"}, [], "images are stretched to 64; "),
-        ({"load_size": 64, "resize": "width"}, ["--resize", "none"], "images are not resized; "),
-        (None, [], "images are not resized (the checkpoint does not store the scale of training); "),
-    ],
-)
-def test_the_scale_is_printed(
-    data: dict[str, Any] | None, options: list[str], line: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    checkpoint_of(data)
-    new_image("in.png")
-    translate("--input", "in.png", *options)
-    assert f"{line}--resize and --output-size set other sizes" in capsys.readouterr().out.splitlines()
+@pytest.mark.parametrize(("resize", "shape"), [("stretch", (32, 32)), ("short_side", (32, 43))])
+def test_large_jpegs_are_decoded_and_resized_as_in_training(resize: str, shape: tuple[int, int]) -> None:
+    stripes("large.jpg", 403, 301)  # decoded at a quarter of its size
+    echo = Echo().eval()
+    translate_files(echo, [(Path("large.jpg"), Path("out.png"))], ("A", "B"), scale=Scale(32, resize))
+    view = TrainingView(32, crop_size=32, flip=False, resize=resize)
+    images = DomainImages(Files(".", ["large.jpg"]), RGB, None, view, reducing_gap=2.0, max_pixels=MAX_PIXELS)
+    assert images[0].shape == (3, *shape)
+    assert echo.given[0][0, :, : shape[0], : shape[1]].equal(images.tensor(images[0]))
 
 
 def test_an_unknown_direction_is_refused_with_the_known_ones() -> None:
@@ -287,63 +254,47 @@ def test_names_and_sub_folders_are_kept_hidden_files_skipped_and_a_tilde_expande
 
 @pytest.mark.parametrize("source", ["in", "in/**/*", "listed/all.txt"])
 def test_input_finds_the_same_files_as_training(source: str) -> None:
-    """Links to files and folders are followed, and each folder is read once."""
-    for i, name in enumerate(["in/a.png", "in/x/b.png", "elsewhere/c.png", "elsewhere/d.png"]):
+    for i, name in enumerate(["in/a.png", "in/x/b.png"]):
         new_image(name, seed=i)
-    Path("in/one.png").symlink_to(Path("elsewhere/d.png").resolve())
-    Path("in/more").symlink_to(Path("elsewhere").resolve())
-    Path("in/round").symlink_to(Path("in").resolve())
+    Path("in/notes.txt").write_text("no image")
     Path("listed").mkdir()
     Path("listed/all.txt").write_text("# comment\n../in/x/b.png\n../in/a.png\n")
     translate("--input", source)
     found = find_files(source)
-    assert written() == sorted(found.names())
-    assert written() == (["a.png", "x/b.png"] if source.endswith(".txt") else
-                         ["a.png", "more/c.png", "more/d.png", "one.png", "x/b.png"])  # fmt: skip
+    assert written() == sorted(found.names()) == ["a.png", "x/b.png"]
     for path, name in zip(found, found.names(), strict=True):
         assert np.array_equal(pixels_of(f"out/{name}"), pixels_of(path)), name
 
 
-def test_outputs_stay_inside_the_output_folder() -> None:
-    new_image("a/1.png")
-    new_image("here/b/2.png")
-    Path("here/all.txt").write_text("b/2.png\n../a/1.png\n")
-    assert "here/../a/1.png would go outside of out; list the images by absolute paths" in refusal(
-        "--input", "here/all.txt"
-    )
-    Path("here/all.txt").write_text(f"{Path('here/b/2.png').resolve()}\n{Path('a/1.png').resolve()}\n")
-    translate("--input", "here/all.txt")
-    assert written() == ["a/1.png", "here/b/2.png"]
-
-
-def test_two_inputs_with_the_same_output_are_refused() -> None:
-    new_image("in/a.png")
-    new_image("in/a.jpg")
-    message = refusal("--input", "in")
-    assert "in/a.jpg and in/a.png would both become out/a.png" in message
-    assert not Path("out").exists()
-
-
 @pytest.mark.parametrize(
-    ("names", "output"),
+    ("images", "source", "output", "message"),
     [
-        (["a.png"], "in"),
-        (["a.png", "x/a.png"], "in/x"),  # in/a.png would overwrite in/x/a.png
+        (["in/a.png", "in/a.jpg"], "in", "out", "in/a.jpg and in/a.png would both become out/a.png"),
+        (["in/a.png"], "in", "in", "in/a.png is an input too and would be overwritten; choose another --output"),
+        (["in/a.png", "in/x/a.png"], "in", "in/x", "in/x/a.png is an input too and would be overwritten"),
+        (["a/1.png", "here/2.png"], "here/all.txt", "out", "here/../a/1.png would go outside of out; list"),
+        (["in/a.png"], "in", "here/all.txt", "--output here/all.txt is a file"),
     ],
 )
-def test_no_input_is_overwritten(names: list[str], output: str) -> None:
-    before = {name: new_image(f"in/{name}", seed=i) for i, name in enumerate(names)}
-    message = refusal("--input", "in", "--direction", "B2A", output=output)
-    assert f"{output}/a.png is an input too and would be overwritten; choose another --output" in message
-    for name, pixels in before.items():
-        assert np.array_equal(pixels_of(f"in/{name}"), pixels), name
+def test_outputs_that_would_be_lost_or_misplaced_are_refused(
+    images: list[str], source: str, output: str, message: str
+) -> None:
+    for name in images:
+        new_image(name)
+    before = {name: Path(name).read_bytes() for name in images}
+    Path("here").mkdir(exist_ok=True)
+    Path("here/all.txt").write_text("2.png\n../a/1.png\n")
+    assert message in refusal("--input", source, output=output)
+    assert not Path("out").exists()
+    assert {name: Path(name).read_bytes() for name in images} == before
 
 
-def test_an_output_that_is_a_file_is_refused() -> None:
-    new_image("in.png")
-    Path("out").write_text("something else")
-    assert "--output out is a file" in refusal("--input", "in.png")
-    assert Path("out").read_text() == "something else"
+def test_a_list_of_absolute_paths_keeps_the_folders_below_the_common_folder() -> None:
+    new_image("a/1.png")
+    new_image("here/b/2.png")
+    Path("all.txt").write_text(f"{Path('here/b/2.png').resolve()}\n{Path('a/1.png').resolve()}\n")
+    translate("--input", "all.txt")
+    assert written() == ["a/1.png", "here/b/2.png"]
 
 
 ALLOCATOR = (
@@ -389,18 +340,24 @@ def test_a_batch_too_large_for_memory_is_translated_image_by_image(monkeypatch: 
 def test_an_error_of_one_image_does_not_affect_others(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The translator refuses one image of a batch, and a folder blocks the output of another."""
-    for i, name in enumerate("abcd"):
-        new_image(f"in/{name}.png", 12, 12, seed=i)
-    dark = np.zeros((12, 12, 3), np.uint8)
-    Image.fromarray(dark).save("in/b.png")
-    Path("out/c.png").mkdir(parents=True)
+    good = {name: new_image(f"in/{name}.png", 12, 12, seed=i) for i, name in enumerate("ag")}
+    Path("in/b.png").write_text("<html>404</html>")  # no image header
+    new_image("in/c.jpg", 12, 12)
+    Path("in/c.jpg").write_bytes(Path("in/c.jpg").read_bytes()[:-100])  # the header is intact
+    new_image("in/d.png", 12, 12)
+    Path("out/d.png").mkdir(parents=True)
+    Image.fromarray(np.zeros((12, 12, 3), np.uint8)).save("in/e.png")
     failing(monkeypatch, lambda images: bool((images == -1).all((1, 2, 3)).any()), UserError("too dark"))
-    assert "2 of the images could not be translated" in refusal("--input", "in", "--batch-size", "4")
-    lines = capsys.readouterr().err.splitlines()
-    assert "in/b.png: too dark" in lines
-    assert "out/c.png: cannot be written (Is a directory)" in lines
-    assert written() == ["a.png", "d.png"]
+    message = refusal("--input", "in", "--batch-size", "4")
+    assert "4 of the images could not be translated (see above); the others were" in message
+    out, err = capsys.readouterr()
+    assert "2 of 6 images, A2B, on cpu: out" in out
+    lines = [line for line in err.splitlines() if line.startswith(("in/", "out/"))]
+    assert [line.split(":")[0] for line in lines] == ["in/b.png", "in/c.jpg", "out/d.png", "in/e.png"]
+    assert lines[2:] == ["out/d.png: cannot be written (Is a directory)", "in/e.png: too dark"]
+    assert written() == ["a.png", "g.png"]
+    for name, pixels in good.items():
+        assert np.array_equal(pixels_of(f"out/{name}.png"), pixels), name
 
 
 def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -410,32 +367,15 @@ def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
         translate("--input", "in.png")
 
 
-def test_unreadable_images_are_named_and_the_others_translated(capsys: pytest.CaptureFixture[str]) -> None:
-    good = {name: new_image(f"in/{name}.png", 12, 12, seed=i) for i, name in enumerate("ace")}
-    Path("in/b.png").write_text("<html>404</html>")  # no image header
-    new_image("in/d.jpg", 12, 12)
-    Path("in/d.jpg").write_bytes(Path("in/d.jpg").read_bytes()[:-100])  # the header is intact
-    message = refusal("--input", "in", "--batch-size", "2")
-    out, err = capsys.readouterr()
-    assert "2 of the images could not be translated (see above); the others were" in message
-    assert "3 of 5 images, A2B, on cpu: out" in out
-    named = [line.split(":")[0] for line in err.splitlines() if line.startswith("in/")]
-    assert named == ["in/b.png", "in/d.jpg"]
-    assert written() == ["a.png", "c.png", "e.png"]
-    for name, pixels in good.items():
-        assert np.array_equal(pixels_of(f"out/{name}.png"), pixels), name
-
-
 @pytest.mark.parametrize(
     ("pattern", "why"),
     [
         ("empty", "--input empty: no image in empty (found: no file)"),
-        ("gone.png", "--input gone.png: there is no gone.png"),
         ("empty/**/*.png", "no image matches empty/**/*.png (found: no file)"),
         ("no.txt", "no.txt lists 'gone.png', which does not exist"),
     ],
 )
-def test_an_input_without_images_is_refused_with_the_reason(pattern: str, why: str) -> None:
+def test_an_input_without_images_is_refused(pattern: str, why: str) -> None:
     Path("empty").mkdir()
     Path("no.txt").write_text("gone.png\n")
     assert why in refusal("--input", pattern)
@@ -444,7 +384,6 @@ def test_an_input_without_images_is_refused_with_the_reason(pattern: str, why: s
 @pytest.mark.parametrize(
     ("option", "value", "why"),
     [
-        ("--batch-size", "0", "0 is less than 1"),
         ("--resize", "half", "invalid resizing value: 'half'"),
         ("--quality", "101", "101 is not between 1 and 100"),
         ("--format", "gif", "invalid choice: 'gif'"),
@@ -464,6 +403,15 @@ def test_help_answers_without_torch() -> None:
     code += "try: from cyclegan.translate import main; main()\nfinally: print('torch' in sys.modules)"
     helped = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ)
     assert helped.stdout.endswith("False\n")
+
+
+def test_a_user_error_ends_the_process_with_status_1_and_one_line() -> None:
+    script = str(Path(sys.executable).with_name("cyclegan-translate"))
+    words = ["--checkpoint", "echo.ckpt", "--input", "gone.png", "--output", "out"]
+    ended = subprocess.run([script, *words], capture_output=True, text=True, env=os.environ)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr.startswith("cyclegan-translate: --input gone.png: there is no gone.png")
+    assert ended.stderr.count("\n") == 1
 
 
 def test_an_unavailable_device_is_refused_before_the_checkpoint_is_read() -> None:

@@ -1,8 +1,6 @@
 """Validation: metrics of held-out images during training."""
 
-import csv
 import hashlib
-import io
 import json
 import logging
 import time
@@ -17,13 +15,13 @@ from torch import nn
 from cyclegan.callbacks._position import data_of, discard_later
 from cyclegan.callbacks.ema import translating
 from cyclegan.data.held_out import HeldOut
-from cyclegan.errors import UserError
+from cyclegan.errors import UserError, WeightsError
 from cyclegan.files import write_text
 from cyclegan.methods.translator import Translator
-from cyclegan.metrics.feature_network import AnyNetwork, FeatureNetwork, WeightsError
+from cyclegan.metrics.feature_network import AnyNetwork, FeatureNetwork
 from cyclegan.metrics.perceptual import Lpips
 from cyclegan.validation.catalogue import HEADLINES, METRICS
-from cyclegan.validation.evaluate import Evaluation, evaluate
+from cyclegan.validation.evaluate import Evaluation, as_csv, evaluate
 from cyclegan.validation.feature_cache import References
 
 log = logging.getLogger(__name__)
@@ -197,7 +195,7 @@ class Validation(pl.Callback):
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             write_text(self.folder / "protocol.json", json.dumps(record, indent=2, ensure_ascii=False) + "\n")
-            write_text(self.folder / f"epoch{epoch:04d}.csv", _table(found))
+            write_text(self.folder / f"epoch{epoch:04d}.csv", as_csv(found.images))
         except OSError as error:
             log.warning("val       %s was not written, training continues: %s", self.folder, error)
 
@@ -213,11 +211,3 @@ def digest(protocol: dict[str, Any]) -> str:
     """Return a digest of a protocol, without the versions of packages that only read images."""
     compared = {name: entry for name, entry in protocol.items() if name != "versions"}
     return hashlib.sha256(json.dumps(compared, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _table(found: Evaluation) -> str:
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, dict.fromkeys(name for row in found.images for name in row), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(found.images)
-    return text.getvalue()

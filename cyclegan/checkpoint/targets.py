@@ -81,18 +81,19 @@ def calls(value: Any, key: str) -> Iterator[tuple[str, dict[str, Any], Callable[
             yield from calls(entry, f"{key}.{name}")
 
 
-def require_trusted(config: Any, path: object, trust: tuple[str, ...] = ()) -> None:
+def require_trusted(config: Any, path: object, trust: tuple[str, ...] = (), place: str = "model") -> None:
     """Refuse a configuration that would import or call anything but this package's parts and torch's optimizers.
 
     Args:
-        config: `model` of a checkpoint's configuration, as plain values.
+        config: a part of a checkpoint's configuration, as plain values.
         path: the checkpoint.
         trust: further packages that are allowed.
+        place: key of the part in the configuration.
 
     Raises:
         CheckpointError: an entry is not allowed; the message names it and the option that allows it.
     """
-    for key, value in leaves(config, "model"):
+    for key, value in leaves(config, place):
         if isinstance(value, str) and "${" in value:
             raise CheckpointError(f"{path}: {key} is {value!r}; a checkpoint's configuration is plain, without ${{}}")
         if key.rpartition(".")[2] in ("_target_", "path") and isinstance(value, str) and not _trusted(value, trust):

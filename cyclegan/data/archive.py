@@ -2,52 +2,50 @@
 
 import copy
 import glob
-import logging
+import json
 import os
 import re
+import tarfile
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from cyclegan.data.file_list import shortened, skip_reason
-from cyclegan.data.tar_index import INDEX_SUFFIX, TarIndex, load_index, save_index, scan, stamp_of
+from cyclegan.data.file_list import no_image, shortened, skip_reason
 from cyclegan.data.threads import THREADS
 from cyclegan.errors import DataError, DiskError, ImageError
+from cyclegan.files import replacing
 from cyclegan.images import IMAGE_SUFFIXES, Header, PixelFormat, header_of
 
-log = logging.getLogger(__name__)
-
-SUFFIX = ".tar"
+INDEX_SUFFIX = ".index"
 OPEN_FILES = 64
 """Maximum number of shards that a process keeps open."""
 
-_COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
+_INDEX_VERSION = 2
 _BRACES = re.compile(r"\{(?:(\d+)\.\.(\d+)|([^{}]*))\}")
 _HEADER_BYTES = 2**16
 
 
 def are_shards(source: str | Path) -> bool:
-    """Tell shards from image files.
-
-    Shards are a name with a tar file's extension, or a folder that holds tar files and neither images nor folders.
-    """
+    """Return whether a source is a tar file or pattern, or a folder of tar files with neither images nor folders."""
     folder = Path(source).expanduser()
     if not folder.is_dir():
-        return folder.name.lower().endswith((SUFFIX, *_COMPRESSED))
+        return ".tar" in Path(folder.name.lower()).suffixes  # a.tar.gz is refused later, with the reason
     found = False
     with os.scandir(folder) as entries:
         for entry in entries:
             reason = skip_reason(entry.name)
             if reason is None or (reason != "hidden" and entry.is_dir()):
                 return False
-            found = found or reason == SUFFIX
+            found = found or reason == ".tar"
     return found
 
 
@@ -63,9 +61,7 @@ def shard_files(source: str | Path) -> list[str]:
     """
     path = Path(source).expanduser()
     if path.is_dir():
-        return sorted(str(file) for file in path.iterdir() if file.suffix.lower() == SUFFIX and file.name[0] != ".")
-    if path.is_file():
-        return [str(path)]
+        return sorted(str(file) for file in path.iterdir() if skip_reason(file.name) == ".tar")
     found = {pattern: glob.glob(pattern, recursive=True) for pattern in _expand(str(path))}  # noqa: PTH207
     missing = [pattern for pattern, names in found.items() if not names]
     if missing or not found:
@@ -82,9 +78,9 @@ def _expand(pattern: str) -> list[str]:
         return [pattern]
     first, last, choices = braces.groups()
     numbers = range(int(first), int(last) + 1) if first else ()
-    inside = choices.split(",") if choices is not None else [f"{number:0{len(first)}}" for number in numbers]
-    before, behind = pattern[: braces.start()], pattern[braces.end() :]
-    return [expanded for each in inside for expanded in _expand(before + each + behind)]
+    inside = [f"{number:0{len(first)}}" for number in numbers] if first else choices.split(",")
+    before, after = pattern[: braces.start()], pattern[braces.end() :]
+    return [expanded for each in inside for expanded in _expand(before + each + after)]
 
 
 class Shards:
@@ -98,7 +94,7 @@ class Shards:
         window: number of shards whose images `order` mixes.
 
     Raises:
-        DataError: a file cannot be read, is compressed or damaged, or there is no image in any.
+        DataError: a file is compressed or damaged, or there is no image in any.
     """
 
     label = ""
@@ -106,18 +102,16 @@ class Shards:
     def __init__(self, paths: Sequence[str | Path], window: int = 4) -> None:
         self.paths = tuple(sorted({os.fspath(path) for path in paths}))
         self.window = window
-        indexes = _read_indexes(self.paths)
+        with ThreadPoolExecutor(THREADS) as pool:
+            found = pool.map(_index, self.paths)
+            indexes = list(tqdm(found, "counting", len(self.paths), unit=" shards", disable=None, delay=2))
         self.skipped: Counter[str] = sum((index.skipped for index in indexes), Counter())
         self._stamps = [index.stamp for index in indexes]
         for number, index in enumerate(indexes):
             index.images["shard"] = number
         self._images = np.concatenate([index.images for index in indexes])
         if not len(self._images):
-            found = ", ".join(f"{kind} ×{count}" for kind, count in self.skipped.most_common(5)) or "nothing"
-            extensions = ", ".join(sorted(IMAGE_SUFFIXES))
-            raise DataError(
-                f"no image in {shortened(list(self.paths))} (found: {found}); images have the extensions {extensions}"
-            )
+            raise no_image(f"no image in {shortened(list(self.paths))}", self.skipped)
         folder = os.path.commonpath([Path(path).absolute().parent for path in self.paths])
         self._labels = [Path(path).absolute().relative_to(folder).as_posix() for path in self.paths]
 
@@ -144,15 +138,11 @@ class Shards:
 
     def header(self, index: int, pixel_format: PixelFormat) -> Header:
         """Read the header of an image, from the first bytes of its file if they are enough."""
-        size = int(self._images[index]["size"])
-        start = size if pixel_format.page else min(size, _HEADER_BYTES)
-        data = self._read(index, start)
-        try:
-            return header_of(data, self[index], pixel_format)
-        except ImageError:
-            if start == size:
-                raise
-            return header_of(self.open(index), self[index], pixel_format)
+        if not pixel_format.page:
+            with suppress(ImageError):  # a TIFF may have its header after its pixels
+                start = self._read(index, min(_HEADER_BYTES, int(self._images[index]["size"])))
+                return header_of(start, self[index], pixel_format)
+        return header_of(self.open(index), self[index], pixel_format)
 
     def _read(self, index: int, size: int) -> bytes:
         image = self._images[index]
@@ -172,18 +162,11 @@ class Shards:
         yield self._images.tobytes()
 
     def order(self, rng: np.random.Generator) -> NDArray[np.integer]:
-        """Return a permutation of all indices in which neighbours are in few shards.
+        """Return a permutation (N,) of all indices in which neighbours are in few shards.
 
-        The shards come in random order, and the images of `window` shards at a time are mixed uniformly. So
-        neighbouring positions, of all workers and devices, read the same few files, and every shard is read once in
-        each pass over the data.
-
-        Unlike WebDataset's stream with a shuffle buffer, this is an order: a position is a pure function of the seed.
-        A run resumes in the middle of an epoch without reading what came before, and sees the same images with any
-        number of workers and devices.
-
-        Returns:
-            int32 (N,), int64 if N is too large.
+        The shards come in random order, and the images of `window` shards at a time are mixed uniformly. So all
+        workers and devices read the same few files at a time. Unlike the shuffle buffer of a stream, the permutation
+        is a function of the seed alone, so a run resumes within an epoch without reading what came before.
         """
         shards = self._images["shard"]
         counts = np.bincount(shards, minlength=len(self.paths))
@@ -210,42 +193,99 @@ class Shards:
 class _Open:
     """A file descriptor that is closed with its last reference: an eviction must not close a file that is read."""
 
-    def __init__(self, path: str) -> None:
-        self.descriptor = os.open(path, os.O_RDONLY)
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
 
     def __del__(self) -> None:
-        if hasattr(self, "descriptor"):
-            os.close(self.descriptor)
+        os.close(self.descriptor)
 
 
 @lru_cache(OPEN_FILES)
 def _open(path: str, stamp: tuple[int, int]) -> _Open:
-    file = _Open(path)  # a forked process may share it, as pread does not move the file's position
-    if stamp_of(file.descriptor) != stamp:
-        raise DataError(f"{path} has changed since its images were counted; start again")
+    # Forked processes may share the descriptor, as pread does not move the file's position.
+    file = _Open(os.open(path, os.O_RDONLY))
+    if _stamp(file.descriptor) != stamp:
+        raise DataError(f"{path} has changed since the start of the run; start again")
     return file
 
 
-def _read_indexes(paths: Sequence[str]) -> list[TarIndex]:
-    with ThreadPoolExecutor(THREADS) as pool:
-        indexes = list(
-            tqdm(pool.map(_read_index, paths), "counting", len(paths), unit=" shards", disable=None, delay=2)
-        )
-    if failures := [error for _, error in indexes if error]:
-        log.warning(
-            "the index of %d shards cannot be written beside them and is made again at every start: %s",
-            len(failures),
-            failures[0],
-        )
-    return [index for index, _ in indexes]
+class TarIndex(NamedTuple):
+    """The N images of a tar file."""
+
+    stamp: tuple[int, int]  # size and modification time in ns of the tar file
+    images: NDArray[np.void]  # (N,), fields shard (0), offset and size in bytes, and name, a byte string
+    skipped: Counter[str]  # number of members by kind that are no images
 
 
-def _read_index(path: str) -> tuple[TarIndex, OSError | None]:
+def _index(path: str) -> TarIndex:
     if index := load_index(path):
-        return index, None
+        return index
     index = scan(path)
+    about = json.dumps([*_expected(index.stamp), index.skipped])
     try:
-        save_index(index, path)
-    except OSError as error:
-        return index, error
-    return index, None
+        with replacing(Path(path + INDEX_SUFFIX)) as unfinished, unfinished.open("wb") as file:
+            np.savez(file, about=np.frombuffer(about.encode(), np.uint8), images=index.images)
+    except OSError as error:  # one text for all shards of the folder, so that the warning is shown once
+        problem = f"no index can be written to {Path(path).parent} ({error.strerror})"
+        warnings.warn(f"{problem}: its shards are scanned at every start", stacklevel=2)
+    return index
+
+
+def load_index(path: str) -> TarIndex | None:
+    """Read the index beside a tar file; None if there is none, it is damaged, or the tar file has changed since."""
+    try:
+        stamp = _stamp(path)
+        with Path(path + INDEX_SUFFIX).open("rb") as file, np.load(file, allow_pickle=False) as saved:
+            *about, skipped = json.loads(saved["about"].tobytes())
+            return TarIndex(stamp, saved["images"], Counter(skipped)) if about == _expected(stamp) else None
+    except Exception:  # numpy and zipfile raise nearly anything for a damaged file
+        return None
+
+
+def _expected(stamp: tuple[int, int]) -> list[object]:
+    return [_INDEX_VERSION, sorted(IMAGE_SUFFIXES), list(stamp)]
+
+
+def _stamp(file: int | str) -> tuple[int, int]:
+    found = os.stat(file)  # noqa: PTH116 - a Path takes no descriptor
+    return found.st_size, found.st_mtime_ns
+
+
+def scan(path: str) -> TarIndex:
+    """Find the images of a tar file. Of members with the same name the last counts, as for `tar --extract`.
+
+    Raises:
+        DataError: the file is compressed, damaged or cut off.
+    """
+    found: dict[str, tuple[int, int]] = {}
+    skipped: Counter[str] = Counter()
+    try:
+        stamp = _stamp(path)
+        with Path(path).open("rb") as file, tarfile.open(fileobj=file, mode="r:", encoding="utf-8") as tar:
+            for member in tar:
+                name = member.name.removeprefix("./").lstrip("/")
+                if member.isdir():
+                    continue
+                if not member.isfile() or member.issparse():
+                    skipped["link, device or sparse file"] += 1
+                elif reason := skip_reason(name):
+                    skipped[reason] += 1
+                else:
+                    skipped["replaced"] += found.pop(name, None) is not None
+                    found[name] = member.offset_data, member.size
+            file.seek(tar.offset)  # of the first block that is no header
+            rest = file.read(2**20)
+    except tarfile.TarError as error:
+        problem = f"{path} is no intact tar file ({error})"
+        raise DataError(f"{problem}: unpack it if it is compressed, else copy it again") from error
+    # tarfile treats a damaged header as the end of the archive, and silently skips the images after it.
+    if len(rest) < tarfile.BLOCKSIZE or rest.strip(b"\0"):
+        raise DataError(
+            f"{path} is damaged, cut off or joined at byte {tar.offset:,}: copy it again, or join tar files with "
+            "tar --concatenate instead of cat"
+        )
+    names = [os.fsencode(name) for name in found]
+    width = max(map(len, names), default=1)
+    fields = [("shard", np.int32), ("offset", np.int64), ("size", np.int64), ("name", f"S{width}")]
+    rows = [(0, offset, size, name) for name, (offset, size) in zip(names, found.values(), strict=True)]
+    return TarIndex(stamp, np.array(rows, fields), +skipped)

@@ -11,9 +11,9 @@ from torch import Tensor
 from cyclegan.errors import DataError
 
 
-def _require_share(name: str, value: float) -> None:
-    if not 0 <= value < 1:
-        raise DataError(f"{name} is {value}; it must be from 0 (off) to below 1")
+def _require(name: str, value: float, largest: float) -> None:
+    if not 0 <= value <= largest:
+        raise DataError(f"{name} is {value}; it must be from 0 (off) to {largest}")
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Affine:
         degrees: the rotation is drawn from -degrees to degrees.
         translate: the shift, in each direction, from -translate to translate of the image's width and height.
         scale: the factor, from 1 - scale to 1 + scale.
-        shear: the angle of vertical lines in degrees, from -shear to shear.
+        shear: the angle of vertical lines, from -shear to shear degrees.
 
     Raises:
         DataError: a value is out of its range.
@@ -36,11 +36,8 @@ class Affine:
     shear: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("translate", "scale"):
-            _require_share(f"affine.{name}", getattr(self, name))
-        for name, limit in (("degrees", 180), ("shear", 60)):
-            if not 0 <= getattr(self, name) <= limit:
-                raise DataError(f"affine.{name} is {getattr(self, name)}; it must be from 0 (off) to {limit} degrees")
+        for name, largest in (("degrees", 180), ("translate", 1), ("scale", 1), ("shear", 60)):
+            _require(f"affine.{name}", getattr(self, name), largest)
 
     def __call__(self, image: Tensor, window: tuple[int, int, int, int], rng: np.random.Generator) -> Tensor:
         """Transform an image and crop a window out of it, in one bicubic interpolation.
@@ -97,10 +94,8 @@ class ColourJitter:
     hue: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("brightness", "contrast", "saturation"):
-            _require_share(f"jitter.{name}", getattr(self, name))
-        if not 0 <= self.hue <= 0.5:
-            raise DataError(f"jitter.hue is {self.hue}; it must be from 0 (off) to 0.5, half the circle")
+        for name, largest in (("brightness", 1), ("contrast", 1), ("saturation", 1), ("hue", 0.5)):
+            _require(f"jitter.{name}", getattr(self, name), largest)
 
     def __call__(self, image: Tensor, rng: np.random.Generator) -> Tensor:
         """Change the colours of a grey or RGB image (C, H, W) in [-1, 1].

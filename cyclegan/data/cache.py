@@ -2,12 +2,14 @@
 
 The file has a header, an entry for each image, and then the pixels in the order in which they were added. An entry
 holds the place, shape and type of an image and the CRC-32 of its pixels. Reading compares the checksum, so it needs no
-lock: pixels that are half written, or were lost with the power, count as missing and are decoded again.
+lock: pixels that are half written, or were lost in a power failure, count as missing and are decoded again.
 """
 
+import errno
 import os
 import shutil
 import struct
+import sys
 import warnings
 import weakref
 import zlib
@@ -21,14 +23,12 @@ from numpy.typing import NDArray
 
 from cyclegan.errors import DataError
 
-try:
+if sys.platform != "win32":
     import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
 
 DTYPES = tuple(np.dtype(name).newbyteorder("<") for name in ("uint8", "uint16", "int16", "float32"))
-SHARE = 0.95
-"""Part of the free space that a cache may take; checkpoints need space as well."""
+RESERVE = 2e9
+"""Bytes of the disk that a cache leaves free, for checkpoints."""
 
 _HEADER_BYTES = 128
 _ENTRY = struct.Struct("<QIIIHH")  # offset, CRC-32, height, width, channels, index in DTYPES + 1
@@ -49,21 +49,21 @@ class DiskCache:
     """
 
     def __init__(self, path: Path, count: int) -> None:
-        if fcntl is None:
+        if sys.platform == "win32":
             raise DataError("data.cache=disk needs Linux or macOS; set data.cache=null")
         self.path = path
         self.count = count
-        self._header = f"cyclegan cache 2\n{path.stem}\n{count} images\n".encode().ljust(_HEADER_BYTES, b"\0")
+        header = f"cyclegan cache 2\n{path.stem}\n{count} images\n".encode().ljust(_HEADER_BYTES, b"\0")
+        end = self._at(count)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             weakref.finalize(self, os.close, self._file)
             with self._locked():
-                end = self._at(count)
-                if os.pread(self._file, _HEADER_BYTES, 0) != self._header or os.fstat(self._file).st_size < end:
+                if os.pread(self._file, _HEADER_BYTES, 0) != header or os.fstat(self._file).st_size < end:
                     os.ftruncate(self._file, 0)
                     os.ftruncate(self._file, end)
-                    self._write(self._header, 0)
+                    self._write(header, 0)
                 os.utime(self._file)  # so that unused files can be recognised by their age
         except OSError as error:
             raise DataError(
@@ -76,11 +76,10 @@ class DiskCache:
         return DiskCache, (self.path, self.count)
 
     def get(self, index: int) -> NDArray[Any] | None:
-        """Return an image, read-only; None if nobody added it or it is damaged."""
+        """Return an image, read-only; None if it was not added or is damaged."""
         try:
-            offset, crc, height, width, channels, kind = _ENTRY.unpack(
-                os.pread(self._file, _ENTRY.size, self._at(index))
-            )
+            entry = os.pread(self._file, _ENTRY.size, self._at(index))
+            offset, crc, height, width, channels, kind = _ENTRY.unpack(entry)
             if not 0 < kind <= len(DTYPES):
                 return None
             dtype = DTYPES[kind - 1]
@@ -91,7 +90,7 @@ class DiskCache:
         return np.frombuffer(data, dtype).reshape(shape) if _checksum(data, shape, kind) == crc else None
 
     def put(self, index: int, pixels: NDArray[Any]) -> None:
-        """Add an image. When the disk is full, warn once and add no more."""
+        """Add an image. When less than `RESERVE` bytes of the disk are free, warn once and add no more."""
         if self._is_full:
             return
         kind = DTYPES.index(pixels.dtype.newbyteorder("<")) + 1
@@ -99,6 +98,8 @@ class DiskCache:
         channels, height, width = pixels.shape
         crc = _checksum(data, pixels.shape, kind)
         try:
+            if shutil.disk_usage(self.path.parent).free < RESERVE:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             with self._locked():
                 offset = os.fstat(self._file).st_size
                 self._write(data, offset)
@@ -134,29 +135,6 @@ class DiskCache:
                 fcntl.lockf(self._file, fcntl.LOCK_UN)
 
 
-def require_space(folder: Path, need: int) -> None:
-    """Refuse a cache that the disk of a folder has no room for.
-
-    Args:
-        folder: where the cache is; created if it is missing.
-        need: bytes to add.
-
-    Raises:
-        DataError: the space is too small, or the folder cannot be created.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        free = shutil.disk_usage(folder).free
-    except OSError as error:
-        raise DataError(f"data.cache_dir {folder} cannot be used: {error.strerror}; choose another") from None
-    if need > free * SHARE:
-        raise DataError(
-            f"data.cache=disk needs about {_size(need)}, and the disk of {folder} has {_size(free)} free. Set "
-            "data.cache=null, data.cache_dir to another disk, or use fewer (data.max_images) or smaller images "
-            "(data.load_size)"
-        )
-
-
 def describe(caches: dict[str, DiskCache]) -> str:
     """Return a line for the log about the caches of a run, by domain."""
     folder = next(iter(caches.values())).path.parent
@@ -166,7 +144,3 @@ def describe(caches: dict[str, DiskCache]) -> str:
 
 def _checksum(data: bytes, shape: tuple[int, ...], kind: int) -> int:
     return zlib.crc32(data, zlib.crc32(struct.pack("<4I", *shape, kind)))
-
-
-def _size(count: float) -> str:
-    return f"{count / 1e9:.3g} GB" if count >= 1e9 else f"{count / 1e6:.3g} MB"

@@ -1,8 +1,8 @@
 """The data module: images of several domains, for training and validation."""
 
-import logging
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +12,17 @@ import torch
 from torch import Tensor
 
 from cyclegan.data.augment import Affine
-from cyclegan.data.cache import DiskCache, describe, require_space
 from cyclegan.data.dataset import TrainingSamples
 from cyclegan.data.domains import Domain, find_splits
 from cyclegan.data.draw import DRAWS, Draw
 from cyclegan.data.file_list import ImageSource
-from cyclegan.data.held_out import HeldOut, held_out, preview_batch
+from cyclegan.data.held_out import HeldOut
 from cyclegan.data.loader import Batch, PositionLoader, PositionSampler
-from cyclegan.data.reader import DomainImages, check_headers, find_types
+from cyclegan.data.reader import DomainImages, find_types, open_caches
 from cyclegan.data.selection import PAIRINGS, Fingerprint, fingerprint, require_same_files
 from cyclegan.data.transforms import TrainingView
 from cyclegan.errors import DataError
 from cyclegan.images import MAX_PIXELS, PixelFormat
-
-log = logging.getLogger(__name__)
 
 
 class ImageDataModule(pl.LightningDataModule):
@@ -55,7 +52,7 @@ class ImageDataModule(pl.LightningDataModule):
         header_checks: number of headers of each domain to read before training, with on_error "raise".
         max_pixels: largest width × height that is decoded.
         reducing_gap: large JPEGs are decoded at a reduced size, at least this many times `load_size`; None: full size.
-        cache: "disk" keeps decoded and resized training images in a file for all workers, devices and runs; None.
+        cache: "disk" keeps decoded and resized training images in files for all workers, devices and runs; None.
         cache_dir: folder of the cache; None: `.cache` below the root.
         pairing: which held-out images are paired ground truth: of the same name ("by_name"), halves ("auto"), "none".
 
@@ -109,28 +106,24 @@ class ImageDataModule(pl.LightningDataModule):
         self.cache = cache
         self.cache_dir = Path(self.root or ".", ".cache") if cache_dir is None else Path(cache_dir).expanduser()
         self.pairing = pairing
-        if cache not in (None, "disk"):
-            raise DataError(f"data.cache is {cache!r}; set data.cache=disk, or data.cache=null for no cache")
         for name, value, words in (
-            ("on_error", on_error, ("raise", "skip")), ("pairing", pairing, PAIRINGS), ("draw", draw, DRAWS)
+            ("on_error", on_error, ("raise", "skip")), ("pairing", pairing, PAIRINGS), ("draw", draw, DRAWS),
+            ("cache", cache, ("disk", "null")),
         ):  # fmt: skip
             if isinstance(value, str) and value not in words:
                 raise DataError(f"data.{name} is {value!r}; available: {', '.join(words)}")
         for name, number, least in (
             ("batch_size", batch_size, 1), ("num_workers", num_workers, 0), ("header_checks", header_checks, 0),
-            ("max_pixels", max_pixels, 1), ("reducing_gap", reducing_gap, 1)
+            ("max_pixels", max_pixels, 1), ("reducing_gap", reducing_gap, 1), ("max_images", max_images, 1)
         ):  # fmt: skip
             if number is not None and number < least:
                 raise DataError(f"data.{name} is {number}; it must be at least {least}")
         self._splits: dict[str, dict[str, DomainImages]] = {}
         self._loader: PositionLoader | None = None
         self._resume_from: dict[str, int] = {}
-        self._files: dict[str, Fingerprint] = {}
-        self._checkpoint_files: dict[str, Fingerprint] = {}
-        self._warned: set[str] = set()
 
     def prepare_data(self) -> None:
-        """Call the source, if there is one."""
+        """Draw or download missing images with `source`."""
         if self.source is not None and self.root is not None:
             self.source(self.root)
 
@@ -138,33 +131,32 @@ class ImageDataModule(pl.LightningDataModule):
         """Find the images, once.
 
         Raises:
-            DataError: training images are missing or cannot be used, or are not those of the state that was loaded.
+            DataError: training images are missing or cannot be used.
         """
         self._loader = None  # of an earlier fit
-        if not self._splits:
-            found = find_splits(self.root, self.domains, self.val_share, self.max_images)
-            self._splits = {
-                split: {domain: self._reader(domain, images) for domain, images in each.items()}
-                for split, each in found.items()
-            }
-            training = self._splits["train"]
-            if self.on_error == "raise" and self.header_checks and self._is_first:
-                check_headers(self._splits, self.header_checks)
-            find_types(self._splits)
-            if self.cache == "disk":
-                self._open_caches()
-            make_draw = DRAWS[self.draw] if isinstance(self.draw, str) else self.draw
-            draw = make_draw({domain: images.images for domain, images in training.items()}, self.seed)
-            self._samples = TrainingSamples(training, draw, self.seed, skip=self.on_error == "skip")
-        self._require_same_files()
+        if self._splits:
+            return
+        found = find_splits(self.root, self.domains, self.val_share, self.max_images)
+        self._splits = {
+            split: {domain: self._reader(domain, source) for domain, source in sources.items()}
+            for split, sources in found.items()
+        }
+        training = self._splits["train"]
+        is_first = self.trainer is None or self.trainer.is_global_zero
+        if self.on_error == "raise" and self.header_checks and is_first:
+            for split, each in self._splits.items():
+                for domain, images in each.items():
+                    images.check_headers(self.header_checks, f"{split}{domain}")
+        find_types(self._splits)
+        if self.cache == "disk":
+            open_caches(training, self.cache_dir, is_first)
+        make_draw = DRAWS[self.draw] if isinstance(self.draw, str) else self.draw
+        draw = make_draw({domain: images.images for domain, images in training.items()}, self.seed)
+        self._samples = TrainingSamples(training, draw, self.seed, skip=self.on_error == "skip")
 
     def _reader(self, domain: str, images: ImageSource) -> DomainImages:
         given = self.domains[domain]
         return DomainImages(images, given.pixel_format, given.half, self.view, self.reducing_gap, self.max_pixels)
-
-    @property
-    def _is_first(self) -> bool:
-        return self.trainer is None or self.trainer.is_global_zero
 
     @property
     def counts(self) -> dict[str, int]:
@@ -178,7 +170,7 @@ class ImageDataModule(pl.LightningDataModule):
 
     @property
     def pixel_formats(self) -> dict[str, PixelFormat]:
-        """Storage format of each domain's images, as found."""
+        """Channels, type and value range of each domain's training images."""
         return {domain: images.pixel_format for domain, images in self._splits["train"].items()}
 
     @property
@@ -192,20 +184,51 @@ class ImageDataModule(pl.LightningDataModule):
         return self._resume_from.get("position", 0) if self._loader is None else self._loader.images_seen
 
     def held_out(self, at_most: int | None = None) -> HeldOut | None:
-        """Return images that training does not see, up to `at_most` of each domain; None if a domain has none."""
-        return held_out(self._splits, self.on_error, at_most, self.pairing)
+        """Return validation images, else test images, up to `at_most` of each domain; None if a domain has none."""
+        for split in ("val", "test"):
+            if self._splits[split].keys() == self.domains.keys():
+                return HeldOut(split, self._splits[split], self.on_error, at_most, self.pairing)
+        return None
+
+    def find_held_out(
+        self, splits: Sequence[str], pixel_formats: Mapping[str, PixelFormat], at_most: int | None = None
+    ) -> HeldOut:
+        """Return the images of the first of these splits that has images of every domain; needs no `setup`.
+
+        Args:
+            splits: names of splits: "val", "test", "train".
+            pixel_formats: `pixel_formats` of the run; its training images may be missing now.
+            at_most: number of images of each domain to use at most.
+
+        Raises:
+            DataError: there is no such split.
+        """
+        for split in splits:
+            found = find_splits(self.root, self.domains, self.val_share, self.max_images, only=split)[split]
+            if found.keys() == self.domains.keys():
+                images = {domain: self._reader(domain, each) for domain, each in found.items()}
+                for domain, each in images.items():
+                    each.pixel_format = pixel_formats[domain]
+                return HeldOut(split, images, self.on_error, at_most, self.pairing)
+        raise DataError(f"there are no {' or '.join(splits)} images of every domain in {self.root or Path.cwd()}")
 
     def describe(self) -> list[str]:
         """Return lines about the images for the log."""
         counts = ", ".join(f"{name} {count}" for name, count in self.counts.items())
         lines = [f"images    {counts}" + (f" from {self.root}" if self.root else "")]
         lines += [images.describe(domain) for domain, images in self._splits["train"].items()]
-        others = sum((p.images.skipped for each in self._splits.values() for p in each.values()), Counter[str]())
-        if others:
+        found = [images for domains in self._splits.values() for images in domains.values()]
+        if others := sum((images.images.skipped for images in found), Counter[str]()):
             lines.append(f"others    skipped: {', '.join(f'{kind} ×{n}' for kind, n in others.most_common(8))}")
         if (measured := self.held_out()) and (paired := measured.describe_pairing("data.pairing=by_name")):
             lines.append(f"pairing   {paired}")
+        shown = {domain: self._preview_split(domain) for domain in self.domains}
+        if other := ", ".join(f"{split}{domain}" for domain, split in shown.items() if split != "test"):
+            lines.append(f"samples   show {other}, in place of test images")
         return lines
+
+    def _preview_split(self, domain: str) -> str:
+        return next(split for split in ("test", "val", "train") if domain in self._splits[split])
 
     def train_dataloader(self) -> PositionLoader:
         """Return training batches of this device; called again within a fit, they continue with a new epoch."""
@@ -223,29 +246,15 @@ class ImageDataModule(pl.LightningDataModule):
             self._resume_from = {}
         elif self._loader is not None:  # trainer.reload_dataloaders_every_n_epochs
             sampler.position = sampler.epoch_start = self._loader.images_seen
-            loader.skipped = self._loader.skipped
         self._loader = loader
         return loader
 
-    def _open_caches(self) -> None:
-        training = self._splits["train"]
-        files = {domain: images.cache_file(self.cache_dir, domain) for domain, images in training.items()}
-        if self._is_first:
-            require_space(self.cache_dir, sum(p.cache_bytes() for d, p in training.items() if not files[d].exists()))
-        for domain, images in training.items():
-            images.cache = DiskCache(files[domain], len(images))
-        if self._is_first:
-            log.info("cache     %s", describe({d: p.cache for d, p in training.items() if p.cache}))
-
     def last_batch_files(self) -> dict[str, list[str]]:
-        """Return the files of each domain in this process's last batch; none before the first."""
-        if self._loader is None:
-            return {domain: [] for domain in self.domains}
-        files = [self._samples.files(position, self._loader.skipped) for position in self._loader.last_positions]
-        return {domain: [each[domain] for each in files] for domain in self.domains}
+        """Return the files of each domain in this process's last batch; empty before the first."""
+        return {} if self._loader is None else self._loader.last_files
 
     def end_epoch(self) -> None:
-        """End the running epoch here: the next one, in this run or a resumed one, begins with new images."""
+        """End the epoch early: the next one, in this run or a resumed one, begins with new images."""
         if self._loader is not None:
             self._loader.end_epoch()
 
@@ -255,41 +264,32 @@ class ImageDataModule(pl.LightningDataModule):
         Lightning also saves the loader's state, but restores it only in a run that stopped within an epoch.
         """
         progress = self._resume_from if self._loader is None else self._loader.state_dict()
-        return {**progress, "files": self._fingerprints()} if progress else {}
+        return {**progress, "files": self._fingerprints} if progress else {}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continue from a state. With other training images, this or a later `setup` raises a DataError."""
-        self._checkpoint_files = state_dict.get("files", {})
-        self._require_same_files()
-        progress = {key: value for key, value in state_dict.items() if key != "files"}
-        if self._loader is None:
-            self._resume_from = progress
-        else:
-            self._loader.load_state_dict(progress)
+        """Continue from a state; called after `setup` and before `train_dataloader`.
 
-    def _require_same_files(self) -> None:
-        if self._checkpoint_files and self._splits:
-            require_same_files(self._checkpoint_files, self._fingerprints())
-            self._checkpoint_files = {}
+        Raises:
+            DataError: the training images are not those of the state.
+        """
+        if files := state_dict.get("files"):  # checkpoints of earlier versions have none
+            require_same_files(files, self._fingerprints)
+        self._resume_from = {key: value for key, value in state_dict.items() if key != "files"}
 
+    @cached_property
     def _fingerprints(self) -> dict[str, Fingerprint]:
-        if not self._files:
-            self._files = {domain: fingerprint(p.images) for domain, p in self._splits["train"].items()}
-        return self._files
+        return {domain: fingerprint(each.images) for domain, each in self._splits["train"].items()}
 
     def sample_batch(self, count: int) -> Batch:
         """Return the first `count` test images of each domain, at training's scale.
 
-        A domain without test images shows validation or training images instead, and logs that once.
+        A domain without test images shows validation or training images instead.
 
         Raises:
             ImageError: an image cannot be read.
         """
         batch = {}
         for domain in self.domains:
-            split = next(name for name in ("test", "val", "train") if domain in self._splits[name])
-            if split != "test" and domain not in self._warned:
-                self._warned.add(domain)
-                log.warning("samples   there are no test images of %s: images of %s%s are shown", domain, split, domain)
-            batch[domain] = preview_batch(self._splits[split][domain], count, self.on_error)
+            split = self._preview_split(domain)
+            batch[domain] = HeldOut(split, self._splits[split], self.on_error).first(domain, count)
         return batch

@@ -35,12 +35,11 @@ class Domain:
         dtype: of translations into this domain when they are written; None: as the training images are stored.
         range: (low, high), the values that become -1 and 1, others are clipped; None: the full range of the dtype.
         page: of files with several.
-        convert: lossy conversions that are allowed: "alpha" (transparent pixels onto white), "grey" (colours to
-            grey), "cmyk", "lab" (to RGB).
+        convert: lossy conversions that are allowed: see `PixelFormat`.
         half: "left" or "right" if every image file holds a pair side by side, and this is the domain's half.
 
     Raises:
-        DataError: an argument has an invalid value.
+        UserError: an argument has an invalid value.
     """
 
     train: str | None = None
@@ -54,28 +53,18 @@ class Domain:
     half: str | None = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.convert, str):
-            raise DataError(f"convert is {self.convert!r}; give a list, as in [{self.convert}]")
         if self.range is not None and len(self.range) != 2:
             raise DataError(f"range is {list(self.range)}; give the lowest and the highest value, as in [0, 4095]")
-        try:
-            self.pixel_format  # noqa: B018 - checks the values
-        except ValueError as error:
-            raise DataError(str(error)) from None
-        if self.dtype is not None:
-            self._require_dtype_holds_range(self.dtype)
         if self.half not in (None, *HALVES):
             raise DataError(f"half is {self.half!r}; give left or right, or null for images that are no pairs")
-
-    def _require_dtype_holds_range(self, dtype: str) -> None:
-        if dtype not in FULL_RANGE:
-            if self.range is None:
-                raise DataError(f"dtype is {dtype}, which has no full range: set the values to write, range=[0, 1]")
-        elif self.range is not None:
-            low, high = FULL_RANGE[dtype]
-            if self.range[0] < low or self.range[1] > high:
+        values = self.pixel_format.range  # checks the other arguments
+        if self.dtype == "float32" and values is None:
+            raise DataError("dtype is float32, which has no full range: set the values to write, range=[0, 1]")
+        if self.dtype in FULL_RANGE and values is not None:
+            low, high = FULL_RANGE[self.dtype]
+            if values[0] < low or values[1] > high:
                 raise DataError(
-                    f"range is {list(self.range)}, but {dtype} holds {low:g} to {high:g} and would clip translations: "
+                    f"range is {list(values)}, but {self.dtype} holds {low:g} to {high:g} and would clip translations: "
                     "leave dtype out, to use that of the training images, or set float32"
                 )
 
@@ -87,9 +76,13 @@ class Domain:
 
 
 def find_splits(
-    root: Path | None, domains: Mapping[str, Domain], val_share: float = 0.0, max_images: int | None = None
+    root: Path | None,
+    domains: Mapping[str, Domain],
+    val_share: float = 0.0,
+    max_images: int | None = None,
+    only: str | None = None,
 ) -> Splits:
-    """Find the images of all splits and domains.
+    """Find the images of the splits by domain.
 
     Args:
         root: folder that sources are relative to, and that has the folders of domains without a source; None: the
@@ -97,14 +90,16 @@ def find_splits(
         domains: by name.
         val_share: share of the training images set aside for validation in domains without validation images.
         max_images: maximum number of training images of each domain; None: all.
+        only: the split that is needed, for which the others may be missing; None: all.
 
     Raises:
         DataError: a domain has no training images, or a given source has no images.
     """
     if not 0 <= val_share < 1:
         raise DataError(f"data.val_share is {val_share}; give a share of the training images, from 0 to below 1")
-    splits = {split: _find_all(root, split, domains) for split in SPLITS}
-    for name, train in splits["train"].items():
+    needed = SPLITS if only is None or (val_share and only != "test") else (only,)
+    splits = {split: _find_all(root, split, domains) for split in needed}
+    for name, train in splits.get("train", {}).items():
         rest = train
         if val_share and name not in splits["val"]:
             rest, splits["val"][name] = train_val_split(train, val_share)
@@ -112,46 +107,26 @@ def find_splits(
     return splits
 
 
-def find_split(
-    root: Path | None,
-    split: str,
-    domains: Mapping[str, Domain],
-    val_share: float = 0.0,
-    max_images: int | None = None,
-) -> dict[str, ImageSource]:
-    """Find the images of one split by domain, as `find_splits` does; the other splits may be missing.
-
-    With a `val_share`, training images have to exist also for the split "val", as it is taken from them.
-    """
-    if val_share and split != "test":
-        return find_splits(root, domains, val_share, max_images)[split]
-    found = _find_all(root, split, domains)
-    if split != "train" or max_images is None:
-        return found
-    return {name: limit(images, max_images) for name, images in found.items()}
-
-
 def _find_all(root: Path | None, split: str, domains: Mapping[str, Domain]) -> dict[str, ImageSource]:
-    found = {name: _source(root, split, name, domain) for name, domain in domains.items()}
-    return {name: _open(source) for name, source in found.items() if source is not None}
-
-
-def _open(source: Path) -> ImageSource:
-    return Shards(shard_files(source)) if are_shards(source) else find_files(source)
+    sources = {name: _source(root, split, name, domain) for name, domain in domains.items()}
+    return {
+        name: Shards(shard_files(source)) if are_shards(source) else find_files(source)
+        for name, source in sources.items()
+        if source is not None
+    }
 
 
 def _source(root: Path | None, split: str, name: str, domain: Domain) -> Path | None:
     given: str | None = getattr(domain, split)
     if given is not None:
         return Path(root or ".", Path(given).expanduser())
-    if root is None and split == "train":
+    if root is None:
+        if split != "train":
+            return None
         raise DataError(
             f"domain {name} has no images: set data.root, the folder that holds train{name}, or "
-            f"data.domains.{name}.train, a folder, pattern or list file; or choose experiment=toy, whose images "
-            "are drawn"
+            f"data.domains.{name}.train; or choose experiment=toy, whose images are drawn"
         )
-    if root is None:
-        return None
     label = "" if domain.half else name
     folder = find_folder(root, split, label)
     if folder is None and split == "train":
@@ -166,24 +141,13 @@ def find_folder(root: Path, split: str, domain: str) -> Path | None:
 
 
 def _remedy(root: Path, split: str, domain: str) -> str:
-    """Describe what is at `root` instead of the folder of this split and domain, and how to fix it."""
-    wanted = f"{split}{domain}"
     remedy = "set data.root to the folder that holds trainA and trainB"
-    if not root.exists():
+    if not root.is_dir():
         if root.name in CATALOG:
             remedy = f"download it: cyclegan-data download {root.name}. For images of your own, {remedy}"
-        return f"{root} does not exist; {remedy}"
-    if not root.is_dir():
-        return f"{root} is a file; {remedy}"
+        return f"{root} {'is a file' if root.exists() else 'does not exist'}; {remedy}"
     folders = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
-    found = (
-        f"{root} has the folders {shortened([folder.name for folder in folders])}"
-        if folders
-        else f"{root} has no folders"
-    )
     for folder in folders:
-        if folder.name.lower() in (wanted.lower(), domain.lower(), f"{split}_{domain}".lower()):
-            return f"{found}; if {folder.name} is meant: mv {folder} {root / wanted}"
         if find_folder(folder, split, domain):
-            return f"{found}; {folder.name} has it: set data.root={folder}"
-    return f"{found}; {remedy}"
+            remedy = f"set data.root={folder}"
+    return f"the folders in {root} are: {shortened([folder.name for folder in folders])}; {remedy}"

@@ -1,8 +1,4 @@
-"""Draws: which images make up the training sample at a position of the run.
-
-A draw is a pure function of (seed, position). The number of workers and devices, and a stop and resume at any batch,
-do not change it: the only state of a run is the position that it has reached.
-"""
+"""Draws: the images of the training sample at each position of a run, as pure functions of (seed, position)."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
@@ -20,7 +16,7 @@ _ORDER, _AUGMENTATION = 1, 2
 
 
 class Item(NamedTuple):
-    """An image of a sample: its domain, its number there, and the group whose images share one crop and flip."""
+    """An image of a sample: its domain and its number there. The images of a group share one crop and flip."""
 
     domain: str
     number: int
@@ -31,21 +27,16 @@ class Draw(Protocol):
     """Chooses the images of each training sample."""
 
     def __call__(self, position: int) -> list[Item]:
-        """Return the items of the sample at `position`; those of one group stand side by side."""
+        """Return the items of the sample at `position`; those of a group are adjacent."""
         ...
 
     def following(self, items: list[Item]) -> list[Item]:
-        """Return the group that replaces `items`, all of one group, where one of its images is unreadable."""
+        """Return the items that replace a group of which an image is unreadable."""
         ...
 
 
 class Independent:
-    """One image of each domain, in an order of its own, with a crop and flip of its own: unpaired training.
-
-    Args:
-        domains: the images of each domain.
-        seed: seed of the run.
-    """
+    """Unpaired samples: one image of each domain, with an order, crop and flip of its own."""
 
     def __init__(self, domains: Mapping[str, ImageSource], seed: int) -> None:
         self._counts = {domain: len(images) for domain, images in domains.items()}
@@ -61,11 +52,7 @@ class Independent:
 
 
 class Aligned:
-    """The images of all domains that have the same name, or the halves of one file: one order, crop and flip.
-
-    Args:
-        domains: the images of each domain.
-        seed: seed of the run.
+    """Paired samples: images of the same name, or the halves of one file, with one order, crop and flip.
 
     Raises:
         DataError: an image has no partner, or several.
@@ -89,7 +76,7 @@ class Aligned:
 
 
 def _partners(first: str, domain: str, domains: Mapping[str, ImageSource]) -> NDArray[np.int64]:
-    """Index in `domain` of the partner of each of the first domain's images."""
+    """Return the index in `domain` of the partner of each image of the first domain."""
     ours, theirs = domains[first], domains[domain]
     if len(ours) == len(theirs) and all(a == b for a, b in zip(ours.names(), theirs.names(), strict=True)):
         return np.arange(len(ours))
@@ -111,14 +98,12 @@ DRAWS: dict[str, Callable[[Mapping[str, ImageSource], int], Draw]] = {"independe
 
 
 class Order:
-    """The index of the image at each position: a fresh permutation for every `len(images)` positions.
-
-    So every image is used equally often.
+    """The index of the image at each position: a new permutation for every `len(images)` positions.
 
     Args:
         seed: seed of the run.
-        key: other keys have other permutations: the domain's name.
-        images: the images; they draw the permutation themselves, as shards are shuffled in another way than files.
+        key: the domain's name; each key has permutations of its own.
+        images: the images; they draw the permutations, as shards are shuffled in another way than files.
     """
 
     def __init__(self, seed: int, key: str, images: ImageSource) -> None:
@@ -132,12 +117,12 @@ class Order:
         cycle, place = divmod(position, len(self._images))
         if cycle not in self._permutations:
             rng = np.random.default_rng([self._seed, self._key, cycle, _ORDER])
-            # A batch may span two cycles; no more are kept, as one of a million images takes 4 MB.
+            # A batch may span two cycles. No more are kept: a permutation of a million images takes 4 MB.
             kept = sorted(self._permutations)[-1:]
             self._permutations = {**{c: self._permutations[c] for c in kept}, cycle: self._images.order(rng)}
         return int(self._permutations[cycle][place])
 
 
 def augmentation_rng(seed: int, group: str, position: int) -> np.random.Generator:
-    """Return the random numbers that augment a group's images at `position`."""
+    """Return the random number generator for the augmentation of a group's images at `position`."""
     return np.random.default_rng([seed, crc32(group.encode()), position, _AUGMENTATION])

@@ -1,6 +1,5 @@
 """Lists of image files: all in a folder, those that match a glob pattern, or those that a text file names."""
 
-import difflib
 import glob
 import os
 import posixpath
@@ -9,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from copy import copy
 from pathlib import Path, PurePosixPath
-from typing import Protocol, Self
+from typing import NoReturn, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,31 +26,20 @@ class ImageSource(Protocol):
     Sources are pickled for worker processes and may hold a million images: keep them small.
     """
 
-    @property
-    def label(self) -> str:
-        """Name of the folder that `names()` are relative to, such as "trainA"; empty if the names need none."""
-
-    @property
-    def skipped(self) -> Counter[str]:
-        """Number of files by kind that were found and are no images: {".txt": 2, "hidden": 1}."""
+    label: str
+    """Name of the folder that `names()` are relative to, such as "trainA"; empty if the names need none."""
+    skipped: Counter[str]
+    """Number of files by kind that were found and are no images: {".txt": 2, "hidden": 1}."""
 
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int, /) -> str: ...
 
     def open(self, index: int) -> bytes:
-        """Read the file of an image.
-
-        Raises:
-            ImageError: it cannot be read.
-        """
+        """Read the file of an image, or raise an ImageError."""
 
     def header(self, index: int, pixel_format: PixelFormat) -> Header:
-        """Read the header of an image.
-
-        Raises:
-            ImageError: it cannot be read, or is no image.
-        """
+        """Read the header of an image, or raise an ImageError."""
 
     def stamps(self) -> Iterator[bytes]:
         """Yield bytes that change when a file is replaced, and stay when the data set is moved."""
@@ -140,19 +128,28 @@ def find_files(source: str | Path) -> Files:
     """
     path = Path(source).expanduser()
     if path.is_dir():
-        files, problem, remedy = files_below(path), f"no image in {path}", "put images there"
+        files, problem = files_below(path), f"no image in {path}"
     elif path.exists():
         return read_list(path)
     elif pattern := _split_pattern(path):
-        files, problem = _matching(*pattern), f"no image matches {path}"
-        remedy = "a pattern matches files: end it in /** to take all files in the folders that it matches"
+        files, problem = (
+            _matching(*pattern),
+            f"patterns match files, not folders, and no image matches {path}",
+        )
     else:
-        raise DataError(f"there is no {path}: {_around(path)}")
+        folder = next(parent for parent in path.absolute().parents if parent.is_dir())
+        names = sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith("."))
+        raise DataError(f"there is no {path}; {folder} has: {shortened(names)}")
     if not len(files):
-        kinds = ", ".join(f"{kind} ×{count}" for kind, count in files.skipped.most_common(5))
-        extensions = ", ".join(sorted(IMAGE_SUFFIXES))
-        raise DataError(f"{problem} (found: {kinds or 'no file'}); {remedy}; images have the extensions {extensions}")
+        raise no_image(problem, files.skipped)
     return files
+
+
+def no_image(problem: str, skipped: Counter[str]) -> DataError:
+    """Return the error for a source without images, given what was found instead."""
+    found = ", ".join(f"{kind} ×{count}" for kind, count in skipped.most_common(5))
+    extensions = ", ".join(sorted(IMAGE_SUFFIXES))
+    return DataError(f"{problem} (found: {found or 'no file'}); images have the extensions {extensions}")
 
 
 def skip_reason(name: str) -> str | None:
@@ -168,44 +165,38 @@ def skip_reason(name: str) -> str | None:
 
 
 def files_below(folder: Path) -> Files:
-    """List all images in a folder and its sub-folders, if there are any, sorted by name.
+    """List all images in a folder and its sub-folders, sorted by name.
 
     Hidden files and folders are skipped. Links are followed. A folder that can be reached in several ways is listed
-    once: below its own path or, if that is elsewhere, below the link whose name comes first.
+    once, where it comes first; links come after the other folders beside them.
 
     Raises:
         DataError: a folder cannot be read.
     """
+
+    def refuse(error: OSError) -> NoReturn:
+        raise DataError(
+            f"{error.filename} cannot be read ({error.strerror}): make it readable, or remove it"
+        ) from error
+
     names: list[str] = []
     skipped = Counter[str]()
-    seen = set(folder.resolve().parents)  # a link to them would add foreign images
-    folders, links = [""], list[str]()
-    while folders or links:
-        if not folders:  # links come last, in sorted order: a folder's own path has precedence
-            links.sort(reverse=True)
-        name = folders.pop() if folders else links.pop()
-        path = folder / name
-        try:
-            target = path.resolve()
-            if target in seen:
-                skipped["folder listed before"] += 1
-                continue
-            seen.add(target)
-            with os.scandir(path) as entries:
-                for entry in entries:
-                    below = f"{name}{entry.name}"
-                    if entry.is_dir():
-                        if not entry.name.startswith("."):
-                            (links if entry.is_symlink() else folders).append(f"{below}/")
-                    elif reason := skip_reason(entry.name):
-                        skipped[reason] += 1
-                    elif entry.is_file():
-                        names.append(below)
-                    else:
-                        skipped["broken link or device"] += 1
-        except OSError as error:
-            what = error.filename or path
-            raise DataError(f"{what} cannot be read ({error.strerror}): make it readable, or remove it") from error
+    seen = set(folder.resolve().parents)  # a link to a parent would add the images of other domains
+    for path, folders, files in os.walk(folder, onerror=refuse, followlinks=True):
+        target = Path(path).resolve()
+        if target in seen:
+            skipped["folder listed before"] += 1
+            folders.clear()
+            continue
+        seen.add(target)
+        visible = (name for name in folders if not name.startswith("."))
+        folders[:] = sorted(visible, key=lambda name: (Path(path, name).is_symlink(), name))
+        below = path.removeprefix(str(folder)).lstrip("/")
+        for name in files:
+            if reason := skip_reason(name):
+                skipped[reason] += 1
+            else:
+                names.append(posixpath.join(below, name))
     return Files(folder, sorted(names), skipped=skipped)
 
 
@@ -213,19 +204,15 @@ def read_list(path: Path) -> Files:
     """Read a list file: one path a line, absolute or relative to the folder of the list, in the order of training.
 
     Blank lines and lines that begin with `#` are skipped. The base of the files is their common folder, and the label
-    is that folder as the list writes it. Only a few of the files are checked for existence.
+    is that folder as the list writes it. Only the first eight files are checked for existence.
 
     Raises:
-        DataError: the list is not UTF-8 text, is empty, names a path twice, or only missing files.
+        DataError: the list is empty, names a path twice, or only missing files.
     """
     if path.suffix.lower() != LIST_SUFFIX:
         raise DataError(f"{path} is a file; give a folder, or a list: a {LIST_SUFFIX} file with one path a line")
-    try:  # utf-8-sig: lists from Windows; surrogateescape: file names that are not UTF-8
-        text = path.read_text(encoding="utf-8-sig", errors="surrogateescape")
-    except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror}): make it readable (chmod +r)") from error
-    if "\0" in text:
-        raise DataError(f"{path} is not UTF-8 text: save the list as UTF-8")
+    # utf-8-sig: lists from Windows; surrogateescape: file names that are not UTF-8
+    text = path.read_text(encoding="utf-8-sig", errors="surrogateescape")
     lines = [line for line in text.split("\n") if line.strip() and not line.lstrip().startswith("#")]
     names = [re.sub(r"^(\./+)+", "", line) for line in lines]  # `find` writes ./name
     if not names:
@@ -240,10 +227,10 @@ def read_list(path: Path) -> Files:
     base = path.parent / folder
     label = base.name if folder.startswith("/") else folder.removesuffix("/")
     files = Files(base, [name.removeprefix(folder) for name in names], label)
-    if not any(Path(files[i]).exists() for i in range(0, len(files), -(-len(files) // 8))):
+    if not any(Path(files[i]).is_file() for i in range(min(8, len(files)))):
         raise DataError(
-            f"{path} lists {files[0]!r}, which does not exist, nor do others that were checked; paths in a list are "
-            f"absolute or relative to the folder of the list, {path.parent}"
+            f"{path} lists {files[0]!r}, which does not exist, nor do the next ones; lists are UTF-8 text, "
+            f"and their paths are absolute or relative to {path.parent}"
         )
     return files
 
@@ -257,42 +244,20 @@ def _split_pattern(path: Path) -> tuple[Path, str] | None:
 
 
 def _matching(base: Path, pattern: str) -> Files:
-    names: list[str] = []
-    skipped = Counter[str]()
     head, recursive, tail = f"{pattern}/".partition("**/")
-    if recursive:  # not by glob, which follows links in circles
-        if "**" in tail:
-            raise DataError(f"{base / pattern} has ** more than once; use a list file, or one source for each folder")
-        for folder in glob.glob(head, root_dir=base) if head else [""]:  # noqa: PTH207
-            files = files_below(base / folder)
-            skipped += files.skipped
-            names += [f"{folder}{name}" for name in files.names() if PurePosixPath(name).match(tail or "*")]
-    else:
-        for name in glob.glob(pattern, root_dir=base):  # noqa: PTH207
-            reason = skip_reason(name)
-            if reason is None and (base / name).is_file():
-                names.append(name)
-            elif reason and not (base / name).is_dir():
-                skipped[reason] += 1
-    # A folder that links lead to counts once: by its own path or, if that is elsewhere, by the first link.
-    root = base.resolve()
-    folder_of: dict[Path, str] = {}
-    for folder in sorted({posixpath.dirname(name) for name in names}):
-        target = (root / folder).resolve()
-        folder_of[target] = folder if target == root / folder else folder_of.get(target, folder)
-    folders = set(folder_of.values())
-    return Files(base, sorted(name for name in names if posixpath.dirname(name) in folders), skipped=skipped)
-
-
-def _around(path: Path) -> str:
-    """Describe the deepest existing folder above a missing path, and a similar name in it."""
-    path = path.absolute()
-    folder = next(parent for parent in path.parents if parent.is_dir())
-    missing = path.relative_to(folder).parts[0]
-    names = sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith("."))
-    similar = difflib.get_close_matches(missing, names, n=1)
-    hint = f"; did you mean {folder / similar[0]}?" if similar else ""
-    return f"{folder} holds {shortened(names)} and no {missing}{hint}"
+    if not recursive:
+        found = [name for name in glob.glob(pattern, root_dir=base) if not (base / name).is_dir()]  # noqa: PTH207
+        skipped = Counter(reason for name in found if (reason := skip_reason(name)))
+        return Files(base, sorted(name for name in found if not skip_reason(name)), skipped=skipped)
+    if "**" in tail:
+        raise DataError(f"{base / pattern} has ** more than once; use a list file, or one source for each folder")
+    names: list[str] = []
+    skipped = Counter()
+    for folder in glob.glob(head, root_dir=base) if head else [""]:  # noqa: PTH207
+        files = files_below(base / folder)  # not by glob, which follows links in circles
+        skipped += files.skipped
+        names += [f"{folder}{name}" for name in files.names() if PurePosixPath(name).match(tail or "*")]
+    return Files(base, sorted(names), skipped=skipped)
 
 
 def shortened(names: list[str]) -> str:

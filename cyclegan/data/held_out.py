@@ -1,26 +1,18 @@
 """Held-out images: validation and test images at training's scale, without random augmentation."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from importlib.metadata import version
 from itertools import islice
-from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from cyclegan.data.domains import HALVES, Domain, find_split
-from cyclegan.data.reader import DomainImages
-from cyclegan.data.selection import PAIRINGS, paired_names
+from cyclegan.data.domains import HALVES
+from cyclegan.data.reader import DomainImages, spaced
+from cyclegan.data.selection import paired_names
 from cyclegan.data.sizes import Scale
 from cyclegan.data.transforms import Planes, TrainingView
-from cyclegan.errors import DataError
-from cyclegan.images import MAX_PIXELS, DiskError, ImageError, PixelFormat
-
-SPLITS = ("val", "test")
-"""Splits to look for held-out images in: the first that has images of every domain."""
+from cyclegan.images import DiskError, ImageError
 
 VERSION = 2
 """Version of the transform: results that were computed with another version are not used."""
@@ -34,11 +26,8 @@ class HeldOut:
         domains: the images of each domain.
         on_error: "skip" leaves out unreadable images.
         at_most: number of images of each domain to use at most, evenly spaced over their names; None: all.
-        pairing: which images of the two domains are each other's paired ground truth: "by_name", those of the same
-            name; "auto", the halves of one file; "none".
-
-    Raises:
-        DataError: `pairing` is unknown.
+        pairing: which images of the two domains are paired ground truth: "by_name", images of the same name; "auto",
+            the halves of one file; "none".
     """
 
     def __init__(
@@ -49,14 +38,12 @@ class HeldOut:
         at_most: int | None = None,
         pairing: str = "auto",
     ) -> None:
-        if pairing not in PAIRINGS:
-            raise DataError(f"data.pairing is {pairing!r}; available: {', '.join(PAIRINGS)}")
         self.split = split
         self.domains = domains
         self.on_error = on_error
         self.pairing = pairing
         self.indices: dict[str, Sequence[int]] = {
-            domain: spaced(len(prepared), at_most) for domain, prepared in domains.items()
+            domain: spaced(len(images), at_most) for domain, images in domains.items()
         }
         """Indices of the images of each domain that are used."""
         self._keys: dict[str, str] = {}
@@ -75,11 +62,25 @@ class HeldOut:
         try:
             return self.domains[domain].middle(index)
         except DiskError:
-            raise  # it may be readable a moment later, and the metrics would not be comparable
+            raise  # the image may be readable later, and metrics without it would not be comparable
         except ImageError:
             if self.on_error != "skip":
                 raise
             return None
+
+    def first(self, domain: str, count: int) -> Tensor:
+        """Return the first readable images of a domain as a batch (N, C, crop_size, crop_size) in [-1, 1].
+
+        Whole images (crop_size None) are cropped to the smallest of them.
+
+        Raises:
+            ImageError: an image cannot be read; with "skip", none can.
+        """
+        images = self.domains[domain]
+        readable = (image for index in range(len(images)) if (image := self.image(domain, index)) is not None)
+        found = list(islice(readable, count)) or [images.tensor(images.middle(0))]  # raises the first one's error
+        height, width = (min(image.shape[axis] for image in found) for axis in (1, 2))
+        return torch.stack([image[:, :height, :width] for image in found])
 
     def path(self, domain: str, index: int) -> str:
         """Return the path of an image, for messages."""
@@ -109,15 +110,11 @@ class HeldOut:
 
     @property
     def paired(self) -> str:
-        """How images are paired, in words; "none" if none is."""
+        """The kind of pairs: "by name", "side by side" or "none"."""
         return "none" if not self.ground_truth else "by name" if self.pairing == "by_name" else "side by side"
 
     def describe_pairing(self, option: str) -> str:
-        """Return a sentence about the pairs that there are or could be; empty if there are none.
-
-        Args:
-            option: the command's option that pairs images by name.
-        """
+        """Return a sentence about pairs, or a hint to use `option`, which pairs images by name; "" without pairs."""
         folders = " and ".join(f"{self.split}{domain}" for domain in self.domains)
         if self.ground_truth:
             count = len(next(iter(self.ground_truth.values())))
@@ -137,148 +134,20 @@ class HeldOut:
         return next(iter(self.domains.values())).view
 
     def describe(self, domain: str, unreadable: int = 0) -> str:
-        """Return the number of images of a domain, in words: "120 of testA"."""
-        taken, there = len(self.indices[domain]) - unreadable, len(self.domains[domain])
-        return (
-            f"{taken} of {self.split}{domain}" if taken == there else f"{taken} of the {there} of {self.split}{domain}"
-        )
+        """Return the number of images of a domain that are used: "120 of testA", "118 of the 120 of testA"."""
+        used, total = len(self.indices[domain]) - unreadable, len(self.domains[domain])
+        return f"{used} of {'' if used == total else f'the {total} of '}{self.split}{domain}"
 
     @property
     def size(self) -> str:
         """Size of the images, in words."""
-        view = self.view
-        scale = Scale(view.load_size, view.resize)
-        if view.crop_size is None:
-            return f"whole images, {scale}"
-        return f"{view.crop_size}×{view.crop_size}, the middle of images {scale}"
+        scale, crop = Scale(self.view.load_size, self.view.resize), self.view.crop_size
+        return f"whole images, {scale}" if crop is None else f"{crop}×{crop}, the middle of images {scale}"
 
     def key(self, domain: str) -> str:
-        """Return a digest of a domain's files, of the indices used and of the transform, as of the first call."""
+        """Return a digest of a domain's files, the indices used and the transform, computed at the first call."""
         if domain not in self._keys:
-            self._keys[domain] = self._key(domain)
+            view, indices = self.view, self.indices[domain]
+            how = (VERSION, domain, view.crop_size, view.size_multiple, self.on_error, tuple(indices))
+            self._keys[domain] = self.domains[domain].digest(how, indices)
         return self._keys[domain]
-
-    def _key(self, domain: str) -> str:
-        prepared = self.domains[domain]
-        view = prepared.view
-        how = (VERSION, domain, view.load_size, view.crop_size, view.resize, view.size_multiple, prepared.pixel_format)
-        libraries = [version(name) for name in ("torch", "pillow", "imagecodecs", "tifffile")]
-        which = (prepared.half, prepared.max_pixels, prepared.reducing_gap, self.on_error, tuple(self.indices[domain]))
-        digest = hashlib.sha256(repr((*how, *which, *libraries)).encode())
-        taken = prepared.images
-        if len(self.indices[domain]) < len(prepared):
-            taken = taken.subset(np.asarray(self.indices[domain]))  # the others need not be looked at
-        for stamp in taken.stamps():
-            digest.update(stamp)
-        return digest.hexdigest()
-
-
-def held_out(
-    splits: Mapping[str, Mapping[str, DomainImages]],
-    on_error: str = "raise",
-    at_most: int | None = None,
-    pairing: str = "auto",
-) -> HeldOut | None:
-    """Return the held-out images of a run: the first split with images of every domain; None if there is none."""
-    for split in SPLITS:
-        if splits[split].keys() == splits["train"].keys():
-            return HeldOut(split, splits[split], on_error, at_most, pairing)
-    return None
-
-
-def find_held_out(
-    root: Path | None,
-    domains: Mapping[str, Domain],
-    pixel_formats: Mapping[str, PixelFormat],
-    view: TrainingView,
-    splits: Sequence[str],
-    on_error: str = "raise",
-    at_most: int | None = None,
-    max_pixels: int = MAX_PIXELS,
-    val_share: float = 0.0,
-    max_images: int | None = None,
-    reducing_gap: float | None = None,
-    pairing: str = "auto",
-) -> HeldOut:
-    """Find the images of one split, without a run: training images may be missing.
-
-    Args:
-        root: folder of the data set; see `find_splits`.
-        domains: sources of each domain's images.
-        pixel_formats: channels and value range of each domain.
-        view: resizing and cropping.
-        splits: names of splits; the first that has images of every domain is used.
-        on_error: see `HeldOut`.
-        at_most: see `HeldOut`.
-        max_pixels: largest width × height that is decoded.
-        val_share: see `find_splits`.
-        max_images: see `find_splits`.
-        reducing_gap: see `DomainImages`.
-        pairing: see `HeldOut`.
-
-    Raises:
-        DataError: there are no such images; names the folders that were looked for.
-    """
-    for split in splits:
-        found = find_split(root, split, domains, val_share, max_images)
-        if found.keys() == domains.keys():
-            prepared = {
-                name: DomainImages(images, pixel_formats[name], domains[name].half, view, reducing_gap, max_pixels)
-                for name, images in found.items()
-            }
-            return HeldOut(split, prepared, on_error, at_most, pairing)
-    wanted = (
-        [f"{split}{'' if domain.half else name}" for name, domain in domains.items()] for split in splits
-    )  # of side-by-side pairs, one folder for both
-    looked_for = ", nor ".join(" and ".join(dict.fromkeys(names)) for names in wanted)
-    raise DataError(f"there are no {' or '.join(splits)} images of every domain: no {looked_for}; {_there(root)}")
-
-
-def _there(root: Path | None) -> str:
-    if root is None:
-        return "and there is no folder to look in"
-    if not root.is_dir():
-        return f"{root} {'is a file' if root.exists() else 'does not exist'}"
-    folders = sorted(entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-    return f"{root} holds {'the folders ' + ', '.join(folders[:8]) if folders else 'no folders'}"
-
-
-def spaced(count: int, at_most: int | None) -> Sequence[int]:
-    """Return up to `at_most` of the numbers below `count`, evenly spaced."""
-    if at_most is None or count <= at_most:
-        return range(count)
-    return [i * count // at_most for i in range(at_most)]
-
-
-def preview_batch(images: DomainImages, count: int, on_error: str) -> Tensor:
-    """Return the first images of a domain as a batch: at training's scale, always the same.
-
-    Whole images (crop_size None) are cropped to the smallest of them.
-
-    Args:
-        images: the images.
-        count: number of images; all of them if there are fewer.
-        on_error: "skip" leaves out unreadable images.
-
-    Returns:
-        Images (N, C, crop_size, crop_size) in [-1, 1].
-
-    Raises:
-        ImageError: an image cannot be read; with "skip", none can.
-    """
-    failures: list[ImageError] = []
-
-    def image(index: int) -> Tensor | None:
-        try:
-            return images.tensor(images.middle(index))
-        except ImageError as error:
-            if on_error != "skip":
-                raise
-            failures.append(error)
-            return None
-
-    found = list(islice((each for i in range(len(images)) if (each := image(i)) is not None), count))
-    if not found:
-        raise failures[0]
-    height, width = (min(image.shape[axis] for image in found) for axis in (1, 2))
-    return torch.stack([image[:, :height, :width] for image in found])

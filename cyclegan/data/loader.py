@@ -3,13 +3,14 @@
 import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler, default_collate, get_worker_info
 
-from cyclegan.data.worker import SafeDataset, Skipped, Workers, collate
+from cyclegan.data.worker import Workers
+from cyclegan.errors import DataError, UserError
 
 log = logging.getLogger(__name__)
 
@@ -17,12 +18,27 @@ Batch = dict[str, Tensor]
 """Images (N, C, H, W) in [-1, 1] of each domain."""
 
 
+class Sample(NamedTuple):
+    """An image (C, H, W) of each domain and its file, and the path and error of each image that was skipped."""
+
+    images: dict[str, Tensor]
+    files: dict[str, str]
+    skipped: list[tuple[str, str]]
+
+
+class Samples(NamedTuple):
+    """The samples of a batch: images (N, C, H, W) and their files, and skipped images."""
+
+    images: Batch
+    files: dict[str, list[str]]
+    skipped: list[tuple[str, str]]
+
+
 class PositionSampler(Sampler[list[int]]):
     """Yields the positions of each batch; an epoch begins where the previous one ended.
 
-    The batches of all devices together cover consecutive positions; each device takes its contiguous part. An
-    epoch is a whole number of full batches, at least `epoch_length` positions, so it may reach into the next one,
-    which then begins later: no image is left out and no batch is short.
+    The batches of all devices together cover consecutive positions; each device takes its contiguous part. An epoch
+    has full batches only, for at least `epoch_length` positions; the next epoch begins after the last of them.
 
     Args:
         epoch_length: positions in an epoch.
@@ -32,14 +48,12 @@ class PositionSampler(Sampler[list[int]]):
     """
 
     def __init__(self, epoch_length: int, batch_size: int, rank: int = 0, world_size: int = 1) -> None:
-        if epoch_length < 1 or batch_size < 1:
-            raise ValueError(f"epoch_length {epoch_length} and batch_size {batch_size} must be at least 1")
         self.epoch_length = epoch_length
         self.batch_size = batch_size
         self.global_batch_size = batch_size * world_size
         self.rank = rank
         self.position = 0
-        """Positions used so far, on all devices together: where the next iteration starts."""
+        """Number of positions used so far, on all devices together; the next iteration starts there."""
         self.epoch_start = 0
         """Position at which the epoch of the next iteration began."""
 
@@ -48,61 +62,86 @@ class PositionSampler(Sampler[list[int]]):
         return -(-self.epoch_length // self.global_batch_size)
 
     def __iter__(self) -> Iterator[list[int]]:
-        """Yield the rest of the epoch. Iterating does not change the position; `advance` does."""
+        """Yield the rest of the epoch. Only `advance` changes the position."""
         for first in range(self.position, self.epoch_start + self.epoch_length, self.global_batch_size):
-            yield self._share(first)
+            mine = first + self.rank * self.batch_size
+            yield list(range(mine, mine + self.batch_size))
 
-    def advance(self) -> list[int]:
-        """Move on by one batch and return this device's positions in it; the last batch of an epoch ends it."""
-        mine = self._share(self.position)
+    def advance(self) -> None:
+        """Move on by one batch; the last batch of an epoch ends it."""
         self.position += self.global_batch_size
         if self.position >= self.epoch_start + self.epoch_length:
             self.end_epoch()
-        return mine
 
     def end_epoch(self) -> None:
         """Begin the next epoch at the current position."""
         self.epoch_start = self.position
 
-    def _share(self, first: int) -> list[int]:
-        mine = first + self.rank * self.batch_size
-        return list(range(mine, mine + self.batch_size))
+
+class _Batches(Dataset[Samples]):
+    """Batches by their positions. A worker returns a UserError, as DataLoader would add the traceback to its text."""
+
+    def __init__(self, dataset: Dataset[Sample]) -> None:
+        self.dataset = dataset
+
+    def __getitem__(self, positions: list[int]) -> Samples | UserError:  # type: ignore[override]
+        try:
+            samples = [self.dataset[position] for position in positions]
+            _require_one_size([sample.images for sample in samples])
+        except UserError as error:
+            if get_worker_info() is None:
+                raise
+            return error
+        images = default_collate([sample.images for sample in samples])
+        files = {domain: [sample.files[domain] for sample in samples] for domain in samples[0].files}
+        return Samples(images, files, [each for sample in samples for each in sample.skipped])
+
+
+def _require_one_size(images: list[dict[str, Tensor]]) -> None:
+    for domain in images[0]:
+        shapes = sorted({tuple(each[domain].shape) for each in images})
+        if len(shapes) > 1:
+            sizes = ", ".join(f"{width}×{height}" for _, height, width in shapes)
+            raise DataError(
+                f"the images of domain {domain} in one batch are {sizes}, and a batch takes one size: set "
+                "data.batch_size=1, or cut squares of one size out of them with data.crop_size"
+            )
 
 
 class PositionLoader(DataLoader[Any]):
     """Batches of the samples at a sampler's positions, with a state for checkpoints.
 
-    The state counts the batches that the loader yielded, not those that its workers prepared ahead. It is two global
-    positions: the same on every device, whatever the batch size and the number of devices. Lightning saves it by
-    itself (it looks for `state_dict` and `load_state_dict`).
+    The state counts the batches that the loader yielded, not those that its workers prepared ahead. It is the same on
+    every device, and valid with another batch size and number of devices. Lightning saves it, as it does for every
+    loader with `state_dict` and `load_state_dict`.
 
-    Iterating does not use the global random numbers. An error in a worker is raised as in the main process; the death
-    of a worker as a DataError that names the file. Each skipped image is logged once.
+    Iterating does not use the global random numbers. A UserError in a worker is raised as in the main process, and the
+    death of a worker as a DataError that names the file. Each skipped image is logged once.
 
     Args:
         dataset: returns the sample at a position.
         sampler: yields the positions of each batch.
-        num_workers: processes that make the samples; 0: the main process makes them.
+        num_workers: number of processes that load samples; 0: the main process loads them.
         **kwargs: `pin_memory`, `persistent_workers` and other arguments of DataLoader.
     """
 
-    def __init__(self, dataset: Dataset[Batch], sampler: PositionSampler, num_workers: int = 0, **kwargs: Any) -> None:
+    def __init__(self, dataset: Dataset[Sample], sampler: PositionSampler, num_workers: int = 0, **kwargs: Any) -> None:
         self._workers = Workers(num_workers)
         super().__init__(
-            SafeDataset(dataset),
-            batch_sampler=sampler,
+            _Batches(dataset),
+            batch_size=None,
+            sampler=sampler,
             num_workers=num_workers,
-            collate_fn=collate,
             worker_init_fn=self._workers.files.begin,
-            # Without a generator, DataLoader draws a seed from the global random numbers for every epoch, also
-            # without workers: a resumed epoch would draw once more.
+            # Without a generator, DataLoader draws a seed from the global random numbers for every epoch: once more
+            # in a run that was resumed within an epoch.
             generator=torch.Generator().manual_seed(0),
             **kwargs,
         )
         self._positions = sampler
         self._resumes = False
-        self.last_positions: Sequence[int] = ()
-        """Positions of the last batch that was yielded; empty before the first."""
+        self.last_files: dict[str, list[str]] = {}
+        """Files of each domain in the last batch that was yielded; empty before the first."""
         self.skipped: Counter[str] = Counter()
         """Number of times that each unreadable image was replaced by another, by path."""
 
@@ -114,24 +153,30 @@ class PositionLoader(DataLoader[Any]):
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override] # DataLoader promises its private iterator
         """Yield an epoch; after `load_state_dict`, once, the rest of the interrupted epoch.
 
-        A generator: an iterator that is never asked for a batch, which Lightning makes, has no effect.
+        This is a generator, as Lightning makes iterators that it never uses: they have no effect.
         """
         if not self._resumes:
-            # limit_train_batches may have ended the last iteration early: this is a new epoch all the same.
+            # limit_train_batches may have ended the last iteration early.
             self._positions.end_epoch()
         self._resumes = False
+        batches = None
         try:
             with self._workers.starting():
                 batches = super().__iter__()
-            for found in self._workers.checked(batches):
-                self.last_positions = self._positions.advance()
+            for found in batches:
+                if isinstance(found, UserError):
+                    raise found
+                self._positions.advance()
+                self.last_files = found.files
                 self._log(found.skipped)
-                yield found.samples
-        except Exception:
-            self._iterator = None  # also persistent workers have ended
+                yield found.images
+        except Exception as error:
+            self._iterator = None  # persistent workers end as well
+            if message := self._workers.end(error, batches):
+                raise DataError(message) from error
             raise
 
-    def _log(self, skipped: Sequence[Skipped]) -> None:
+    def _log(self, skipped: Sequence[tuple[str, str]]) -> None:
         for path, reason in skipped:
             if path not in self.skipped:
                 log.warning("skipped   %s. Another image replaces it", reason.rstrip("."))
@@ -142,10 +187,7 @@ class PositionLoader(DataLoader[Any]):
                      self.skipped.total(), len(self.skipped))  # fmt: skip
 
     def end_epoch(self) -> None:
-        """End the running epoch here: the next iteration, in this run or a resumed one, begins a new epoch.
-
-        Needed only where an epoch is left early, as by limit_train_batches.
-        """
+        """End an epoch early, as limit_train_batches does: the next iteration, or a resumed run, begins a new one."""
         self._positions.end_epoch()
 
     def state_dict(self) -> dict[str, int]:

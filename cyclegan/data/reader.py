@@ -1,9 +1,10 @@
-"""Reading the images of a domain: decoded, halved and resized; and checking their headers before training."""
+"""The images of a domain, decoded, halved and resized, and the check of their headers before training."""
 
 import hashlib
+import logging
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from cyclegan.data.cache import DiskCache
+from cyclegan.data.cache import DiskCache, describe
 from cyclegan.data.file_list import ImageSource
 from cyclegan.data.threads import in_threads
 from cyclegan.data.transforms import Planes, TrainingView, half_of, half_width
@@ -22,11 +23,13 @@ from cyclegan.errors import DataError
 from cyclegan.images import Header, ImageError, PixelFormat, decode, header_of, require_suitable
 from cyclegan.images.tensors import normalise
 
+log = logging.getLogger(__name__)
+
 CACHE_VERSION = 3
-"""Version of decoding and resizing: caches of another version are not used."""
+"""Version of decoding and resizing; caches of another version are not used."""
 
 MAX_TRIES = 100
-"""Number of successive images that are tried: to find a million unreadable would take hours."""
+"""Number of successive images to try: with a million unreadable images, trying all would take hours."""
 
 _LISTED = 5
 _JPEG = b"\xff\xd8"  # the only kind of image that can be decoded at a smaller size
@@ -39,8 +42,8 @@ class DomainImages:
         images: the files.
         pixel_format: channels and value range to decode to.
         half: "left" or "right" of side-by-side pairs; None: whole images.
-        view: says how images are resized and cropped.
-        reducing_gap: JPEGs may be decoded at this many times the size they are resized to; None: at full size.
+        view: resizing and cropping.
+        reducing_gap: large JPEGs are decoded at a reduced size, at least this many times `load_size`; None: full size.
         max_pixels: largest width × height that is decoded.
     """
 
@@ -77,7 +80,7 @@ class DomainImages:
         if self.cache is None:
             return self._decoded(index)
         planes = self.cache.get(index)
-        # It may have been added by a run with a smaller crop.
+        # A run with a smaller crop may have added an image that is too small now.
         if planes is None or not self.view.has_room(planes.shape[2], planes.shape[1]):
             planes = self._decoded(index)
             self.cache.put(index, planes)
@@ -106,17 +109,12 @@ class DomainImages:
                 height, width = pixels.shape[:2]
                 if at_least is not None and self.view.resize != "stretch" and data.startswith(_JPEG):
                     # The sides of a JPEG that was decoded smaller are rounded.
-                    width, height = self.size_of(header_of(data, path, self.pixel_format))
+                    width, height = self._size_of(header_of(data, path, self.pixel_format))
                 return self.view.sized(pixels, width, height)
             except DataError as error:
                 raise ImageError(f"{path}: {error}") from None
 
-    def size_of(self, header: Header) -> tuple[int, int]:
-        """Return width and height of this domain's part of an image.
-
-        Raises:
-            DataError: the image is too narrow to be halved.
-        """
+    def _size_of(self, header: Header) -> tuple[int, int]:
         return half_width(header.width, self.half), header.height
 
     def _at_least(self) -> tuple[int, int] | None:
@@ -134,64 +132,99 @@ class DomainImages:
         channels = f"{form.channels} channel{'' if form.channels == 1 else 's'}{f' of {seen}' if seen else ''}"
         return f"{f'domain {domain}':<10}{channels}; {self.stored} {low:g} to {high:g} become -1 to 1"
 
-    def cache_file(self, folder: Path, domain: str) -> Path:
-        """Return the cache's file in a folder, named for the images' names, sizes and times and how they are decoded.
+    def digest(self, settings: object, indices: Sequence[int] | None = None) -> str:
+        """Return a hash of the files' names, sizes and times and of the settings of decoding and resizing.
 
         It stays the same when the data set is moved.
+
+        Args:
+            settings: further settings to hash, by their `repr`.
+            indices: indices of the images that are used; None: all.
         """
         view = self.view
-        how = (CACHE_VERSION, domain, view.load_size, view.resize, self.pixel_format, self.half, self.reducing_gap)
+        how = (view.load_size, view.resize, self.pixel_format, self.half, self.reducing_gap, self.max_pixels)
         libraries = [version(name) for name in ("torch", "pillow", "imagecodecs", "tifffile")]
-        digest = hashlib.sha256(repr((*how, self.max_pixels, *libraries)).encode())
-        for stamp in self.images.stamps():
+        digest = hashlib.sha256(repr((how, settings, libraries)).encode())
+        images = self.images
+        if indices is not None and len(indices) < len(images):
+            images = images.subset(np.asarray(indices))
+        for stamp in images.stamps():
             digest.update(stamp)
-        return folder / f"{digest.hexdigest()[:32]}.cache"
+        return digest.hexdigest()
 
-    def cache_bytes(self) -> int:
-        """Estimate the bytes of all images after resizing, by the size of the first readable one."""
-        header = first_header(self, "the training set")
-        width, height = self.view.target_size(*self.size_of(header))
-        return len(self) * self.pixel_format.channels * width * height * np.dtype(decoded_type(header.dtype)).itemsize
+    def header(self, index: int) -> Header:
+        """Return the header of an image.
 
-
-def check_headers(splits: Mapping[str, Mapping[str, DomainImages]], count: int) -> None:
-    """Read up to `count` headers of each split and domain, evenly spread, and store their `modes`.
-
-    Args:
-        splits: the images of each split, by domain.
-        count: number of headers to read at most.
-
-    Raises:
-        DataError: images cannot be used; lists the first of them.
-    """
-    for split, domains in splits.items():
-        for domain, images in domains.items():
-            images.modes = _modes(images, count, f"{split}{domain}")
-
-
-def _modes(images: DomainImages, count: int, name: str) -> Counter[str]:
-    def problem_or_mode(index: int) -> tuple[str, str]:
+        Raises:
+            ImageError: the image cannot be used.
+        """
+        header, path = self.images.header(index, self.pixel_format), self.images[index]
+        require_suitable(header, self.pixel_format, path, self.max_pixels)
         try:
-            header = _header(images, index)
-            images.view.require_room(*images.size_of(header))
-        except ImageError as error:
-            return str(error), ""
+            self.view.require_room(*self._size_of(header))
         except DataError as error:
-            return f"{images.images[index]}: {error}", ""
-        return "", header.mode
+            raise ImageError(f"{path}: {error}") from None
+        return header
 
-    chosen = np.unique(np.linspace(0, len(images) - 1, min(count, len(images))).round().astype(np.int64))
-    found = in_threads(problem_or_mode, chosen.tolist())
-    bar = tqdm(found, f"headers of {name}", len(chosen), unit="img", delay=2, leave=False, disable=None)
-    results = list(bar)
-    if broken := [problem for problem, _ in results if problem]:
-        listed = "".join(f"\n  {reason}" for reason in broken[:_LISTED])
-        more = f"\n  and {len(broken) - _LISTED} more" if len(broken) > _LISTED else ""
-        raise DataError(
-            f"{len(broken)} of the {len(chosen)} images of {name} whose headers were read cannot be used:{listed}"
-            f"{more}\nFix them, or let training skip them: data.on_error=skip. `cyclegan-data check` checks every pixel"
-        )
-    return Counter(mode for _, mode in results)
+    def first_header(self, name: str) -> Header:
+        """Return the header of the first image that can be used.
+
+        Raises:
+            DataError: none of the first images can be used.
+        """
+        tries = min(len(self), MAX_TRIES)
+        for index in range(tries):
+            try:
+                return self.header(index)
+            except ImageError as error:
+                last = error
+        raise DataError(f"none of the first {tries} images of {name} can be used. For example: {last}")
+
+    def check_headers(self, count: int, name: str) -> None:
+        """Read up to `count` headers, evenly spaced, and store their `modes`.
+
+        Raises:
+            DataError: images cannot be used; lists the first of them.
+        """
+
+        def problem_or_mode(index: int) -> tuple[str, str]:
+            try:
+                return "", self.header(index).mode
+            except ImageError as error:
+                return str(error), ""
+
+        chosen = spaced(len(self), count)
+        found = in_threads(problem_or_mode, chosen)
+        bar = tqdm(found, f"headers of {name}", len(chosen), unit="img", delay=2, leave=False, disable=None)
+        results = list(bar)
+        if problems := [problem for problem, _ in results if problem]:
+            more = [f"and {len(problems) - _LISTED} more"] if len(problems) > _LISTED else []
+            listed = "\n  ".join(problems[:_LISTED] + more)
+            raise DataError(
+                f"{len(problems)} of the {len(chosen)} images of {name} whose headers were read cannot be used:\n  "
+                f"{listed}\nFix them, or let training skip them: data.on_error=skip. `cyclegan-data check` checks "
+                "every pixel"
+            )
+        self.modes = Counter(mode for _, mode in results)
+
+
+def spaced(count: int, at_most: int | None) -> Sequence[int]:
+    """Return up to `at_most` of the numbers below `count`, evenly spaced."""
+    if at_most is None or count <= at_most:
+        return range(count)
+    return [i * count // at_most for i in range(at_most)]
+
+
+def open_caches(domains: Mapping[str, DomainImages], folder: Path, is_first: bool) -> None:
+    """Cache the training images of each domain in a file in a folder; the first process logs how many it has."""
+    caches = {
+        domain: DiskCache(folder / f"{images.digest((CACHE_VERSION, domain))[:32]}.cache", len(images))
+        for domain, images in domains.items()
+    }
+    for domain, images in domains.items():
+        images.cache = caches[domain]
+    if is_first:
+        log.info("cache     %s", describe(caches))
 
 
 def find_types(splits: Mapping[str, Mapping[str, DomainImages]]) -> None:
@@ -201,33 +234,12 @@ def find_types(splits: Mapping[str, Mapping[str, DomainImages]]) -> None:
         DataError: none of the first training images of a domain can be used.
     """
     for domain, training in splits["train"].items():
-        training.stored = decoded_type(first_header(training, f"train{domain}").dtype)
+        training.stored = decoded_type(training.first_header(f"train{domain}").dtype)
         if training.pixel_format.dtype is None:
             pixel_format = replace(training.pixel_format, dtype=training.stored)
             for domains in splits.values():
                 if domain in domains:
                     domains[domain].pixel_format = pixel_format
-
-
-def first_header(images: DomainImages, name: str) -> Header:
-    """Return the header of the first image that can be used.
-
-    Raises:
-        DataError: none of the first images can be used.
-    """
-    first = None
-    for index in range(min(len(images), MAX_TRIES)):
-        try:
-            return _header(images, index)
-        except ImageError as error:
-            first = first or error
-    raise DataError(f"none of the first {min(len(images), MAX_TRIES)} images of {name} can be used. The first: {first}")
-
-
-def _header(images: DomainImages, index: int) -> Header:
-    header = images.images.header(index, images.pixel_format)
-    require_suitable(header, images.pixel_format, images.images[index], images.max_pixels)
-    return header
 
 
 def decoded_type(dtype: str) -> str:

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Mapping
 from posixpath import splitext
 from typing import TypedDict
@@ -30,22 +31,14 @@ def choose_by_hash(images: ImageSource, count: int) -> NDArray[np.int64]:
 
 
 def limit(images: ImageSource, count: int) -> ImageSource:
-    """Return at most `count` images, in their order; see `choose_by_hash`.
-
-    Raises:
-        DataError: `count` is less than 1.
-    """
-    if count < 1:
-        raise DataError(f"data.max_images is {count}; give 1 or more, or null for all images")
+    """Return at most `count` images, in their order; see `choose_by_hash`."""
     return images if count >= len(images) else images.subset(choose_by_hash(images, count))
 
 
 def train_val_split(images: ImageSource, share: float) -> tuple[ImageSource, ImageSource]:
-    """Split images into those for training and those for validation, both in their order; see `choose_by_hash`.
+    """Split images into those for training and a share, between 0 and 1, for validation; see `choose_by_hash`.
 
-    Args:
-        images: at least 2.
-        share: of validation images, between 0 and 1; there is at least one image for each purpose.
+    Both keep the order of the images, and have at least one.
 
     Raises:
         DataError: there are fewer than 2 images.
@@ -71,13 +64,9 @@ def paired_names(a: ImageSource, b: ImageSource) -> list[tuple[int, int]]:
 
 
 def _index_by_stem(images: ImageSource) -> dict[str, int]:
-    found: dict[str, int] = {}
-    repeated = set()
-    for index, name in enumerate(images.names()):
-        stem = splitext(name)[0]
-        if found.setdefault(stem, index) != index:
-            repeated.add(stem)
-    return {stem: index for stem, index in found.items() if stem not in repeated}
+    stems = [splitext(name)[0] for name in images.names()]
+    counts = Counter(stems)
+    return {stem: index for index, stem in enumerate(stems) if counts[stem] == 1}
 
 
 class Fingerprint(TypedDict):
@@ -107,13 +96,10 @@ def require_same_files(then: Mapping[str, Fingerprint], now: Mapping[str, Finger
         DataError: images were added, removed or renamed: positions of the run would now mean other images.
     """
     for domain in sorted(then.keys() | now.keys()):
-        before, found = then.get(domain), now.get(domain)
-        if before == found:
-            continue
-        old, new = (each["count"] if each else 0 for each in (before, found))
-        how = "the same number, but with other names or in another order" if old == new else "not the same images"
-        raise DataError(
-            f"the training images of domain {domain} are not those that the run began with: there were {old}, there "
-            f"are {new} ({how}). Restore the images, or begin a new run with the weights of this one "
-            "(init_from=... instead of resume=...)"
-        )
+        if then.get(domain) != now.get(domain):
+            old, new = (each[domain]["count"] if domain in each else 0 for each in (then, now))
+            raise DataError(
+                f"the training images of domain {domain} are not those that the run began with: there were {old}, "
+                f"there are {new}, with other names or in another order. Restore the images, or begin a new run with "
+                "the weights of this one (init_from=... instead of resume=...)"
+            )

@@ -19,7 +19,7 @@ class Scale(NamedTuple):
 
 
 AS_IT_IS = Scale(None, "short_side")
-"""Keeps the size of images."""
+"""The scale that keeps the size of images."""
 
 
 def target_size(width: int, height: int, load_size: int | None, resize: str) -> tuple[int, int]:

@@ -14,14 +14,8 @@ Result = TypeVar("Result")
 
 def in_threads(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
     """Map a function over items in a few threads; yield the results in the order of the items."""
-
-    def each(chunk: list[Item]) -> list[Result]:
-        return [function(item) for item in chunk]
-
     rest = iter(items)
-    pool = ThreadPoolExecutor(THREADS)
-    try:
-        for results in pool.map(each, iter(lambda: list(islice(rest, _CHUNK)), [])):
+    chunks = iter(lambda: list(islice(rest, _CHUNK)), [])
+    with ThreadPoolExecutor(THREADS) as pool:
+        for results in pool.map(lambda chunk: [function(item) for item in chunk], chunks):
             yield from results
-    finally:
-        pool.shutdown(cancel_futures=True)

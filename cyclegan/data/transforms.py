@@ -28,19 +28,13 @@ def resized(pixels: Pixels, width: int, height: int) -> Pixels:
     if pixels.shape[:2] == (height, width):
         return pixels
     planes = torch.from_numpy(pixels).permute(2, 0, 1)[None]  # channels_last in memory, the fastest layout
-    if pixels.dtype == np.uint8:
-        small = _bicubic(planes, width, height)
-    else:
-        small = _bicubic(planes.float(), width, height)
-        if pixels.dtype != np.float32:  # integers: bicubic weights overshoot at edges
-            limits = np.iinfo(pixels.dtype.name)
-            small = small.round_().clamp_(limits.min, limits.max)
+    planes = planes if pixels.dtype == np.uint8 else planes.float()
+    small = F.interpolate(planes, size=(height, width), mode="bicubic", antialias=True)
+    if pixels.dtype not in (np.uint8, np.float32):  # integers: bicubic weights overshoot at edges
+        limits = np.iinfo(pixels.dtype.name)
+        small = small.round_().clamp_(limits.min, limits.max)
     stored: Any = small[0].permute(1, 2, 0).numpy()
     return cast(Pixels, stored.astype(pixels.dtype, copy=False))
-
-
-def _bicubic(images: Tensor, width: int, height: int) -> Tensor:
-    return F.interpolate(images, size=(height, width), mode="bicubic", antialias=True)
 
 
 def _mirrored(planes: Tensor) -> Tensor:
@@ -50,15 +44,9 @@ def _mirrored(planes: Tensor) -> Tensor:
 
 
 def half_of(pixels: Pixels, half: str | None) -> Pixels:
-    """Return the "left" or "right" half of side-by-side images; with an odd width, without the middle column.
-
-    Raises:
-        DataError: the image is 1 pixel wide.
-    """
-    if half is None:
-        return pixels
+    """Return the "left" or "right" half of side-by-side images; with an odd width, without the middle column."""
     width = half_width(pixels.shape[1], half)
-    return pixels[:, :width] if half == "left" else pixels[:, pixels.shape[1] - width :]
+    return pixels[:, pixels.shape[1] - width :] if half == "right" else pixels[:, :width]
 
 
 def half_width(width: int, half: str | None) -> int:
@@ -67,11 +55,9 @@ def half_width(width: int, half: str | None) -> int:
     Raises:
         DataError: the image is 1 pixel wide.
     """
-    if half is None:
-        return width
-    if width < 2:
+    if half is not None and width < 2:
         raise DataError("the image is 1 pixel wide, which cannot be two side by side")
-    return width // 2
+    return width if half is None else width // 2
 
 
 @dataclass(frozen=True)
@@ -124,42 +110,24 @@ class TrainingView:
         return min(width, height) >= self._least
 
     def require_room(self, width: int, height: int) -> None:
-        """Refuse an image that is too small for the crop after resizing.
-
-        Args:
-            width: before resizing.
-            height: before resizing.
-
-        Raises:
-            DataError: the image is too small; names its size and what to set.
-        """
+        """Raise a DataError if an image of this size is too small for the crop after resizing."""
         wide, high = self.target_size(width, height)
         if self.has_room(wide, high):
             return
         least = self._least
-        found = f"the image is {width}×{height}" + (
-            f", resized {wide}×{high}" if (wide, high) != (width, height) else ""
-        )
-        if self.crop_size is None:
-            remedy = f"data.load_size={least} or more, which enlarges it"
-            raise DataError(
-                f"{found}, less than the {least}×{least} that networks take (data.size_multiple): set {remedy}"
-            )
-        if self.resize == "width" and self.load_size is not None:
-            remedy = "data.resize=short_side, which keeps both sides large enough"
-        else:
-            remedy = (
-                f"data.crop_size={min(wide, high)} or less, or data.load_size={least} or more to enlarge images first"
-            )
-        raise DataError(f"{found}, too small for a crop of {least}×{least}: set {remedy}")
+        resizing = "" if (wide, high) == (width, height) else f", resized {wide}×{high}"
+        needed = "the networks (data.size_multiple)" if self.crop_size is None else f"a crop of {least}×{least}"
+        remedy = f"data.load_size={least} or more"
+        if self.crop_size is not None and self.load_size is None:
+            remedy += f", or data.crop_size={min(wide, high)} or less"
+        elif self.crop_size is not None:  # the width is load_size, which is large enough
+            remedy = "data.resize=short_side"
+        raise DataError(f"the image is {width}×{height}{resizing}, too small for {needed}: set {remedy}")
 
     def sized(self, pixels: Pixels, width: int, height: int) -> Planes:
         """Resize pixels (H, W, C) to contiguous planes (C, h, w) of the same type: the part that is not random.
 
-        Args:
-            pixels: the image; it may have been decoded at a smaller size.
-            width: full width of the image.
-            height: full height of the image.
+        The width and height are those of the file, which may have been decoded at a smaller size.
 
         Raises:
             DataError: the image is too small for the crop.
@@ -191,11 +159,7 @@ class TrainingView:
         return left, top, self.crop_size, self.crop_size
 
     def middle(self, planes: Planes) -> Planes:
-        """Return a copy of the centre crop of resized planes (C, h, w), for held-out images.
-
-        Returns:
-            Planes (C, crop_size, crop_size); with crop_size None, the whole image cropped to `size_multiple`.
-        """
+        """Return a copy of the centre crop of resized planes; with crop_size None, of multiples of `size_multiple`."""
         left, top, width, height = self._middle(planes.shape[2], planes.shape[1])
         return planes[:, top : top + height, left : left + width].copy()
 

@@ -19,21 +19,13 @@ _FACADES = "Photographs and labels from the CMP Facade Database; cite its author
 
 @dataclass(frozen=True)
 class Dataset:
-    """A published data set.
+    """A published data set."""
 
-    Args:
-        name: name of the set, of its folder and of the folder inside the archive.
-        counts: number of images by folder (trainA, trainB, testA, testB).
-        archive_bytes: size of the archive; shown, not enforced.
-        sha256: hexadecimal SHA-256 of the archive, as TensorFlow Datasets pins it.
-        origin: where the images come from.
-    """
-
-    name: str
-    counts: dict[str, int]
-    archive_bytes: int
-    sha256: str
-    origin: str
+    name: str  # of the set, its folder, and the folder inside the archive
+    counts: dict[str, int]  # images by folder: trainA, trainB, testA, testB
+    archive_bytes: int  # shown, not enforced
+    sha256: str  # of the archive, hexadecimal, as TensorFlow Datasets pins it
+    origin: str  # of the images
 
 
 def counts_text(counts: dict[str, int]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 from torch import Tensor
 
 from cyclegan.data.held_out import HeldOut
@@ -31,7 +31,7 @@ def ranked(images: Sequence[Row], direction: Direction) -> tuple[str, list[Row]]
     """
     mine = [row for row in images if row["direction"] == "2".join(direction)]
     for name, sign in (("psnr", 1), ("cycle", -1)):
-        rows = [row for row in mine if name in row and not isnan(row[name])]
+        rows = [row for row in mine if not isnan(row.get(name, float("nan")))]
         if rows:
             return name, sorted(rows, key=lambda row: sign * row[name])
     return "cycle", []
@@ -50,15 +50,12 @@ def write_sheets(
 
     Args:
         folder: where to write.
-        translator: in eval mode.
+        translator: in eval mode; it translates the images of the sheets again.
         held_out: the images that were measured.
         images: rows of an `Evaluation`.
         directions: the directions to show.
         count: largest number of images on a sheet.
         checkpoint: the checkpoint's name for the title.
-
-    Raises:
-        OSError: a file cannot be written.
     """
     for direction in translator.directions:
         name, rows = ranked(images, direction)
@@ -67,90 +64,67 @@ def write_sheets(
             file = folder / f"{kind}_{'2'.join(direction)}.jpg"
             if direction in directions and shown:
                 title = f"{checkpoint}: {kind} {len(shown)} of {len(rows)} by {by}"
-                write(sheet(translator, held_out, direction, shown, title), file, quality=92)
+                lines = [(_caption(row), _tiles(translator, held_out, direction, row)) for row in shown]
+                write(sheet(title, lines), file, quality=92)
             else:
                 file.unlink(missing_ok=True)  # of an earlier evaluation
 
 
-@torch.no_grad()
-def sheet(
-    translator: Translator, held_out: HeldOut, direction: Direction, rows: Sequence[Row], title: str
-) -> NDArray[np.uint8]:
-    """Draw a sheet with a line of images for each row.
+def sheet(title: str, lines: Sequence[tuple[str, dict[str, Image.Image]]]) -> NDArray[np.uint8]:
+    """Draw a sheet.
 
     Args:
-        translator: in eval mode; it translates these images again.
-        held_out: the images that were measured.
-        direction: (source, target).
-        rows: rows of an `Evaluation` of this direction, at least one.
         title: the sheet's title.
+        lines: caption and images of each line; the images by the title of their column.
 
     Returns:
         pixels (H, W, 3).
     """
-    source, target = direction
-    lines = [(_caption(row), _images(translator, held_out, direction, row)) for row in rows]
-    titles = {
-        "input": source,
-        "output": f"translated to {target}",
-        "truth": f"ground truth in {target}",
-        "back": f"reconstructed {source}",
-    }
-    kinds = [kind for kind in titles if any(kind in images for _, images in lines)]
-    width = max(image.width for _, images in lines for image in images.values())
-    heights = [max(image.height for image in images.values()) for _, images in lines]
-    font = ImageFont.load_default(13)
-    page = Image.new(
-        "RGB",
-        (GAP + len(kinds) * (width + GAP), GAP + 2 * (TEXT + GAP) + sum(h + TEXT + 2 * GAP for h in heights)),
-        "white",
-    )
-    draw = ImageDraw.Draw(page)
+    columns = list(dict.fromkeys(column for _, tiles in lines for column in tiles))
+    side = max(max(tile.size) for _, tiles in lines for tile in tiles.values())
+    head, line = 2 * (TEXT + GAP) + GAP, side + TEXT + 2 * GAP
+    page = Image.new("RGB", (GAP + len(columns) * (side + GAP), head + len(lines) * line), "white")
+    draw, font = ImageDraw.Draw(page), ImageFont.load_default(13)
     draw.text((GAP, GAP), title, "black", font)
-    for place, kind in enumerate(kinds):
-        draw.text((GAP + place * (width + GAP), 2 * GAP + TEXT), titles[kind], "black", font)
-    top = 2 * (TEXT + GAP) + GAP
-    for (words, images), height in zip(lines, heights, strict=True):
-        for place, kind in enumerate(kinds):
-            if kind in images:
-                page.paste(images[kind], (GAP + place * (width + GAP), top))
-        draw.text((GAP, top + height + 2), words, "black", font)
-        top += height + TEXT + 2 * GAP
+    for x, column in enumerate(columns):
+        draw.text((GAP + x * (side + GAP), TEXT + 2 * GAP), column, "black", font)
+    for y, (caption, tiles) in enumerate(lines):
+        top = head + y * line
+        for x, column in enumerate(columns):
+            if column in tiles:
+                page.paste(tiles[column], (GAP + x * (side + GAP), top))
+        draw.text((GAP, top + side + 2), caption, "black", font)
     return np.asarray(page)
 
 
-def _images(translator: Translator, held_out: HeldOut, direction: Direction, row: Row) -> dict[str, Image.Image]:
+@torch.no_grad()
+def _tiles(translator: Translator, held_out: HeldOut, direction: Direction, row: Row) -> dict[str, Image.Image]:
     source, target = direction
     index = next(index for index in held_out.indices[source] if held_out.path(source, index) == row["image"])
     image = held_out.image(source, index)
     assert image is not None, "it was measured"
     parameter = next(translator.parameters())
-    inputs = image[None].to(parameter.device, parameter.dtype)
-    output = translator.translate(inputs, source, target)
-    found = {"input": image, "output": output[0]}
+    output = translator.translate(image[None].to(parameter.device, parameter.dtype), source, target)
+    found = {source: image, f"translated to {target}": output[0]}
     pairs = held_out.ground_truth.get(direction, {})
-    truth = held_out.image(target, pairs[index]) if index in pairs else None
-    if truth is not None:
-        found["truth"] = truth
+    if index in pairs and (truth := held_out.image(target, pairs[index])) is not None:
+        found[f"ground truth in {target}"] = truth
     if (target, source) in translator.directions:
-        found["back"] = translator.translate(output, target, source)[0]
-    return {kind: _visible(each) for kind, each in found.items()}
+        found[f"reconstructed {source}"] = translator.translate(output, target, source)[0]
+    return {column: _visible(each) for column, each in found.items()}
 
 
 def _visible(image: Tensor) -> Image.Image:
     tile = Image.fromarray(to_view(image))
-    longest = max(tile.size)
-    if longest > LARGEST:
-        size = [max(1, round(side * LARGEST / longest)) for side in tile.size]
-        return tile.resize((size[0], size[1]), Image.Resampling.LANCZOS)
-    times = -(-SMALLEST // longest)
-    return tile.resize((tile.width * times, tile.height * times), Image.Resampling.NEAREST)
+    if max(tile.size) > LARGEST:
+        return ImageOps.contain(tile, (LARGEST, LARGEST), Image.Resampling.LANCZOS)
+    return ImageOps.scale(tile, -(-SMALLEST // max(tile.size)), Image.Resampling.NEAREST)
 
 
 def _caption(row: Row) -> str:
     words = [row["image"].replace("\\", "/").rpartition("/")[2]]
     if "psnr" in row:
-        words.append(f"PSNR {row['psnr']:.2f} dB ({row['psnr_copied']:.2f} untouched)" if "psnr_copied" in row
-                     else f"PSNR {row['psnr']:.2f} dB")  # fmt: skip
+        untouched = f" ({row['psnr_copied']:.2f} untouched)" if "psnr_copied" in row else ""
+        words.append(f"PSNR {row['psnr']:.2f} dB{untouched}")
     words += [f"{title} {row[name]:.4f}" for name, title in (("cycle", "cycle L1"), ("lpips", "LPIPS")) if name in row]
     return "   ".join(words)

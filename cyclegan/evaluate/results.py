@@ -1,26 +1,27 @@
 """The results of evaluating checkpoints, as text for a terminal and as files."""
 
-import csv
-import io
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from math import isfinite
 from pathlib import Path
-from textwrap import fill
 from typing import Any
 
 from cyclegan.data.held_out import HeldOut
-from cyclegan.evaluate.checkpoints import EvaluatedCheckpoint, in_order, labels
-from cyclegan.evaluate.table import best_of, of_one, of_several, protocol_text
+from cyclegan.evaluate.checkpoints import EvaluatedCheckpoint, labels, run_of
+from cyclegan.evaluate.table import best_of, of_one, of_several, protocol_text, wrapped
 from cyclegan.files import write_text
 from cyclegan.validation.catalogue import Direction
-from cyclegan.validation.evaluate import Evaluation
+from cyclegan.validation.evaluate import Evaluation, as_csv
 from cyclegan.validation.summary import MIN_PRECISION
 
 DECISIVE = ("psnr", "kid", "fid", "cycle")
 """The first of these that was measured chooses the checkpoint of the contact sheets."""
+
+NOT_COMPARABLE = """
+WARNING    the checkpoints were measured under different protocols, so their metrics
+           cannot be compared and none is marked as the best. The protocol below the
+           table is that of the first; metrics.json has all"""
 
 
 @dataclass(frozen=True)
@@ -49,9 +50,9 @@ class Result:
         }
 
 
-def runs_of(results: Sequence[Result]) -> list[Path]:
-    """Return the folders of the checkpoints' runs, each once."""
-    return in_order([result.checkpoint.path for result in results])
+def count_runs(results: Sequence[Result]) -> int:
+    """Return the number of runs that the checkpoints are of."""
+    return len({run_of(result.checkpoint.path) for result in results})
 
 
 def comparable(results: Sequence[Result]) -> bool:
@@ -61,10 +62,8 @@ def comparable(results: Sequence[Result]) -> bool:
 
 def best(results: Sequence[Result]) -> Result:
     """Return the best result by the first metric of `DECISIVE` that was measured; the last if protocols differ."""
-    if not comparable(results):
-        return results[-1]
     rows = [result.row for result in results]
-    for metric in DECISIVE:
+    for metric in DECISIVE if comparable(results) else ():
         for name in (metric, *sorted(name for name in rows[0] if name.startswith(f"{metric}_"))):
             place = best_of(rows, name)
             if place is not None:
@@ -72,48 +71,41 @@ def best(results: Sequence[Result]) -> Result:
     return results[-1]
 
 
-def as_text(results: Sequence[Result], directions: Sequence[Direction]) -> str:
-    """Return the table of one or several checkpoints, and the protocol."""
-    first = results[0]
-    if len(results) == 1:
-        head = [f"{first.checkpoint.path}: epoch {first.checkpoint.epoch:g}, {first.checkpoint.images:,} images"]
+def as_text(results: Sequence[Result], directions: Sequence[Direction], held_out: HeldOut) -> str:
+    """Return a table, the protocol, and remarks on missing metrics; `held_out`: the images of the first checkpoint."""
+    first, count, runs = results[0], len(results), count_runs(results)
+    if count == 1:
+        head = f"{first.checkpoint.path}: epoch {first.checkpoint.epoch:g}, {first.checkpoint.images:,} images"
         table = of_one(first.evaluation.metrics, directions)
     else:
-        runs = len(runs_of(results))
-        of = f" of {runs} runs" if runs > 1 else ""
-        names = labels([result.checkpoint.path for result in results]) if runs > 1 else []
-        head = [f"{len(results)} checkpoints{of}, * the best of each column"]
-        if not comparable(results):
-            head = [
-                f"{len(results)} checkpoints{of}",
-                "WARNING    the checkpoints were measured under different protocols, so their metrics",
-                "           cannot be compared and none is marked as the best. The protocol below the",
-                "           table is that of the first; metrics.json has all",
-            ]
-        table = of_several([result.row for result in results], directions, names, mark=comparable(results))
-    return "\n".join([*head, "", table, "", protocol_text(first.evaluation.protocol), *_remarks(results)])
+        head = f"{count} checkpoints" + (f" of {runs} runs" if runs > 1 else "")
+        mark = comparable(results)
+        head += ", * the best of each column" if mark else NOT_COMPARABLE
+        names = labels([result.checkpoint.path for result in results]) if runs > 1 else [""] * count
+        table = of_several([result.row for result in results], directions, names, mark)
+    remarks = _remarks(first.evaluation, held_out)
+    return "\n".join([head, "", table, "", protocol_text(first.evaluation.protocol), *map(wrapped, remarks)])
 
 
-def _remarks(results: Sequence[Result]) -> list[str]:
+def _remarks(found: Evaluation, held_out: HeldOut) -> list[str]:
     lines = []
-    skipped: dict[str, int] = {}
-    for result in results:
-        rows = result.evaluation.images
-        for way, count in Counter(r["direction"] for r in rows if r["ground_truth"] and "psnr" not in r).items():
-            skipped[way] = max(count, skipped.get(way, 0))
-    if skipped:
-        unreadable = any(any(result.evaluation.protocol["images"]["unreadable"].values()) for result in results)
+    unreadable = {domain: count for domain, count in found.protocol["images"]["unreadable"].items() if count}
+    if unreadable:
+        lines.append(f"skipped    {', '.join(f'{domain}: {count}' for domain, count in unreadable.items())} unreadable")
+    if not held_out.ground_truth and (hint := held_out.describe_pairing("--pairing by_name")):
+        lines.append(f"pairing    {hint}")
+    missing = Counter(row["direction"] for row in found.images if row["ground_truth"] and "psnr" not in row)
+    if missing:
         why = "is unreadable or has another size" if unreadable else "has another size"
-        counts = ", ".join(f"{way} {count}" for way, count in skipped.items())
-        text = f"paired     not compared, as the ground truth {why} than the translation: {counts}"
-        lines.append(fill(text, 80, subsequent_indent=" " * 11))
-    measured = [result.evaluation.metrics for result in results if "distances" in result.evaluation.protocol]
-    if any(not any(name.startswith("kid") for name in metrics) for metrics in measured):
-        lines.append("distances  none: KID and FID need 2 images of each domain")
-    elif any(not any(name.startswith("precision") for name in metrics) for metrics in measured):
-        lines.append(f"           no precision and recall: they need {MIN_PRECISION} images of each domain")
-    if any("fid" in metrics for metrics in measured):
-        lines.append("           FID is too high below 5,000 images: go by KID")
+        counts = ", ".join(f"{way} {count}" for way, count in missing.items())
+        lines.append(f"paired     not compared, as the ground truth {why} than the translation: {counts}")
+    if "distances" in found.protocol:
+        if not any(name.startswith("kid") for name in found.metrics):
+            lines.append("distances  none: KID and FID need 2 images of each domain")
+        elif not any(name.startswith("precision") for name in found.metrics):
+            lines.append(f"distances  no precision and recall: they need {MIN_PRECISION} images of each domain")
+        if "fid" in found.metrics:
+            lines.append("distances  FID is too high below 5,000 images: go by KID")
     return lines
 
 
@@ -127,40 +119,18 @@ def skipped_images(result: Result, held_out: HeldOut, directions: Sequence[Direc
 
 def write_results(output: Path, results: Sequence[Result]) -> None:
     """Write metrics.json and per_image.csv; of several checkpoints curve.csv, and curve.html if they are of one run."""
-    record = _finite({"checkpoints": [result.record for result in results]})
-    write_text(output / "metrics.json", json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    record = {"checkpoints": [result.record for result in results]}
+    write_text(output / "metrics.json", json.dumps(record, indent=2, ensure_ascii=False) + "\n")
     several = len(results) > 1
-    rows = [
-        {**({"checkpoint": str(result.checkpoint.path)} if several else {}), **row}
-        for result in results
-        for row in result.evaluation.images
-    ]
-    write_text(output / "per_image.csv", _as_csv(rows))
-    for name in ("curve.csv", "curve.html"):  # of an earlier evaluation
-        (output / name).unlink(missing_ok=True)
+    names = [{"checkpoint": str(result.checkpoint.path)} if several else {} for result in results]
+    rows = [name | row for name, result in zip(names, results, strict=True) for row in result.evaluation.images]
+    write_text(output / "per_image.csv", as_csv(rows))
+    for file in ("curve.csv", "curve.html"):  # of an earlier evaluation
+        (output / file).unlink(missing_ok=True)
     if several:
-        curve = [{"checkpoint": str(result.checkpoint.path), **result.row} for result in results]
-        write_text(output / "curve.csv", _as_csv(curve))
-        runs = len(runs_of(results))
-        if runs == 1:
-            from cyclegan.report.page import write_curve
+        curve = [name | result.row for name, result in zip(names, results, strict=True)]
+        write_text(output / "curve.csv", as_csv(curve))
+    if several and count_runs(results) == 1:
+        from cyclegan.report.page import write_curve
 
-            write_curve([result.row for result in results], output / "curve.html")
-        else:
-            print(f"curve      no curve.html, as the checkpoints are of {runs} runs; curve.csv has their metrics")
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _finite(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(each) for each in value]
-    return None if isinstance(value, float) and not isfinite(value) else value
-
-
-def _as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, dict.fromkeys(name for row in rows for name in row), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+        write_curve([result.row for result in results], output / "curve.html")

@@ -20,25 +20,26 @@ def convert(stored: Stored, wanted: Wanted) -> Pixels:
         ImageError: a conversion would lose something and the pixel format does not allow it, values are NaN or
             infinite, or a range is missing.
     """
-    pixels, mode = _typed(stored.pixels, wanted), stored.mode
+    pixels, colours = _typed(stored.pixels, wanted), stored.colours
     pixel_format, name = wanted.pixel_format, wanted.name
-    if stored.profile and mode in ("RGB", "RGBA"):
+    if stored.profile and colours in ("RGB", "RGBA"):
         pixels = to_srgb(pixels, stored.profile, name)
-    if mode == "CMYK":
-        pixels, mode = _cmyk_to_rgb(pixels, name), "RGB"
-    if mode != "bands" and pixel_format.channels <= 4:
+    if colours == "CMYK":
+        pixels = _cmyk_to_rgb(pixels, name)
+    if colours != "bands" and pixel_format.channels <= 4:
         pixels = _channels(pixels, pixel_format, name)
     ready: Pixels = np.ascontiguousarray(pixels)
     return ready if ready.flags.writeable else ready.copy()  # torch warns of read-only arrays
 
 
 def _typed(pixels: NDArray[Any], wanted: Wanted) -> Any:
+    pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
     if pixels.dtype in _READY:
         return pixels
     if pixels.dtype == bool:
         return pixels.astype(np.uint8) * np.uint8(255)
     if pixels.dtype.kind not in "iuf":
-        raise ImageError(f"{wanted.name}: holds {pixels.dtype}, which are not numbers; save it with numbers")
+        raise ImageError(f"{wanted.name}: holds {pixels.dtype}; save it as integers or floating-point numbers")
     low, high = pixels.min(), pixels.max()
     if not (np.isfinite(low) and np.isfinite(high)):
         raise ImageError(
@@ -47,12 +48,12 @@ def _typed(pixels: NDArray[Any], wanted: Wanted) -> Any:
         )
     if wanted.pixel_format.range is None:
         raise ImageError(
-            f"{wanted.name}: its pixels are {pixels.dtype} from {low:g} to {high:g}, and which values are to become "
-            f"-1 and 1 is not set; set the range of its domain, such as range=[{low:g}, {high:g}], for all its files"
+            f"{wanted.name}: its pixels are {pixels.dtype} from {low:g} to {high:g}, and its domain has no range; "
+            f"set the values that become -1 and 1 in all its files, such as range=[{low:g}, {high:g}]"
         )
-    if pixels.dtype.itemsize > 4:  # a float64 may be too large for float32
+    if pixels.dtype.kind == "f" and pixels.dtype.itemsize > 4:
         largest = np.finfo(np.float32).max
-        pixels = pixels.clip(-largest, largest) if pixels.dtype.kind == "f" else pixels
+        pixels = pixels.clip(-largest, largest)
     return pixels.astype(np.float32, copy=False)
 
 

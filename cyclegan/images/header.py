@@ -2,7 +2,6 @@
 
 from typing import Any, NamedTuple
 
-import numpy as np
 from numpy.typing import NDArray
 
 from cyclegan.errors import ImageError
@@ -12,14 +11,14 @@ MAX_PIXELS = 89_478_485
 """Default limit of width × height, against decompression bombs; Pillow warns from the same size on."""
 
 COLOURS = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4, "CMYK": 4}
-"""Modes whose channels have a meaning, with their numbers of channels. All other images have mode "bands"."""
+"""Colours whose channels have a meaning, with their number. The channels of all other images are "bands"."""
 
 
 class Header(NamedTuple):
     """Properties of an image that are known before it is decoded."""
 
     format: str  # "JPEG", "PNG", "TIFF", "NPY" ...
-    mode: str  # for messages: "RGB", "L", "CMYK", "RGB;uint16", "6×uint16" ...
+    colours: str  # one of COLOURS, or "bands"; of a palette, the colours in it
     width: int  # upright, like the result of `decode`
     height: int
     channels: int  # as stored; for a palette, the channels of its colours
@@ -27,10 +26,11 @@ class Header(NamedTuple):
     pages: int
 
     @property
-    def colours(self) -> str | None:
-        """One of `COLOURS`: the mode without its type; None if the channels have no meaning."""
-        name = {"1": "L", "P": "RGB", "PA": "RGBA"}.get(self.mode, self.mode.partition(";")[0])
-        return name if name in COLOURS else None
+    def mode(self) -> str:
+        """Colours and type, for messages: "RGB", "L;uint16", "6×uint16"."""
+        if self.colours == "bands":
+            return f"{self.channels}×{self.dtype}"
+        return self.colours if self.dtype == "uint8" else f"{self.colours};{self.dtype}"
 
 
 class Wanted(NamedTuple):
@@ -46,7 +46,7 @@ class Stored(NamedTuple):
     """A decoded image before any conversion."""
 
     pixels: NDArray[Any]  # (H, W, C), upright
-    mode: str  # one of COLOURS, or "bands"
+    colours: str  # one of COLOURS, or "bands"
     profile: bytes = b""  # ICC profile
 
 
@@ -60,29 +60,26 @@ def require_suitable(header: Header, pixel_format: PixelFormat, name: str, max_p
     require_decodable(header, Wanted(name, pixel_format, None, max_pixels))
     if header.dtype not in FULL_RANGE and pixel_format.range is None:
         raise ImageError(
-            f"{name}: its pixels are {header.dtype}, and which values are to become -1 and 1 is not set; "
-            "set the range of its domain, such as range=[0, 1]"
+            f"{name}: its pixels are {header.dtype}, and its domain has no range; "
+            "set the values that become -1 and 1, such as range=[0, 1]"
         )
 
 
 def require_decodable(header: Header, wanted: Wanted) -> None:
-    """Check as `require_suitable` does, except for the range: without one, the pixels show which is possible."""
+    """Check all that `require_suitable` checks except the range, for which `decode` suggests values."""
     name, pixel_format = wanted.name, wanted.pixel_format
     require_size(header.width, header.height, wanted)
     if pixel_format.page >= header.pages:
-        count = "one page" if header.pages == 1 else f"{header.pages} pages"
         raise ImageError(
-            f"{name}: has {count}, so there is no page {pixel_format.page}, counted from 0; "
+            f"{name}: has no page {pixel_format.page}, counted from 0, because its number of pages is {header.pages}; "
             "set the page of its domain to one that every file has"
         )
-    colours = header.colours
-    if colours is None or pixel_format.channels > 4:
-        if header.channels != pixel_format.channels:
-            raise ImageError(
-                f"{name}: has {header.channels} channels ({header.mode}), but its domain asks for "
-                f"{pixel_format.channels}; set channels={header.channels}, or convert the file"
-            )
-    elif colours == "CMYK" and "cmyk" not in pixel_format.convert:
+    if (header.colours == "bands" or pixel_format.channels > 4) and header.channels != pixel_format.channels:
+        raise ImageError(
+            f"{name}: has {header.channels} channels ({header.mode}), but its domain asks for "
+            f"{pixel_format.channels}; set channels={header.channels}, or convert the file"
+        )
+    if header.colours == "CMYK" and "cmyk" not in pixel_format.convert:
         raise ImageError(
             f"{name}: is CMYK, which can be converted to RGB only approximately; save it as RGB, "
             "or allow the conversion: add cmyk to the conversions of its domain, convert=[cmyk]"
@@ -100,13 +97,6 @@ def require_size(width: int, height: int, wanted: Wanted) -> None:
         )
 
 
-def mode_name(colours: str, channels: int, dtype: str) -> str:
-    """Return the mode of a `Header` for one of `COLOURS` or "bands"."""
-    if colours == "bands":
-        return f"{channels}×{dtype}"
-    return colours if dtype == "uint8" else f"{colours};{dtype}"
-
-
 def upright_size(width: int, height: int, orientation: int) -> tuple[int, int]:
     """Return width and height after `upright`."""
     return (height, width) if orientation in (5, 6, 7, 8) else (width, height)
@@ -121,16 +111,3 @@ def upright(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
     if orientation in (2, 3, 6, 7):
         pixels = pixels[:, ::-1]
     return pixels
-
-
-def native(pixels: NDArray[Any]) -> NDArray[Any]:
-    """Convert pixels to the byte order of this machine."""
-    return pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
-
-
-def scale_to_full_range(values: NDArray[Any], largest: int) -> NDArray[Any]:
-    """Scale integers in 0..largest to uint8 in 0..255, or to uint16 in 0..65535 where 8 bits are too few."""
-    full, dtype = (255, np.uint8) if largest < 256 else (65535, np.uint16)
-    if largest == full:
-        return values.astype(dtype, copy=False)
-    return ((values.astype(np.uint64) * full + largest // 2) // largest).astype(dtype)

@@ -1,43 +1,41 @@
-"""Decode the formats that Pillow reads: JPEG, WebP, BMP, GIF, AVIF and JPEG 2000."""
+"""Decode the formats that Pillow reads: JPEG, WebP, BMP, GIF, AVIF, JPEG 2000 and binary PNM."""
 
 import re
-from importlib import import_module
 from io import BytesIO
 from typing import IO, Any
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image, ImageFile
+from PIL import (
+    AvifImagePlugin,
+    BmpImagePlugin,
+    GifImagePlugin,
+    Image,
+    ImageFile,
+    Jpeg2KImagePlugin,
+    JpegImagePlugin,
+    PpmImagePlugin,
+    WebPImagePlugin,
+)
 
 from cyclegan.errors import ImageError
-from cyclegan.images.header import COLOURS, Header, Stored, Wanted, mode_name, native, require_decodable, upright_size
+from cyclegan.images.header import COLOURS, Header, Stored, Wanted, require_decodable, upright, upright_size
 
-_PLUGINS = {
-    "JPEG": ("PIL.JpegImagePlugin", "JpegImageFile"),
-    "WEBP": ("PIL.WebPImagePlugin", "WebPImageFile"),
-    "BMP": ("PIL.BmpImagePlugin", "BmpImageFile"),
-    "GIF": ("PIL.GifImagePlugin", "GifImageFile"),
-    "AVIF": ("PIL.AvifImagePlugin", "AvifImageFile"),
-    "JPEG2000": ("PIL.Jpeg2KImagePlugin", "Jpeg2KImageFile"),
-}
-
-_TRANSPOSE = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
+# Not Image.open: it applies a size limit of the whole process, and ours belongs to the call.
+_OPEN: dict[str, Any] = {
+    "JPEG": JpegImagePlugin.JpegImageFile,
+    "WEBP": WebPImagePlugin.WebPImageFile,
+    "BMP": BmpImagePlugin.BmpImageFile,
+    "GIF": GifImagePlugin.GifImageFile,
+    "AVIF": AvifImagePlugin.AvifImageFile,
+    "JPEG2000": Jpeg2KImagePlugin.Jpeg2KImageFile,
+    "PNM": PpmImagePlugin.PpmImageFile,
 }
 
 _BOX_BYTES = 1 << 16
 """Bytes at the start of an AVIF or JPEG 2000 file that hold its metadata."""
 
-_ORIENTATION_KEYS = {"exif", "xmp", "XML:com.adobe.xmp"}
-
-_LOSSLESS_MODES = {"1": "L", "RGBX": "RGB", "YCbCr": "RGB", "La": "LA", "RGBa": "RGBA", "PA": "RGBA"}
-"""Pillow modes and the one of `COLOURS` that holds the same values."""
+_LOSSLESS_MODES = {"1": "L", "P": "RGB", "PA": "RGBA", "I": "L", "I;16": "L"}
+"""Pillow modes and the colours that hold the same values."""
 
 # Inside the entropy-coded data of a JPEG, FF is followed by 00, a restart marker D0 to D7, or another FF (padding).
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
@@ -50,38 +48,35 @@ _HOLE = bytes(64)
 
 
 def header(kind: str, file: IO[bytes]) -> Header:
-    """Read the header of an image file of a kind in `_PLUGINS`."""
+    """Read the header of an image file of a kind in `_OPEN`."""
     return _header(kind, _open(kind, file))
 
 
-def decode(kind: str, file: IO[bytes], wanted: Wanted) -> Stored:
-    """Decode an image of any kind but JPEG."""
-    image = _open(kind, file)
-    require_decodable(_header(kind, image), wanted)
-    if wanted.pixel_format.page:
-        image.seek(wanted.pixel_format.page)
-        require_decodable(_header(kind, image), wanted)
-    image.load()
-    return _stored(image, exif_orientation(image))
-
-
-def decode_jpeg(data: bytes, wanted: Wanted) -> Stored:
-    """Decode a JPEG, at a reduced size if `wanted.at_least` allows it."""
-    image: Any = _open("JPEG", BytesIO(data))
-    orientation = exif_orientation(image)
-    header = _header("JPEG", image)
+def decode(kind: str, data: bytes, wanted: Wanted) -> Stored:
+    """Decode an image; a JPEG at a reduced size if `wanted.at_least` allows it."""
+    image = _open(kind, BytesIO(data))
+    header = _header(kind, image)
     require_decodable(header, wanted)
-    require_intact_jpeg(data, wanted.name)
-    if wanted.at_least is not None:
-        width, height = (max(side, 1) for side in wanted.at_least)
-        transposed = (header.width, header.height) != image.size
-        image.draft(None, (height, width) if transposed else (width, height))
+    if kind == "JPEG":
+        require_intact_jpeg(data, wanted.name)
+        if wanted.at_least is not None:
+            width, height = (max(side, 1) for side in wanted.at_least)
+            transposed = (header.width, header.height) != image.size
+            image.draft(None, (height, width) if transposed else (width, height))
+    elif kind == "JPEG2000" and b"\xff\xd9" not in data:
+        raise ValueError("it is cut off: it has no end-of-codestream marker (FF D9)")
+    elif wanted.pixel_format.page:
+        image.seek(wanted.pixel_format.page)
+        header = _header(kind, image)
+        require_decodable(header, wanted)
     image.load()
-    jpeg = _stored(image, orientation)
-    if jpeg.mode == "CMYK" and "adobe" not in image.info:
+    stored = image if image.mode == header.colours or header.dtype == "uint16" else image.convert(header.colours)
+    pixels = np.array(stored, header.dtype)
+    if header.colours == "CMYK" and kind == "JPEG" and "adobe" not in image.info:
         # Adobe's programs store inverted inks, and Pillow inverts those of every file.
-        return jpeg._replace(pixels=255 - jpeg.pixels)
-    return jpeg
+        pixels = 255 - pixels
+    pixels = pixels if pixels.ndim == 3 else pixels[..., np.newaxis]
+    return Stored(upright(pixels, exif_orientation(image)), header.colours, image.info.get("icc_profile") or b"")
 
 
 def require_intact_jpeg(data: bytes, name: str) -> None:
@@ -129,8 +124,6 @@ def require_intact_jpeg(data: bytes, name: str) -> None:
 
 def exif_orientation(image: Image.Image) -> int:
     """Return the EXIF orientation of an image, 1 to 8; 1 (upright) if it is missing or unreadable."""
-    if not image.info.keys() & _ORIENTATION_KEYS:
-        return 1  # the usual case, ten times as fast as asking
     try:
         return int(image.getexif().get(0x0112, 1))
     except Exception:  # broken EXIF in intact images is common, and Pillow raises nearly anything
@@ -138,51 +131,30 @@ def exif_orientation(image: Image.Image) -> int:
 
 
 def _open(kind: str, file: IO[bytes]) -> ImageFile.ImageFile:
-    # Not Image.open: it applies a size limit of the whole process, and ours belongs to the call.
-    module, name = _PLUGINS[kind]
     start = file.read(_BOX_BYTES) if kind in ("AVIF", "JPEG2000") else b""
     file.seek(0)
-    image: ImageFile.ImageFile = getattr(import_module(module), name)(file)
-    if image.mode != "I;16" and (bits := _bits_per_channel(start)) > 8:
+    image: ImageFile.ImageFile = _OPEN[kind](file)
+    bits = _bits_per_channel(image, start)
+    if bits > 8 and image.mode not in ("I", "I;16"):
         raise ValueError(f"it has {bits} bits a channel, of which 8 would be read: save it as PNG or TIFF of 16 bits")
     return image
 
 
-def _bits_per_channel(start: bytes) -> int:
+def _bits_per_channel(image: ImageFile.ImageFile, start: bytes) -> int:
     if (place := start.find(b"av1C")) >= 0:
         return (8, 10, 12)[(start[place + 6] >> 6 & 1) + (start[place + 6] >> 5 & 1)]
     if (place := start.find(b"\xff\x4f\xff\x51")) >= 0:
         return (start[place + 42] & 127) + 1
+    if image.tile and image.tile[0].codec_name == "ppm":
+        arguments: Any = image.tile[0].args  # of the decoder: mode and largest value
+        return int(arguments[1]).bit_length()
     return 8
 
 
 def _header(kind: str, image: ImageFile.ImageFile) -> Header:
-    width, height = upright_size(*image.size, exif_orientation(image))
-    colours, dtype = _colours_and_dtype(image.mode)
-    mode = image.mode if dtype == "uint8" else mode_name(colours, 1, dtype)
-    pages = getattr(image, "n_frames", 1) if kind in ("GIF", "WEBP", "AVIF") else 1
-    return Header(kind, mode, width, height, COLOURS[colours], dtype, pages)
-
-
-def _stored(image: Image.Image, orientation: int) -> Stored:
-    if orientation in _TRANSPOSE:
-        image = image.transpose(_TRANSPOSE[orientation])
-    mode = image.mode
-    if mode in ("L", "RGB", "1", "P") and "transparency" in image.info:
-        mode = "LA" if mode in ("L", "1") else "RGBA"
-    elif mode == "P":
-        mode = "RGBA" if image.palette is not None and image.palette.mode == "RGBA" else "RGB"
-    mode = _LOSSLESS_MODES.get(mode, mode)
-    pixels: NDArray[Any] = np.array(image if mode == image.mode else image.convert(mode))
-    pixels = native(pixels if pixels.ndim == 3 else pixels[..., np.newaxis])
-    return Stored(pixels, _colours_and_dtype(mode)[0], image.info.get("icc_profile") or b"")
-
-
-def _colours_and_dtype(mode: str) -> tuple[str, str]:
-    if mode == "P":
-        return "RGB", "uint8"
-    if mode.startswith("I;16"):
-        return "L", "uint16"
-    if mode in ("I", "F"):
-        return "L", "int32" if mode == "I" else "float32"
-    return _LOSSLESS_MODES.get(mode, mode), "uint8"
+    colours = _LOSSLESS_MODES.get(image.mode, image.mode)
+    if colours in ("L", "RGB") and image.has_transparency_data:
+        colours = "RGBA"
+    dtype = "uint16" if image.mode in ("I", "I;16") else "uint8"  # "I" is a PGM, scaled to 16 bits
+    size = upright_size(*image.size, exif_orientation(image))
+    return Header(kind, colours, *size, COLOURS[colours], dtype, getattr(image, "n_frames", 1))

@@ -1,14 +1,12 @@
-"""Read image files: open them, recognise their format by content, decode and convert."""
+"""Read image files: recognise their format by content, decode and convert."""
 
 import errno
-import os
-import stat
-from io import BufferedReader, BytesIO, FileIO
+from io import BytesIO
 from pathlib import Path
 from typing import IO
 
 from cyclegan.errors import DiskError, ImageError
-from cyclegan.images import arrays, pillow_formats, png, tiff
+from cyclegan.images import npy, pillow_formats, png, tiff
 from cyclegan.images.convert import convert
 from cyclegan.images.header import MAX_PIXELS, Header, Stored, Wanted
 from cyclegan.images.pixel_format import RGB, PixelFormat, Pixels
@@ -16,20 +14,16 @@ from cyclegan.images.sniff import START_BYTES, describe_content, image_kind
 
 IMAGE_SUFFIXES = frozenset(
     f".{name}"
-    for name in "jpg jpeg jpe jfif png webp avif jp2 bmp tif tiff ppm pgm pbm pnm gif npy npz".split()  # noqa: SIM905
+    for name in "jpg jpeg jpe jfif png webp avif jp2 bmp tif tiff ppm pgm pbm pnm gif npy".split()  # noqa: SIM905
 )
 """Extensions, in lower case, of the files in a folder that are taken for images."""
-
-# O_NONBLOCK: open() would wait for a writer if the path is a FIFO.
-_FLAGS = os.O_RDONLY | sum(getattr(os, flag, 0) for flag in ("O_NONBLOCK", "O_CLOEXEC", "O_BINARY"))
 
 _REMOVE = "remove it from the data set (a resumed run refuses such a change)"
 _REMEDIES = {
     errno.ENOENT: f"put it back, or {_REMOVE}",
+    errno.EISDIR: "remove the folder, or give it another extension",
     errno.EACCES: "make it readable (chmod +r)",
     errno.EPERM: "make it readable",
-    errno.ELOOP: f"its links form a loop: fix them, or {_REMOVE}",
-    errno.ENAMETOOLONG: "give it a shorter name",
 }
 
 
@@ -85,8 +79,11 @@ def header(path: str | Path, pixel_format: PixelFormat | None = None) -> Header:
     Raises:
         ImageError: the file is missing, empty, or not an image.
     """
-    with _open_file(path) as raw, BufferedReader(raw) as file:
-        return header_in(file, str(path), pixel_format)
+    try:
+        with Path(path).open("rb") as file:
+            return header_in(file, str(path), pixel_format)
+    except OSError as error:
+        raise _not_accessible(path, error) from error
 
 
 def header_of(data: bytes, name: str, pixel_format: PixelFormat | None = None) -> Header:
@@ -97,24 +94,20 @@ def header_of(data: bytes, name: str, pixel_format: PixelFormat | None = None) -
 def header_in(file: IO[bytes], name: str, pixel_format: PixelFormat | None = None) -> Header:
     """Read the header of an open image file, from its beginning; see `header`."""
     page, channels = (0, None) if pixel_format is None else (pixel_format.page, pixel_format.channels)
+    start = file.read(START_BYTES)
+    file.seek(0)
     try:
-        start = file.read(START_BYTES)
-        file.seek(0)
         match image_kind(start):
             case "PNG":
                 return png.header(file)
             case "TIFF":
                 return tiff.header(file, page)
-            case "PNM":
-                return arrays.header_pnm(file)
             case "NPY":
-                return arrays.header_npy(file, name, channels)
-            case "NPZ":
-                return arrays.header_npz(file, name, channels)
+                return npy.header(file, name, channels)
             case None:
                 raise ValueError(describe_content(start))
-            case other:
-                return pillow_formats.header(other, file)
+            case kind:
+                return pillow_formats.header(kind, file)
     except ImageError:
         raise
     except Exception as error:
@@ -122,37 +115,30 @@ def header_in(file: IO[bytes], name: str, pixel_format: PixelFormat | None = Non
 
 
 def content(path: str | Path) -> bytes:
-    """Read all bytes of a regular file.
+    """Read all bytes of a file.
 
     Raises:
-        ImageError: the file is missing, not a regular file, or cannot be opened.
+        ImageError: the file is missing, a folder, or cannot be opened.
         DiskError: the disk or the network folder fails.
     """
-    with _open_file(path) as file:
-        try:
-            return file.readall()
-        except OSError as error:
-            raise _not_accessible(path, error) from error
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise _not_accessible(path, error) from error
 
 
 def _decode(data: bytes, wanted: Wanted) -> Stored:
     match image_kind(data[:START_BYTES]):
-        case "JPEG":
-            return pillow_formats.decode_jpeg(data, wanted)
         case "PNG":
             return png.decode(data, wanted)
         case "TIFF":
             return tiff.decode(data, wanted)
-        case "PNM":
-            return arrays.decode_pnm(data, wanted)
         case "NPY":
-            return arrays.decode_npy(data, wanted)
-        case "NPZ":
-            return arrays.decode_npz(data, wanted)
+            return npy.decode(data, wanted)
         case None:
             raise ValueError(describe_content(data[:START_BYTES]))
-        case other:
-            return pillow_formats.decode(other, BytesIO(data), wanted)
+        case kind:
+            return pillow_formats.decode(kind, data, wanted)
 
 
 def _not_readable(name: str, size: int, error: Exception) -> ImageError:
@@ -162,28 +148,7 @@ def _not_readable(name: str, size: int, error: Exception) -> ImageError:
     )
 
 
-def _open_file(path: str | Path) -> FileIO:
-    try:
-        return FileIO(path, opener=_open_regular)
-    except ImageError:
-        raise
-    except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
-        raise _not_accessible(path, error) from error
-
-
-def _open_regular(path: str, _: int) -> int:
-    descriptor = os.open(path, _FLAGS)
-    file_mode = os.fstat(descriptor).st_mode
-    if stat.S_ISREG(file_mode):
-        return descriptor
-    os.close(descriptor)
-    found = "a folder" if stat.S_ISDIR(file_mode) else "a pipe, socket or device"
-    raise ImageError(f"{path}: is {found}, not a file; remove it, or give it another extension")
-
-
-def _not_accessible(path: str | Path, error: OSError | ValueError) -> ImageError:
-    if not isinstance(error, OSError):
-        return ImageError(f"{path}: cannot be read ({error}): give it another name")
+def _not_accessible(path: str | Path, error: OSError) -> ImageError:
     if error.errno in _REMEDIES:
         return ImageError(f"{path}: cannot be read ({error.strerror}): {_REMEDIES[error.errno]}")
     return DiskError(f"{path}: cannot be read ({error.strerror or error}): check the disk or the network folder")

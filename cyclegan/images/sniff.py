@@ -14,20 +14,14 @@ _SIGNATURES = (
     (b"GIF87a", "GIF"),
     (b"GIF89a", "GIF"),
     (b"\x93NUMPY", "NPY"),
-    (b"PK\x03\x04", "NPZ"),
-    (b"PK\x05\x06", "NPZ"),  # empty
     (b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG2000"),
     (b"\xff\x4f\xff\x51", "JPEG2000"),
 )
 
 _NOT_IMAGES = (
-    (b"%PDF", "it is a PDF document"),
-    (b"8BPS", "it is a Photoshop document: save it as PNG or TIFF"),
-    (b"\x1f\x8b", "it is a gzip archive"),
     (b"version https://git-lfs", "it is the pointer of Git LFS to an image: run `git lfs pull`"),
     (b"\xff\x0a", "it is a JPEG XL image, which is not supported: save it as PNG or JPEG"),
-    (b"\x89HDF", "it is an HDF5 file, which is not supported: save its images as TIFF or NPY"),
-    (b"SIMPLE  =", "it is a FITS file, which is not supported: save its images as TIFF or NPY"),
+    (b"PK", "it is a zip archive or NPZ file, which is not supported: save each image as NPY"),
 )
 
 
@@ -55,7 +49,7 @@ def describe_content(start: bytes) -> str:
     if start[4:8] == b"ftyp" and start[8:12] in (b"heic", b"heix", b"hevc", b"mif1", b"msf1"):
         return "it is a HEIC image, which is not supported: save it as JPEG or PNG"
     if not any(start):
-        return "it starts with zero bytes, as a download that was interrupted does"
+        return "it starts with zero bytes, as after an interrupted download"
     text = start.decode("utf-8", errors="replace")[:-1]  # the last character may be cut
     if text.lstrip("\ufeff \t\r\n")[:9].lower().startswith(("<!doctype", "<html")):
         return "it is an HTML page, which a server sent instead of the image"

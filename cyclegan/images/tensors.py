@@ -12,8 +12,7 @@ from cyclegan.images.pixel_format import RGB, PixelFormat, Pixels
 
 def to_tensor(pixels: Pixels, pixel_format: PixelFormat = RGB) -> Tensor:
     """Convert pixels (H, W, C) to a float32 tensor (C, H, W) in [-1, 1]."""
-    writable = pixels if pixels.flags.writeable else pixels.copy()  # torch warns of read-only arrays
-    return normalise(torch.from_numpy(np.ascontiguousarray(writable)).permute(2, 0, 1), pixel_format)
+    return normalise(torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1), pixel_format)
 
 
 def normalise(planes: Tensor, pixel_format: PixelFormat) -> Tensor:
@@ -45,13 +44,12 @@ def to_uint8(images: Tensor) -> Tensor:
     return (images.float() * 127.5 + 127.5).round().clamp(0, 255).to(torch.uint8)
 
 
-def to_view(images: Tensor) -> Pixels:
+def to_view(image: Tensor) -> Pixels:
     """Convert an image (C, H, W) in [-1, 1] with any number of channels to 8-bit RGB pixels (H, W, 3) for display.
 
     With one or two channels the first is shown as grey, with four or more the first three as colours.
     """
-    channels = [0, 0, 0] if images.shape[-3] < 3 else [0, 1, 2]
-    return to_uint8(images.detach()[channels]).permute(1, 2, 0).contiguous().cpu().numpy()
+    return to_rgb8(image.detach()[None])[0].permute(1, 2, 0).contiguous().cpu().numpy()
 
 
 def to_rgb8(images: Tensor) -> Tensor:

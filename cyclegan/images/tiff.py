@@ -1,5 +1,6 @@
 """Decode TIFF with any number of bands, of any type, on any page."""
 
+import math
 from io import BytesIO
 from typing import IO, TYPE_CHECKING, Any, cast
 
@@ -7,28 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cyclegan.errors import ImageError
-from cyclegan.images.header import (
-    Header,
-    Stored,
-    Wanted,
-    mode_name,
-    native,
-    require_decodable,
-    require_size,
-    scale_to_full_range,
-    upright,
-    upright_size,
-)
+from cyclegan.images.header import Header, Stored, Wanted, require_decodable, require_size, upright, upright_size
 from cyclegan.images.pillow_formats import require_intact_jpeg
 
 if TYPE_CHECKING:  # tifffile is slow to import
     from tifffile import TiffFile, TiffPage
 
 _WHITE_IS_ZERO, _YCBCR, _LAB = 0, 6, (8, 9, 10)
-_COLOURS = {0: ("L", 1), 1: ("L", 1), 2: ("RGB", 3), 3: ("P", 1), 5: ("CMYK", 4), 6: ("RGB", 3)}
-"""Mode and number of channels of each value of the tag PhotometricInterpretation that is supported."""
+_COLOURS = {0: ("L", 1), 1: ("L", 1), 2: ("RGB", 3), 3: ("palette", 1), 5: ("CMYK", 4), 6: ("RGB", 3)}
+"""Colours and number of channels of each value of the tag PhotometricInterpretation that is supported."""
 _OLD_JPEG, _JPEG = 6, (7, 33007, 34892)
-_PREMULTIPLIED = 1
+_PREMULTIPLIED, _UNASSOCIATED = 1, 2
 
 
 def header(file: IO[bytes], number: int) -> Header:
@@ -47,9 +37,9 @@ def decode(data: bytes, wanted: Wanted) -> Stored:
     with TiffFile(BytesIO(data)) as tiff:
         page = _page(tiff, wanted.pixel_format.page)
         require_decodable(_header(page, len(tiff.pages)), wanted)
-        _require_segments(page, data, wanted)
-        pixels = page.asarray(squeeze=False, maxworkers=1)  # samples, 1, height, width, samples
-    pixels = native(np.moveaxis(pixels[:, 0], 0, 2)[..., 0] if pixels.shape[0] > 1 else pixels[0, 0])
+        _require_complete(page, data, wanted)
+        pixels = page.asarray(squeeze=False, maxworkers=1)  # planes, depth, height, width, samples
+    pixels = np.moveaxis(pixels[:, 0], 0, 2)[..., 0] if pixels.shape[0] > 1 else pixels[0, 0]
     pixels, colours = _interpreted(pixels, page)
     profile = page.tags.get(34675)
     return Stored(upright(pixels, _orientation(page)), colours, profile.value if profile else b"")
@@ -60,35 +50,24 @@ def _page(tiff: "TiffFile", number: int) -> "TiffPage":
 
 
 def _header(page: "TiffPage", pages: int) -> Header:
+    if page.dtype is None:
+        raise ValueError(f"its pixels, of {page.bitspersample} bits and kind {page.sampleformat}, are not supported")
     width, height = upright_size(page.imagewidth, page.imagelength, _orientation(page))
-    colours, channels = _colours(page)
-    dtype = _dtype_name(page)
-    if colours == "P":
-        dtype = _palette(page).dtype.name
-        mode, channels = mode_name("P", 1, dtype), 3
-    elif colours == "L" and page.dtype == np.bool_:
-        mode = "1"
-    else:
-        mode = mode_name(colours, channels, dtype)
-    return Header("TIFF", mode, width, height, channels, dtype, pages)
+    colours, channels = _colours(page), page.samplesperpixel
+    dtype = "uint8" if page.dtype == np.bool_ else np.dtype(page.dtype).name
+    if colours == "palette":
+        colours, channels, dtype = "RGB", 3, _palette(page).dtype.name
+    return Header("TIFF", colours, width, height, channels, dtype, pages)
 
 
-def _colours(page: "TiffPage") -> tuple[str, int]:
-    """Return one of `COLOURS`, "P" or "bands", and the number of channels."""
+def _colours(page: "TiffPage") -> str:
+    """Return one of `COLOURS`, "palette" or "bands"."""
     channels = page.samplesperpixel
     colours, own = _COLOURS.get(page.photometric, ("bands", channels))
     if channels == own:
-        return colours, channels
-    if channels == own + 1 and colours in ("L", "RGB") and tuple(page.extrasamples)[-1:] in ((1,), (2,)):
-        return colours + "A", channels
-    return "bands", channels
-
-
-def _dtype_name(page: "TiffPage") -> str:
-    if page.dtype is None:
-        raise ValueError(f"its pixels, of {page.bitspersample} bits and kind {page.sampleformat}, are not supported")
-    dtype = np.dtype(page.dtype)
-    return "uint8" if dtype == np.bool_ else dtype.name
+        return colours
+    alpha = tuple(page.extrasamples)[-1:] in ((_PREMULTIPLIED,), (_UNASSOCIATED,))
+    return colours + "A" if channels == own + 1 and colours in ("L", "RGB") and alpha else "bands"
 
 
 def _orientation(page: "TiffPage") -> int:
@@ -96,23 +75,17 @@ def _orientation(page: "TiffPage") -> int:
     return int(tag.value) if tag is not None and tag.count == 1 else 1
 
 
-def _require_segments(page: "TiffPage", data: bytes, wanted: Wanted) -> None:
-    """Refuse a page with a missing strip or tile: it would be decoded as black."""
-    unsupported = {
-        "old-style JPEG compression": page.compression == _OLD_JPEG,
-        "YCbCr without JPEG": page.photometric == _YCBCR and page.compression not in _JPEG,
-        "LAB colours": page.photometric in _LAB,
-    }
-    for kind in (kind for kind, found in unsupported.items() if found):
-        raise ImageError(f"{wanted.name}: is a TIFF with {kind}, which is not supported; save it as RGB")
-    if page.imagedepth != 1:
-        raise ImageError(f"{wanted.name}: is a volume of depth {page.imagedepth}; save its layers as pages")
+def _require_complete(page: "TiffPage", data: bytes, wanted: Wanted) -> None:
+    """Refuse a page of an unsupported kind or without all its strips or tiles, which would be decoded as black."""
+    ycbcr = page.photometric == _YCBCR and page.compression not in _JPEG
+    if ycbcr or page.photometric in _LAB or page.compression == _OLD_JPEG or page.imagedepth != 1:
+        raise ImageError(
+            f"{wanted.name}: is a TIFF with {page.photometric!r}, {page.compression!r} and depth {page.imagedepth}, "
+            "which is not supported; save it as RGB, and each layer as a page"
+        )
     if page.is_tiled:
         require_size(page.tilewidth, page.tilelength, wanted)
-    rows = page.tilelength if page.is_tiled else page.rowsperstrip
-    across = -(-page.imagewidth // page.tilewidth) if page.is_tiled else 1
-    planes = page.samplesperpixel if page.planarconfig == 2 else 1
-    count = planes * across * -(-page.imagelength // max(rows, 1))
+    count = math.prod(page.chunked)
     segments = list(zip(page.dataoffsets, page.databytecounts, strict=False))
     if len(segments) < count and not page.is_contiguous:
         raise ImageError(
@@ -129,15 +102,16 @@ def _require_segments(page: "TiffPage", data: bytes, wanted: Wanted) -> None:
 
 
 def _interpreted(pixels: NDArray[Any], page: "TiffPage") -> tuple[NDArray[Any], str]:
-    """Apply palette, bit depth, polarity and premultiplied alpha to pixels (H, W, C)."""
-    colours, _ = _colours(page)
-    if colours == "P":
+    """Apply palette, bit depth and polarity to pixels (H, W, C), and return them with their colours."""
+    colours = _colours(page)
+    if colours == "palette":
         return _palette(page)[pixels[..., 0]], "RGB"
-    bits = page.bitspersample
+    largest = (1 << page.bitspersample) - 1
     if pixels.dtype == np.bool_:
         pixels = pixels.astype(np.uint8) * np.uint8(255)
-    elif pixels.dtype.kind == "u" and bits < 8 * pixels.dtype.itemsize and pixels.dtype.itemsize <= 2:
-        pixels = scale_to_full_range(pixels, (1 << bits) - 1)
+    elif pixels.dtype in (np.uint8, np.uint16) and largest < np.iinfo(pixels.dtype).max:
+        full = np.iinfo(pixels.dtype).max
+        pixels = ((pixels.astype(np.uint64) * full + largest // 2) // largest).astype(pixels.dtype)
     if page.photometric == _WHITE_IS_ZERO:
         if pixels.dtype.kind not in "iu":
             raise ValueError("its white is 0, and for floating-point pixels black is undefined")
@@ -161,8 +135,7 @@ def _palette(page: "TiffPage") -> NDArray[Any]:
     if page.colormap is None:
         raise ValueError("its palette is missing")
     colours = np.ascontiguousarray(page.colormap.T)
-    if not (colours % 257).any():
-        return (colours // 257).astype(np.uint8)
-    if not (colours & 255).any():
-        return (colours >> 8).astype(np.uint8)
-    return colours.astype(np.uint8 if colours.max() < 256 else np.uint16)  # a common mistake: 8-bit values in 16 bits
+    for step in (257, 256, 1):  # 1: some programs write values of 8 bits, although the standard has 16
+        if not (colours % step).any() and colours.max() <= 255 * step:
+            return (colours // step).astype(np.uint8)
+    return colours

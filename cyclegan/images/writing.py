@@ -2,17 +2,15 @@
 
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from cyclegan.errors import ImageError
 from cyclegan.files import replacing
 from cyclegan.images.pixel_format import PixelFormat, Pixels
 
-_LARGEST_JPEG = 65500
+_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".npy")
 
 
 def suffix_for(pixel_format: PixelFormat) -> str:
@@ -46,65 +44,56 @@ def write(pixels: Pixels, path: str | Path, quality: int = 95) -> None:
         ImageError: the extension is not supported, or cannot hold such pixels.
     """
     path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix not in _SUFFIXES:
+        found = suffix or "without an extension"
+        raise ImageError(f"{path}: images are written as .png, .jpg, .tif or .npy, not {found}")
     if pixels.ndim != 3 or 0 in pixels.shape:
         raise ImageError(f"{path}: pixels must be (height, width, channels), but these are {pixels.shape}")
-    encoded = BytesIO()
-    match path.suffix.lower():
-        case ".png":
-            _encode_png(pixels, encoded, path)
-        case ".jpg" | ".jpeg":
-            if pixels.dtype != np.uint8 or pixels.shape[2] not in (1, 3) or max(pixels.shape) > _LARGEST_JPEG:
-                raise _cannot_hold(pixels, path)
-            _image(pixels).save(encoded, "JPEG", quality=quality, subsampling=0)
-        case ".tif" | ".tiff":
-            _encode_tiff(pixels, encoded)
-        case ".npy":
-            np.save(encoded, pixels, allow_pickle=False)
-        case other:
-            raise ImageError(
-                f"{path}: images are written as .png, .jpg, .tif or .npy, not {other or 'without an extension'}"
-            )
+    pixel_format = PixelFormat(pixels.shape[2], pixels.dtype.name)
+    if not can_hold(suffix, pixel_format):
+        raise ImageError(
+            f"{path}: {suffix} cannot hold {pixel_format.channels} channels of type {pixel_format.dtype}; "
+            f"{suffix_for(pixel_format)} and .npy can"
+        )
+    encoded = _encode(pixels, suffix, quality)
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as unfinished:
-        unfinished.write_bytes(encoded.getbuffer())
+        unfinished.write_bytes(encoded)
 
 
-def _encode_png(pixels: NDArray[Any], file: BytesIO, path: Path) -> None:
-    if pixels.dtype not in (np.uint8, np.uint16) or pixels.shape[2] > 4:
-        raise _cannot_hold(pixels, path)
-    if pixels.dtype == np.uint8:
-        _image(pixels).save(file, "PNG")
-        return
-    import imagecodecs  # slow to import, and 16 bits are rare
+def _encode(pixels: Pixels, suffix: str, quality: int) -> bytes:
+    file = BytesIO()
+    squeezed = pixels[..., 0] if pixels.shape[2] == 1 else pixels
+    match suffix:
+        case ".png" if pixels.dtype == np.uint16:
+            import imagecodecs  # slow to import, and 16 bits are rare
 
-    file.write(imagecodecs.png_encode(np.ascontiguousarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)))
+            file.write(imagecodecs.png_encode(np.ascontiguousarray(squeezed)))
+        case ".png":
+            Image.fromarray(squeezed).save(file, "PNG")
+        case ".jpg" | ".jpeg":
+            Image.fromarray(squeezed).save(file, "JPEG", quality=quality, subsampling=0)
+        case ".npy":
+            np.save(file, pixels, allow_pickle=False)
+        case _:
+            _encode_tiff(squeezed, file)
+    return file.getvalue()
 
 
-def _encode_tiff(pixels: NDArray[Any], file: BytesIO) -> None:
+def _encode_tiff(pixels: Pixels, file: BytesIO) -> None:
     from tifffile import imwrite  # slow to import
 
-    channels = pixels.shape[2]
+    channels = 1 if pixels.ndim == 2 else pixels.shape[2]
     alpha = channels in (2, 4)
     extra = ["unassalpha"] if alpha else ["unspecified"] * (channels - 1) if channels > 4 else None
     imwrite(
         file,
-        pixels[..., 0] if channels == 1 else pixels,
+        pixels,
         photometric="rgb" if channels in (3, 4) else "minisblack",
         planarconfig=None if channels == 1 else "contig",
         extrasamples=extra,
         compression="zlib",
         predictor=True,
         metadata=None,
-    )
-
-
-def _image(pixels: NDArray[Any]) -> Image.Image:
-    return Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
-
-
-def _cannot_hold(pixels: NDArray[Any], path: Path) -> ImageError:
-    others = ".png, .tif or .npy" if pixels.dtype in (np.uint8, np.uint16) and pixels.shape[2] <= 4 else ".tif or .npy"
-    return ImageError(
-        f"{path}: {path.suffix} cannot hold {pixels.shape[1]}×{pixels.shape[0]} pixels with {pixels.shape[2]} channels "
-        f"of type {pixels.dtype}; {others} can"
     )

@@ -15,7 +15,7 @@ SHOWN_REASONS = 5
 """Lines of a finding in the text report."""
 
 SHOWN_NAMES = 3
-"""Files that such a line names."""
+"""Files in such a line."""
 
 
 def as_json(scan: Scan, findings: Sequence[Finding]) -> dict[str, Any]:
@@ -26,29 +26,56 @@ def as_json(scan: Scan, findings: Sequence[Finding]) -> dict[str, Any]:
                  "dtypes": {name: count}, "sizes": {"256x256": count}, "file_bytes": [min, median, max] or null}},
      "problems" and "notes": [{"kind", "title", "remedy", "count", "items": [{"name", "why", "same_as": [name]}]}]}
     """
+    problems = [_finding(finding) for finding in findings if finding.is_problem]
     return {
         "version": 2,
         "root": str(scan.root),
-        "ok": not any(finding.check.is_problem for finding in findings),
+        "ok": not problems,
         "folders": {folder.name: _folder(folder) for folder in scan.folders},
-        "problems": [_finding(finding) for finding in findings if finding.check.is_problem],
-        "notes": [_finding(finding) for finding in findings if not finding.check.is_problem],
+        "problems": problems,
+        "notes": [_finding(finding) for finding in findings if not finding.is_problem],
+    }
+
+
+def _folder(folder: Folder) -> dict[str, Any]:
+    file_bytes = [info.file_bytes for info in folder.infos.values()]
+    return {
+        "split": folder.split,
+        "domain": folder.domain,
+        "images": len(folder.images),
+        "bytes": sum(file_bytes),
+        "skipped": dict(sorted(folder.images.skipped.items())),
+        "formats": dict(folder.count("format").most_common()),
+        "modes": dict(folder.count("mode").most_common()),
+        "dtypes": dict(folder.count("dtype").most_common()),
+        "sizes": {f"{width}x{height}": count for (width, height), count in sorted(folder.sizes().items())},
+        "file_bytes": [min(file_bytes), statistics.median_low(file_bytes), max(file_bytes)] if file_bytes else None,
+    }
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    return {
+        "kind": finding.kind,
+        "title": finding.title,
+        "remedy": finding.remedy,
+        "count": finding.count,
+        "items": [{"name": item.name, "why": item.why, "same_as": list(item.same_as)} for item in finding.items],
     }
 
 
 def as_text(scan: Scan, findings: Sequence[Finding]) -> str:
-    """Return the report for a terminal, about 100 columns wide and cut short where it would be long."""
+    """Return the report for a terminal, at most 100 columns wide, with the first files of each finding."""
     lines = [*_table(scan), ""]
-    problems = [finding for finding in findings if finding.check.is_problem]
-    notes = [finding for finding in findings if not finding.check.is_problem]
-    for title, group in (("problems", problems), ("notes", notes)):
+    for title, is_problem in (("problems", True), ("notes", False)):
+        group = [finding for finding in findings if finding.is_problem == is_problem]
         if group:
             lines.append(title)
             for finding in group:
-                lines += [f"  {finding.check.title}: {finding.count:,}", *_items(finding)]
-                lines += _wrapped(finding.check.remedy, "    → ")
+                lines += [f"  {finding.title}: {finding.count:,}", *_items(finding)]
+                lines += _wrapped(finding.remedy, "    → ")
             lines.append("")
-    last = counted(len(problems), "kind of problem", "kinds of problems") if problems else "no problem found"
+    problems = sum(finding.is_problem for finding in findings)
+    last = counted(problems, "kind of problem", "kinds of problems") if problems else "no problem found"
     return "\n".join([*lines, last])
 
 
@@ -57,45 +84,15 @@ def counted(number: int, one: str, many: str) -> str:
     return f"{number:,} {one if number == 1 else many}"
 
 
-def _folder(folder: Folder) -> dict[str, Any]:
-    sizes = folder.file_bytes
-    return {
-        "split": folder.split,
-        "domain": folder.domain,
-        "images": len(folder.images),
-        "bytes": sum(sizes),
-        "skipped": dict(sorted(folder.skipped.items())),
-        "formats": dict(folder.formats.most_common()),
-        "modes": dict(folder.modes.most_common()),
-        "dtypes": dict(folder.dtypes.most_common()),
-        "sizes": {f"{width}x{height}": count for (width, height), count in sorted(folder.sizes.items())},
-        "file_bytes": [min(sizes), statistics.median_low(sizes), max(sizes)] if sizes else None,
-    }
-
-
-def _finding(finding: Finding) -> dict[str, Any]:
-    return {
-        "kind": finding.check.key,
-        "title": finding.check.title,
-        "remedy": finding.check.remedy,
-        "count": finding.count,
-        "items": [{"name": item.name, "why": item.why, "same_as": list(item.same_as)} for item in finding.items],
-    }
-
-
 def _table(scan: Scan) -> Iterator[str]:
     rows = [("folder", "images", "MB", "format", "mode", "width×height")]
     for folder in scan.folders:
-        megabytes = f"{sum(folder.file_bytes) / 1e6:,.1f}"
-        shares = _shares(folder.formats), _shares(folder.modes), _sizes(folder.sizes)
+        megabytes = f"{sum(info.file_bytes for info in folder.infos.values()) / 1e6:,.1f}"
+        shares = _shares(folder.count("format")), _shares(folder.count("mode")), _sizes(folder.sizes())
         rows.append((folder.name, f"{len(folder.images):,}", megabytes, *shares))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        cells = [
-            cell.rjust(width) if i in (1, 2) else cell.ljust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        yield "  ".join(cells).rstrip()
+    layout = "  ".join(f"{{:{align}{width}}}" for align, width in zip("<>><<<", widths, strict=True))
+    yield from (layout.format(*row).rstrip() for row in rows)
 
 
 def _shares(counts: Counter[str]) -> str:
@@ -113,13 +110,13 @@ def _sizes(sizes: Counter[tuple[int, int]]) -> str:
 
 
 def _items(finding: Finding) -> Iterator[str]:
-    """Yield the first items; those with the same reason share a line."""
+    """Yield lines for the first items; items with the same reason share a line."""
     groups: defaultdict[str, list[str]] = defaultdict(list)
     for item in finding.items:
         same = "".join(f" = {name}" for name in item.same_as[:SHOWN_NAMES])
         name = item.name + same + _more(item.same_as)
-        # Every broken file comes with advice, which follows once below.
-        why = item.why.rpartition("; ")[0] or item.why if finding.check.key == "broken" else item.why
+        # The reason of a broken file ends with the same advice each time, which is the finding's remedy.
+        why = item.why.rpartition("; ")[0] or item.why if finding.kind == "broken" else item.why
         groups[why or name].append(name)
     shown = dict(islice(groups.items(), SHOWN_REASONS))
     for why, names in shown.items():

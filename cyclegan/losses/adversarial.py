@@ -8,23 +8,19 @@ from torch import Tensor
 
 
 class Objective(Protocol):
-    """The losses of the discriminator and of the generator."""
+    """The losses of the discriminator and of the generator, of scores of real and of generated images."""
 
-    def discriminator(self, real_scores: Tensor, fake_scores: Tensor) -> Tensor:
-        """Return the discriminator's loss for its scores of real and of generated images."""
-        ...
+    def discriminator(self, real_scores: Tensor, fake_scores: Tensor) -> Tensor: ...
 
-    def generator(self, fake_scores: Tensor) -> Tensor:
-        """Return the generator's loss for the discriminator's scores of its images."""
-        ...
+    def generator(self, fake_scores: Tensor) -> Tensor: ...
 
 
 @runtime_checkable
-class Judging(Protocol):
-    """An objective that also knows what its scores say; one that does not is as good for training."""
+class AbsoluteScore(Protocol):
+    """An objective whose scores have an absolute scale. Training does not need it."""
 
-    def discriminator_score(self, scores: Tensor) -> Tensor | None:
-        """Scores as verdicts in [0, 1], 1: taken for real; None if they have no absolute scale."""
+    def discriminator_score(self, scores: Tensor) -> Tensor:
+        """Map scores to [0, 1], where 1 means real."""
         ...
 
 
@@ -44,7 +40,7 @@ class LeastSquares:
         return (widened(fake_scores) - 1).square().mean()
 
     def discriminator_score(self, scores: Tensor) -> Tensor:
-        """The scores, clamped: their targets are 1 and 0."""
+        """The scores, clamped to their targets 0 and 1."""
         return widened(scores).clamp(0, 1)
 
 
@@ -79,12 +75,15 @@ class Hinge:
         return -widened(fake_scores).mean()
 
     def discriminator_score(self, scores: Tensor) -> Tensor:
-        """(scores + 1) / 2, clamped: beyond the margins ±1 nothing is gained."""
+        """(scores + 1) / 2, clamped to [0, 1]."""
         return ((widened(scores) + 1) / 2).clamp(0, 1)
 
 
 class Wasserstein:
-    """The difference of mean scores (Arjovsky et al. 2017, arXiv:1701.07875); needs a `GradientPenalty`."""
+    """The difference of mean scores (Arjovsky et al. 2017, arXiv:1701.07875); needs a `GradientPenalty`.
+
+    Only differences of its scores have a meaning, so there is no `discriminator_score`.
+    """
 
     def discriminator(self, real_scores: Tensor, fake_scores: Tensor) -> Tensor:
         """Mean fake − mean real."""
@@ -94,10 +93,7 @@ class Wasserstein:
         """−mean fake."""
         return -widened(fake_scores).mean()
 
-    def discriminator_score(self, scores: Tensor) -> None:
-        """None: only differences of scores mean anything."""
-
 
 def widened(scores: Tensor) -> Tensor:
-    """Convert half-precision scores to float32, because a mean in bfloat16 keeps only two digits."""
+    """Convert half-precision scores to float32, because a mean in bfloat16 has only two digits."""
     return scores.to(torch.promote_types(scores.dtype, torch.float32))

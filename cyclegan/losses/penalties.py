@@ -13,38 +13,28 @@ from cyclegan.errors import UserError
 class GradientPenalty:
     """Gradient penalty of WGAN-GP: `weight · mean (‖∇ critic‖₂ − target)²` (Gulrajani et al. 2017, arXiv:1704.00028).
 
-    The gradient of the sum of an image's scores is taken at a random point between a real and a fake image, its norm
-    over all channels and pixels. The critic must not mix samples, so it cannot have batch norm.
+    The gradient of the sum of an image's scores is taken at a random point between a real and a fake image; its norm
+    is over all channels and pixels. The critic must not mix samples, so it cannot have batch norm.
 
     Args:
         weight: weight of the penalty; 10 in the paper (algorithm 1).
         target: desired norm of the gradient; 1 in the paper.
-
-    Raises:
-        UserError: the weight is negative.
     """
 
     weight: float = 10.0
     target: float = 1.0
 
-    def __post_init__(self) -> None:
-        if self.weight < 0:
-            raise UserError(f"the weight of a gradient penalty is {self.weight}; it must be 0 or more")
-
     def __call__(self, critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor) -> Tensor:
-        """Return the weighted penalty, whose gradients reach only the critic's weights.
+        """Return the weighted penalty of a critic with scores (N, ...), for real and fake images (N, C, H, W).
 
-        Args:
-            critic: discriminator, with scores of shape (N, ...).
-            real: real images (N, C, H, W).
-            fake: generated images (N, C, H, W).
+        Its gradients reach only the critic's weights.
 
         Raises:
             UserError: real and fake images have different shapes.
         """
         if real.shape != fake.shape:
             raise UserError(
-                f"the gradient penalty needs a fake of the same shape for every real image: "
+                "the gradient penalty needs real and generated images of the same shape: "
                 f"real is {tuple(real.shape)}, fake is {tuple(fake.shape)}"
             )
         kind = real.device.type

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, NamedTuple, Protocol, final
+from typing import Any, NamedTuple, final
 
 import torch
 import torch.nn.functional as F
@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 
 from cyclegan.errors import UserError
 from cyclegan.image_pool import ImagePool
-from cyclegan.losses.adversarial import Judging, LeastSquares, Objective
+from cyclegan.losses.adversarial import AbsoluteScore, LeastSquares, Objective
 from cyclegan.losses.penalties import GradientPenalty
 from cyclegan.methods.translator import Batch, Translator
 from cyclegan.networks.batching import together
@@ -20,22 +20,6 @@ from cyclegan.networks.init import normal
 from cyclegan.networks.patchgan import PatchDiscriminator
 from cyclegan.networks.resnet import ResnetGenerator
 from cyclegan.optim import EpochSchedule, Linear, MakeOptimizer, Schedule, clip_each_player, frozen, player_groups
-
-
-class GeneratorFactory(Protocol):
-    """A generator class with every argument but the channels filled in."""
-
-    def __call__(self, *, in_channels: int, out_channels: int) -> nn.Module:
-        """Return a network from images (N, in_channels, H, W) to (N, out_channels, H, W), both in [-1, 1]."""
-        ...
-
-
-class DiscriminatorFactory(Protocol):
-    """A discriminator class with every argument but the channels filled in."""
-
-    def __call__(self, *, in_channels: int) -> nn.Module:
-        """Return a network from images (N, in_channels, H, W) to logits (N, 1, h, w)."""
-        ...
 
 
 class Cycle(NamedTuple):
@@ -95,13 +79,14 @@ class CycleGAN(Translator):
     backward pass of the sum of all terms and one optimiser step are the whole algorithm.
 
     Args:
-        generator: factory of generators, called with `in_channels` and `out_channels`.
-        discriminator: factory of discriminators, called with `in_channels`.
+        generator: called with `in_channels` and `out_channels`, returns a network from images (N, in_channels, H, W) to
+            images (N, out_channels, H, W), both in [-1, 1].
+        discriminator: called with `in_channels`, returns a network from such images to logits (N, 1, h, w).
         init: initialises the weights of a network in place.
         adversarial: adversarial objective; None takes least squares.
         penalty: penalty added to each discriminator's loss, called with the discriminator, real and fake images.
         loss_weights: weights of the generators' terms.
-        optimizer: factory of the optimiser, called with the parameter groups of both players.
+        optimizer: called with the parameter groups of both players, returns an optimiser.
         discriminator_lr: learning rate of the discriminators; None takes that of the optimiser.
         schedule: factor on the learning rates, by 0-based epoch; None takes `Linear(200)`.
         pool_size: number of generated images in the image pool of each domain.
@@ -109,8 +94,7 @@ class CycleGAN(Translator):
         seed: seed of the image pools.
 
     Raises:
-        UserError: `channels` does not name two domains whose lower-case names differ, or the numbers differ while the
-            identity weight is not 0.
+        UserError: there are not two domains, or the identity loss is on and their numbers of channels differ.
     """
 
     advice = MappingProxyType(
@@ -128,8 +112,8 @@ class CycleGAN(Translator):
 
     def __init__(
         self,
-        generator: GeneratorFactory = ResnetGenerator,
-        discriminator: DiscriminatorFactory = PatchDiscriminator,
+        generator: Callable[..., nn.Module] = ResnetGenerator,
+        discriminator: Callable[..., nn.Module] = PatchDiscriminator,
         init: Callable[[nn.Module], None] = normal,
         adversarial: Objective | None = None,
         penalty: GradientPenalty | None = None,
@@ -230,56 +214,45 @@ class CycleGAN(Translator):
         gradient_clip_val: int | float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clip the gradients of each player by themselves if `trainer.gradient_clip_val` is set."""
+        """Clip the gradients of each player separately, if `trainer.gradient_clip_val` is set."""
         if gradient_clip_val:
             clip_each_player(optimizer, float(gradient_clip_val), gradient_clip_algorithm or "norm")
 
     # ------------------------------------------------------------------------------------ the Translator interface
 
     def translate(self, images: Tensor, source: str, target: str) -> Tensor:
-        """Translate images (N, C, H, W) in [-1, 1]; see `Translator.translate`."""
         self.require_direction(source, target)
         translated: Tensor = (self.gen_ab if source == self.a else self.gen_ba)(images)
         return translated
 
     def visuals(self, batch: Batch) -> dict[str, Tensor]:
         """Return the images of each domain, their translations and reconstructions."""
-        cycle = self.cycle(batch[self.a], batch[self.b])
-        names = ("real_a", "fake_b", "rec_a", "real_b", "fake_a", "rec_b")
-        return {name: getattr(cycle, name) for name in names}
+        images = self.cycle(batch[self.a], batch[self.b])._asdict()
+        return {name: images[name] for name in ("real_a", "fake_b", "rec_a", "real_b", "fake_a", "rec_b")}
 
     def generators(self) -> Mapping[str, nn.Module]:
-        """Return both generators."""
         return {"gen_ab": self.gen_ab, "gen_ba": self.gen_ba}
 
     def discriminator_score(self, images: Tensor, domain: str) -> Tensor | None:
-        """Return the mean over the score map of the domain's discriminator; see `Translator.discriminator_score`.
-
-        None where the objective's scores have no absolute scale, or it is a user's that does not say.
-        """
-        self.require_domain(domain)
-        if not isinstance(self.adversarial, Judging):
+        """Return the mean over the score map of the domain's discriminator; see `Translator.discriminator_score`."""
+        if not isinstance(self.adversarial, AbsoluteScore):
             return None
-        scores = (self.disc_a if domain == self.a else self.disc_b)(images)
-        verdicts = self.adversarial.discriminator_score(scores)
-        return None if verdicts is None else verdicts.flatten(1).mean(1)
+        scores = {self.a: self.disc_a, self.b: self.disc_b}[domain](images)
+        return self.adversarial.discriminator_score(scores).flatten(1).mean(1)
 
     def pools(self) -> Mapping[str, ImagePool]:
-        """Return the pool of each domain."""
         return {"a": self.pool_a, "b": self.pool_b}
 
     @staticmethod
     def require_two_domains(channels: Mapping[str, int], identity: float) -> None:
-        """Raise a UserError unless there are two domains, with equal channels if there is an identity loss."""
-        if len(channels) != 2:
-            raise UserError(f"CycleGAN translates between two domains; model.channels names {list(channels)}")
-        if len({domain.lower() for domain in channels}) < 2:
+        """Raise a UserError unless there are two domains, with equal channels if the identity loss is on."""
+        if len({domain.lower() for domain in channels}) != 2 or len(channels) != 2:
             raise UserError(
-                f"domains {' and '.join(channels)} differ only in case, but the names of metrics are in lower case: "
-                "rename one of data.domains"
+                f"model.channels names {list(channels)}: CycleGAN needs two domains whose lower-case names differ; "
+                "data.domains sets them"
             )
         if identity > 0 and len(set(channels.values())) == 2:
             raise UserError(
-                f"the identity loss compares both domains with one generator's output, but their channels differ "
-                f"({dict(channels)}): set model.loss_weights.identity=0"
+                f"the identity loss needs domains of the same number of channels, not {dict(channels)}: "
+                "set model.loss_weights.identity=0"
             )

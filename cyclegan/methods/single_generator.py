@@ -1,4 +1,4 @@
-"""A trained generator without its discriminator, such as the published weights of the authors' code."""
+"""A trained generator without a discriminator, such as the published weights of the authors' code."""
 
 from collections.abc import Mapping
 
@@ -31,7 +31,6 @@ class SingleGenerator(Translator):
         }
 
     def translate(self, images: Tensor, source: str, target: str) -> Tensor:
-        """Translate images (N, C, H, W) in [-1, 1]; see `Translator.translate`."""
         self.require_direction(source, target)
         translated: Tensor = self.gen_ab(images)
         return translated
@@ -41,5 +40,4 @@ class SingleGenerator(Translator):
         return {"real_a": batch["A"], "fake_b": self.gen_ab(batch["A"])}
 
     def generators(self) -> Mapping[str, nn.Module]:
-        """Return the generator."""
         return {"gen_ab": self.gen_ab}

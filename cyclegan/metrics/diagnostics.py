@@ -1,6 +1,7 @@
 """Diagnostic metrics of translations: they show typical failures and need no ground truth.
 
-Images are (N, C, H, W) in [-1, 1], with any number of channels.
+Images are (N, C, H, W) in [-1, 1], with any number of channels; metrics of single images are float32 (N,). Originals of
+another number or size raise a UserError.
 """
 
 import torch
@@ -17,14 +18,7 @@ MOST_COMPARED = 512  # rows of each kind in `variety`: its cost grows with their
 
 
 def change(images: Tensor, originals: Tensor) -> Tensor:
-    """Return the mean absolute difference of each image and its original, of their luminance if the channels differ.
-
-    Returns:
-        float32 (N,) in [0, 2].
-
-    Raises:
-        UserError: the numbers or sizes of images differ.
-    """
+    """Return the mean absolute difference from each original, in [0, 2]; of luminance if the channels differ."""
     _require_pairs(images, originals)
     if images.shape[1] != originals.shape[1]:
         images, originals = luminance(images), luminance(originals)
@@ -32,15 +26,9 @@ def change(images: Tensor, originals: Tensor) -> Tensor:
 
 
 def luminance_correlation(images: Tensor, originals: Tensor) -> Tensor:
-    """Return Pearson's correlation of each image's luminance with its original's; a negative has −1.
+    """Return Pearson's correlation of each image's luminance with its original's, in [-1, 1]; a negative has −1.
 
     0 if the standard deviation of either is below half a step of 8 bits.
-
-    Returns:
-        float32 (N,) in [-1, 1].
-
-    Raises:
-        UserError: the numbers or sizes of images differ.
     """
     _require_pairs(images, originals)
     one, other = luminance(images).flatten(1), luminance(originals).flatten(1)
@@ -52,38 +40,29 @@ def luminance_correlation(images: Tensor, originals: Tensor) -> Tensor:
 
 
 def thumbnails(images: Tensor) -> Tensor:
-    """Return the area averages of 8 × 8 cells of each image, of any size.
-
-    Returns:
-        float32 (N, 64 · C), for `variety`.
-    """
+    """Return the area averages of 8 × 8 cells of each image, of any size: float32 (N, 64 · C), for `variety`."""
     return F.adaptive_avg_pool2d(images.float(), SIDE).flatten(1)
 
 
 def variety(fakes: Tensor, reals: Tensor) -> float:
     """Return how much translations differ among themselves, relative to real images of the same domain.
 
-    The mean Euclidean distance of two different rows of `fakes`, divided by that of `reals`. Duplicates among the real
-    images count once. Duplicates among the translations count, as they are a sign of mode collapse: k different outputs
-    give about 1 − 1/k.
+    The mean Euclidean distance of two different rows of `fakes`, divided by that of `reals`: 1 if translations differ
+    as much as real images, 0 if all are equal. Duplicates among the real images count once. Duplicates among the
+    translations count, as they are a sign of mode collapse: k different outputs give about 1 − 1/k.
 
     Args:
         fakes: thumbnails (N, D); of more than 512, 512 are taken at even steps.
         reals: thumbnails (M, D), likewise.
 
     Returns:
-        1: as much as real images; 0: all equal. NaN if there are fewer than two different real images or two
-        translations.
+        NaN if there are fewer than two different real images or two translations.
     """
     fakes = _evenly(fakes)
     reals = _evenly(torch.unique(reals, dim=0))
     if len(fakes) < 2 or len(reals) < 2:
         return float("nan")
-    return float(_mean_distance(fakes) / _mean_distance(reals))
-
-
-def _mean_distance(rows: Tensor) -> Tensor:
-    return torch.pdist(rows.double()).mean()
+    return float(torch.pdist(fakes.double()).mean() / torch.pdist(reals.double()).mean())
 
 
 def _evenly(rows: Tensor) -> Tensor:
@@ -103,8 +82,7 @@ def checkerboard(images: Tensor) -> Tensor:
 
     Real images have such peaks too, from the 8 × 8 blocks of JPEG: subtract theirs.
 
-    Returns:
-        float32 (N,) in dB; 0 for images with a side below 9 pixels.
+    0 for images with a side below 9 pixels.
     """
     if min(images.shape[-2:]) < 9:
         return torch.zeros(len(images), device=images.device)

@@ -10,9 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cyclegan.errors import UserError, WeightsError
-
-__all__ = ["AnyNetwork", "FeatureNetwork", "MetricNetwork", "WeightsError", "check_sets", "signed", "versioned"]
+from cyclegan.errors import UserError
 
 
 class MetricNetwork(ABC):
@@ -33,11 +31,7 @@ class MetricNetwork(ABC):
 
     @abstractmethod
     def build(self) -> nn.Module:
-        """Build the network with its weights on the CPU.
-
-        Raises:
-            WeightsError: the weights are unavailable.
-        """
+        """Build the network with its weights on the CPU; raises a WeightsError if they are unavailable."""
 
     def load(self) -> nn.Module:
         """Return the network in eval mode and without gradients; the first call builds it.
@@ -45,7 +39,7 @@ class MetricNetwork(ABC):
         Does not change the global random state.
 
         Raises:
-            WeightsError: the weights are unavailable.
+            WeightsError: the weights are unavailable. So does every method that needs the network.
         """
         if self._network is None:
             with torch.random.fork_rng(devices=[]):  # networks draw weights before they are given others
@@ -69,42 +63,33 @@ class FeatureNetwork(MetricNetwork):
         self._digest: str | None = None
 
     def features(self, samples: Tensor) -> Tensor:
-        """Return the features of images.
+        """Return the features of images, computed without mixed precision.
 
         Args:
             samples: uint8 (N, 3, H, W) in 0..255, on any device.
 
         Returns:
-            float32 (N, D) on the network's device, computed without mixed precision.
+            float32 (N, D) on the network's device.
 
         Raises:
-            WeightsError: the weights are unavailable.
             UserError: the images have another type or shape, or the network did not return finite (N, D).
         """
-        if samples.dtype != torch.uint8 or samples.ndim != 4 or samples.shape[1] != 3:
-            raise UserError(
-                f"features are taken of uint8 images (N, 3, H, W); these are {samples.dtype} "
-                f"{tuple(samples.shape)}: see to_rgb8 of cyclegan.images.tensors"
-            )
+        require_rgb8(samples)
         network = self.load()
         with torch.no_grad(), torch.autocast(self._device.type, enabled=False):
             found = network(samples.to(self._device))
         if not isinstance(found, Tensor) or found.ndim != 2 or len(found) != len(samples):
             what = f"a tensor {tuple(found.shape)}" if isinstance(found, Tensor) else f"a {type(found).__name__}"
             raise UserError(
-                f"{self.protocol['network']} must return a vector for each of {len(samples)} images, "
-                f"a tensor ({len(samples)}, D); it returned {what}. Wrap it in a module that returns one"
+                f"{self.protocol['network']} must return a tensor ({len(samples)}, D) of {len(samples)} images; it "
+                f"returned {what}. Wrap it in a module that does"
             )
         if not found.isfinite().all():
             raise UserError(f"{self.protocol['network']} returned features that are not finite: check its weights")
         return found.float()
 
     def digest(self) -> str:
-        """Return the sha256 of the weights and of `protocol`; equal digests mean equal features. Computed once.
-
-        Raises:
-            WeightsError: the weights are unavailable.
-        """
+        """Return the sha256 of the weights and of `protocol`; equal digests mean equal features. Computed once."""
         if self._digest is None:
             digest = hashlib.sha256(json.dumps(self.protocol, sort_keys=True, default=str).encode())
             network = self.load()
@@ -113,10 +98,6 @@ class FeatureNetwork(MetricNetwork):
                 digest.update(values.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
             self._digest = digest.hexdigest()
         return self._digest
-
-
-_SIDE = 64
-"""Size of the image in the digest of networks that take any size."""
 
 
 class AnyNetwork(FeatureNetwork):
@@ -131,18 +112,13 @@ class AnyNetwork(FeatureNetwork):
         antialias: whether resizing smooths before it shrinks.
 
     Raises:
-        UserError: `network` is no nn.Module, or `size` no positive integer.
+        UserError: `network` is no nn.Module.
     """
 
     def __init__(self, network: nn.Module, size: int | None, antialias: bool = True) -> None:
         super().__init__()
         if not isinstance(network, nn.Module):
-            raise UserError(f"AnyNetwork's network is a {type(network).__name__}; give an nn.Module")
-        if size is not None and (not isinstance(size, int) or isinstance(size, bool) or size < 1):
-            raise UserError(
-                f"AnyNetwork's size is {size!r}; give the height and width to resize to, an integer from 1, or null "
-                "for images as they are"
-            )
+            raise UserError(f"the feature network is a {type(network).__name__}; give an nn.Module")
         self._inner = network
         self._size = size
         self._antialias = antialias
@@ -165,14 +141,10 @@ class AnyNetwork(FeatureNetwork):
         return _Resized(self._inner, self._size, self._antialias)
 
     def digest(self) -> str:
-        """Return the digest of the weights, and of the features of one image: weights do not show changes of code.
-
-        Raises:
-            UserError: the module does not return vectors.
-        """
+        """Return the digest of the weights, and of the features of one image: weights do not show changes of code."""
         if self._digest is None:
             weights, device = super().digest(), self._device
-            side = self._size or _SIDE
+            side = self._size or 64
             image = torch.randint(256, (1, 3, side, side), generator=torch.Generator().manual_seed(0))
             seen = self.to("cpu").features(image.to(torch.uint8))
             self.to(device)
@@ -214,16 +186,19 @@ def versioned(library: str) -> str:
     return " ".join(filter(None, (library, version_of(library))))
 
 
-def check_sets(x: Tensor, y: Tensor) -> None:
-    """Check that two sets of features have a distance.
-
-    Raises:
-        UserError: they are not (N, D) and (M, D), or N or M is below 2.
-    """
-    if x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[1]:
+def require_rgb8(images: Tensor) -> None:
+    """Raise a UserError unless the images are uint8 (N, 3, H, W)."""
+    if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != 3:
         raise UserError(
-            f"sets of features must be (N, D) and (M, D) from one network; these are {tuple(x.shape)} and "
-            f"{tuple(y.shape)}"
+            f"networks of metrics take uint8 images (N, 3, H, W); these are {images.dtype} {tuple(images.shape)}: see "
+            "to_rgb8 of cyclegan.images.tensors"
         )
-    if min(len(x), len(y)) < 2:
-        raise UserError(f"a distance needs 2 images or more on either side; here are {len(x)} and {len(y)}")
+
+
+def require_sets(x: Tensor, y: Tensor) -> None:
+    """Raise a UserError unless two sets of features are (N, D) and (M, D) with N and M of at least 2."""
+    if x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[1] or min(len(x), len(y)) < 2:
+        raise UserError(
+            "a distance needs features (N, D) and (M, D) of one network, N and M from 2; these are "
+            f"{tuple(x.shape)} and {tuple(y.shape)}"
+        )

@@ -5,11 +5,11 @@ import math
 import torch
 from torch import Tensor
 
-from cyclegan.metrics.feature_network import check_sets
+from cyclegan.metrics.feature_network import require_sets
 
 
 def frechet_distance(x: Tensor, y: Tensor) -> float:
-    """Return the Fréchet distance of two Gaussians fitted to two sets of features (Heusel et al. 2017).
+    """Return the Fréchet distance, from 0, of two Gaussians fitted to two sets of features (Heusel et al. 2017).
 
     |m1 − m2|² + Tr S1 + Tr S2 − 2 Tr (S1 S2)^½, in float64, with unbiased covariances. Also exact for fewer
     images than features, where the covariances are singular: with S = RᵀR, Tr (S1 S2)^½ is the sum of the singular
@@ -21,13 +21,10 @@ def frechet_distance(x: Tensor, y: Tensor) -> float:
         x: (N, D), N at least 2.
         y: (M, D), M at least 2.
 
-    Returns:
-        the distance, at least 0.
-
     Raises:
-        UserError: the sets are too small, or their features differ in number.
+        UserError: the sets have other shapes.
     """
-    check_sets(x, y)
+    require_sets(x, y)
     x, y = x.double(), y.double()
     root_x, root_y = _root(x), _root(y)
     common = torch.linalg.svdvals(root_x @ root_y.T).sum()
@@ -37,6 +34,6 @@ def frechet_distance(x: Tensor, y: Tensor) -> float:
 
 
 def _root(x: Tensor) -> Tensor:
-    """R (min(N, D), D) with RᵀR the covariance of x (N, D)."""
+    """Return R (min(N, D), D) with RᵀR the covariance of x (N, D)."""
     root = (x - x.mean(0)) / math.sqrt(len(x) - 1)
     return torch.linalg.qr(root, mode="r").R if len(x) > x.shape[1] else root

@@ -6,13 +6,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from cyclegan.metrics.feature_network import check_sets
+from cyclegan.metrics.feature_network import require_sets
 
 _ROWS = 1000  # of the kernel's matrix in memory at once
 
 
 class KernelDistance(NamedTuple):
-    """A distance, and approximately its standard error."""
+    """A distance, and approximately its standard error: NaN if it is unknown."""
 
     value: float
     spread: float
@@ -33,13 +33,13 @@ def kernel_distance(x: Tensor, y: Tensor, subsets: int = 100, seed: int = 0) -> 
         seed: of the halves; the global random state is not used.
 
     Returns:
-        value: 0 on average for sets from one distribution, so it can be negative.
-        spread: NaN if `subsets` is 0, or N or M is below 4.
+        the value, which is 0 on average for sets from one distribution and can be negative; and the spread, which is
+        NaN if `subsets` is 0, or N or M is below 4.
 
     Raises:
-        UserError: the sets are too small, or their features differ in number.
+        UserError: the sets have other shapes.
     """
-    check_sets(x, y)
+    require_sets(x, y)
     x, y = x.double(), y.double()
     rng = torch.Generator().manual_seed(seed)
     halved = subsets > 0 and min(len(x), len(y)) >= 4

@@ -1,4 +1,8 @@
-"""Metrics of translations against paired ground truth."""
+"""Metrics of translations against paired ground truth.
+
+Images and ground truth are (N, C, H, W) in [-1, 1] and are rounded to 8 bits first. Metrics are float64 (N,). Images of
+another shape than their ground truth raise a UserError.
+"""
 
 import math
 
@@ -16,61 +20,28 @@ _LUMINANCE, _CONTRAST = (0.01 * 255) ** 2, (0.03 * 255) ** 2  # C1 and C2 of the
 
 
 def psnr(images: Tensor, truth: Tensor) -> Tensor:
-    """Return the peak signal-to-noise ratio of each image in dB, after rounding to 8 bits; the peak is 255.
-
-    Args:
-        images: (N, C, H, W) in [-1, 1].
-        truth: (N, C, H, W) in [-1, 1].
-
-    Returns:
-        float64 (N,); infinite for equal images.
-
-    Raises:
-        UserError: the shapes differ.
-    """
+    """Return the peak signal-to-noise ratio of each image in dB, infinite for equal images; the peak is 255."""
     x, y = _rounded(images, truth)
     return 10 * torch.log10(255**2 / (x - y).square().flatten(1).mean(1))
 
 
 def l1(images: Tensor, truth: Tensor) -> Tensor:
-    """Return the mean absolute difference of each image, after rounding to 8 bits, in [0, 2].
-
-    Args:
-        images: (N, C, H, W) in [-1, 1].
-        truth: (N, C, H, W) in [-1, 1].
-
-    Returns:
-        float64 (N,).
-
-    Raises:
-        UserError: the shapes differ.
-    """
+    """Return the mean absolute difference of each image, in [0, 2]."""
     x, y = _rounded(images, truth)
     return (x - y).abs().flatten(1).mean(1) / 127.5
 
 
 def ssim(images: Tensor, truth: Tensor) -> Tensor:
-    """Return the structural similarity of each image (Wang et al. 2004), after rounding to 8 bits; at most 1.
+    """Return the structural similarity of each image (Wang et al. 2004), at most 1.
 
     As in the paper: a Gaussian window of 11 × 11 with sigma 1.5, K1 = 0.01, K2 = 0.03, and only windows that lie
-    inside the image. The mean over channels.
-
-    Args:
-        images: (N, C, H, W) in [-1, 1].
-        truth: (N, C, H, W) in [-1, 1].
-
-    Returns:
-        float64 (N,); NaN for images with a side shorter than the window.
-
-    Raises:
-        UserError: the shapes differ.
+    inside the image. The mean over channels; NaN for images with a side shorter than the window.
     """
     x, y = _rounded(images, truth)
     if min(x.shape[-2:]) < WINDOW:
         return torch.full(x.shape[:1], math.nan, dtype=torch.float64, device=x.device)
     # One image at a time stays in the processor's cache, which more than halves the time.
-    similarities = [_similarity(*pair) for pair in zip(x, y, strict=True)]
-    return torch.stack(similarities) if similarities else x.new_empty(0)
+    return torch.stack([_similarity(*pair) for pair in zip(x, y, strict=True)])
 
 
 def _rounded(images: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:

@@ -9,11 +9,16 @@ import torch
 from torch import Tensor, nn
 
 from cyclegan.errors import UserError, WeightsError
-from cyclegan.metrics.feature_network import MetricNetwork, versioned
+from cyclegan.metrics.feature_network import MetricNetwork, require_rgb8, versioned
 from cyclegan.metrics.pretrained import Pretrained
 
-_SIDES = {"alex": 31, "vgg": 16, "squeeze": 17}
-"""The smallest image that each backbone can pool, in pixels."""
+BACKBONES = {
+    "alex": ("AlexNet", "AlexNet_Weights", 31),
+    "vgg": ("VGG16", "VGG16_Weights", 16),
+    "squeeze": ("SqueezeNet 1.1", "SqueezeNet1_1_Weights", 17),
+}
+"""Name, torchvision's class of weights, and the smallest side in pixels that the network can pool."""
+
 WITHOUT = "perceptual=none, or --perceptual none, does without LPIPS"
 
 
@@ -31,8 +36,8 @@ class Lpips(MetricNetwork):
     def __init__(
         self, weights: str | os.PathLike[str] | None = None, net: Literal["alex", "vgg", "squeeze"] = "alex"
     ) -> None:
-        if net not in _SIDES:
-            raise UserError(f"net is {net!r}; LPIPS has {', '.join(_SIDES)}")
+        if net not in BACKBONES:
+            raise UserError(f"net is {net!r}; LPIPS has {', '.join(BACKBONES)}")
         super().__init__()
         self._weights = weights
         self._net = net
@@ -63,26 +68,19 @@ class Lpips(MetricNetwork):
 
         Raises:
             WeightsError: the weights are unavailable.
-            UserError: the images have another type, or the shapes differ.
+            UserError: the images have another type or number of channels.
         """
-        if a.dtype != torch.uint8 or b.dtype != torch.uint8 or a.shape != b.shape or a.ndim != 4 or a.shape[1] != 3:
-            raise UserError(
-                f"LPIPS compares uint8 images (N, 3, H, W) of one shape; these are {a.dtype} {tuple(a.shape)} and "
-                f"{b.dtype} {tuple(b.shape)}"
-            )
+        for images in (a, b):
+            require_rgb8(images)
         network = self.load()
-        if min(a.shape[-2:]) < _SIDES[self._net]:
+        if min(a.shape[-2:]) < BACKBONES[self._net][2]:
             return torch.full(a.shape[:1], torch.nan, device=self._device)
         with torch.no_grad(), torch.autocast(self._device.type, enabled=False):
             found: Tensor = network(*(images.to(self._device).float() / 127.5 - 1 for images in (a, b)))
         return found.flatten()
 
     def build(self) -> nn.Module:
-        """Build torchmetrics' network around weights that were read safely.
-
-        Raises:
-            WeightsError: the weights are unavailable.
-        """
+        """Build torchmetrics' network around weights that were read safely."""
         import torchvision
 
         # The public metric of torchmetrics downloads and unpickles weights itself. Its private network takes weights
@@ -94,15 +92,10 @@ class Lpips(MetricNetwork):
                 f"{versioned('torchmetrics')} lacks its private class _LPIPS ({error}); {WITHOUT}"
             ) from error
 
-        models = torchvision.models
-        title, published = {
-            "alex": ("AlexNet", models.AlexNet_Weights.DEFAULT),
-            "vgg": ("VGG16", models.VGG16_Weights.DEFAULT),
-            "squeeze": ("SqueezeNet 1.1", models.SqueezeNet1_1_Weights.DEFAULT),
-        }[self._net]
+        name, weights, _ = BACKBONES[self._net]
         file = Pretrained(
-            f"torchvision's {title}",
-            published.url,
+            f"torchvision's {name}",
+            getattr(torchvision.models, weights).DEFAULT.url,
             "callbacks.validation.perceptual.weights=PATH, or --perceptual-weights PATH",
             WITHOUT,
         )
@@ -114,4 +107,4 @@ class Lpips(MetricNetwork):
             network.net.load_state_dict({key: state[name] for key, name in names.items() if name in state})
         except RuntimeError as error:
             raise file.mismatch(self._weights, error) from error
-        return network.requires_grad_(False).eval()
+        return network

@@ -5,8 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from cyclegan.errors import UserError
-from cyclegan.metrics.feature_network import check_sets
+from cyclegan.metrics.feature_network import require_sets
 
 _ROWS = 1000  # of the distances in memory at once
 
@@ -27,11 +26,9 @@ def precision_recall(real: Tensor, fake: Tensor, k: int = 3) -> tuple[float, flo
         Both are NaN if a set has k images or fewer.
 
     Raises:
-        UserError: the sets are too small, or their features differ in number; k is below 1.
+        UserError: the sets have other shapes, or fewer than 2 images.
     """
-    check_sets(real, fake)
-    if k < 1:
-        raise UserError(f"k is {k}; it must be 1 or more")
+    require_sets(real, fake)
     if min(len(real), len(fake)) <= k:
         return math.nan, math.nan
     centre = real.double().mean(0)  # near the origin, products lose the fewest digits
@@ -41,7 +38,9 @@ def precision_recall(real: Tensor, fake: Tensor, k: int = 3) -> tuple[float, flo
 
 def _share_covered(points: Tensor, by: Tensor, k: int) -> float:
     # A point is its own nearest neighbour: hence k + 1.
-    reach = torch.cat([_squared_distances(rows, by).kthvalue(k + 1, dim=1).values for rows in by.split(_ROWS)])
+    reach = torch.cat(
+        [_squared_distances(rows, by).topk(k + 1, largest=False).values[:, k] for rows in by.split(_ROWS)]
+    )
     covered = [(_squared_distances(rows, by) <= reach).any(1) for rows in points.split(_ROWS)]
     return torch.cat(covered).double().mean().item()
 

@@ -5,7 +5,6 @@ import logging
 import os
 import pickle
 import struct
-import warnings
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -40,14 +39,9 @@ class Pretrained:
     remedy: str
 
     @property
-    def name(self) -> str:
-        """The file's name."""
-        return PurePosixPath(self.address).name
-
-    @property
     def cached(self) -> Path:
         """The file's place in the cache of torch.hub, which other programs share."""
-        return Path(torch.hub.get_dir()) / "checkpoints" / self.name
+        return Path(torch.hub.get_dir()) / "checkpoints" / PurePosixPath(self.address).name
 
     def read(self, path: str | os.PathLike[str] | None = None) -> dict[str, Tensor]:
         """Read the weights onto the CPU from `path`, by default from torch.hub's cache, downloading them if needed.
@@ -61,16 +55,11 @@ class Pretrained:
         if not file.is_file():
             raise WeightsError(f"no weights of {self.title} at {file}. {self._advice()}")
         try:
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", "Detected pickle protocol")  # of pickles that torch did not write
-                state = torch.load(file, map_location="cpu", weights_only=True)
-        except OSError as error:
-            raise WeightsError(f"{file} cannot be read: {error}. {self._advice()}") from error
+            state = torch.load(file, map_location="cpu", weights_only=True)
         except UNREADABLE:
-            # torch's own message is left out: it advises to load with weights_only=False, which runs code.
-            raise WeightsError(f"{file} is damaged or not a file of weights. {self._advice()}") from None
+            state = None  # without torch's own message: it advises to load with weights_only=False, which runs code
         if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-            raise WeightsError(f"{file} holds something else than a dictionary of tensors. {self._advice()}")
+            raise WeightsError(f"{file} is damaged or no file of weights. {self._advice()}")
         return state
 
     def mismatch(self, path: str | os.PathLike[str] | None, error: RuntimeError) -> WeightsError:
@@ -81,11 +70,10 @@ class Pretrained:
         )
 
     def _download(self, file: Path) -> None:
-        log.info("weights   downloading %s (%s)", self.title, self.name)
+        log.info("weights   downloading %s (%s)", self.title, file.name)
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
-            prefix = PurePosixPath(self.name).stem.rpartition("-")[2]
-            torch.hub.download_url_to_file(self.address, str(file), prefix, progress=False)
+            torch.hub.download_url_to_file(self.address, str(file), file.stem.rpartition("-")[2], progress=False)
         except (OSError, RuntimeError, http.client.HTTPException) as error:
             raise WeightsError(
                 f"the weights of {self.title} are not at {file}, and downloading them failed: {error}. {self._advice()}"
@@ -93,6 +81,6 @@ class Pretrained:
 
     def _advice(self) -> str:
         return (
-            f"Download {self.name} where there is a network and put it at {self.cached}, or name it by "
+            f"Download {self.cached.name} where there is a network and put it at {self.cached}, or name it by "
             f"{self.option}; {self.remedy}."
         )

@@ -10,7 +10,7 @@ from cyclegan.errors import UserError
 from cyclegan.metrics.feature_network import FeatureNetwork, signed, versioned
 
 _LAYERS = ((64, 7), (64, 5), (64, 3))
-"""Width and kernel of each layer; images are halved between layers, for receptive fields of about 7, 16, 24 pixels."""
+"""Width and kernel of each layer; images are halved between layers. Receptive fields of about 7, 16 and 24 pixels."""
 
 
 class RandomFeatures(FeatureNetwork):
@@ -26,9 +26,8 @@ class RandomFeatures(FeatureNetwork):
 
     def __init__(self, seed: int = 0, size: int = 64) -> None:
         super().__init__()
-        smallest = 32  # below, the maps of the last layer are hardly larger than its kernel
-        if size < smallest:
-            raise UserError(f"size is {size}; it must be {smallest} or more")
+        if size < 32:  # the maps of the last layer would be hardly larger than its kernel
+            raise UserError(f"size is {size}; it must be 32 or more")
         self._seed = seed
         self._size = size
 

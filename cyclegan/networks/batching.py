@@ -5,13 +5,11 @@ from torch import Tensor, nn
 
 
 def together(network: nn.Module, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
-    """Apply a network to two batches (N, C, H, W), in one call where that gives the same result.
+    """Apply a network to two batches (N, C, H, W), in one call if its attribute `mixes_samples` is False.
 
-    It does if the network has `mixes_samples = False`: each output depends on one sample only, as it does not with
-    batch norm or minibatch statistics. Networks without the attribute are called twice.
+    Batch norm and minibatch statistics mix samples. A network without the attribute is called twice.
     """
     if getattr(network, "mixes_samples", True) or first.shape[1:] != second.shape[1:]:
         return network(first), network(second)
-    outputs: Tensor = network(torch.cat([first, second]))
-    one, two = outputs.split([len(first), len(second)])
+    one, two = network(torch.cat([first, second])).split([len(first), len(second)])
     return one, two

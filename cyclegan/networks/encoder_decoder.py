@@ -5,7 +5,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from cyclegan.networks.checks import check_at_least, check_images, check_widths
+from cyclegan.networks.checks import check_at_least, check_images
 from cyclegan.networks.norm import Norm, bias_before, norm_layer
 
 
@@ -20,9 +20,6 @@ class EncoderDecoder(nn.Module):
         out_channels: number of channels of the output images.
         widths: number of channels after each convolution of the encoder; the decoder reverses them.
         norm: normalisation after every convolution but the last.
-
-    Raises:
-        ValueError: an argument is out of range.
     """
 
     def __init__(
@@ -33,8 +30,7 @@ class EncoderDecoder(nn.Module):
         norm: Norm = "batch",
     ) -> None:
         super().__init__()
-        check_at_least(1, in_channels=in_channels, out_channels=out_channels)
-        check_widths(widths)
+        check_at_least(1, in_channels=in_channels, out_channels=out_channels, widths=min(widths, default=0))
         self.in_channels = in_channels
         self.mixes_samples = norm == "batch"
         self.size_multiple = 2 ** len(widths)
@@ -58,18 +54,7 @@ class EncoderDecoder(nn.Module):
         self.model = nn.Sequential(*layers)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Translate images (N, in_channels, H, W) in [-1, 1] into (N, out_channels, H, W) in [-1, 1].
-
-        Raises:
-            ValueError: H or W is not a multiple of 2**len(widths) or below twice that, or the number of channels is not
-                `in_channels`.
-        """
-        check_images(
-            images,
-            network=type(self).__name__,
-            channels=self.in_channels,
-            minimum=self.minimum_size,
-            multiple=self.size_multiple,
-        )
+        """Translate images (N, in_channels, H, W) in [-1, 1] to (N, out_channels, H, W) in [-1, 1]."""
+        check_images(self, images)
         translated: Tensor = self.model(images)
         return translated

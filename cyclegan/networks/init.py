@@ -1,8 +1,4 @@
-"""Weight initialisation of a network, in place.
-
-Each function draws the weights of all (transposed) convolutions and sets their biases to 0. Batch norm always gets
-weights N(1, 0.02) and bias 0, as in DCGAN's code.
-"""
+"""Weight initialisation of a network, in place; see `fill`."""
 
 from collections.abc import Callable
 from functools import partial
@@ -11,12 +7,12 @@ from torch import Tensor, nn
 
 
 def normal(network: nn.Module, std: float = 0.02) -> None:
-    """N(0, std); 0.02 is that of CycleGAN (arXiv:1703.10593, section 7.1) and DCGAN (arXiv:1511.06434, section 4)."""
+    """N(0, std); 0.02 as in CycleGAN (arXiv:1703.10593, section 7.1) and DCGAN (arXiv:1511.06434, section 4)."""
     fill(network, partial(nn.init.normal_, mean=0.0, std=std))
 
 
 def xavier(network: nn.Module, gain: float = 0.02) -> None:
-    """Normal, of variance gain² · 2 / (fan_in + fan_out) (Glorot & Bengio 2010); 0.02 is the authors' code's."""
+    """Normal, of variance gain² · 2 / (fan_in + fan_out) (Glorot & Bengio 2010); 0.02 as in the authors' code."""
     fill(network, partial(nn.init.xavier_normal_, gain=gain))
 
 
@@ -26,12 +22,15 @@ def kaiming(network: nn.Module) -> None:
 
 
 def orthogonal(network: nn.Module, gain: float = 0.02) -> None:
-    """Orthogonal filters scaled by gain (Saxe et al. 2014, arXiv:1312.6120); 0.02 is the authors' code's."""
+    """Orthogonal filters scaled by gain (Saxe et al. 2014, arXiv:1312.6120); 0.02 as in the authors' code."""
     fill(network, partial(nn.init.orthogonal_, gain=gain))
 
 
 def fill(network: nn.Module, draw: Callable[[Tensor], Tensor]) -> None:
-    """Draw the weights of all convolutions with `draw`, and set biases and batch norms as described above."""
+    """Draw the weights of all (transposed) convolutions with `draw`, and set their biases to 0.
+
+    Batch norm gets weights N(1, 0.02) and biases 0, as in DCGAN's code.
+    """
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
             draw(module.weight)

@@ -1,4 +1,4 @@
-"""The normalisation layers of the networks."""
+"""Normalisation layers of the networks."""
 
 from typing import Literal, get_args
 
@@ -12,17 +12,12 @@ Norm = Literal["instance", "batch", "none"]
 def norm_layer(norm: Norm, channels: int) -> nn.Module:
     """Return the normalisation layer for feature maps (N, channels, H, W); an identity for `"none"`.
 
-    Instance norm has neither affine parameters nor running statistics (Ulyanov et al. 2016, arXiv:1607.08022,
-    as CycleGAN uses it). It turns a feature map of one pixel into 0, so networks refuse images that
-    are small enough to make one.
-
-    Raises:
-        UserError: `norm` has another value.
+    Instance norm has neither affine parameters nor running statistics (Ulyanov et al. 2016, arXiv:1607.08022),
+    as in CycleGAN. It turns a feature map of one pixel into 0, so networks refuse images that would become one pixel.
     """
     match norm:
         case "instance":
-            # GroupNorm with one group per channel equals instance norm; nn.InstanceNorm2d would convert
-            # channels_last images to contiguous ones at every layer.
+            # nn.InstanceNorm2d gives the same values, but converts channels_last images to contiguous ones.
             return nn.GroupNorm(channels, channels, affine=False)
         case "batch":
             return nn.BatchNorm2d(channels)
@@ -32,5 +27,5 @@ def norm_layer(norm: Norm, channels: int) -> nn.Module:
 
 
 def bias_before(norm: Norm) -> bool:
-    """Return whether a convolution before this norm has a bias; batch norm brings its own."""
+    """Return whether a convolution before this norm has a bias; batch norm has its own."""
     return norm != "batch"

@@ -16,10 +16,9 @@ class PatchDiscriminator(nn.Module):
         width: number of channels of the first layer; they double at each layer, up to 8 times `width`.
         layers: number of convolutions of stride 2; two of stride 1 follow.
         norm: normalisation after every convolution but the first and the last.
-
-    Raises:
-        ValueError: an argument is out of range.
     """
+
+    size_multiple = 1
 
     def __init__(self, in_channels: int = 3, width: int = 64, layers: int = 3, norm: Norm = "instance") -> None:
         super().__init__()
@@ -41,18 +40,14 @@ class PatchDiscriminator(nn.Module):
         self.model = nn.Sequential(*model)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Score images (N, in_channels, H, W) in [-1, 1]: (N, 1, h, w) logits, 30 × 30 of them at 256 × 256.
-
-        Raises:
-            ValueError: the images are too small, or the number of channels is not `in_channels`.
-        """
-        check_images(images, network=type(self).__name__, channels=self.in_channels, minimum=self.minimum_size)
+        """Return logits (N, 1, h, w) for images (N, in_channels, H, W) in [-1, 1]; 30 × 30 at 256 × 256."""
+        check_images(self, images)
         scores: Tensor = self.model(images)
         return scores
 
 
 class PixelDiscriminator(nn.Module):
-    """PixelGAN (Isola et al. 2017, section 4.4): 1 × 1 convolutions, so that it scores colours only.
+    """PixelGAN (Isola et al. 2017, section 4.4): 1 × 1 convolutions, so that it scores only colours.
 
     Layer names are those of the authors' code.
 
@@ -60,11 +55,9 @@ class PixelDiscriminator(nn.Module):
         in_channels: number of channels of the input images.
         width: number of channels of the first layer; the second has twice as many.
         norm: normalisation after the second convolution.
-
-    Raises:
-        ValueError: an argument is out of range.
     """
 
+    size_multiple = 1
     minimum_size = 2  # a norm turns a single pixel into 0
 
     def __init__(self, in_channels: int = 3, width: int = 64, norm: Norm = "instance") -> None:
@@ -84,11 +77,7 @@ class PixelDiscriminator(nn.Module):
         )
 
     def forward(self, images: Tensor) -> Tensor:
-        """Score images (N, in_channels, H, W) in [-1, 1]: (N, 1, H, W) logits.
-
-        Raises:
-            ValueError: the images are too small, or the number of channels is not `in_channels`.
-        """
-        check_images(images, network=type(self).__name__, channels=self.in_channels, minimum=self.minimum_size)
+        """Return logits (N, 1, H, W) for images (N, in_channels, H, W) in [-1, 1]."""
+        check_images(self, images)
         scores: Tensor = self.net(images)
         return scores

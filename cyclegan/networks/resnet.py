@@ -9,6 +9,7 @@ from torch.utils.checkpoint import checkpoint
 from cyclegan.errors import UserError
 from cyclegan.networks.checks import check_at_least, check_images
 from cyclegan.networks.norm import Norm, bias_before, norm_layer
+from cyclegan.networks.padding import ReflectionPad2d
 
 Upsampling = Literal["transposed", "resize"]
 
@@ -31,12 +32,9 @@ class ResnetGenerator(nn.Module):
         activation_checkpointing: recomputes the residual blocks in the backward pass instead of keeping their
             activations (Chen et al. 2016, arXiv:1604.06174). The result is the same; the default network takes a
             quarter more time and 158 instead of 343 MiB for an image of 256 × 256. Not with batch norm.
-
-    Raises:
-        UserError: an argument is out of range.
     """
 
-    size_multiple = 4  # halved twice
+    size_multiple = 4  # the image is halved twice
     minimum_size = 8  # reflection padding in the blocks needs feature maps of at least 2 × 2
 
     def __init__(
@@ -61,7 +59,7 @@ class ResnetGenerator(nn.Module):
         bias = bias_before(norm)
 
         layers = [
-            nn.ReflectionPad2d(3),
+            ReflectionPad2d(3),
             nn.Conv2d(in_channels, width, 7, bias=bias),
             norm_layer(norm, width),
             nn.ReLU(inplace=True),
@@ -79,36 +77,26 @@ class ResnetGenerator(nn.Module):
                 norm_layer(norm, channels // 2),
                 nn.ReLU(inplace=True),
             ]
-        layers += [nn.ReflectionPad2d(3), nn.Conv2d(width, out_channels, 7), nn.Tanh()]
+        layers += [ReflectionPad2d(3), nn.Conv2d(width, out_channels, 7), nn.Tanh()]
         self.model = nn.Sequential(*layers)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Translate images (N, in_channels, H, W) in [-1, 1] into (N, out_channels, H, W) in [-1, 1].
-
-        Raises:
-            UserError: H or W is not a multiple of 4 or below 8, or the number of channels is not `in_channels`.
-        """
-        check_images(
-            images,
-            network=type(self).__name__,
-            channels=self.in_channels,
-            minimum=self.minimum_size,
-            multiple=self.size_multiple,
-        )
-        if not (self.activation_checkpointing and self.training):
-            translated: Tensor = self.model(images)
-            return translated
+        """Translate images (N, in_channels, H, W) in [-1, 1] to (N, out_channels, H, W) in [-1, 1]."""
+        check_images(self, images)
+        recompute = self.activation_checkpointing and self.training
         features = images
         for layer in self.model:
-            is_block = isinstance(layer, ResnetBlock)
-            features = checkpoint(layer, features, use_reentrant=False) if is_block else layer(features)
+            if recompute and isinstance(layer, ResnetBlock):
+                features = checkpoint(layer, features, use_reentrant=False)
+            else:
+                features = layer(features)
         return features
 
 
 def resnet_arguments(weights: Mapping[str, Tensor]) -> dict[str, Any] | None:
-    """Infer the arguments of a `ResnetGenerator` from a state dict in the authors' layout; None for other layouts.
+    """Return the arguments of the `ResnetGenerator` with this state dict; None if it is not in the authors' layout.
 
-    Instance norm has no weights, so a network without norm layers is taken for one with instance norm.
+    Instance norm has no weights, so a network without norm layers is assumed to have instance norm.
     """
     first = weights.get("model.1.weight")
     blocks = sum(name.endswith(".conv_block.1.weight") for name in weights)
@@ -132,28 +120,23 @@ class ResnetBlock(nn.Module):
         super().__init__()
         bias = bias_before(norm)
         self.conv_block = nn.Sequential(
-            nn.ReflectionPad2d(1),
+            ReflectionPad2d(1),
             nn.Conv2d(channels, channels, 3, bias=bias),
             norm_layer(norm, channels),
             nn.ReLU(inplace=True),
             *([nn.Dropout(dropout)] if dropout else []),
-            nn.ReflectionPad2d(1),
+            ReflectionPad2d(1),
             nn.Conv2d(channels, channels, 3, bias=bias),
             norm_layer(norm, channels),
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return `x + conv_block(x)`, of the same shape."""
         correction: Tensor = self.conv_block(x)
         return x + correction
 
 
 def upsampling_layers(upsampling: Upsampling, in_channels: int, out_channels: int, bias: bool) -> list[nn.Module]:
-    """Return layers from (N, in_channels, H, W) to (N, out_channels, 2H, 2W).
-
-    Raises:
-        UserError: `upsampling` has another value.
-    """
+    """Return layers from (N, in_channels, H, W) to (N, out_channels, 2H, 2W)."""
     match upsampling:
         case "transposed":
             return [nn.ConvTranspose2d(in_channels, out_channels, 3, stride=2, padding=1, output_padding=1, bias=bias)]

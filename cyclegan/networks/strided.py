@@ -1,12 +1,11 @@
-"""A discriminator of stride-2 convolutions, with a coarse grid of scores or a single score."""
+"""A discriminator of stride-2 convolutions, with a coarse map of scores or a single score."""
 
 from collections.abc import Sequence
 from itertools import pairwise
 
 from torch import Tensor, nn
 
-from cyclegan.errors import UserError
-from cyclegan.networks.checks import check_at_least, check_images, check_widths
+from cyclegan.networks.checks import check_at_least, check_images
 from cyclegan.networks.norm import Norm, bias_before, norm_layer
 
 
@@ -15,17 +14,16 @@ class StridedDiscriminator(nn.Module):
 
     The defaults are the discriminator of eriklindernoren/PyTorch-GAN's cyclegan.py: 16 × 16 scores at 256 × 256.
     `widths=(32, 64, 128, 256)`, `norm="batch"` and `head_padding=(0, 0, 0, 0)` are the usual network for
-    64 × 64 images, with one score an image.
+    64 × 64 images, with one score for each image.
 
     Args:
         in_channels: number of channels of the input images.
         widths: number of channels after each stride-2 convolution.
         norm: normalisation after each of them but the first, as in DCGAN (Radford et al. 2016, arXiv:1511.06434).
         head_padding: pixels of zero padding (left, right, top, bottom) before the last convolution.
-
-    Raises:
-        UserError: an argument is out of range.
     """
+
+    size_multiple = 1
 
     def __init__(
         self,
@@ -35,12 +33,7 @@ class StridedDiscriminator(nn.Module):
         head_padding: Sequence[int] = (2, 1, 2, 1),
     ) -> None:
         super().__init__()
-        check_at_least(1, in_channels=in_channels)
-        check_widths(widths)
-        if len(head_padding) != 4 or min(head_padding) < 0:
-            raise UserError(
-                f"head_padding is {list(head_padding)}; it must be four counts of pixels: left, right, top, bottom"
-            )
+        check_at_least(1, in_channels=in_channels, widths=min(widths, default=0))
         left, right, top, bottom = head_padding
         self.in_channels = in_channels
         self.mixes_samples = norm == "batch"
@@ -58,11 +51,7 @@ class StridedDiscriminator(nn.Module):
         self.model = nn.Sequential(*layers)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Score images (N, in_channels, H, W) in [-1, 1]: (N, 1, h, w) logits.
-
-        Raises:
-            UserError: the images are too small, or the number of channels is not `in_channels`.
-        """
-        check_images(images, network=type(self).__name__, channels=self.in_channels, minimum=self.minimum_size)
+        """Return logits (N, 1, h, w) for images (N, in_channels, H, W) in [-1, 1]."""
+        check_images(self, images)
         scores: Tensor = self.model(images)
         return scores

@@ -20,13 +20,10 @@ class UnetGenerator(nn.Module):
         in_channels: number of channels of the input images.
         out_channels: number of channels of the output images.
         width: number of channels of the first layer; they double at each level, up to 8 times `width`.
-        downs: number of times that the size is halved, 2 or more.
+        downs: number of times that height and width are halved, 2 or more.
         norm: normalisation after every convolution but the first, the innermost and the last.
         dropout: probability in the decoder levels whose inner and outer number of channels is the maximum, except the
             innermost; 0 leaves the layers out.
-
-    Raises:
-        ValueError: an argument is out of range.
     """
 
     def __init__(
@@ -56,22 +53,12 @@ class UnetGenerator(nn.Module):
             nn.ConvTranspose2d(2 * width, out_channels, 4, stride=2, padding=1),
             nn.Tanh(),
         )
-        # The published weights name every level `model`, the network and its outermost level alike.
+        # In the published weights the network and each level, the outermost too, have a layer `model`.
         self.model = nn.Sequential(OrderedDict(model=outermost))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Translate images (N, in_channels, H, W) in [-1, 1] into (N, out_channels, H, W) in [-1, 1].
-
-        Raises:
-            ValueError: H or W is not a multiple of 2**downs, or the number of channels is not `in_channels`.
-        """
-        check_images(
-            images,
-            network=type(self).__name__,
-            channels=self.in_channels,
-            minimum=self.minimum_size,
-            multiple=self.size_multiple,
-        )
+        """Translate images (N, in_channels, H, W) in [-1, 1] to (N, out_channels, H, W) in [-1, 1]."""
+        check_images(self, images)
         translated: Tensor = self.model(images)
         return translated
 
@@ -103,7 +90,7 @@ class SkipBlock(nn.Module):
         self.model = nn.Sequential(*down, *middle, *up, *([nn.Dropout(dropout)] if dropout else []))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return (N, 2 * outer, H, W) for (N, outer, H, W): the activated input, then the output of this level."""
+        """Return (N, 2 * outer, H, W) for (N, outer, H, W): the activated input and the output of this level."""
         inside = self.model(x)
         # The first layer has activated x in place; the ReLU that follows gives the same result as for x itself.
         return torch.cat([x, inside], dim=1)

@@ -15,7 +15,7 @@ VARIANTS = {
     "real": "of real images",
     "fake": "of translations",
 }
-"""What the second part of a column's name means. copied: the metric of the untranslated input."""
+"""Titles of the second part of a column's name. copied: the metric of the untranslated input."""
 
 
 class Group(NamedTuple):
@@ -47,7 +47,7 @@ class Metric(NamedTuple):
     better: Literal["higher", "lower"] | None = None
     """None: neither. Only metrics with a better side can choose `best.ckpt`."""
     domains: Literal["both", "source", "target"] = "both"
-    """Which domains of a direction stand at the end of the column's name."""
+    """The domains of a direction that end the column's name."""
     variants: tuple[str, ...] = ()
     """Keys of VARIANTS."""
     is_headline: bool = False
@@ -62,7 +62,7 @@ class Metric(NamedTuple):
         return "_".join(part for part in (self.name, variant, suffix(*of)) if part)
 
 
-_ALL = (
+_METRICS = (
     Metric("psnr", "PSNR, dB", PAIRED, "higher", variants=("copied",), is_headline=True),
     Metric("ssim", "SSIM", PAIRED, "higher", variants=("copied",), is_headline=True),
     Metric("l1", "L1", PAIRED, "lower"),
@@ -79,7 +79,7 @@ _ALL = (
     Metric("checkerboard", "Checkerboard, dB", DIAGNOSTICS),
     Metric("d", "Discriminator score", DIAGNOSTICS, domains="target", variants=("real", "fake")),
 )
-METRICS = {metric.name: metric for metric in _ALL}
+METRICS = {metric.name: metric for metric in _METRICS}
 
 SELECTABLE = tuple(name for name, metric in METRICS.items() if metric.better)
 """Metrics that can choose `best.ckpt`, over all directions or, as `psnr_ab`, of one."""

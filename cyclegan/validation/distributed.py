@@ -37,19 +37,10 @@ def gathered(part: dict[Any, Any]) -> dict[Any, Any]:
 
 def from_first(work: Callable[[], T]) -> T:
     """Run `work` on the first process, and return its result, or raise its error, on every process."""
-    if not is_distributed():
-        return work()
-    box: list[Any] = [None, None]
-    if is_first():
-        try:
-            box[0] = work()
-        except Exception as error:
-            box[1] = error
-    distributed.broadcast_object_list(box, src=0)
-    if box[1] is not None:
-        raise box[1]
-    made: T = box[0]
-    return made
+    with all_or_none():
+        made = {0: work()} if is_first() else {}
+    result: T = gathered(made)[0]
+    return result
 
 
 @contextmanager

@@ -1,8 +1,10 @@
 """Evaluate a translator on held-out images."""
 
-from collections.abc import Sequence
+import csv
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from io import StringIO
 from typing import Any
 
 import torch
@@ -25,11 +27,9 @@ class Evaluation:
     """The results of an evaluation, the same on all processes."""
 
     metrics: dict[str, float]
-    """By name, as docs/measuring.md lists them: {"psnr": 21.4, "psnr_ab": 22.1, …}."""
-
+    """Metrics by name, as docs/measuring.md lists them: {"psnr": 21.4, "psnr_ab": 22.1, …}."""
     images: list[dict[str, Any]]
     """A row for each image and direction: direction, image, ground_truth, and the image's own metrics."""
-
     protocol: dict[str, Any]
     """Images, networks and settings of the measurement."""
 
@@ -66,7 +66,7 @@ def evaluate(
         raise DataError(f"metrics need names of domains that differ in more than case: {', '.join(held_out.domains)}")
     known = {domain: references.find(held_out, domain) for domain in held_out.domains} if references else {}
     missing = frozenset(domain for domain, features in known.items() if features is None)
-    per_image = PerImage(translator, perceptual, forward, directions)
+    per_image = PerImage(translator, directions or translator.directions, perceptual, forward)
     found = collect(per_image, held_out, batch_size, references.features if references else None, missing)
     reals = {domain: stacked(found.features, (domain,)) if f is None else f for domain, f in known.items()}
     if references:
@@ -94,3 +94,12 @@ def _rows(found: Collection, held_out: HeldOut) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return rows as the text of a CSV file with all their columns."""
+    text = StringIO()
+    writer = csv.DictWriter(text, dict.fromkeys(name for row in rows for name in row), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()

@@ -20,7 +20,8 @@ log = logging.getLogger(__name__)
 class References:
     """Features of the real images that translations are compared with.
 
-    The name of a cached file is a digest of the images' files, their resizing, and the network with its weights.
+    Cached files are named by a digest of the images' files, their resizing, and the network with its weights. All
+    methods raise a WeightsError if the network's weights are unavailable.
 
     Args:
         network: the feature network.
@@ -33,20 +34,12 @@ class References:
         self._features: dict[str, Tensor] = {}
 
     def features(self, images: Tensor) -> Tensor:
-        """Return features (N, D) on the CPU, of images (N, C, H, W) in [-1, 1], which are rounded to uint8 first.
-
-        Raises:
-            WeightsError: the network's weights are unavailable.
-        """
+        """Return features (N, D) on the CPU, of images (N, C, H, W) in [-1, 1], which are rounded to uint8 first."""
         self.network.to(images.device)
         return self.network.features(to_rgb8(images)).float().cpu()
 
     def find(self, held_out: HeldOut, domain: str) -> Tensor | None:
-        """Return the cached features (N, D) of a domain's images, if any. The same on all processes.
-
-        Raises:
-            WeightsError: the network's weights are unavailable.
-        """
+        """Return the cached features (N, D) of a domain's images, if any. The same on all processes."""
         key = self._key(held_out, domain)
         if key not in self._features:
             found = from_first(lambda: self._read(key))
@@ -58,20 +51,18 @@ class References:
         """Cache the features (N, D) of a domain's images."""
         key = self._key(held_out, domain)
         self._features[key] = features
-        if self.folder is None or not is_first():
-            return
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            with replacing(self.folder / f"{key}.npy") as unfinished, unfinished.open("wb") as file:
-                np.save(file, features.numpy(), allow_pickle=False)
-        except OSError as error:
-            log.debug("features of real images are not cached: %s", error)
+        if self.folder is not None and is_first():
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                with replacing(self.folder / f"{key}.npy") as unfinished, unfinished.open("wb") as file:
+                    np.save(file, features.numpy(), allow_pickle=False)
+            except OSError as error:
+                log.debug("features of real images are not cached: %s", error)
 
     def _key(self, held_out: HeldOut, domain: str) -> str:
         # Of the first process, as files may change while the others look at them.
-        return from_first(
-            lambda: hashlib.sha256(f"{held_out.key(domain)} {self.network.digest()}".encode()).hexdigest()[:32]
-        )
+        key = from_first(lambda: f"{held_out.key(domain)} {self.network.digest()}")
+        return hashlib.sha256(key.encode()).hexdigest()[:32]
 
     def _read(self, key: str) -> Tensor | None:
         if self.folder is None:

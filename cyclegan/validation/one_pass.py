@@ -1,9 +1,10 @@
 """One pass over held-out images: per-image metrics, thumbnails and features, computed by all processes together."""
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, fields
+from itertools import groupby, islice
 
 import torch
 from torch import Tensor
@@ -26,6 +27,8 @@ KEPT_BYTES = 2**28
 Row = dict[str, float]
 GroundTruth = dict[Direction, Tensor]
 """The paired ground truth (C, H, W) of an image, by direction."""
+Example = tuple[int, Tensor, GroundTruth]
+"""Index, image (C, H, W) and ground truth."""
 Vectors = dict[tuple[tuple[str, ...], int], Tensor]
 """Vectors (D,) by domain, as `("A",)`, or direction, and the index of the image."""
 
@@ -36,20 +39,12 @@ class Collection:
 
     real: dict[tuple[str, int], Row] = field(default_factory=dict)
     """Metrics of real images, by domain and index."""
-
     translated: dict[tuple[Direction, int], Row] = field(default_factory=dict)
     """Metrics of translations, by direction and index of the input."""
-
     thumbnails: Vectors = field(default_factory=dict)
-    """Of real images and translations."""
-
+    """Thumbnails of real images and translations."""
     features: Vectors = field(default_factory=dict)
-    """Of translations, and of the real images of the domains that were asked for."""
-
-    def add(self, vectors: Vectors, of: tuple[str, ...], indices: list[int], batch: Tensor) -> None:
-        """Add a batch (N, D) to one of the two dictionaries of vectors."""
-        rows = (row.clone() for row in batch.cpu())  # a view would keep its batch in memory, and be sent with it
-        vectors.update(((of, index), row) for index, row in zip(indices, rows, strict=True))
+    """Features of translations, and of the real images of the domains that were asked for."""
 
 
 def collect(
@@ -73,46 +68,32 @@ def collect(
         DataError: no image of a domain can be read.
     """
     found = Collection()
-    with all_or_none():
-        _measure(found, per_image, held_out, batch_size, features, real_features)
+    read = Reader(held_out)
+    total = sum(len(share(indices)) for indices in held_out.indices.values())
+    hidden = None if is_first() else True
+    with all_or_none(), tqdm(total=total, desc="measuring", unit="img", delay=2, leave=False, disable=hidden) as bar:
+        for domain in held_out.domains:
+            for indices, images, truths in batches(read, domain, batch_size):
+                images = images.to(per_image.device)
+                found.thumbnails |= vectors((domain,), indices, thumbnails(images))
+                if features and domain in real_features:
+                    found.features |= vectors((domain,), indices, features(images))
+                rows = _rows(indices, per_image.of_real(images, domain))
+                found.real |= {(domain, index): row for index, row in rows.items()}
+                for direction in per_image.directions:
+                    if direction[0] == domain:
+                        fakes, columns = per_image.of_translation(images, direction)
+                        found.thumbnails |= vectors(direction, indices, thumbnails(fakes))
+                        if features:
+                            found.features |= vectors(direction, indices, features(fakes))
+                        rows, paired = _rows(indices, columns), _paired(direction, indices, images, fakes, truths)
+                        found.translated |= {(direction, i): row | paired.get(i, {}) for i, row in rows.items()}
+                bar.update(len(indices))
     found = Collection(*(gathered(getattr(found, each.name)) for each in fields(found)))
     for domain in held_out.domains:
         if not any(of == domain for of, _ in found.real):
             raise DataError(f"none of the {held_out.describe(domain)} can be read, so nothing can be measured")
     return found
-
-
-def _measure(
-    found: Collection,
-    per_image: PerImage,
-    held_out: HeldOut,
-    batch_size: int,
-    features: Callable[[Tensor], Tensor] | None,
-    real_features: frozenset[str],
-) -> None:
-    read = Reader(held_out)
-    total = sum(len(share(indices)) for indices in held_out.indices.values())
-    hidden = None if is_first() else True
-    with tqdm(total=total, desc="measuring", unit="img", delay=2, leave=False, disable=hidden) as bar:
-        for domain in held_out.domains:
-            for indices, images, truths in batches(read, domain, batch_size):
-                images = images.to(per_image.device)
-                found.add(found.thumbnails, (domain,), indices, thumbnails(images))
-                if features and domain in real_features:
-                    found.add(found.features, (domain,), indices, features(images))
-                for index, row in _rows(indices, per_image.of_real(images, domain)):
-                    found.real[domain, index] = row
-                for direction in per_image.directions:
-                    if direction[0] == domain:
-                        fakes, columns = per_image.of_translation(images, direction)
-                        found.add(found.thumbnails, direction, indices, thumbnails(fakes))
-                        if features:
-                            found.add(found.features, direction, indices, features(fakes))
-                        for index, row in _rows(indices, columns):
-                            found.translated[direction, index] = row
-                        for index, row in _paired(direction, indices, images, fakes, truths):
-                            found.translated[direction, index] |= row
-                bar.update(len(indices))
 
 
 class Reader:
@@ -127,22 +108,25 @@ class Reader:
         self._paired = {(source, index) for (source, _), pairs in held_out.ground_truth.items() for index in pairs}
         self._kept: dict[tuple[str, int], Planes] = {}
 
-    def of(self, domain: str) -> Iterator[tuple[int, Tensor, GroundTruth]]:
-        """Yield this process's images of a domain in order: index, image (C, H, W), and ground truth by direction."""
+    def of(self, domain: str) -> Iterator[Example]:
+        """Yield this process's readable images of a domain, in order."""
         with ThreadPoolExecutor(THREADS) as pool:
-            waiting: deque[tuple[int, Future[tuple[Tensor | None, GroundTruth]]]] = deque()
+            waiting: deque[Future[Example | None]] = deque()
             for index in share(self.held_out.indices[domain]):
-                waiting.append((index, pool.submit(self._with_ground_truth, domain, index)))
-                if len(waiting) > THREADS:
-                    yield from _readable(waiting.popleft())
-            while waiting:
-                yield from _readable(waiting.popleft())
+                waiting.append(pool.submit(self._read, domain, index))
+                if len(waiting) > THREADS and (example := waiting.popleft().result()):
+                    yield example
+            for each in waiting:
+                if example := each.result():
+                    yield example
 
-    def _with_ground_truth(self, domain: str, index: int) -> tuple[Tensor | None, GroundTruth]:
+    def _read(self, domain: str, index: int) -> Example | None:
         image = self._image(domain, index)
-        pairs = self.held_out.ground_truth.items() if image is not None else ()
-        found = {way: self._image(way[1], each[index]) for way, each in pairs if way[0] == domain and index in each}
-        return image, {way: truth for way, truth in found.items() if truth is not None}
+        if image is None:
+            return None
+        pairs = {way: each[index] for way, each in self.held_out.ground_truth.items() if index in each}
+        truths = {way: self._image(way[1], pair) for way, pair in pairs.items() if way[0] == domain}
+        return index, image, {way: truth for way, truth in truths.items() if truth is not None}
 
     def _image(self, domain: str, index: int) -> Tensor | None:
         planes = self._kept.pop((domain, index), None)
@@ -155,47 +139,35 @@ class Reader:
         return self.held_out.domains[domain].tensor(planes)
 
 
-def _readable(
-    read: tuple[int, Future[tuple[Tensor | None, GroundTruth]]],
-) -> Iterator[tuple[int, Tensor, GroundTruth]]:
-    index, future = read
-    image, truth = future.result()
-    if image is not None:
-        yield index, image, truth
-
-
 def batches(read: Reader, domain: str, batch_size: int) -> Iterator[tuple[list[int], Tensor, list[GroundTruth]]]:
     """Yield this process's images of a domain in batches: indices, images (n, C, H, W), and ground truth.
 
     n is at most `batch_size`. Images of different sizes do not share a batch.
     """
-    batch: list[tuple[int, Tensor, GroundTruth]] = []
-    for each in read.of(domain):
-        if batch and (len(batch) == batch_size or batch[0][1].shape != each[1].shape):
-            yield _stacked(batch)
-            batch = []
-        batch.append(each)
-    if batch:
-        yield _stacked(batch)
+    for _, alike in groupby(read.of(domain), key=lambda example: example[1].shape):
+        while batch := list(islice(alike, batch_size)):
+            indices, images, truths = zip(*batch, strict=True)
+            yield list(indices), torch.stack(images), list(truths)
 
 
-def _stacked(batch: list[tuple[int, Tensor, GroundTruth]]) -> tuple[list[int], Tensor, list[GroundTruth]]:
-    indices, images, truths = zip(*batch, strict=True)
-    return list(indices), torch.stack(images), list(truths)
+def vectors(of: tuple[str, ...], indices: Sequence[int], batch: Tensor) -> Vectors:
+    """Return the rows of a batch (N, D) on the CPU by domain or direction and index."""
+    rows = (row.clone() for row in batch.cpu())  # a view would keep its batch in memory, and be sent with it
+    return {(of, index): row for index, row in zip(indices, rows, strict=True)}
+
+
+def _rows(indices: Sequence[int], columns: Columns) -> dict[int, Row]:
+    lists = {name: values.tolist() for name, values in columns.items()}
+    return {index: {name: values[place] for name, values in lists.items()} for place, index in enumerate(indices)}
 
 
 def _paired(
     direction: Direction, indices: list[int], images: Tensor, fakes: Tensor, truths: list[GroundTruth]
-) -> Iterator[tuple[int, Row]]:
-    """Yield the paired metrics of the images whose ground truth has the size of the translations."""
+) -> dict[int, Row]:
+    """Return the paired metrics of the images whose ground truth has the size of the translations."""
     known = {place: each[direction] for place, each in enumerate(truths) if direction in each}
     places = [place for place, truth in known.items() if truth.shape == fakes.shape[1:]]
-    if places:
-        truth = torch.stack([known[place] for place in places]).to(fakes.device)
-        yield from _rows([indices[place] for place in places], paired_metrics(images[places], fakes[places], truth))
-
-
-def _rows(indices: list[int], columns: Columns) -> Iterator[tuple[int, Row]]:
-    lists = {name: values.tolist() for name, values in columns.items()}
-    for place, index in enumerate(indices):
-        yield index, {name: values[place] for name, values in lists.items()}
+    if not places:
+        return {}
+    truth = torch.stack([known[place] for place in places]).to(fakes.device)
+    return _rows([indices[place] for place in places], paired_metrics(images[places], fakes[places], truth))

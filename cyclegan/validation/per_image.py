@@ -1,7 +1,7 @@
 """Metrics of single images and their translations."""
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 
 import torch
 from torch import Tensor
@@ -28,20 +28,16 @@ class PerImage:
 
     Args:
         translator: on its device, in eval mode.
+        directions: the directions to measure.
         perceptual: the network of LPIPS between translation and input; None: LPIPS is not measured.
         forward: the context for the translator's networks.
-        directions: the directions to measure; None: all that the translator learns.
     """
 
     def __init__(
-        self,
-        translator: Translator,
-        perceptual: Lpips | None = None,
-        forward: Forward = nullcontext,
-        directions: Sequence[Direction] | None = None,
+        self, translator: Translator, directions: Sequence[Direction], perceptual: Lpips | None, forward: Forward
     ) -> None:
         self.translator = translator
-        self.directions = translator.directions if directions is None else tuple(directions)
+        self.directions = directions
         self.perceptual = perceptual
         self.forward = forward
         parameter = next(translator.parameters())
@@ -52,10 +48,12 @@ class PerImage:
     def of_real(self, images: Tensor, domain: str) -> Columns:
         """Return identity, checkerboard_input and d_real of real images (N, C, H, W) of a domain."""
         columns = {INPUT_PATTERN: checkerboard(images)} | self._score("d_real", images, domain)
-        sources = [source for source, target in self.directions if target == domain]
-        alike = [source for source in sources if self.translator.channels[source] == images.shape[1]]
-        if alike:
-            each = [change(self.translate(images, source, domain), images) for source in alike]
+        each = [
+            change(self.translate(images, source, domain), images)
+            for source, target in self.directions
+            if target == domain and self.translator.channels[source] == images.shape[1]
+        ]
+        if each:
             columns["identity"] = torch.stack(each).mean(0)
         return columns
 
@@ -87,13 +85,7 @@ class PerImage:
 
 
 def paired_metrics(images: Tensor, fakes: Tensor, truth: Tensor) -> Columns:
-    """Return PSNR, SSIM and L1 of translations against their ground truth, and of the untranslated input.
-
-    Args:
-        images: inputs (N, C, H, W) in [-1, 1].
-        fakes: their translations (N, C', H, W).
-        truth: their ground truth (N, C', H, W).
-    """
+    """Return PSNR, SSIM and L1 of translations (N, C', H, W) against ground truth, and those of their inputs."""
     if fakes.device.type == "mps":  # has no float64
         images, fakes, truth = images.cpu(), fakes.cpu(), truth.cpu()
     columns = {"psnr": psnr(fakes, truth), "ssim": ssim(fakes, truth), "l1": l1(fakes, truth)}

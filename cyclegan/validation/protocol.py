@@ -20,7 +20,7 @@ def protocol(
     network: FeatureNetwork | None,
     perceptual: Lpips | None,
 ) -> dict[str, Any]:
-    """Return the protocol as dictionaries, strings and numbers; metrics under different protocols do not compare."""
+    """Return the protocol as plain values; metrics under different protocols cannot be compared."""
     domains = held_out.domains
     measured = {domain: sum(of == domain for of, _ in found.real) for domain in domains}
     unreadable = {domain: len(held_out.indices[domain]) - measured[domain] for domain in domains}

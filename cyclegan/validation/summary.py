@@ -28,8 +28,8 @@ def summary(found: Collection, directions: Sequence[Direction], reals: Mapping[s
     """Return all metrics by name, as docs/measuring.md lists them.
 
     Args:
-        found: the results of a pass.
-        directions: the directions that were measured.
+        found: results of a pass.
+        directions: the measured directions.
         reals: features (N, D) of the real images of each domain; empty: no FID, KID, precision and recall.
     """
     metrics = _means(found)
@@ -66,12 +66,12 @@ def _mean(values: Iterable[float]) -> float:
 
 
 def distances(fakes: Tensor, sources: Tensor, targets: Tensor, of: str) -> dict[str, float]:
-    """Return the distances of translations, and of their untranslated inputs, from the target domain.
+    """Return the distances of translations, and of their inputs, from real images of the target domain.
 
     Args:
         fakes: features (N, D) of translations.
-        sources: features (N, D) of the images that were translated.
-        targets: features (M, D) of real images of the target domain.
+        sources: features (N, D) of their inputs.
+        targets: features (M, D) of real images.
         of: the end of the metrics' names, such as `ab`.
     """
     kid = kernel_distance(fakes, targets, subsets=SUBSETS)
@@ -89,20 +89,15 @@ def distances(fakes: Tensor, sources: Tensor, targets: Tensor, of: str) -> dict[
 
 
 def overall(metrics: Mapping[str, float], directions: int) -> dict[str, float]:
-    """Return the mean over directions or domains of each metric that has a better side and that all of them have."""
+    """Return the mean of each metric with a better side over its domains, or over its directions if all have it."""
     found: dict[str, list[float]] = {}
     for name, value in metrics.items():
         if is_selectable(name):
             found.setdefault(split(name).metric, []).append(value)
-    return {
-        name: sum(values) / len(values)
-        for name, values in found.items()
-        if METRICS[name].domains != "both" or len(values) == directions
-    }
+    complete = (name for name in found if METRICS[name].domains != "both" or len(found[name]) == directions)
+    return {name: sum(found[name]) / len(found[name]) for name in complete}
 
 
 def stacked(vectors: Vectors, of: tuple[str, ...]) -> Tensor:
     """Return the vectors of a domain or direction as (N, D), in the order of the images."""
-    return torch.stack(
-        [vector for (each, _), vector in sorted(vectors.items(), key=lambda item: item[0]) if each == of]
-    )
+    return torch.stack([vectors[key] for key in sorted(vectors) if key[0] == of])

@@ -25,6 +25,13 @@ def image_folder(root: Path, height: int = 10, width: int = 9, **counts: int) ->
     return root
 
 
+def touch(root: Path, *names: str) -> None:
+    """Create empty files below a folder."""
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+
+
 def data_of(root: Path, **arguments: Any) -> ImageDataModule:
     """Set up a data module: 8 × 8, crops of 6 × 6, batches of two, no workers, unless the arguments say otherwise."""
     data = ImageDataModule(root, **{"load_size": 8, "crop_size": 6, "batch_size": 2, "num_workers": 0} | arguments)

@@ -1,6 +1,5 @@
 import gzip
 import io
-import logging
 import os
 import pickle
 import sys
@@ -15,40 +14,32 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from torch.utils.data import DataLoader, Dataset
 
 from cyclegan.data import archive as module
-from cyclegan.data.archive import OPEN_FILES, Shards, are_shards, shard_files
+from cyclegan.data.archive import OPEN_FILES, Shards, are_shards, load_index, scan, shard_files
 from cyclegan.data.file_list import ImageSource
-from cyclegan.data.tar_index import load_index, save_index, scan
 from cyclegan.errors import DataError
 from cyclegan.images import ImageError, PixelFormat
+from tests.data.image_folders import touch
 
 SHARDS, IMAGES = 7, 9
 
 
 @pytest.fixture(autouse=True)
-def nothing_open() -> Iterator[None]:
+def close_shards() -> Iterator[None]:
     yield
     module._open.cache_clear()
 
 
-FORMATS: dict[str, Literal[0, 1, 2]] = {
-    "ustar": tarfile.USTAR_FORMAT,
-    "gnu": tarfile.GNU_FORMAT,
-    "pax": tarfile.PAX_FORMAT,
-}
+def add(tar: tarfile.TarFile, member: tarfile.TarInfo, data: bytes = b"") -> None:
+    member.size = len(data)
+    tar.addfile(member, io.BytesIO(data))
 
 
-def add(tar: tarfile.TarFile, member: tarfile.TarInfo, body: bytes = b"") -> None:
-    member.size = len(body)
-    tar.addfile(member, io.BytesIO(body))
-
-
-def write_tar(path: Path, members: Mapping[str, bytes], kind: str = "pax") -> Path:
-    with tarfile.open(path, "w", format=FORMATS[kind], errors="surrogateescape") as tar:
-        for name, body in members.items():
-            add(tar, tarfile.TarInfo(name), body)
+def write_tar(path: Path, members: Mapping[str, bytes], kind: Literal[0, 1, 2] = tarfile.PAX_FORMAT) -> Path:
+    with tarfile.open(path, "w", format=kind, errors="surrogateescape") as tar:
+        for name, data in members.items():
+            add(tar, tarfile.TarInfo(name), data)
     return path
 
 
@@ -56,113 +47,109 @@ def open_shards(source: str | Path) -> Shards:
     return Shards(shard_files(source))
 
 
-def listed(images: Shards) -> list[str]:
+def paths_of(images: Shards) -> list[str]:
     return [images[index] for index in range(len(images))]
 
 
-def body(name: str) -> bytes:
-    """Of another length and content for every name."""
-    return name.encode() * (1 + sum(name.encode()) % 300)
+def files_of(images: Shards) -> list[bytes]:
+    return [images.open(index) for index in range(len(images))]
 
 
-def write_shards(folder: Path, counts: list[int], kind: str = "pax") -> Shards:
+def content(key: str) -> bytes:
+    """Of another length and content for every key."""
+    return key.encode() * (1 + sum(key.encode()) % 300)
+
+
+def write_shards(folder: Path, counts: list[int]) -> Shards:
     folder.mkdir(parents=True, exist_ok=True)
     for number, count in enumerate(counts):
-        names = [f"{number}/{image:03}" for image in range(count)]
-        members = {
-            name: data for key in names for name, data in {f"{key}.jpg": body(key), f"{key}.json": b"{}"}.items()
-        }
-        write_tar(folder / f"a-{number:03}.tar", members, kind)
+        members: dict[str, bytes] = {}
+        for image in range(count):
+            key = f"{number}/{image:03}"
+            members |= {f"{key}.jpg": content(key), f"{key}.json": b"{}"}
+        write_tar(folder / f"a-{number:03}.tar", members)
     return open_shards(folder)
 
 
-@pytest.mark.parametrize("kind", FORMATS)
-def test_gives_every_image_in_order(tmp_path: Path, kind: str) -> None:
-    found = write_shards(tmp_path, [2, 0, 3], kind)
+def test_shards_list_and_read_every_image_in_order(tmp_path: Path) -> None:
+    found = write_shards(tmp_path, [2, 0, 3])
     source: ImageSource = found  # for mypy
-    assert (len(source), source.label) == (5, "")
     keys = ["0/000", "0/001", "2/000", "2/001", "2/002"]
-    assert [found.open(index) for index in range(len(found))] == [body(key) for key in keys]
-    assert listed(found) == [f"{tmp_path}/a-00{key[0]}.tar/{key}.jpg" for key in keys]
-    assert found.open(-1) == found.open(len(found) - 1)
-    assert found.skipped == {".json": 5}
+    assert (len(source), source.label, source.skipped) == (5, "", {".json": 5})
+    for each in (found, pickle.loads(pickle.dumps(found))):
+        assert files_of(each) == [content(key) for key in keys]
+        assert paths_of(each) == [f"{tmp_path}/a-00{key[0]}.tar/{key}.jpg" for key in keys]
     with pytest.raises(IndexError):
         found.open(len(found))
 
 
-def test_names_stay_when_the_folder_moves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = write_shards(tmp_path / "here", [1, 2])
+def test_names_do_not_depend_on_where_the_shards_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     names = ["a-000.tar/0/000.jpg", "a-001.tar/1/000.jpg", "a-001.tar/1/001.jpg"]
-    assert list(found.names()) == names
-    (tmp_path / "here").rename(tmp_path / "there")
-    monkeypatch.chdir(tmp_path)
-    assert list(open_shards("there/a-*.tar").names()) == names
-
-
-def test_names_tell_shards_of_several_folders_apart(tmp_path: Path) -> None:
-    write_shards(tmp_path / "day", [1])
+    assert list(write_shards(tmp_path / "day", [1, 2]).names()) == names
     write_shards(tmp_path / "night", [1])
-    names = list(open_shards(tmp_path / "{day,night}/a-000.tar").names())
-    assert names == ["day/a-000.tar/0/000.jpg", "night/a-000.tar/0/000.jpg"]
+    monkeypatch.chdir(tmp_path)
+    assert list(open_shards("day/a-*.tar").names()) == names
+    assert list(open_shards("{day,night}/a-000.tar").names()) == [f"{each}/{names[0]}" for each in ("day", "night")]
 
 
-def test_a_second_start_reads_no_shard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_start_scans_only_shards_that_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = write_shards(tmp_path, [3, 4])
-    monkeypatch.setattr(module, "scan", lambda path: pytest.fail(f"{path} was read again"))
-    second = open_shards(tmp_path)
-    assert listed(second) == listed(first)
-    assert second.open(5) == first.open(5)
-
-
-def test_a_shard_that_was_written_anew_is_looked_at_anew(tmp_path: Path) -> None:
-    write_shards(tmp_path, [3, 4])
     write_tar(tmp_path / "a-001.tar", {"new.png": b"new"})
-    found = open_shards(tmp_path)
-    assert [found.open(index) for index in range(len(found))] == [body("0/000"), body("0/001"), body("0/002"), b"new"]
+    assert files_of(open_shards(tmp_path)) == [content("0/000"), content("0/001"), content("0/002"), b"new"]
+    monkeypatch.setattr(module, "scan", lambda path: pytest.fail(f"{path} was scanned again"))
+    assert paths_of(open_shards(tmp_path)) == [*paths_of(first)[:3], f"{tmp_path}/a-001.tar/new.png"]
 
 
-def test_goes_on_where_no_index_can_be_kept(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    def read_only(*_: object) -> None:
-        raise PermissionError(13, "Permission denied", "a-000.tar.index")
+def test_an_index_that_cannot_be_written_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read_only(path: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(module, "save_index", read_only)
-    with caplog.at_level(logging.WARNING):
+    monkeypatch.setattr(module, "replacing", read_only)
+    with pytest.warns(UserWarning, match=r"no index can be written to .* \(Permission denied\): its shards are scan"):
         found = write_shards(tmp_path, [3, 4])
-    assert found.open(6) == body("1/003")
-    assert [record.getMessage() for record in caplog.records] == [
-        "the index of 2 shards cannot be written beside them and is made again at every start: "
-        "[Errno 13] Permission denied: 'a-000.tar.index'"
-    ]
+    assert found.open(6) == content("1/003")
     assert not list(tmp_path.glob("*.index"))
 
 
-def test_says_when_there_is_no_image(tmp_path: Path) -> None:
+def test_an_index_that_is_stale_or_damaged_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = str(write_tar(tmp_path / "a.tar", {"é.jpg": b"one", "2.jpg": b"other", "2.json": b"{}"}))
+    Shards([path])
+    saved, intact = Path(path + ".index"), str(scan(path))
+
+    def loads() -> bool:
+        found = load_index(path)
+        assert found is None or str(found) == intact
+        return found is not None
+
+    assert loads()
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["a.tar", "a.tar.index"]
+    with monkeypatch.context() as patch:  # a version that reads other kinds of images has to look for them
+        patch.setattr(module, "IMAGE_SUFFIXES", frozenset({".jpg", ".json"}))
+        assert not loads()
+    data = saved.read_bytes()
+    for damaged in (b"", data[: len(data) // 2], data.replace("é".encode(), b"ee")):
+        saved.write_bytes(damaged)
+        assert not loads()
+    saved.write_bytes(data)
+    os.utime(path, ns=(1, 1))
+    assert not loads()
+
+
+def test_shards_without_images_are_refused(tmp_path: Path) -> None:
     write_tar(tmp_path / "a.tar", {"a.json": b"{}", "b.json": b"{}", "notes": b""})
     with pytest.raises(DataError, match=r"no image in .*a\.tar \(found: \.json ×2, no extension ×1\)"):
         open_shards(tmp_path)
-    write_tar(tmp_path / "a.tar", {})
-    with pytest.raises(DataError, match=r"found: nothing"):
-        open_shards(tmp_path)
 
 
-def test_a_damaged_shard_stops_the_start(tmp_path: Path) -> None:
-    write_shards(tmp_path, [3, 4, 2])
-    os.truncate(tmp_path / "a-001.tar", 2000)
-    with pytest.raises(DataError, match=r"a-001\.tar is no intact tar file \(unexpected end of data\).*copy it again"):
-        open_shards(tmp_path)
-
-
-def test_a_shard_that_vanished_or_changed_meanwhile(tmp_path: Path) -> None:
+def test_a_shard_that_is_removed_replaced_or_cut_during_a_run_is_an_error(tmp_path: Path) -> None:
     found = write_shards(tmp_path, [3, 4, 2])
     (tmp_path / "a-000.tar").unlink()
     with pytest.raises(ImageError, match=r"a-000\.tar/0/001\.jpg: the shard cannot be read \(No such file"):
         found.open(1)
     os.utime(tmp_path / "a-001.tar", ns=(0, 0))
-    with pytest.raises(DataError, match=r"a-001\.tar has changed since its images were counted"):
+    with pytest.raises(DataError, match=r"a-001\.tar has changed since the start of the run"):
         found.open(3)
-    assert found.open(7) == body("2/000")
+    assert found.open(7) == content("2/000")
     os.truncate(tmp_path / "a-002.tar", 2048)
     with pytest.raises(ImageError, match=r"a-002\.tar/2/001\.jpg: 0 of \d+ bytes exist"):
         found.open(8)
@@ -172,50 +159,19 @@ def test_a_shard_that_vanished_or_changed_meanwhile(tmp_path: Path) -> None:
 def test_few_files_are_open_and_none_that_is_in_use_is_closed(tmp_path: Path) -> None:
     found = write_shards(tmp_path, [1] * (OPEN_FILES + 5))
     in_use = module._open(found.paths[0], found._stamps[0])
-    for index in range(len(found)):
-        assert found.open(index) == body(f"{index}/000")
+    assert files_of(found) == [content(f"{index}/000") for index in range(len(found))]
     links = [os.path.realpath(entry) for entry in Path("/proc/self/fd").iterdir()]
     assert sum(link.startswith(str(tmp_path)) for link in links) == OPEN_FILES + 1
     assert os.pread(in_use.descriptor, 5, 0) == b"0/000"
 
 
-class Bodies(Dataset[tuple[int, bytes]]):
-    def __init__(self, images: Shards) -> None:
-        self.images = images
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, index: int) -> tuple[int, bytes]:
-        return os.getpid(), self.images.open(index)
-
-
-def test_workers_read_at_the_same_time_from_what_is_open(tmp_path: Path) -> None:
-    found = write_shards(tmp_path, [20, 20])
-    alone = [found.open(index) for index in range(len(found))]  # and leaves both shards open
-    answers = list(DataLoader(Bodies(found), batch_size=None, num_workers=2))
-    assert [data for _, data in answers] == alone
-    assert len({process for process, _ in answers} - {os.getpid()}) == 2
-
-
-def test_goes_to_a_new_process_by_pickle(tmp_path: Path) -> None:
-    found = write_shards(tmp_path, [3, 4])
-    found.open(0)
-    again = pickle.loads(pickle.dumps(found))
-    assert list(again.names()) == list(found.names())
-    assert again.open(5) == found.open(5)
-
-
 def test_a_subset_has_the_images_at_its_indices(tmp_path: Path) -> None:
     found = write_shards(tmp_path, [3, 4, 2])
     part = found.subset(np.array([8, 1, 4]))
-    assert listed(part) == [found[8], found[1], found[4]]
+    assert paths_of(part) == [found[8], found[1], found[4]]
     assert list(part.names()) == [list(found.names())[index] for index in (8, 1, 4)]
     assert part.open(2) == found.open(4)
     assert part.subset(np.array([2, 0]))[0] == found[4]
-    assert len(found) == 9
-    with pytest.raises(IndexError):
-        found.subset(np.array([9]))
 
 
 @pytest.fixture(scope="module")
@@ -225,14 +181,13 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Shards]:
     return {window: Shards(first.paths, window) for window in range(1, SHARDS + 2)}
 
 
-windows = st.integers(1, SHARDS + 1)
-choices = st.lists(st.integers(0, SHARDS * IMAGES - 1), unique=True, min_size=1)
-seeds = st.integers(0, 2**32 - 1)
-
-
 @settings(max_examples=25)
-@given(windows, choices, seeds)
-def test_order_is_a_permutation_that_depends_on_the_random_numbers_alone(
+@given(
+    st.integers(1, SHARDS + 1),
+    st.lists(st.integers(0, SHARDS * IMAGES - 1), unique=True, min_size=1),
+    st.integers(0, 2**32 - 1),
+)
+def test_an_order_depends_on_the_seed_alone_and_uses_few_shards_at_a_time(
     many: dict[int, Shards], window: int, chosen: list[int], seed: int
 ) -> None:
     images = many[window].subset(np.array(chosen))
@@ -241,30 +196,21 @@ def test_order_is_a_permutation_that_depends_on_the_random_numbers_alone(
     assert sorted(order.tolist()) == list(range(len(chosen)))
     images.order(np.random.default_rng(seed + 1))
     assert images.order(np.random.default_rng(seed)).tolist() == order.tolist()
-
-
-@settings(max_examples=25)
-@given(windows, choices, seeds)
-def test_order_has_few_shards_in_use_at_any_position(
-    many: dict[int, Shards], window: int, chosen: list[int], seed: int
-) -> None:
-    """A shard is in use from its first image to its last; and it has one such time."""
-    images = many[window].subset(np.array(chosen))
-    shard = [images[index].split("/a-")[1][:3] for index in images.order(np.random.default_rng(seed))]
+    shard = [images[index].split("/a-")[1][:3] for index in order]
     first = {each: shard.index(each) for each in shard}
     last = {each: position for position, each in enumerate(shard)}
-    for position in range(len(shard)):
+    for position in range(len(shard)):  # a shard is in use from its first image to its last
         assert sum(first[each] <= position <= last[each] for each in first) <= window
 
 
-def test_windows_are_of_equal_size(many: dict[int, Shards]) -> None:
+def test_windows_are_of_about_equal_size(many: dict[int, Shards]) -> None:
     """Seven shards in windows of at most 6 are 3 + 4 and not 6 + 1, of which the one would not be mixed."""
     order = many[6].order(np.random.default_rng(0)) // IMAGES
     assert len(set(order[: 3 * IMAGES].tolist())) == 3
     assert len(set(order[3 * IMAGES :].tolist())) == 4
 
 
-def test_images_of_a_window_are_mixed(many: dict[int, Shards]) -> None:
+def test_images_of_a_window_are_mixed_uniformly(many: dict[int, Shards]) -> None:
     """Every order of three images of two shards comes up equally often: 6 orders, 100 times each, ±5 sigma."""
     images = many[2].subset(np.array([0, 1, IMAGES]))
     seen: dict[tuple[int, ...], int] = {}
@@ -279,14 +225,12 @@ def test_shards_come_in_another_order_in_each_pass(many: dict[int, Shards]) -> N
     rng = np.random.default_rng(0)
     passes = [tuple(dict.fromkeys((many[1].order(rng) // IMAGES).tolist())) for _ in range(20)]
     assert all(one != other for one, other in pairwise(passes))
-    assert {sequence[0] for sequence in passes} > {0, 1, 2}
 
 
-@pytest.mark.parametrize("size", [500, 200_000])
-def test_a_header_needs_the_first_bytes_only(tmp_path: Path, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """TIFF may keep its header behind its pixels: then the whole file is read."""
+def test_a_header_is_read_from_the_first_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A TIFF may have its header after its pixels: then the whole file is read."""
     png, tiff = io.BytesIO(), io.BytesIO()
-    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (size // 100, 100), np.uint8))
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (2000, 100), np.uint8))
     image.save(png, "PNG")
     image.save(tiff, "TIFF")
     found = Shards([write_tar(tmp_path / "a.tar", {"a.png": png.getvalue(), "b.tif": tiff.getvalue(), "c.png": b"x"})])
@@ -300,20 +244,20 @@ def test_a_header_needs_the_first_bytes_only(tmp_path: Path, size: int, monkeypa
     monkeypatch.setattr(os, "pread", counted)
     for index in (0, 1):
         header = found.header(index, PixelFormat(1))
-        assert (header.width, header.height) == (100, size // 100)
+        assert (header.width, header.height) == (100, 2000)
     assert sizes[0] <= 2**16
     with pytest.raises(ImageError, match=r"a\.tar/c\.png"):
         found.header(2, PixelFormat(1))
 
 
-@pytest.mark.parametrize("kind", FORMATS)
-def test_names_of_every_kind_come_back(tmp_path: Path, kind: str) -> None:
+@pytest.mark.parametrize("kind", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_every_tar_format_keeps_unusual_names(tmp_path: Path, kind: Literal[0, 1, 2]) -> None:
     names = ["é/ü.jpg", "n" * 96 + ".jpg", "f" * 90 + "/" + "n" * 96 + ".jpg", "caf\udce9.jpg"]
-    path = write_tar(tmp_path / "a.tar", dict.fromkeys(["./a.jpg", "/b.jpg", *names], b"body"), kind)
+    path = write_tar(tmp_path / "a.tar", dict.fromkeys(["./a.jpg", "/b.jpg", *names], b"content"), kind)
     assert [name.removeprefix("a.tar/") for name in Shards([path]).names()] == ["a.jpg", "b.jpg", *names]
 
 
-def test_the_index_takes_images_and_counts_the_rest(tmp_path: Path) -> None:
+def test_a_scan_finds_images_and_counts_the_other_members(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "a.tar", "w") as tar:
         for kind, name in [(tarfile.DIRTYPE, "x.jpg"), (tarfile.SYMTYPE, "s.jpg"), (tarfile.LNKTYPE, "h.jpg")]:
             member = tarfile.TarInfo(name)
@@ -324,85 +268,43 @@ def test_the_index_takes_images_and_counts_the_rest(tmp_path: Path) -> None:
         add(tar, sparse, b"1\n0\n512\n".ljust(1024, b"\0"))
         for name in ["b.JPG", "a.input.png", "a.json", "b.json", "._a.jpg", ".cache/a.jpg", "notes", "c.tif", "c.tif"]:
             add(tar, tarfile.TarInfo(name), name.encode())
-    index = scan(str(tmp_path / "a.tar"))
-    assert index.images["name"].tolist() == [b"b.JPG", b"a.input.png", b"c.tif"]
-    assert index.skipped == {
-        "link, device or sparse file": 3,
-        ".json": 2,
-        "hidden": 2,
-        "no extension": 1,
-        "replaced": 1,
-    }
+    found = scan(str(tmp_path / "a.tar"))
+    assert found.images["name"].tolist() == [b"b.JPG", b"a.input.png", b"c.tif"]
+    counts = {"link, device or sparse file": 3, ".json": 2, "hidden": 2, "no extension": 1, "replaced": 1}
+    assert found.skipped == counts
     data = (tmp_path / "a.tar").read_bytes()
-    assert [data[o : o + n] for _, o, n, _ in index.images.tolist()] == index.images["name"].tolist()
+    assert [data[o : o + n] for _, o, n, _ in found.images.tolist()] == found.images["name"].tolist()
 
 
 def test_a_shard_that_is_cut_off_or_damaged_anywhere_is_refused(tmp_path: Path) -> None:
-    """tarfile alone takes a damaged header for the end, and says nothing of the images behind it."""
+    """tarfile alone treats a damaged header as the end of the archive."""
     path = write_tar(tmp_path / "a.tar", {"a.jpg": b"first", "b.jpg": b"x" * 600})
     data, end = path.read_bytes(), 5 * 512  # a header and one block, a header and two
     intact = scan(str(path)).images.tolist()
     for length in range(0, end + 512, 128):
         path.write_bytes(data[:length])
-        with pytest.raises(DataError, match=r"(no intact tar file|damaged or cut off at byte).*copy it again"):
+        with pytest.raises(DataError, match=r"(no intact tar file|damaged, cut off or joined at byte).*copy it again"):
             scan(str(path))
     for at in range(1024, 1536, 7):  # the second header
         path.write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
-        with pytest.raises(DataError, match=r"damaged or cut off at byte 1,024"):
+        with pytest.raises(DataError, match=r"damaged, cut off or joined at byte 1,024"):
             scan(str(path))
     path.write_bytes(data[: end + 512])
     assert scan(str(path)).images.tolist() == intact
 
 
 @pytest.mark.parametrize(
-    ("content", "words"),
+    ("change", "words"),
     [
-        (lambda data: data + data, r"goes on behind its end: join tar files with tar --concatenate"),
+        (lambda data: data + data, r"joined at byte .* or join tar files with tar --concatenate"),
         (gzip.compress, r"no intact tar file \(.*\): unpack it if it is compressed"),
     ],
 )
-def test_joined_and_compressed_shards_are_refused(
-    tmp_path: Path, content: Callable[[bytes], bytes], words: str
-) -> None:
+def test_joined_and_compressed_shards_are_refused(tmp_path: Path, change: Callable[[bytes], bytes], words: str) -> None:
     path = write_tar(tmp_path / "a.tar", {"a.jpg": b"first"})
-    path.write_bytes(content(path.read_bytes()))
+    path.write_bytes(change(path.read_bytes()))
     with pytest.raises(DataError, match=words):
-        scan(str(path))
-    with pytest.raises(DataError, match=r"nowhere\.tar cannot be read: No such file"):
-        scan(str(tmp_path / "nowhere.tar"))
-
-
-def test_an_index_that_is_stale_or_damaged_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = str(write_tar(tmp_path / "a.tar", {"é.jpg": b"one", "2.jpg": b"other", "2.json": b"{}"}))
-    index, saved = scan(path), Path(path + ".index")
-
-    def loads() -> bool:
-        found = load_index(path)
-        assert found is None or (found.stamp, found.images.tolist(), found.skipped) == (
-            index.stamp,
-            index.images.tolist(),
-            index.skipped,
-        )
-        return found is not None
-
-    assert not loads()
-    for stamp in ((index.stamp[0] + 1, index.stamp[1]), (index.stamp[0], index.stamp[1] + 1)):
-        save_index(index._replace(stamp=stamp), path)
-        assert not loads()
-    save_index(index, path)
-    assert loads()
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["a.tar", "a.tar.index"]
-    with monkeypatch.context() as patch:  # a version that reads more kinds of images has to look for them
-        patch.setattr("cyclegan.data.tar_index.IMAGE_SUFFIXES", frozenset({".jpg", ".json"}))
-        assert not loads()
-    data = saved.read_bytes()
-    refused = 0
-    for at in range(0, len(data), 11):
-        saved.write_bytes(data[:at] + bytes([data[at] ^ 0x41]) + data[at + 1 :])
-        refused += not loads()  # a zip file has unimportant bytes, such as dates
-    assert refused > len(data) // 11 // 2
-    saved.write_bytes(data[: len(data) // 2])
-    assert not loads()
+        open_shards(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -413,23 +315,19 @@ def test_an_index_that_is_stale_or_damaged_is_not_used(tmp_path: Path, monkeypat
         ("shards/a-*", "a-000 a-001 a-010"),
         ("shards/a-{000..001}.tar", "a-000 a-001"),
         ("shards/{b,a}-{000..000}.tar", "a-000 b-000"),
-        ("shards/{a-01,b,a-*}*.tar", "a-000 a-001 a-010 b-000"),
         ("shards/**/c.tar", "deep/c"),
     ],
 )
-def test_every_way_to_name_shards(tmp_path: Path, source: str, expected: str) -> None:
-    for name in ["a-000.tar", "a-001.tar", "a-010.tar", "b-000.tar", "deep/c.tar", ".hidden.tar", "a-000.tar.index"]:
-        (tmp_path / "shards" / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "shards" / name).touch()
+def test_shards_are_given_by_folder_file_or_pattern(tmp_path: Path, source: str, expected: str) -> None:
+    names = ["a-000.tar", "a-001.tar", "a-010.tar", "b-000.tar", "deep/c.tar", ".hidden.tar", "a-000.tar.index"]
+    touch(tmp_path / "shards", *names)
     assert shard_files(tmp_path / source) == [f"{tmp_path}/shards/{name}.tar" for name in expected.split()]
 
 
-def test_names_the_shards_that_do_not_exist(tmp_path: Path) -> None:
-    write_tar(tmp_path / "a-1.tar", {})
+def test_shards_that_do_not_exist_are_listed(tmp_path: Path) -> None:
+    touch(tmp_path, "a-1.tar")
     with pytest.raises(DataError, match=r"2 of 3 tar files do not exist: .*/a-2\.tar, .*/a-3\.tar\. Shards are read"):
         shard_files(tmp_path / "a-{1..3}.tar")
-    with pytest.raises(DataError, match=r"Shards are read from a disk or a mounted folder"):
-        shard_files("s3://bucket/a-{000..099}.tar")
 
 
 @pytest.mark.parametrize(
@@ -438,15 +336,12 @@ def test_names_the_shards_that_do_not_exist(tmp_path: Path) -> None:
         ("a.tar a.tar.index notes.txt", "folder", True),
         ("a.tar b.jpg", "folder", False),  # an archive beside the images unpacked from it
         ("a.tar day/b.jpg", "folder", False),
-        (".a.tar.index.part notes.txt", "folder", False),
         ("", "folder/a-{000..099}.tar", True),
         ("", "folder/a-*.TAR", True),
-        ("", "folder/a.tar.gz", True),  # refused later, with the reason
+        ("", "folder/a.tar.gz", True),
         ("", "folder/*.jpg", False),
     ],
 )
-def test_tells_shards_from_images(tmp_path: Path, existing: str, source: str, answer: bool) -> None:
-    for name in existing.split():
-        (tmp_path / "folder" / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "folder" / name).touch()
-    assert are_shards(tmp_path / source) is are_shards(str(tmp_path / source)) is answer
+def test_shards_are_distinguished_from_image_files(tmp_path: Path, existing: str, source: str, answer: bool) -> None:
+    touch(tmp_path / "folder", *existing.split())
+    assert are_shards(str(tmp_path / source)) is answer

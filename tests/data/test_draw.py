@@ -26,8 +26,8 @@ def test_every_file_is_used_equally_often(seed: int, count: int, cycles: int) ->
 
 @settings(max_examples=25)
 @given(seeds, counts, st.lists(st.integers(0, 10**9), min_size=1, max_size=5))
-def test_the_choice_depends_on_the_key_alone(seed: int, count: int, positions: list[int]) -> None:
-    """Whatever was asked before: every worker asks for other positions."""
+def test_the_order_is_a_function_of_seed_domain_and_position(seed: int, count: int, positions: list[int]) -> None:
+    """Also when positions are requested in another order: every worker requests other positions."""
     used = order(count, seed)
     assert [used[t] for t in positions] == [order(count, seed)[t] for t in positions]
     assert [used[t] for t in reversed(positions)] == [order(count, seed)[t] for t in reversed(positions)]
@@ -35,8 +35,8 @@ def test_the_choice_depends_on_the_key_alone(seed: int, count: int, positions: l
     assert one.random(4).tolist() == other.random(4).tolist()
 
 
-def test_the_order_is_that_of_earlier_versions() -> None:
-    """So a run goes on with the images that come next: numbers seen before there were sources of other kinds."""
+def test_the_order_equals_that_of_earlier_versions() -> None:
+    """A run of an earlier version resumes with the next images."""
     assert [order(7, seed=3)[t] for t in range(14)] == [4, 2, 1, 3, 6, 5, 0, 6, 1, 2, 5, 4, 3, 0]
 
 
@@ -50,14 +50,14 @@ def test_cycles_domains_and_seeds_have_orders_of_their_own() -> None:
     assert len(orders) == 8
 
 
-def test_two_permutations_are_kept_and_no_more() -> None:
+def test_two_permutations_are_kept_at_most() -> None:
     indices = order(5)
     for position in range(40):
         indices[position]
     assert sorted(indices._permutations) == [6, 7]
 
 
-def test_no_two_streams_of_random_numbers_are_one() -> None:
+def test_random_numbers_differ_between_seeds_domains_and_positions() -> None:
     # Keys are padded with zeros inside numpy, so that [0, A] and [0, A, 0] would be one stream.
     streams = {
         augmentation_rng(seed, domain, position).random()
@@ -86,7 +86,7 @@ def test_independent_domains_have_orders_and_augmentations_of_their_own() -> Non
 
 
 def test_aligned_domains_are_paired_by_name_in_one_order() -> None:
-    """Whatever the order of the files: here, B has other extensions, and its last file stands first."""
+    """The files of B have other extensions and another order."""
     domains = {"A": files("trainA", "a.png", "b.png", "c.png"), "B": files("trainB", "c.jpg", "a.jpg", "b.png")}
     draw = Aligned(domains, seed=3)
     used = []

@@ -74,7 +74,7 @@ def of(root: Path, arguments: dict[str, Any], **more: Any) -> ImageDataModule:
 
 
 @pytest.mark.parametrize("source", SOURCES)
-def test_samples_of_every_source_are_the_same_in_a_resumed_run_and_of_one_shape(
+def test_a_resumed_run_sees_the_same_samples_of_every_source(
     source: Callable[[Path], dict[str, Any]], tmp_path: Path
 ) -> None:
     arguments = source(tmp_path)
@@ -92,9 +92,13 @@ def test_samples_of_every_source_are_the_same_in_a_resumed_run_and_of_one_shape(
     assert equal(epochs(resumed), undisturbed[1:])
 
 
-@pytest.mark.parametrize("draw", ["independent", "aligned"])
-def test_no_sample_differs_between_workers_and_caches(draw: str, tmp_path: Path) -> None:
-    arguments = listed_and_moving(tmp_path) if draw == "independent" else pairs(tmp_path)
+@pytest.mark.parametrize(
+    ("source", "draw"), [(listed_and_moving, "independent"), (shards, "independent"), (pairs, "aligned")]
+)
+def test_samples_do_not_depend_on_workers_and_caches(
+    source: Callable[[Path], dict[str, Any]], draw: str, tmp_path: Path
+) -> None:
+    arguments = source(tmp_path)
     alone = epochs(of(tmp_path, arguments, draw=draw))
     for more in ({"num_workers": 2}, {"cache": "disk"}, {"cache": "disk", "num_workers": 2}):
         assert equal(epochs(of(tmp_path, arguments, draw=draw, **more)), alone), more
@@ -114,7 +118,7 @@ def test_shards_hold_the_images_of_folders_each_once_in_a_pass(tmp_path: Path) -
     assert len(set(from_shards)) == 7
 
 
-def test_halves_are_those_of_one_file_and_come_in_orders_of_their_own(tmp_path: Path) -> None:
+def test_halves_of_a_file_are_images_of_two_domains(tmp_path: Path) -> None:
     data = of(tmp_path, pairs(tmp_path), flip=False, load_size=None, crop_size=11, batch_size=1)
     parts = {domain: [] for domain in "AB"}  # type: dict[str, list[bytes]]
     for batch in epochs(data, 1):
@@ -124,7 +128,7 @@ def test_halves_are_those_of_one_file_and_come_in_orders_of_their_own(tmp_path: 
     assert len(set(parts["A"]) | set(parts["B"])) == 14
 
 
-def test_a_range_is_that_of_the_domain(tmp_path: Path) -> None:
+def test_each_domain_has_its_range(tmp_path: Path) -> None:
     data = of(tmp_path, deep_and_grey(tmp_path), flip=False, load_size=None, crop_size=11, batch_size=1)
     shown = {domain: torch.cat([batch[domain] for batch in epochs(data, 1)]) for domain in "AB"}
     assert shown["A"].shape[1] == 7
@@ -134,7 +138,7 @@ def test_a_range_is_that_of_the_domain(tmp_path: Path) -> None:
     assert (formats["A"].dtype, formats["B"].dtype) == ("uint16", "float32")
 
 
-def test_whole_images_of_several_sizes_come_one_by_one(tmp_path: Path) -> None:
+def test_whole_images_of_several_sizes_need_batches_of_one(tmp_path: Path) -> None:
     for domain in "AB":
         (tmp_path / f"train{domain}").mkdir()
         for i, width in enumerate((9, 13, 17)):
@@ -147,16 +151,3 @@ def test_whole_images_of_several_sizes_come_one_by_one(tmp_path: Path) -> None:
     for num_workers in (0, 1):
         with pytest.raises(DataError, match=r"of domain [AB] in one batch are (\d+×8, )+\d+×8, .*data\.batch_size=1"):
             epochs(of(tmp_path, {}, num_workers=num_workers, batch_size=3, **whole))
-
-
-def test_an_epoch_is_as_long_as_the_larger_domain(tmp_path: Path) -> None:
-    """The images of the smaller domain are used equally often."""
-    for domain, count in (("A", 2), ("B", 50)):
-        (tmp_path / f"train{domain}").mkdir()
-        for i in range(count):
-            Image.new("RGB", (10, 10), (i, 0, 0)).save(tmp_path / f"train{domain}" / f"{i}.png")
-    data = of(tmp_path, {}, batch_size=1)
-    found = [(int(b["A"][0, 0, 0, 0] * 127.5 + 128), int(b["B"][0, 0, 0, 0] * 127.5 + 128)) for b in epochs(data, 1)]
-    assert len(found) == data.epoch_length == 50
-    assert [a for a, _ in found].count(0) == 25
-    assert sorted(b for _, b in found) == list(range(50))

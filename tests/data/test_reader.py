@@ -10,7 +10,7 @@ import tifffile
 from PIL import Image
 
 from cyclegan.data.file_list import Files
-from cyclegan.data.reader import DomainImages, check_headers, decoded_type, find_types
+from cyclegan.data.reader import DomainImages, decoded_type, find_types
 from cyclegan.data.transforms import TrainingView, resized
 from cyclegan.errors import DataError
 from cyclegan.images import RGB, Header, ImageError, PixelFormat, read
@@ -19,7 +19,7 @@ from cyclegan.images.tensors import to_tensor
 SQUARE = TrainingView(8, 6, flip=True)
 
 
-def prepared(folder: Path, view: TrainingView = SQUARE, half: str | None = None, **arguments: Any) -> DomainImages:
+def images_in(folder: Path, view: TrainingView = SQUARE, half: str | None = None, **arguments: Any) -> DomainImages:
     """All images of a folder."""
     images = Files(folder, sorted(path.name for path in folder.iterdir()))
     settings = {"pixel_format": RGB, "reducing_gap": None, "max_pixels": 10_000} | arguments
@@ -37,7 +37,7 @@ def save(path: Path, pixels: Any, **arguments: Any) -> None:
 
 def test_an_image_is_read_and_resized(tmp_path: Path) -> None:
     save(tmp_path / "a.png", noise(10, 12))
-    planes = prepared(tmp_path)[0]
+    planes = images_in(tmp_path)[0]
     assert planes.flags.c_contiguous
     assert np.array_equal(planes, resized(noise(10, 12), 8, 8).transpose(2, 0, 1))
 
@@ -46,8 +46,8 @@ def test_an_image_is_read_and_resized(tmp_path: Path) -> None:
 def test_half_of_a_pair_is_taken_before_it_is_resized(tmp_path: Path, half: str, columns: slice) -> None:
     save(tmp_path / "pair.png", noise(6, 11))
     expected = resized(noise(6, 11)[:, columns].copy(), 8, 8)
-    assert np.array_equal(prepared(tmp_path, half=half)[0], expected.transpose(2, 0, 1))
-    pairs = prepared(tmp_path, half=half)
+    assert np.array_equal(images_in(tmp_path, half=half)[0], expected.transpose(2, 0, 1))
+    pairs = images_in(tmp_path, half=half)
     assert pairs.tensor(pairs.middle(0)).equal(to_tensor(expected)[:, 1:7, 1:7])
 
 
@@ -70,8 +70,8 @@ def test_a_large_jpeg_is_decoded_smaller_and_looks_the_same(
 ) -> None:
     (tmp_path / "large.jpg").write_bytes(smooth_jpeg(301, 403, orientation))
     view = TrainingView(32, 16, flip=False, resize=resize)
-    full = prepared(tmp_path, view, half, max_pixels=10**6)[0].astype(int)
-    reduced = prepared(tmp_path, view, half, max_pixels=10**6, reducing_gap=2.0)
+    full = images_in(tmp_path, view, half, max_pixels=10**6)[0].astype(int)
+    reduced = images_in(tmp_path, view, half, max_pixels=10**6, reducing_gap=2.0)
     asked: list[Any] = []
 
     def decode(*arguments: Any) -> Any:
@@ -92,21 +92,21 @@ def test_a_large_jpeg_is_decoded_smaller_and_looks_the_same(
     assert shape[0] >= at_least[1]
 
 
-def test_without_a_size_nothing_is_reduced(tmp_path: Path) -> None:
+def test_without_load_size_a_jpeg_is_decoded_at_full_size(tmp_path: Path) -> None:
     (tmp_path / "large.jpg").write_bytes(smooth_jpeg(160, 160))
-    whole = prepared(tmp_path, TrainingView(None, 16, flip=False), reducing_gap=2.0, max_pixels=10**6)[0]
+    whole = images_in(tmp_path, TrainingView(None, 16, flip=False), reducing_gap=2.0, max_pixels=10**6)[0]
     assert whole.shape == (3, 160, 160)
 
 
 def test_an_image_too_small_is_named(tmp_path: Path) -> None:
     save(tmp_path / "small.png", noise(5, 9))
     with pytest.raises(ImageError, match=r"small\.png: the image is 9×5, too small for a crop of 6×6"):
-        prepared(tmp_path, TrainingView(None, 6, flip=True))[0]
+        images_in(tmp_path, TrainingView(None, 6, flip=True))[0]
 
 
 def test_an_image_that_cannot_be_halved_is_named(tmp_path: Path) -> None:
     save(tmp_path / "line.png", noise(9, 1))
-    images = prepared(tmp_path, half="left")
+    images = images_in(tmp_path, half="left")
     words = r"line\.png: the image is 1 pixel wide, which cannot be two side by side"
     with pytest.raises(ImageError, match=words):
         images[0]
@@ -116,19 +116,19 @@ def test_an_image_that_cannot_be_halved_is_named(tmp_path: Path) -> None:
         modes(images, 1)
 
 
-def test_a_whole_image_smaller_than_networks_take_is_named_and_not_shown_as_nothing(tmp_path: Path) -> None:
+def test_an_uncropped_image_too_small_for_the_networks_is_named(tmp_path: Path) -> None:
     save(tmp_path / "tiny.png", noise(3, 9))
-    with pytest.raises(ImageError, match=r"tiny\.png: the image is 9×3, less than the 4×4 that networks take"):
-        prepared(tmp_path, TrainingView(None, None, flip=True)).middle(0)
+    with pytest.raises(ImageError, match=r"tiny\.png: the image is 9×3, too small for the networks"):
+        images_in(tmp_path, TrainingView(None, None, flip=True)).middle(0)
 
 
 @pytest.mark.parametrize("resize", ["stretch", "short_side"])
-def test_another_page_may_have_another_size(tmp_path: Path, resize: str) -> None:
+def test_pages_of_a_file_may_have_different_sizes(tmp_path: Path, resize: str) -> None:
     with tifffile.TiffWriter(tmp_path / "pages.tif") as pages:
         pages.write(noise(50, 50), photometric="rgb")
         pages.write(noise(20, 40), photometric="rgb")
     view = TrainingView(16, 8, flip=False, resize=resize)
-    found = prepared(tmp_path, view, pixel_format=PixelFormat(page=1), reducing_gap=2.0)[0]
+    found = images_in(tmp_path, view, pixel_format=PixelFormat(page=1), reducing_gap=2.0)[0]
     width = 32 if resize == "short_side" else 16
     assert np.array_equal(found, resized(noise(20, 40), width, 16).transpose(2, 0, 1))
 
@@ -137,19 +137,19 @@ def test_another_page_may_have_another_size(tmp_path: Path, resize: str) -> None
 
 
 def modes(images: DomainImages, count: int, domain: str = "A") -> dict[str, int]:
-    check_headers({"train": {domain: images}}, count)
+    images.check_headers(count, f"train{domain}")
     return images.modes
 
 
 def test_headers_show_the_modes(tmp_path: Path) -> None:
     for i in range(6):
         save(tmp_path / f"{i}.png", noise(8, 8) if i % 2 else noise(8, 8)[..., 0])
-    assert modes(prepared(tmp_path), 100) == {"RGB": 3, "L": 3}
-    assert modes(prepared(tmp_path), 2) == {"L": 1, "RGB": 1}, "the first and the last"
+    assert modes(images_in(tmp_path), 100) == {"RGB": 3, "L": 3}
+    assert modes(images_in(tmp_path), 2) == {"L": 1, "RGB": 1}, "the first and the last"
 
 
-def test_headers_are_read_at_the_same_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One after the other, the first would wait for a second that never comes."""
+def test_headers_are_read_in_several_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In one thread, the first would wait for a second that never begins."""
     for number in range(64):
         Image.new("L", (8, 8)).save(tmp_path / f"{number:02d}.png")
     both, read = Barrier(2), Files.header
@@ -159,10 +159,10 @@ def test_headers_are_read_at_the_same_time(tmp_path: Path, monkeypatch: pytest.M
         return read(self, index, pixel_format)
 
     monkeypatch.setattr(Files, "header", header)
-    assert modes(prepared(tmp_path), 64) == {"L": 64}
+    assert modes(images_in(tmp_path), 64) == {"L": 64}
 
 
-def test_all_problems_that_headers_show_are_listed_before_training(tmp_path: Path) -> None:
+def test_images_with_unsuitable_headers_are_listed(tmp_path: Path) -> None:
     save(tmp_path / "0.png", noise(200, 200))
     (tmp_path / "1.png").write_bytes(b"")
     (tmp_path / "2.jpg").write_text("<html>404 Not Found</html>")
@@ -171,7 +171,7 @@ def test_all_problems_that_headers_show_are_listed_before_training(tmp_path: Pat
         (tmp_path / f"{number}.png").write_bytes(b"nothing")
     save(tmp_path / "9.png", noise(9, 9))
     with pytest.raises(DataError) as refusal:
-        modes(prepared(tmp_path, TrainingView(None, 6, flip=True)), 10, "B")
+        modes(images_in(tmp_path, TrainingView(None, 6, flip=True)), 10, "B")
     lines = str(refusal.value).splitlines()
     assert lines[0] == "9 of the 10 images of trainB whose headers were read cannot be used:"
     named = [Path(line.split(":")[0].strip()).name for line in lines[1:6]]
@@ -183,22 +183,22 @@ def test_all_problems_that_headers_show_are_listed_before_training(tmp_path: Pat
     assert "data.on_error=skip" in lines[7]
 
 
-def test_the_type_is_that_of_the_first_image_that_can_be_read(tmp_path: Path) -> None:
+def test_the_type_is_that_of_the_first_readable_image(tmp_path: Path) -> None:
     (tmp_path / "0.png").write_bytes(b"nothing")
     save(tmp_path / "1.png", np.zeros((8, 8), np.uint16))
     save(tmp_path / "2.png", noise(8, 8))
-    images = prepared(tmp_path, pixel_format=PixelFormat(1))
+    images = images_in(tmp_path, pixel_format=PixelFormat(1))
     find_types({"train": {"A": images}})
     assert (images.stored, images.pixel_format.dtype) == ("uint16", "uint16")
     for path in tmp_path.iterdir():
         path.write_bytes(b"nothing")
-    with pytest.raises(DataError, match=re.escape("none of the first 3 images of trainA can be used. The first: ")):
-        find_types({"train": {"A": prepared(tmp_path)}})
+    with pytest.raises(DataError, match=re.escape("none of the first 3 images of trainA can be used. For example: ")):
+        find_types({"train": {"A": images_in(tmp_path)}})
 
 
 @pytest.mark.parametrize(
     ("stored", "decoded"),
     [("bool", "uint8"), ("uint16", "uint16"), ("int16", "int16"), ("float64", "float32"), ("int32", "float32")],
 )
-def test_types_as_they_are_decoded(stored: str, decoded: str) -> None:
+def test_decoded_types(stored: str, decoded: str) -> None:
     assert decoded_type(stored) == decoded

@@ -1,4 +1,4 @@
-"""A run that is stopped and resumed by Lightning sees, image for image, what an undisturbed one sees."""
+"""A run that is stopped and resumed by Lightning sees the same images as an undisturbed one."""
 
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,7 @@ class StoppedError(Exception):
 
 
 class Stop(pl.Callback):
-    """Saves a checkpoint at one moment of the run and stops it there."""
+    """Saves a checkpoint in a hook at a step and stops the run there."""
 
     def __init__(self, path: Path, hook: str, step: int) -> None:
         self.path, self.hook, self.step = path, hook, step
@@ -110,7 +110,7 @@ def undisturbed(root: Path, draw: str) -> Recorder:
         ("epoch end", 6, 0),
     ],
 )
-def test_a_resumed_run_sees_what_an_undisturbed_one_sees(
+def test_a_resumed_run_sees_the_images_of_an_undisturbed_one(
     root: Path, tmp_path: Path, undisturbed: Recorder, draw: str, hook: str, step: int, num_workers: int
 ) -> None:
     assert undisturbed.batches == [(epoch, i) for epoch in range(EPOCHS) for i in range(STEPS)]
@@ -134,8 +134,8 @@ def test_a_resumed_run_may_have_another_batch_size(
     assert seen == undisturbed.images[: len(seen)]
 
 
-def test_a_loader_that_is_made_again_continues(root: Path, tmp_path: Path, undisturbed: Recorder, draw: str) -> None:
-    """By trainer.reload_dataloaders_every_n_epochs: also where the run was stopped within an epoch."""
+def test_a_reloaded_loader_continues(root: Path, tmp_path: Path, undisturbed: Recorder, draw: str) -> None:
+    """With trainer.reload_dataloaders_every_n_epochs, also after a stop within an epoch."""
     data = module(root, draw=draw)
     assert fit(data, reload=1).images == undisturbed.images
     assert data.images_seen == len(undisturbed.images)
@@ -144,7 +144,7 @@ def test_a_loader_that_is_made_again_continues(root: Path, tmp_path: Path, undis
     assert first.images + second.images == undisturbed.images
 
 
-def test_a_new_run_with_the_same_data_module_begins_at_the_beginning(
+def test_a_second_fit_with_the_same_data_module_starts_anew(
     root: Path, tmp_path: Path, undisturbed: Recorder, draw: str
 ) -> None:
     data = module(root, draw=draw)

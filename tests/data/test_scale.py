@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from cyclegan.data.datamodule import ImageDataModule
-from cyclegan.evaluate.run_data import images_of, settings_of
+from cyclegan.evaluate.run_data import images_of
 
 
 def striped(file: Path) -> None:
@@ -22,7 +22,7 @@ def striped(file: Path) -> None:
 
 
 def periods(image: Tensor) -> tuple[float, float]:
-    """Pixels from stripe to stripe: along the rows in red, down the columns in green."""
+    """Period of the stripes in pixels: along the rows in red, down the columns in green."""
 
     def period(values: Tensor) -> float:
         return len(values) / int(torch.fft.rfft(values - values.mean()).abs().argmax())
@@ -50,16 +50,14 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (32, 32, "stretch", (8 * 32 / 96, 8 * 32 / 48)),
     ],
 )
-def test_stripes_have_one_period_wherever_an_image_is_looked_at(
+def test_training_validation_samples_and_evaluation_have_one_scale(
     root: Path, load_size: int | None, crop_size: int | None, resize: str, expected: tuple[float, float]
 ) -> None:
     sizing: dict[str, Any] = {"load_size": load_size, "crop_size": crop_size, "resize": resize}
     data = ImageDataModule(root, num_workers=0, **sizing)
     data.setup()
     in_training = next(iter(data.train_dataloader()))["A"][0]
-    settings = settings_of({"root": str(root), **sizing}, {})
-    assert settings is not None
-    held_out, evaluated = data.held_out(), images_of(settings, None, ("test",))
+    held_out, evaluated = data.held_out(), images_of({"root": str(root), **sizing}, {}, ("test",))
     assert held_out is not None
     images = {
         "training": in_training,
@@ -73,12 +71,11 @@ def test_stripes_have_one_period_wherever_an_image_is_looked_at(
         assert periods(image) == pytest.approx(expected), where
 
 
-def test_another_size_on_request_is_stretched_or_cropped_as_training_does(root: Path) -> None:
+def test_another_size_is_stretched_or_cropped_as_in_training(root: Path) -> None:
     sizes = {}
     for resize in ("stretch", "width", "short_side"):
-        settings = settings_of({"root": str(root), "load_size": 64, "crop_size": 32, "resize": resize}, {})
-        assert settings is not None
-        image = images_of(settings, None, ("test",), size=48).image("A", 0)
+        config = {"root": str(root), "load_size": 64, "crop_size": 32, "resize": resize}
+        image = images_of(config, {}, ("test",), size=48).image("A", 0)
         assert image is not None
         assert image.shape == (3, 48, 48)
         sizes[resize] = periods(image)

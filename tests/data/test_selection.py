@@ -1,5 +1,3 @@
-import hashlib
-from hashlib import blake2b
 from pathlib import Path
 
 import pytest
@@ -23,15 +21,6 @@ names = st.lists(st.text("abc/é\udce9", min_size=1, max_size=12), min_size=2, m
 
 def chosen(given_names: list[str], count: int) -> set[str]:
     return {given_names[i] for i in choose_by_hash(Files("/data", given_names), count)}
-
-
-def test_the_names_with_the_smallest_hashes_are_chosen() -> None:
-    given_names = ["x/1.png", "x/2.png", "y/é.png", "y/caf\udce9.png", "3.tif"]
-    encoded = [b"x/1.png", b"x/2.png", b"y/\xc3\xa9.png", b"y/caf\xe9.png", b"3.tif"]
-    digests = [blake2b(name, digest_size=8).digest() for name in encoded]
-    for count in range(6):
-        expected = sorted(sorted(range(5), key=digests.__getitem__)[:count])
-        assert choose_by_hash(Files("/data", given_names), count).tolist() == expected
 
 
 def test_the_choice_is_the_same_on_every_machine_and_in_every_version() -> None:
@@ -66,11 +55,9 @@ def test_splits_and_limits_keep_the_order(given_names: list[str], share: float, 
     assert kept == chosen(given_names, count)
 
 
-def test_refuses_to_split_one_image_and_to_train_with_none() -> None:
+def test_one_image_cannot_be_split() -> None:
     with pytest.raises(DataError, match=r"1 image of trainA cannot be split"):
         train_val_split(Files("/data/trainA", ["a"]), 0.5)
-    with pytest.raises(DataError, match=r"data\.max_images is 0; give 1 or more"):
-        limit(Files("/data", ["a"]), 0)
 
 
 def test_pairs_have_the_same_name_without_extension() -> None:
@@ -87,16 +74,11 @@ def test_names_that_a_domain_has_twice_are_not_paired() -> None:
     assert paired_names(twice, twice) == [(2, 2), (3, 3)]
 
 
-def test_the_fingerprint_is_that_of_the_names_in_their_order() -> None:
-    def expected(listed: bytes) -> Fingerprint:
-        return {"count": listed.count(b"\0"), "digest": hashlib.sha256(listed).hexdigest()}
-
-    two = expected(b"trainA/1.png\0trainA/sub/2.png\0")
-    assert fingerprint(Files("/here/trainA", ["1.png", "sub/2.png"])) == two
-    assert fingerprint(Files("else/where/trainA", ["1.png", "sub/2.png"])) == two
-    assert fingerprint(Files("/here", ["trainA/1.png", "trainA/sub/2.png"], label="")) == two
-    assert fingerprint(Files("/a/trainA", ["sub/2.png", "1.png"])) == expected(b"trainA/sub/2.png\0trainA/1.png\0")
-    assert fingerprint(Files("/a/trainA", ["caf\udce9.png"])) == expected(b"trainA/caf\xe9.png\0")
+def test_the_fingerprint_depends_on_the_names_in_their_order_and_not_on_the_place() -> None:
+    listed = fingerprint(Files("/here/trainA", ["1.png", "sub/2.png"]))
+    assert fingerprint(Files("else/where/trainA", ["1.png", "sub/2.png"])) == listed
+    assert fingerprint(Files("/here", ["trainA/1.png", "trainA/sub/2.png"], label="")) == listed
+    assert fingerprint(Files("/here/trainA", ["sub/2.png", "1.png"])) != listed
 
 
 def test_a_folder_has_the_fingerprint_that_checkpoints_of_version_0_1_hold(tmp_path: Path) -> None:
@@ -123,13 +105,13 @@ def test_a_list_that_moves_with_its_images_keeps_its_fingerprint(tmp_path: Path)
     assert of("here", "HERE/A/1.png") == of("there", "HERE/A/1.png")
 
 
-def test_names_the_domain_whose_images_changed_and_the_remedy() -> None:
+def test_changed_training_images_are_an_error_with_the_domain_and_the_remedy() -> None:
     a: Fingerprint = {"count": 1067, "digest": "a"}
     b: Fingerprint = {"count": 1334, "digest": "b"}
     require_same_files({"A": a, "B": b}, {"B": b, "A": a})
-    with pytest.raises(DataError, match=r"domain B .* were 1334, there are 1333 \(not .*\)\. Restore .*init_from="):
+    with pytest.raises(DataError, match=r"domain B .* were 1334, there are 1333, with .*\. Restore .*init_from="):
         require_same_files({"A": a, "B": b}, {"A": a, "B": {"count": 1333, "digest": "c"}})
-    with pytest.raises(DataError, match=r"there are 1334 \(the same number, but with other names or in another"):
+    with pytest.raises(DataError, match=r"there are 1334, with other names or in another order"):
         require_same_files({"A": a, "B": b}, {"A": a, "B": {"count": 1334, "digest": "c"}})
     with pytest.raises(DataError, match=r"domain B .*: there were 1334, there are 0"):
         require_same_files({"A": a, "B": b}, {"A": a})

@@ -1,5 +1,3 @@
-"""Sizes of resized images."""
-
 from cyclegan.data.sizes import target_size
 
 

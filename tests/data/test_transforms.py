@@ -4,8 +4,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -58,7 +56,7 @@ def test_resizing_is_bicubic_in_the_depth_of_the_file(dtype: str, scale: int, ex
 
 
 @pytest.mark.parametrize(("width", "height"), [(40, 40), (286, 286), (123, 31)])
-def test_resizing_is_pillows_but_for_a_rounding(width: int, height: int) -> None:
+def test_resizing_equals_pillow_up_to_rounding(width: int, height: int) -> None:
     """The recipe resizes with Pillow: bicubic, and antialiased where images shrink."""
     noise = rng().integers(0, 256, (90, 110, 3), dtype=np.uint8)
     ours = resized(noise, width, height).astype(int)
@@ -70,36 +68,27 @@ def test_resizing_is_pillows_but_for_a_rounding(width: int, height: int) -> None
     assert (ours != pillows).mean() < 0.02
 
 
-def test_resizing_leaves_an_image_of_that_size_as_it_is() -> None:
+def test_resizing_to_the_present_size_returns_the_image() -> None:
     sample = numbered(6, 5)
     assert resized(sample, 5, 6) is sample
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4, 7])
-def test_resizes_any_number_of_channels_each_by_itself(channels: int) -> None:
+def test_channels_are_resized_independently(channels: int) -> None:
     noise = rng().integers(0, 256, (9, 8, channels), dtype=np.uint8)
     together = resized(noise, 5, 6)
     alone = [resized(np.ascontiguousarray(noise[..., i : i + 1]), 5, 6) for i in range(channels)]
     assert np.abs(together.astype(int) - np.concatenate(alone, axis=-1)).max() <= 1
 
 
-def test_halves_of_a_pair_are_as_wide_and_leave_out_a_middle_column() -> None:
+def test_halves_have_one_width_without_a_middle_column() -> None:
     pair = numbered(2, 7)
     assert half_of(pair, "left")[0, :, 1].tolist() == [0, 1, 2]
     assert half_of(pair, "right")[0, :, 1].tolist() == [4, 5, 6]
-    assert half_of(pair, None) is pair
+    assert np.array_equal(half_of(pair, None), pair)
 
 
-@settings(max_examples=25)
-@given(st.integers(0, 10**6), st.integers(1, 5), st.integers(1, 7))
-def test_a_crop_is_a_part_of_the_image(seed: int, size: int, width: int) -> None:
-    sample = to_tensor(numbered(5, max(width, size)))
-    crop = seen(TrainingView(None, size, flip=False), numbered(5, max(width, size)), seed)
-    top, left = (round(float(value) * 127.5 + 127.5) for value in crop[:2, 0, 0])
-    assert crop.equal(sample[:, top : top + size, left : left + size])
-
-
-def test_crops_reach_every_place_equally_often() -> None:
+def test_crop_positions_are_uniform() -> None:
     view, sample = TrainingView(None, 3, flip=False), numbered(4, 5)
     corners = [tuple(seen(view, sample, seed)[:2, 0, 0].tolist()) for seed in range(1200)]
     counts = [corners.count(corner) for corner in set(corners)]
@@ -108,7 +97,7 @@ def test_crops_reach_every_place_equally_often() -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16])
-def test_flips_half_of_the_time(dtype: type) -> None:
+def test_half_of_the_images_are_flipped(dtype: type) -> None:
     view = TrainingView(None, 2, flip=True)
     sample: Array = numbered(2, 2).astype(dtype)
     mirrored = to_tensor(sample).flip(2)
@@ -180,12 +169,7 @@ def test_the_centre_crop_of_the_resized_image() -> None:
     assert not np.shares_memory(middle, planes)
 
 
-def test_load_size_may_equal_crop_size() -> None:
-    sample = numbered(4, 4)
-    assert seen(TrainingView(4, 4, flip=False), sample).equal(to_tensor(sample))
-
-
-def test_a_crop_that_cannot_fit_is_refused_before_training() -> None:
+def test_a_crop_size_above_load_size_is_refused() -> None:
     with pytest.raises(DataError, match=r"crop_size 256 .* load_size 128: set data\.load_size=256 or more"):
         TrainingView(load_size=128, crop_size=256, flip=True)
 
@@ -193,23 +177,13 @@ def test_a_crop_that_cannot_fit_is_refused_before_training() -> None:
 @pytest.mark.parametrize(
     ("view", "words"),
     [
-        (
-            TrainingView(None, 4, True),
-            "5×3, too small for a crop of 4×4: set data.crop_size=3 or less, or data.load_siz",
-        ),
-        (
-            TrainingView(6, 5, True, "width"),
-            "5×3, resized 6×4, too small for a crop of 5×5: set data.resize=short_side",
-        ),
-        (TrainingView(5, 4, True, "width"), "5×3, too small for a crop of 4×4: set data.resize=short_side"),
-        (
-            TrainingView(None, None, True),
-            "5×3, less than the 4×4 that networks take (data.size_multiple): set data.load_si",
-        ),
+        (TrainingView(None, 4, True), "too small for a crop of 4×4: set data.load_size=4 or more, or data.crop_size=3"),
+        (TrainingView(6, 5, True, "width"), ", resized 6×4, too small for a crop of 5×5: set data.resize=short_side"),
+        (TrainingView(None, None, True), "too small for the networks (data.size_multiple): set data.load_size=4"),
     ],
 )
 def test_an_image_too_small_for_the_crop_is_refused_with_the_remedy(view: TrainingView, words: str) -> None:
-    with pytest.raises(DataError, match=re.escape(words)):
+    with pytest.raises(DataError, match="the image is 5×3.*" + re.escape(words)):
         seen(view, numbered(3, 5))
 
 

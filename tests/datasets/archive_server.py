@@ -36,8 +36,8 @@ class ArchiveServer(ThreadingHTTPServer):
 
     Attributes:
         ranges: whether Range requests are understood.
-        faults: what happens to the next requests: an HTTP status; "truncate" sends half of the announced bytes;
-            "stall" sends half and then nothing; "flip" changes a bit.
+        faults: faults of the next requests: an HTTP status; "truncate" sends half of the announced bytes; "stall"
+            sends half and then nothing.
         ranges_asked: the Range header of every request so far.
     """
 
@@ -71,8 +71,6 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        if fault == "flip":
-            body = bytes([*body[:100], body[100] ^ 1, *body[101:]])
         self.wfile.write(body[: len(body) // 2] if fault in ("truncate", "stall") else body)
         self.wfile.flush()
         if fault == "stall":

@@ -2,7 +2,7 @@
 
 import struct
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from io import BytesIO
 from typing import Any
 
@@ -27,10 +27,9 @@ def tiff_file(pixels: NDArray[Any], **options: Any) -> bytes:
     return file.getvalue()
 
 
-def numpy_file(save: Callable[..., None], *arrays: Any, **named: Any) -> bytes:
-    """An NPY or NPZ file, by `np.save`, `np.savez` or `np.savez_compressed`."""
+def npy_file(array: NDArray[Any]) -> bytes:
     file = BytesIO()
-    save(file, *arrays, **named)
+    np.save(file, array)
     return file.getvalue()
 
 

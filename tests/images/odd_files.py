@@ -37,16 +37,15 @@ class Odd(NamedTuple):
     kind: str
     extension: str
     make: bytes | Callable[[Path], object]  # content, or a function that writes the file
-    pixels: Any = None  # expected result of `read`
+    expected: Any  # pixels; or the pattern of the expected error, a string
     pixel_format: PixelFormat = RGB
     dtype: Any = np.uint8
-    error: str = ""  # pattern of the expected message
 
 
 def odd_files() -> list[Odd]:
-    from tests.images import odd_arrays, odd_faults, odd_rasters, odd_tiffs
+    from tests.images import odd_faults, odd_npy, odd_rasters, odd_tiffs
 
-    return [*odd_rasters.KINDS, *odd_tiffs.KINDS, *odd_arrays.KINDS, *odd_faults.KINDS]
+    return [*odd_rasters.KINDS, *odd_tiffs.KINDS, *odd_npy.KINDS, *odd_faults.KINDS]
 
 
 def page() -> str:
@@ -65,7 +64,7 @@ def _settings(pixel_format: PixelFormat) -> str:
 
 
 def _result(odd: Odd) -> str:
-    return "refused" if odd.error else f"read as {np.dtype(odd.dtype)}"
+    return "refused" if isinstance(odd.expected, str) else f"read as {np.dtype(odd.dtype)}"
 
 
 if __name__ == "__main__":

@@ -21,15 +21,13 @@ TURNED: dict[str, Any] = {"photometric": "rgb", "extratags": [(274, 3, 1, 6, Tru
 
 
 def saved(
-    kind: str, stored: Any, pixels: Any, pixel_format: PixelFormat = RGB, dtype: type = np.uint8, **options: Any
+    kind: str, stored: Any, expected: Any, pixel_format: PixelFormat = RGB, dtype: type = np.uint8, **options: Any
 ) -> Odd:
-    """A TIFF that tifffile writes; `pixels` is the pattern of an error if it is a string."""
 
     def make(path: Path) -> None:
         tifffile.imwrite(path, stored, metadata=None, **options)
 
-    expected = {"error": pixels} if isinstance(pixels, str) else {"pixels": pixels}
-    return Odd(f"TIFF, {kind}", ".tif", make, pixel_format=pixel_format, dtype=dtype, **expected)
+    return Odd(f"TIFF, {kind}", ".tif", make, expected, pixel_format, dtype)
 
 
 def u8(*values: object) -> Any:
@@ -85,7 +83,6 @@ KINDS = [
     typed(np.float32, [-0.5, 0.25], np.float32),
     typed(np.float64, [-0.5, 0.25], np.float32),
     saved("float32 without a range", f32(-0.5, 8), r"float32 from -0\.5 to 8.*range=\[-0\.5, 8\]", GREY),
-    saved("NaN", f32(0, np.nan), r"1 of its values are NaN", RANGED),
     Odd("TIFF, 1 bit", ".tif", tiff(tags(3, 1, 1, [1]), b"\x40"), [[0, 255, 0]], GREY),
     Odd("TIFF, 4 bits", ".tif", tiff(tags(2, 1, 1, [4]), b"\x1f"), [[17, 255]], GREY),
     # 65535 / 4095 = 16.004
@@ -107,18 +104,14 @@ KINDS = [
         extrasamples=["unspecified"],
     ),
     saved("six bands", BANDS, BANDS, SIX, np.uint16, photometric="minisblack", planarconfig="contig"),
-    saved(
-        "six bands, read as RGB", BANDS, r"has 6 channels \(6×uint16\).*set channels=6", photometric="minisblack",
-        planarconfig="contig",
-    ),
     saved("CMYK", u8((0, 255, 255, 0), (0, 0, 0, 51)), [[RED, (204, 204, 204)]], CMYK, photometric="separated"),
     saved(
         "CMYK of 16 bits", np.array([[(0, 65535, 0, 0), (0, 0, 0, 5)]], np.uint16),
         [[(65535, 0, 65535), (65530, 65530, 65530)]], CMYK, np.uint16, photometric="separated",
     ),
-    saved("LAB", u8((1, 2, 3)), r"LAB colours, which is not supported; save it as RGB", photometric="cielab"),
-    Odd("TIFF, YCbCr without JPEG", ".tif", YCBCR, error=r"YCbCr without JPEG.*save it as RGB"),
+    saved("LAB", u8((1, 2, 3)), r"CIELAB.*which is not supported; save it as RGB", photometric="cielab"),
+    Odd("TIFF, YCbCr without JPEG", ".tif", YCBCR, r"YCBCR.*save it as RGB"),
     saved("orientation", u8(RED, GREEN, BLUE), [[RED], [GREEN], [BLUE]], **TURNED),
     Odd("TIFF, third page", ".tif", pages, [[3, 3]], PixelFormat(channels=1, page=2)),
-    Odd("TIFF, missing page", ".tif", pages, pixel_format=PixelFormat(1, page=3), error=r"has 3 pages.*no page 3"),
+    Odd("TIFF, missing page", ".tif", pages, r"no page 3.*pages is 3", PixelFormat(1, page=3)),
 ]  # fmt: skip

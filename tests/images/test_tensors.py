@@ -9,17 +9,11 @@ U16, I16 = PixelFormat(1, "uint16"), PixelFormat(1, "int16")
 
 
 def test_to_tensor_is_channels_first_in_minus_one_to_one() -> None:
-    pixels = np.full((3, 2, 3), (0, 255, 51), np.uint8)
-    tensor = to_tensor(pixels)
+    tensor = to_tensor(np.full((3, 2, 3), (0, 255, 51), np.uint8))
     assert tensor.shape == (3, 3, 2)
+    assert tensor[:, 2, 1].tolist() == pytest.approx([-1, 1, 51 / 255 * 2 - 1])
     assert tensor.dtype == torch.float32
     assert tensor.is_contiguous()
-    assert tensor[0].eq(-1).all()
-    assert tensor[1].eq(1).all()
-    torch.testing.assert_close(tensor[2, 0, 0].item(), 51 / 255 * 2 - 1)
-
-
-def test_8_bit_values_are_divided_by_127_5() -> None:
     values = np.arange(256, dtype=np.uint8).reshape(16, 16, 1)
     assert to_tensor(values).equal(torch.arange(256).reshape(1, 16, 16).float() / 127.5 - 1)
 
@@ -76,12 +70,6 @@ def test_input_is_neither_changed_nor_shared() -> None:
     image = torch.zeros(1, 2, 2)
     to_pixels(image, PixelFormat(1, "float32", range=(-1, 1))).fill(5)
     assert image.eq(0).all()
-
-
-def test_read_only_pixels_are_accepted() -> None:
-    pixels = np.zeros((2, 2, 3), np.uint8)[:, ::-1]  # and of negative stride
-    pixels.flags.writeable = False
-    assert to_tensor(pixels).eq(-1).all()
 
 
 def test_to_uint8_rounds_and_clamps() -> None:

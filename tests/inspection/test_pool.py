@@ -2,57 +2,43 @@ import multiprocessing
 import os
 import signal
 import sys
-from pathlib import Path
 
 import pytest
 
+from cyclegan.errors import DataError
 from cyclegan.inspection.pool import process_map
 
-COUNT = 40
+NUMBERS = [str(number) for number in range(12)]
 
 
-def square_or_crash(number: int) -> int | str:
-    if number in (20, 21):
+def crash_at_7(path: str) -> str:
+    if path == "7":
         os.kill(os.getpid(), signal.SIGKILL)
-    return number**2
+    return path
 
 
-def crash_once(marker: str) -> str:
-    """Crash at the first attempt only, as when another program takes the memory."""
-    if not Path(marker).exists():
-        Path(marker).touch()
-        os.kill(os.getpid(), signal.SIGKILL)
-    return marker
-
-
-def refuse_or_find_torch(number: int) -> bool:
+def fail_at_3_or_find_torch(path: str) -> bool:
     from cyclegan.inspection import scan  # noqa: F401
 
-    if number == 3:
+    if path == "3":
         raise OSError(28, "No space left on device")
     return "torch" in sys.modules
 
 
-def crashed(item: int | str) -> str:
-    return f"{item} crashed"
+def test_results_are_in_order_and_processes_do_without_torch() -> None:
+    assert "torch" in sys.modules  # in this process
+    assert process_map(int, NUMBERS, 2) == list(range(12))
+    assert process_map(fail_at_3_or_find_torch, NUMBERS[:3], 1) == [False] * 3
 
 
-def test_an_item_that_crashes_its_process_costs_its_own_result_only() -> None:
-    expected: list[int | str] = [number**2 for number in range(COUNT)]
-    expected[20:22] = ["20 crashed", "21 crashed"]
-    assert list(process_map(square_or_crash, range(COUNT), 2, crashed)) == expected
+def test_a_crash_names_the_file() -> None:
+    with pytest.raises(DataError, match=r"^7: the process that decoded it crashed.*memory ran out"):
+        process_map(crash_at_7, NUMBERS, 1)
     assert not multiprocessing.active_children()
 
 
-def test_an_item_whose_process_crashed_is_tried_again(tmp_path: Path) -> None:
-    assert list(process_map(crash_once, [str(tmp_path / "marker")], 1, crashed)) == [str(tmp_path / "marker")]
-
-
-def test_errors_are_raised_as_they_are_and_processes_do_without_torch() -> None:
-    assert "torch" in sys.modules  # in this process
-    results = process_map(refuse_or_find_torch, range(5), 1, lambda number: True)
-    assert [next(results) for _ in range(3)] == [False] * 3
+def test_other_errors_are_raised_unchanged() -> None:
     with pytest.raises(OSError, match="No space left") as raised:
-        next(results)
+        process_map(fail_at_3_or_find_torch, NUMBERS, 1)
     assert raised.value.errno == 28
     assert not multiprocessing.active_children()

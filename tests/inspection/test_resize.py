@@ -12,8 +12,7 @@ from cyclegan.data.sizes import RESIZES
 from cyclegan.data.transforms import Planes, TrainingView, half_of
 from cyclegan.errors import DataError
 from cyclegan.images import PixelFormat, Pixels, header, read, write
-from cyclegan.inspection.resize import SETTINGS, Job, Recipe, prepare, shrink
-from tests.inspection.conftest import patch_process_map
+from cyclegan.inspection.resize import SETTINGS, Recipe, prepare, shrink
 
 
 def noise(seed: int, shape: tuple[int, ...] = (30, 40, 3), dtype: str = "uint8") -> Pixels:
@@ -30,9 +29,10 @@ def sized(view: TrainingView, pixels: Pixels) -> Planes:
 
 def shrunk(source: Path, recipe: Recipe) -> Path:
     """Prepare one image and return the path of the result."""
-    target = source.with_name("prepared")
-    assert shrink(Job(str(source), 0, str(target)), recipe) == ""
-    (output,) = source.parent.glob("prepared.*")
+    out = source.parent / "prepared"
+    out.mkdir()
+    assert shrink(source.name, source.parent, out, recipe) == ""
+    (output,) = out.iterdir()
     return output
 
 
@@ -68,7 +68,7 @@ def test_training_sees_the_same_pixels(
 ) -> None:
     source = tmp_path / "source.tif"
     write(noise(0, shape, dtype), source)
-    prepared = shrunk(source, Recipe(20, resize, pixel_format=pixel_format))
+    prepared = shrunk(source, Recipe(20, resize, channels=pixel_format.channels))
     view = TrainingView(20, None, False, resize)
     before, after = (sized(view, read(path, pixel_format)) for path in (source, prepared))
     assert header(prepared).dtype == dtype
@@ -76,7 +76,7 @@ def test_training_sees_the_same_pixels(
     assert read(prepared, pixel_format).shape[:2] == before.shape[1:]  # small already: nothing is left to resize
 
 
-def test_halves_of_pairs_are_resized_each(tmp_path: Path) -> None:
+def test_halves_of_pairs_are_resized_separately(tmp_path: Path) -> None:
     source = tmp_path / "pair.png"
     write(noise(0, (30, 41, 3)), source)  # of an odd width: the column in the middle belongs to neither
     prepared = read(shrunk(source, Recipe(20, pairs=True)))
@@ -102,24 +102,20 @@ def test_pixels_that_a_jpeg_cannot_hold_are_stored_lossless(
     tmp_path: Path, shape: tuple[int, ...], dtype: str, channels: int, extension: str
 ) -> None:
     write(noise(0, shape, dtype), tmp_path / "source.tif")
-    recipe = Recipe(4, extension=".jpg", pixel_format=PixelFormat(channels))
+    recipe = Recipe(4, format="jpg", channels=channels)
     assert shrunk(tmp_path / "source.tif", recipe).suffix == extension
 
 
-def test_grey_takes_one_channel(tmp_path: Path) -> None:
+def test_grey_images_are_stored_with_one_channel(tmp_path: Path) -> None:
     grey: NDArray[np.uint8] = np.repeat(noise(0, (8, 8, 1)), 3, axis=2).astype(np.uint8)
     write(grey, tmp_path / "source.png")
     assert header(shrunk(tmp_path / "source.png", Recipe(4))).channels == 1
 
 
-def test_names_and_folders_stay(root: Path, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    outcome = prepare(root, out, Recipe(16))
-    assert files_of(out) == {"trainA/sub/0.png", "trainA/1.png", "trainB/2.png", SETTINGS}
-    names = ("trainA/sub/0.jpg", "trainA/1.png", "trainB/2.png")
-    assert outcome.source_bytes == sum((root / name).stat().st_size for name in names)
-    assert outcome.output_bytes == sum(path.stat().st_size for path in out.glob("train*/**/*.png"))
-    assert (outcome.images, outcome.kept, outcome.errors) == (3, 0, [])
+def test_folders_and_names_are_kept(root: Path, tmp_path: Path) -> None:
+    outcome = prepare(root, tmp_path / "out", Recipe(16))
+    assert files_of(tmp_path / "out") == {"trainA/sub/0.png", "trainA/1.png", "trainB/2.png", SETTINGS}
+    assert outcome == (3, 0, [])
 
 
 def test_the_same_command_resumes(root: Path, tmp_path: Path, in_process: None) -> None:
@@ -137,10 +133,10 @@ def test_the_same_command_resumes(root: Path, tmp_path: Path, in_process: None) 
 
 def test_a_source_that_changed_is_prepared_again(root: Path, tmp_path: Path, in_process: None) -> None:
     out = tmp_path / "out"
-    prepare(root, out, Recipe(16, extension=".jpg"))
+    prepare(root, out, Recipe(16, format="jpg"))
     write(noise(7, dtype="uint16"), root / "trainA/1.png")
     os.utime(root / "trainA/1.png", (1e9, 1e9))  # older than its output, as files from an archive are
-    assert prepare(root, out, Recipe(16, extension=".jpg")).kept == 2
+    assert prepare(root, out, Recipe(16, format="jpg")).kept == 2
     assert "trainA/1.png" in files_of(out)  # of 16 bits now
     assert "trainA/1.jpg" not in files_of(out)
 
@@ -152,9 +148,6 @@ def test_other_settings_are_refused(root: Path, tmp_path: Path, in_process: None
     with pytest.raises(DataError, match=r"prepared with load_size=16, resize=stretch: choose another folder"):
         prepare(root, out, Recipe(20, "width"))
     assert read(out / "trainA/1.png").shape == (16, 16, 3)
-    (out / SETTINGS).write_text("not JSON")
-    with pytest.raises(DataError, match="is damaged"):
-        prepare(root, out, Recipe(16))
 
 
 def test_broken_images_are_left_out_and_reported(root: Path, tmp_path: Path, in_process: None) -> None:
@@ -170,16 +163,7 @@ def test_broken_images_are_left_out_and_reported(root: Path, tmp_path: Path, in_
     assert prepare(root, out, Recipe(16)).images == 3
 
 
-def test_an_image_that_crashes_the_decoder_is_left_out(
-    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    patch_process_map(monkeypatch, crashing="set/trainA/1.png")
-    outcome = prepare(root, tmp_path / "out", Recipe(16))
-    assert outcome.images == 2
-    assert outcome.errors[0].startswith(f"{root}/trainA/1.png: the process that read it crashed")
-
-
-def test_two_images_with_one_output_are_refused_before_the_work(root: Path, tmp_path: Path) -> None:
+def test_two_images_with_the_same_output_are_refused(root: Path, tmp_path: Path) -> None:
     shutil.copy(root / "trainA/1.png", root / "trainA/1.tif")
     with pytest.raises(DataError, match=r"trainA/1\.png and trainA/1\.tif would both become trainA/1: rename one"):
         prepare(root, tmp_path / "out", Recipe(16))
@@ -189,7 +173,7 @@ def test_two_images_with_one_output_are_refused_before_the_work(root: Path, tmp_
 @pytest.mark.parametrize("inside", [".", "trainA/../small", "link"])
 def test_an_output_folder_inside_the_data_set_is_refused(root: Path, inside: str) -> None:
     (root / "link").symlink_to(root / "trainA")
-    with pytest.raises(DataError, match="or lies in it"):
+    with pytest.raises(DataError, match="choose another folder"):
         prepare(root, root / inside, Recipe(16))
 
 
@@ -210,5 +194,5 @@ def test_an_image_without_a_source_is_refused(root: Path, tmp_path: Path, in_pro
 
 def test_a_data_set_without_images_is_refused(tmp_path: Path) -> None:
     (tmp_path / "set/trainA").mkdir(parents=True)
-    with pytest.raises(DataError, match="there is no image in"):
+    with pytest.raises(DataError, match="has no images"):
         prepare(tmp_path / "set", tmp_path / "out", Recipe(16))

@@ -1,4 +1,4 @@
-"""The findings of `check` on folders whose content was chosen image by image."""
+"""The findings and reports of `check` on folders whose content was chosen image by image."""
 
 import shutil
 from pathlib import Path
@@ -9,30 +9,18 @@ from PIL import Image
 
 from cyclegan.data.file_list import Files
 from cyclegan.errors import DataError
-from cyclegan.images import RGB, PixelFormat, write
-from cyclegan.inspection.findings import Finding, Item, Sizing, find_all
+from cyclegan.images import RGB, Header, PixelFormat, write
+from cyclegan.inspection.findings import Finding, Item, find_all
 from cyclegan.inspection.report import as_json, as_text
-from cyclegan.inspection.scan import (
-    BROKEN,
-    UNSUITABLE,
-    FileInfo,
-    Folder,
-    Place,
-    Scan,
-    digest,
-    find_folders,
-    inspect_file,
-    scan,
-)
-from tests.inspection.conftest import patch_process_map
+from cyclegan.inspection.scan import BROKEN, UNSUITABLE, FileInfo, Folder, Place, Scan, find_folders, inspect_file, scan
+from tests.data.image_folders import noise
 
-SQUARE = [(9, 9)]
+SQUARE = Header("PNG", "RGB", 9, 9, 3, "uint8", 1)
 
 
 def image(path: Path, seed: int, width: int = 8, height: int = 6, channels: int = 3) -> Path:
     """Write noise; the same seed and size give the same pixels."""
-    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, channels), dtype=np.uint8)
-    write(pixels, path)
+    write(noise(seed, height, width, channels), path)
     return path
 
 
@@ -64,30 +52,29 @@ def messy(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def found(messy: Path, in_process: None) -> Scan:
-    return scan(messy)
+    return scan(messy, RGB)
 
 
-def findings_of(found: Scan, sizing: Sizing | None = None) -> dict[str, Finding]:
-    return {finding.check.key: finding for finding in find_all(found, sizing or Sizing())}
+def by_kind(findings: list[Finding]) -> dict[str, Finding]:
+    return {finding.kind: finding for finding in findings}
 
 
-def folder_of(name: str, infos: list[FileInfo]) -> Folder:
-    path = Path("root", name)
-    folder = Folder(path, name, name[:-1], name[-1], Files(path, [f"{index}.png" for index in range(len(infos))]))
-    for info in infos:
-        folder.add(info)
-    return folder
+def intact(*sizes: tuple[int, int]) -> list[FileInfo]:
+    """Describe one image for each (width, height)."""
+    return [FileInfo(100, SQUARE._replace(width=width, height=height)) for width, height in sizes]
 
 
-def scan_of(**folders: list[tuple[int, int]]) -> Scan:
-    """Return the scan of folders such as trainA with different images of these (width, height)."""
-    infos = {
-        name: [FileInfo(100, "PNG", "RGB", "uint8", *size, 1) for size in sizes] for name, sizes in folders.items()
-    }
-    return Scan(Path("root"), [folder_of(*each) for each in infos.items()], [])
+def scan_of(**folders: list[FileInfo]) -> Scan:
+    """Return the scan of folders such as trainA that hold these files, as 0.png, 1.png and so on."""
+    made = []
+    for name, infos in folders.items():
+        files = Files(name, [f"{i}.png" for i in range(len(infos))])
+        named = {f"{name}/{i}.png": info for i, info in enumerate(infos)}
+        made.append(Folder(Path(name), name, name[:-1], name[-1], files, named))
+    return Scan(Path("root"), made, [])
 
 
-def test_folders_come_in_the_order_of_their_use(messy: Path) -> None:
+def test_folders_are_in_the_order_train_val_test(messy: Path) -> None:
     folders = find_folders(messy)
     assert [(folder.name, folder.split, folder.domain) for folder in folders] == [
         ("trainA", "train", "A"),
@@ -96,9 +83,7 @@ def test_folders_come_in_the_order_of_their_use(messy: Path) -> None:
         ("testA", "test", "A"),
         ("testB", "test", "B"),
     ]
-    assert folders[0].skipped == {".txt": 1, "hidden": 1}
-    names = [folders[1].image(index) for index in range(5)]
-    assert names == ["again.png", "bands.tif", "deep/0.bmp", "deep/0.png", "of A.png"]
+    assert list(folders[1].images.names()) == ["again.png", "bands.tif", "deep/0.bmp", "deep/0.png", "of A.png"]
 
 
 @pytest.mark.parametrize(
@@ -121,13 +106,12 @@ def test_only_split_folders_of_trained_domains_count(tmp_path: Path, made: str, 
 
 def test_subfolders_of_pairs_are_not_domains(tmp_path: Path) -> None:
     image(tmp_path / "train/A/0.png", 0)
-    assert [(folder.name, folder.domain) for folder in find_folders(tmp_path)] == [("train/A", "A")]
     assert [(folder.name, folder.domain) for folder in find_folders(tmp_path, pairs=True)] == [("train", "")]
 
 
-def test_a_plain_folder_misses_no_domain(tmp_path: Path, in_process: None) -> None:
+def test_a_plain_folder_has_no_missing_domain(tmp_path: Path, in_process: None) -> None:
     image(tmp_path / "images/sub/0.png", 0)
-    assert findings_of(scan(tmp_path / "images")).keys() == {"distorted"}
+    assert by_kind(find_all(scan(tmp_path / "images", RGB))).keys() == {"distorted"}
 
 
 @pytest.mark.parametrize(("name", "reason"), [("nowhere", "does not exist"), ("file", "is a file")])
@@ -140,16 +124,19 @@ def test_a_root_that_is_not_a_folder_is_refused(tmp_path: Path, name: str, reaso
 def test_inspect_file_describes_the_image(tmp_path: Path) -> None:
     path = image(tmp_path / "0.png", 0)
     info = inspect_file(str(path), RGB)
-    assert info[:7] == (path.stat().st_size, "PNG", "RGB", "uint8", 8, 6, 1)
-    assert info[8:] == ("", "")
-    same_pixels(path, tmp_path / "0.bmp")
-    assert inspect_file(str(tmp_path / "0.bmp"), RGB).digest == info.digest
-    assert inspect_file(str(image(tmp_path / "1.png", 1)), RGB).digest != info.digest
+    assert info == (path.stat().st_size, Header("PNG", "RGB", 8, 6, 3, "uint8", 1), info.digest, "", "")
 
 
-def test_digests_depend_on_shape_and_type() -> None:
+def test_digests_are_equal_for_equal_pixels_shapes_and_types_only(tmp_path: Path) -> None:
     flat = np.zeros((2, 6, 1), np.uint8)
-    assert len({digest(pixels) for pixels in (flat, flat.reshape(3, 4, 1), np.zeros((2, 3, 1), np.uint16))}) == 3
+    write(flat, tmp_path / "flat.png")
+    write(flat, tmp_path / "flat.tif")
+    write(np.ones_like(flat), tmp_path / "value.png")
+    write(flat.reshape(3, 4, 1), tmp_path / "shape.png")
+    write(np.zeros((1, 6, 1), np.uint16), tmp_path / "type.png")
+    digests = {path.name: inspect_file(str(path), PixelFormat(1)).digest for path in tmp_path.iterdir()}
+    assert digests["flat.png"] == digests["flat.tif"] != b""
+    assert len(set(digests.values())) == 4
 
 
 def test_an_intact_image_in_another_format_is_not_broken(tmp_path: Path) -> None:
@@ -159,95 +146,84 @@ def test_an_intact_image_in_another_format_is_not_broken(tmp_path: Path) -> None
     (tmp_path / "cut.tif").write_bytes(bands.read_bytes()[:-40])
     assert inspect_file(str(tmp_path / "cut.tif"), PixelFormat(channels=6)).problem == BROKEN
     assert inspect_file(str(tmp_path / "gone.png"), RGB).problem == BROKEN
+    Image.new("1", (10_000, 9_000)).save(tmp_path / "large.png")  # above the default of max_pixels, and not decoded
+    assert inspect_file(str(tmp_path / "large.png"), RGB).problem == UNSUITABLE
 
 
 def test_problems_and_notes_of_a_messy_data_set(found: Scan) -> None:
-    findings = findings_of(found)
-    assert {key: (finding.check.is_problem, finding.count) for key, finding in findings.items()} == {
+    findings = by_kind(find_all(found))
+    assert {kind: (finding.is_problem, finding.count) for kind, finding in findings.items()} == {
         "missing": (True, 1),
         "broken": (True, 1),
         "unsuitable": (True, 1),
         "leak": (True, 1),
         "copies": (False, 2),  # three files of one image
         "shared": (False, 1),
-        "distorted": (False, 12),  # all but the broken one, whose header is intact and counts: 8 : 6 is 1.33
+        "distorted": (False, 12),  # all, with the broken one, whose header is intact: 8 : 6 is 1.33
         "skipped": (False, 2),
         "paired_names": (False, 1),
     }
-    assert findings["missing"].items == (Item("valA", "the folder holds no image"),)
-    assert findings["leak"].items == (Item("testA/leaked.bmp", same_as=("trainA/2.png",)),)
+    assert findings["missing"].items == [Item("valA", "the folder has no images")]
+    assert findings["leak"].items == [Item("testA/leaked.bmp", same_as=("trainA/2.png",))]
     assert findings["copies"].items[0].name == "trainB/again.png"
     assert findings["copies"].items[0].same_as == ("trainB/deep/0.bmp", "trainB/deep/0.png")
-    assert findings["shared"].items == (Item("trainA/1.png", same_as=("trainB/of A.png",)),)
+    assert findings["shared"].items == [Item("trainA/1.png", same_as=("trainB/of A.png",))]
     assert findings["broken"].items[0].name == "trainA/9 cut.png"
-    assert findings["paired_names"].items == (Item("testA", "1 of 2 and 1", ("testB",)),)
+    assert findings["paired_names"].items == [Item("testA", "1 of 2 and 1", ("testB",))]
 
 
 @pytest.mark.parametrize(
     ("names", "missing"),
     [
         (["trainA", "trainB"], None),
-        (["trainA"], Item("trainB", "A is the only domain")),
-        (["trainA", "testB"], Item("trainB", "there is no such folder")),
+        (["trainA"], [Item("trainB", "A is the only domain")]),
+        (["trainA", "testB"], [Item("trainB", "the folder does not exist")]),
     ],
 )
-def test_missing_folders(names: list[str], missing: Item | None) -> None:
-    findings = findings_of(scan_of(**dict.fromkeys(names, SQUARE)))
-    assert missing is None or findings["missing"].items == (missing,)
-    assert ("missing" in findings) == (missing is not None)
+def test_missing_folders(names: list[str], missing: list[Item] | None) -> None:
+    finding = by_kind(find_all(scan_of(**{name: intact((9, 9)) for name in names}))).get("missing")
+    assert (finding and finding.items) == missing
 
 
 def test_images_smaller_than_the_crop() -> None:
-    found = scan_of(trainA=[(300, 200), (300, 200), (256, 256)], trainB=[(100, 400)])
-    small = findings_of(found, Sizing(None, 256))["too_small"]
+    found = scan_of(trainA=intact((300, 200), (300, 200), (256, 256)), trainB=intact((100, 400)))
+    small = by_kind(find_all(found, None, 256))["too_small"]
     assert small.count == 3
     assert [(item.name, item.why) for item in small.items] == [("trainA", "2 of 300×200"), ("trainB", "1 of 100×400")]
     # 300×200 at a width of 286 is 286×191 (190.67 rounded); 100×400 becomes 286×1144.
-    small = findings_of(found, Sizing(286, 256, "width"))["too_small"]
+    small = by_kind(find_all(found, 286, 256, "width"))["too_small"]
     assert [item.why for item in small.items] == ["2 of 300×200, resized to 286×191"]
     for resize in ("stretch", "short_side"):
-        assert "too_small" not in findings_of(found, Sizing(286, 256, resize))
+        assert "too_small" not in by_kind(find_all(found, 286, 256, resize))
 
 
-def test_of_pairs_the_halves_are_measured() -> None:
-    found = scan_of(trainA=[(512, 256)], trainB=[(256, 256)])
-    assert findings_of(found)["distorted"].items == (Item("trainA", "1 of 1, up to 2.00 : 1"),)
-    assert findings_of(found, Sizing(pairs=True))["distorted"].items == (Item("trainB", "1 of 1, up to 2.00 : 1"),)
-    assert findings_of(found, Sizing(None, 256, pairs=True))["too_small"].items == (Item("trainB", "1 of 128×256"),)
+def test_sizes_of_pairs_are_those_of_the_halves() -> None:
+    found = scan_of(trainA=intact((512, 256)), trainB=intact((256, 256)))
+    assert by_kind(find_all(found))["distorted"].items == [Item("trainA", "1 of 1, up to 2.00 : 1")]
+    assert by_kind(find_all(found, pairs=True))["distorted"].items == [Item("trainB", "1 of 1, up to 2.00 : 1")]
+    assert by_kind(find_all(found, None, pairs=True))["too_small"].items == [Item("trainB", "1 of 128×256")]
 
 
-def test_domains_of_unequal_size() -> None:
-    assert "unequal" not in findings_of(scan_of(trainA=5 * SQUARE, trainB=10 * SQUARE))
-    found = scan_of(trainA=4 * SQUARE, trainB=10 * SQUARE)
-    assert findings_of(found)["unequal"].items == (Item("trainA", "4 images of 10"),)
-
-
-def test_mixed_depths_and_pages() -> None:
-    infos = [FileInfo(9, "PNG", "L", "uint8", 9, 9, 1), FileInfo(9, "TIFF", "L;uint16", "uint16", 9, 9, 3)]
-    findings = findings_of(Scan(Path("root"), [folder_of("trainA", infos)], []))
-    assert findings["mixed_depths"].items == (Item("trainA", "uint8 ×1, uint16 ×1"),)
-    assert findings["pages"].items == (Item("trainA/1.png"),)
+def test_notes_on_mixed_depths_pages_and_unequal_domains() -> None:
+    odd = FileInfo(9, SQUARE._replace(colours="L", dtype="uint16", pages=3))
+    findings = by_kind(find_all(scan_of(trainA=[*intact((9, 9)), odd], trainB=4 * intact((9, 9)))))
+    assert findings["mixed_depths"].items == [Item("trainA", "uint8 ×1, uint16 ×1")]
+    assert findings["pages"].items == [Item("trainA/1.png")]
+    assert "unequal" not in findings
+    findings = by_kind(find_all(scan_of(trainA=4 * intact((9, 9)), trainB=10 * intact((9, 9)))))
+    assert findings["unequal"].items == [Item("trainA", "4 images of 10")]
 
 
 def test_validation_images_in_test(tmp_path: Path, in_process: None) -> None:
     for folder in ("valA", "testA"):
         image(tmp_path / folder / "0.png", 0)
-    findings = findings_of(scan(tmp_path))
-    assert findings["val_in_test"].items == (Item("valA/0.png", same_as=("testA/0.png",)),)
+    findings = by_kind(find_all(scan(tmp_path, RGB)))
+    assert findings["val_in_test"].items == [Item("valA/0.png", same_as=("testA/0.png",))]
     assert "leak" not in findings
 
 
-def test_an_image_that_crashes_the_decoder_is_broken(messy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    patch_process_map(monkeypatch, crashing="cut.png")
-    found = scan(messy)
-    (broken,) = findings_of(found)["broken"].items
-    assert broken.name == "trainA/9 cut.png"
-    assert broken.why.startswith("the process that decoded it crashed")
-    assert found.folders[0].sizes == {(8, 6): 3}
-
-
 def test_json_report(found: Scan) -> None:
-    report = as_json(found, find_all(found, Sizing()))
+    report = as_json(found, find_all(found))
     assert (report["version"], report["ok"]) == (2, False)
     sizes = [(found.root / "trainA" / name).stat().st_size for name in ("0.png", "1.png", "2.png", "9 cut.png")]
     assert report["folders"]["trainA"] == {
@@ -268,7 +244,7 @@ def test_json_report(found: Scan) -> None:
 
 
 def test_text_report(found: Scan) -> None:
-    lines = as_text(found, find_all(found, Sizing())).splitlines()
+    lines = as_text(found, find_all(found)).splitlines()
     assert max(map(len, lines)) <= 100
     assert " ".join(lines[2].split()) == "trainB 5 0.0 PNG ×3, TIFF ×1, BMP ×1 RGB ×4, 6×uint8 ×1 8×6"
     leak = lines.index("  test or validation images that are also in train: 1")
@@ -277,12 +253,12 @@ def test_text_report(found: Scan) -> None:
     assert lines[-1] == "4 kinds of problems"
 
 
-def test_the_text_report_cuts_long_findings_short() -> None:
-    broken = [FileInfo(10, problem=BROKEN, reason=f"root/trainA/{i}.png: is number {i}; fix it") for i in range(1000)]
-    odd = [FileInfo(problem=UNSUITABLE, reason=f"root/trainB/{i}.png: is odd; allow it") for i in range(7)]
-    folders = [folder_of("trainA", broken), folder_of("trainB", odd)]
-    found = Scan(Path("root"), folders, [[Place(folders[0], index) for index in range(9)]])
-    findings = find_all(found, Sizing())
+def test_the_text_report_shows_the_first_files_of_long_findings() -> None:
+    broken = [FileInfo(10, problem=BROKEN, reason=f"is number {i}; fix it") for i in range(1000)]
+    odd = [FileInfo(10, problem=UNSUITABLE, reason="is odd; allow it")] * 7
+    found = scan_of(trainA=broken, trainB=odd)
+    found = found._replace(same=[[Place(found.folders[0], f"trainA/{i}.png") for i in range(9)]])
+    findings = find_all(found)
     lines = as_text(found, findings).splitlines()
     assert "      trainA/4.png: is number 4" in lines
     assert "      and 995 more; --json lists all" in lines

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from cyclegan.losses.adversarial import Hinge, Judging, LeastSquares, Objective, Vanilla, Wasserstein
+from cyclegan.losses.adversarial import AbsoluteScore, Hinge, LeastSquares, Objective, Vanilla, Wasserstein
 
 OBJECTIVES: list[Objective] = [LeastSquares(), Vanilla(), Hinge(), Wasserstein()]
 every_objective = pytest.mark.parametrize("objective", OBJECTIVES, ids=lambda o: type(o).__name__)
@@ -49,17 +49,6 @@ def test_losses_equal_hand_computed_values(objective: Objective, discriminator: 
 
 
 @every_objective
-def test_gradients_have_the_right_sign(objective: Objective) -> None:
-    """A descent step of the discriminator raises real and lowers fake scores; one of the generator raises fake ones."""
-    real, fake = torch.zeros(1, 1, 2, 2, requires_grad=True), torch.full((1, 1, 2, 2), 0.1, requires_grad=True)
-    up, down = torch.autograd.grad(objective.discriminator(real, fake), [real, fake])
-    assert (up < 0).all()
-    assert (down > 0).all()
-    (lift,) = torch.autograd.grad(objective.generator(fake), fake)
-    assert (lift < 0).all()
-
-
-@every_objective
 def test_losses_are_means_over_each_set_of_scores(objective: Objective) -> None:
     loss = objective.discriminator(REAL, FAKE)
     assert objective.discriminator(REAL.repeat(3, 1), FAKE).item() == pytest.approx(loss.item())
@@ -98,16 +87,7 @@ def test_extreme_scores_stay_finite(objective: Objective) -> None:
     ],
     ids=["LeastSquares", "Vanilla", "Hinge"],
 )
-def test_discriminator_score_lies_between_fake_and_real(objective: Judging, expected: list[float]) -> None:
+def test_discriminator_score_lies_between_fake_and_real(objective: AbsoluteScore, expected: list[float]) -> None:
     scores = torch.tensor([[-3.0, 0.0, 0.25, 1.0, 2.0]])
-    found = objective.discriminator_score(scores)
-    assert found is not None
-    torch.testing.assert_close(found, torch.tensor([expected], dtype=torch.float32))
-    half = objective.discriminator_score(scores.bfloat16())
-    assert half is not None
-    assert half.dtype == torch.float32, "a mean in bfloat16 keeps two digits"
-
-
-def test_wasserstein_has_no_discriminator_score() -> None:
-    judge: Judging = Wasserstein()
-    assert judge.discriminator_score(torch.tensor([100.0])) is None
+    torch.testing.assert_close(objective.discriminator_score(scores), torch.tensor([expected], dtype=torch.float32))
+    assert objective.discriminator_score(scores.bfloat16()).dtype == torch.float32, "bfloat16 has two digits"

@@ -76,5 +76,6 @@ def test_published_state_dict_translates_like_its_network(
     assert found.shape == (2, outputs, 16, 20)
     torch.testing.assert_close(found, expected, atol=1e-9, rtol=0)
     assert translator.pixel_formats["B"].channels == outputs
-    with pytest.raises(UserError, match="does not turn B into A; it learns A2B"):
+    with pytest.raises(UserError, match="no direction B2A; it has A2B"):
         translator.translate(images, "B", "A")
+    assert translator.discriminator_score(images, "A") is None

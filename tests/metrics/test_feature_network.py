@@ -82,8 +82,7 @@ def test_features_ignore_autocast() -> None:
 @pytest.mark.parametrize(
     ("output", "message"),
     [
-        ((torch.zeros(2, 4),), r"must return a vector .* \(2, D\); it returned a tuple"),
-        (torch.zeros(2), r"it returned a tensor \(2,\)"),
+        ((torch.zeros(2, 4),), r"must return a tensor \(2, D\) of 2 images; it returned a tuple"),
         (torch.zeros(3, 4), r"it returned a tensor \(3, 4\)"),
         (torch.tensor([[1.0, torch.inf], [0.0, 0.0]]), "returned features that are not finite"),
     ],
@@ -93,25 +92,16 @@ def test_output_other_than_finite_vectors_is_refused(output: Any, message: str) 
         AnyNetwork(Constant(output), size=None).features(random_images(2))
 
 
-@pytest.mark.parametrize(
-    ("network", "size", "message"),
-    [
-        (Means(), 0, "size is 0; give the height and width"),
-        (Means(), "big", "size is 'big'"),
-        (Means(), True, "size is True"),
-        ({}, None, r"network is a dict; give an nn\.Module"),
-    ],
-)
-def test_invalid_network_or_size_is_refused(network: Any, size: Any, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        AnyNetwork(network, size=size)
+def test_network_that_is_no_module_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"the feature network is a dict; give an nn\.Module"):
+        AnyNetwork({}, size=None)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
     "images", [torch.zeros(2, 3, 8, 8), torch.zeros(2, 1, 8, 8).byte(), torch.zeros(3, 8, 8).byte()]
 )
 def test_images_that_are_not_8_bit_rgb_are_refused(images: Tensor) -> None:
-    with pytest.raises(ValueError, match="features are taken of uint8 images"):
+    with pytest.raises(ValueError, match="take uint8 images"):
         AnyNetwork(Means(), size=None).features(images)
 
 
@@ -130,12 +120,6 @@ def test_protocol_states_network_and_resizing() -> None:
     assert versioned("no_such_package") == "no_such_package"
 
 
-def buffered(value: float) -> nn.Module:
-    network = Means()
-    network.register_buffer("shift", torch.full((), value), persistent=False)
-    return network
-
-
 def test_digest_depends_on_weights_and_settings() -> None:
     torch.manual_seed(0)
     network = nn.Conv2d(3, 5, 3)
@@ -145,7 +129,8 @@ def test_digest_depends_on_weights_and_settings() -> None:
     with torch.no_grad():
         network.weight[0, 0, 0, 0] += 1
     digests.append(AnyNetwork(network, None).digest())
-    digests += [AnyNetwork(buffered(value), None).digest() for value in (1, 2)]
+    # Networks whose weights are the same, but not their code.
+    digests += [AnyNetwork(Constant(torch.full((1, 2), value)), None).digest() for value in (1.0, 2.0)]
     assert len(set(digests)) == len(digests)
     assert {len(digest) for digest in digests} == {64}
     assert AnyNetwork(network, None).digest() == AnyNetwork(network, None).to("cpu").digest() == digests[3]
@@ -179,9 +164,3 @@ def test_network_moves_before_and_after_loading() -> None:
     loaded = AnyNetwork(nn.Conv2d(3, 5, 3), size=None)
     loaded.load()
     assert {parameter.device.type for parameter in loaded.to("meta").load().parameters()} == {"meta"}
-
-
-def test_feature_network_is_absent_from_state_dicts() -> None:
-    holder = nn.Module()
-    holder.features = AnyNetwork(nn.Conv2d(3, 5, 3), size=None)  # type: ignore[assignment]
-    assert holder.state_dict() == {}

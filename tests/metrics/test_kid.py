@@ -76,13 +76,6 @@ def test_spread_estimates_the_standard_error(shift: float, low: float, high: flo
     ]
     values, spreads = torch.tensor(drawn).T
     assert low < (spreads.square().mean().sqrt() / values.std()).item() < high
-    assert abs(values.mean().item() - kernel_expected(shift)) < 4 * values.std().item() / 200**0.5
-
-
-def kernel_expected(shift: float) -> float:
-    """The squared MMD of two normal distributions in 6 dimensions, one of them shifted, from many images."""
-    x, y = features(3000, seed=1000, shift=shift), features(3000, seed=1001)
-    return kernel_distance(x, y, subsets=0).value
 
 
 @pytest.mark.parametrize(("n", "m", "subsets"), [(3, 40, 100), (40, 3, 100), (40, 40, 0)])
@@ -92,8 +85,3 @@ def test_spread_of_small_sets_is_nan(n: int, m: int, subsets: int) -> None:
         value, spread = kernel_distance(x, y, subsets=subsets)
         assert value == pytest.approx(by_loops(x, y))
         assert math.isnan(spread)
-
-
-def test_one_image_is_refused() -> None:
-    with pytest.raises(ValueError, match="2 images or more on either side; here are 1 and 3"):
-        kernel_distance(torch.zeros(1, 4), torch.zeros(3, 4))

@@ -49,11 +49,6 @@ def images(seed: int, side: int = 64, count: int = 3) -> Tensor:
     return torch.randint(0, 256, (count, 3, side, side), dtype=torch.uint8, generator=rng)
 
 
-def feature_weights(path: Path) -> dict[str, Tensor]:
-    state: dict[str, Tensor] = torch.load(path, weights_only=True)
-    return {key: value for key, value in state.items() if key.startswith("features.")}
-
-
 @pytest.mark.parametrize("net", ["alex", "squeeze", pytest.param("vgg", marks=pytest.mark.slow)])
 def test_distances_equal_those_of_torchmetrics(hub: Path, net: Literal["alex", "squeeze", "vgg"]) -> None:
     random_weights(net, hub)
@@ -68,23 +63,13 @@ def test_distances_equal_those_of_torchmetrics(hub: Path, net: Literal["alex", "
 
 def test_weights_of_a_given_file_are_used(hub: Path, tmp_path: Path) -> None:
     path = tmp_path / "mine.pth"
-    state = feature_weights(random_weights("squeeze", hub))
+    state = torch.load(random_weights("squeeze", hub), weights_only=True)
     torch.save(state, path)
     lpips = Lpips(weights=path, net="squeeze")
     used = dict(lpips.load().named_parameters())
     assert torch.equal(used["net.slices.1.3.squeeze.weight"], state["features.3.squeeze.weight"])
     assert torch.equal(used["net.slices.6.12.expand3x3.bias"], state["features.12.expand3x3.bias"])
     assert lpips.protocol["weights"] == "mine.pth"
-
-
-def test_equal_images_have_distance_zero(hub: Path) -> None:
-    random_weights("squeeze", hub)
-    lpips = Lpips(net="squeeze").to("cpu")
-    one = images(0, count=1)
-    assert lpips.distances(one, one).tolist() == [0]
-    torch.testing.assert_close(
-        lpips.distances(one, images(1, count=1))[0], lpips.distances(images(0), images(1))[0], check_stride=False
-    )
 
 
 @pytest.mark.parametrize(("net", "smallest"), [("alex", 31), ("squeeze", 17)])
@@ -125,17 +110,10 @@ def test_weights_of_another_network_are_refused(hub: Path) -> None:
         Lpips(weights=random_weights("squeeze", hub)).load()
 
 
-@pytest.mark.parametrize(
-    ("a", "b"),
-    [
-        (torch.zeros(1, 3, 64, 64), torch.zeros(1, 3, 64, 64).byte()),
-        (torch.zeros(2, 3, 64, 64).byte(), torch.zeros(1, 3, 64, 64).byte()),
-        (torch.zeros(1, 1, 64, 64).byte(), torch.zeros(1, 1, 64, 64).byte()),
-    ],
-)
-def test_images_other_than_equal_sized_uint8_rgb_are_refused(a: Tensor, b: Tensor) -> None:
-    with pytest.raises(ValueError, match=r"LPIPS compares uint8 images \(N, 3, H, W\) of one shape"):
-        Lpips().distances(a, b)
+def test_images_other_than_uint8_rgb_are_refused() -> None:
+    for other in (torch.zeros(1, 3, 64, 64), torch.zeros(1, 1, 64, 64).byte()):
+        with pytest.raises(ValueError, match=r"take uint8 images \(N, 3, H, W\)"):
+            Lpips().distances(images(0, count=1), other)
 
 
 def test_unknown_backbone_is_refused() -> None:

@@ -5,7 +5,7 @@ from cyclegan.networks.encoder_decoder import EncoderDecoder
 
 
 def test_defaults_build_the_64_pixel_network() -> None:
-    """Three convolutions down to 256 channels, three up, kernel 4 and stride 2 all; a norm after all but the last."""
+    """Three convolutions down to 256 channels and three up, kernel 4, stride 2, with a norm after all but the last."""
     with torch.device("meta"):
         layers = list(EncoderDecoder().model)
     assert [type(layer).__name__ for layer in layers] == [

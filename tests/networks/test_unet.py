@@ -44,7 +44,7 @@ def test_dropout_only_in_the_middle_blocks_of_512_channels() -> None:
     with torch.device("meta"):
         network = UnetGenerator(downs=8)
     dropouts = [name for name, module in network.named_modules() if isinstance(module, nn.Dropout)]
-    # Levels 5, 6 and 7 of 8, counted from outside: 512 channels on both sides, and not the innermost.
+    # Levels 5, 6 and 7 of 8, counted from outside: 512 channels inside and outside, and not the innermost.
     assert sorted(dropouts, key=len) == [
         "model.model.1.model.3.model.3.model.3.model.7",
         "model.model.1.model.3.model.3.model.3.model.3.model.7",

@@ -5,7 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cyclegan.metrics.feature_network import FeatureNetwork, WeightsError
+from cyclegan.errors import WeightsError
+from cyclegan.metrics.feature_network import FeatureNetwork
 
 
 class Projection(FeatureNetwork):

@@ -1,7 +1,8 @@
-"""Metrics of a translator against their formulas over single images; the feature cache; what is left out."""
+"""Metrics against their formulas over single images, the feature cache, and metrics that cannot be measured."""
 
 import threading
 from collections import Counter
+from contextlib import nullcontext
 from functools import partial
 from math import isfinite
 from pathlib import Path
@@ -9,8 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-import scipy.linalg
 import torch
+from PIL import Image
 
 from cyclegan.data.datamodule import ImageDataModule
 from cyclegan.data.domains import Domain
@@ -18,22 +19,29 @@ from cyclegan.data.held_out import HeldOut
 from cyclegan.errors import DataError
 from cyclegan.images import ImageError, decode
 from cyclegan.methods.cyclegan import CycleGAN
+from cyclegan.metrics.fid import frechet_distance
+from cyclegan.metrics.perceptual import Lpips
 from cyclegan.networks.patchgan import PatchDiscriminator
 from cyclegan.validation.evaluate import evaluate
 from cyclegan.validation.feature_cache import References
-from cyclegan.validation.one_pass import Collection
+from cyclegan.validation.one_pass import vectors
 from cyclegan.validation.per_image import PerImage
 from cyclegan.validation.summary import distances, overall
 from tests.small import small_cyclegan
 from tests.toy_runs import toy_data
 from tests.validation.networks import Projection
 
-COUNT = 7  # which neither two processes nor batches of 4 divide
+COUNT = 7  # neither two processes nor batches of 4 divide it
 
 
 def held_out_of(root: Path, count: int = COUNT, at_most: int | None = None) -> HeldOut:
+    """Draw toy images and return the test images."""
     data = toy_data(root, test=count)
     data.prepare_data()
+    return held_out_images(data, at_most)
+
+
+def held_out_images(data: ImageDataModule, at_most: int | None = None) -> HeldOut:
     data.setup()
     found = data.held_out(at_most)
     assert found is not None
@@ -94,19 +102,15 @@ def test_fid_compares_rounded_translations_with_real_images_of_the_target(
     network = Projection()
     found = evaluate(translator, held_out, References(network, None)).metrics
 
-    def features(images: list[torch.Tensor]) -> np.ndarray:
+    def features(images: list[torch.Tensor]) -> torch.Tensor:
         rounded = torch.from_numpy(np.stack([bytes_of(image) for image in images])).permute(0, 3, 1, 2)
-        return network.features(rounded.to(torch.uint8)).double().numpy()
+        return network.features(rounded.to(torch.uint8))
 
     real = {d: [image for i in range(COUNT) if (image := held_out.image(d, i)) is not None] for d in "AB"}
-    fake_b = features([translator.gen_ab(image[None])[0] for image in real["A"]])
-    for name, one in (("fid_ab", fake_b), ("fid_copied_ab", features(real["A"]))):
-        other = features(real["B"])
-        root = scipy.linalg.sqrtm(np.cov(one.T) @ np.cov(other.T))
-        distance = ((one.mean(0) - other.mean(0)) ** 2).sum() + np.trace(
-            np.cov(one.T) + np.cov(other.T) - 2 * root.real
-        )
-        assert found[name] == pytest.approx(distance, rel=1e-6), name
+    fake_b = [translator.gen_ab(image[None])[0] for image in real["A"]]
+    for name, images in (("fid_ab", fake_b), ("fid_copied_ab", real["A"])):
+        expected = frechet_distance(features(images), features(real["B"]))
+        assert found[name] == pytest.approx(expected, rel=1e-6), name
 
 
 def test_each_image_has_its_row(translator: CycleGAN, held_out: HeldOut) -> None:
@@ -122,22 +126,15 @@ def test_each_image_has_its_row(translator: CycleGAN, held_out: HeldOut) -> None
         assert found.metrics[f"psnr_{direction.replace('2', '').lower()}"] == pytest.approx(mean)
 
 
-def test_an_exact_translation_does_not_make_the_mean_infinite(held_out: HeldOut) -> None:
+def test_an_exact_translation_does_not_make_the_mean_infinite(translator: CycleGAN, held_out: HeldOut) -> None:
     """The PSNR of an exact translation is infinite; the mean is over the others."""
-    translator = small_cyclegan().eval()
-    truths = {index: held_out.image("B", index) for index in range(2)}
-    calls = iter(range(10**6))
-
-    def hits_the_first(images: torch.Tensor) -> torch.Tensor:
-        truth = truths[0] if next(calls) == 0 else truths[1]
-        assert truth is not None
-        return truth[None].expand_as(images)
-
-    translator.gen_ab.forward = hits_the_first
-    found = evaluate(translator, held_out, batch_size=1)
+    truth = held_out.image("B", 0)
+    assert truth is not None
+    translator.gen_ab.forward = lambda images: truth.expand_as(images)
+    found = evaluate(translator, held_out)
     values = [row["psnr"] for row in found.images if row["direction"] == "A2B"]
     assert values[0] == float("inf")
-    assert found.metrics["psnr_ab"] == pytest.approx(np.mean([value for value in values if value != float("inf")]))
+    assert found.metrics["psnr_ab"] == pytest.approx(np.mean(values[1:]))
 
 
 def test_evaluate_draws_no_random_numbers_and_changes_nothing(translator: CycleGAN, held_out: HeldOut) -> None:
@@ -151,7 +148,13 @@ def test_evaluate_draws_no_random_numbers_and_changes_nothing(translator: CycleG
     assert all(parameter.grad is None and parameter.requires_grad for parameter in translator.parameters())
 
 
-def test_metrics_do_not_depend_on_the_batch_size(translator: CycleGAN, held_out: HeldOut) -> None:
+def test_metrics_do_not_depend_on_the_batch_size(translator: CycleGAN, tmp_path: Path) -> None:
+    """Images of several sizes, which cannot share a batch."""
+    toy_data(tmp_path, test=COUNT).prepare_data()
+    for file in [*tmp_path.glob("testA/*[25].png"), *tmp_path.glob("testB/*[25].png")]:
+        Image.open(file).resize((20, 24)).save(file)
+    data = ImageDataModule(tmp_path, load_size=None, crop_size=None, pairing="by_name")
+    held_out = held_out_images(data)
     one, four = (evaluate(translator, held_out, References(Projection(), None), batch_size=n).metrics for n in (1, 4))
     assert one == pytest.approx(four, rel=1e-5, abs=1e-7)
 
@@ -182,14 +185,11 @@ class TestFeatureCache:
         assert computed(held_out_of(root), Projection()) == 0
         assert computed(held_out_of(root), Projection(seed=1)) == 2 * COUNT
         assert computed(held_out_of(root, at_most=5), Projection()) == 2 * 5
-        larger = ImageDataModule(root, load_size=20, crop_size=20, num_workers=0)
-        larger.setup()
-        found = larger.held_out()
-        assert found is not None
-        assert computed(found, Projection()) == 2 * COUNT
+        larger = ImageDataModule(root, load_size=20, crop_size=20)
+        assert computed(held_out_images(larger), Projection()) == 2 * COUNT
         a_file = next((root / "testA").iterdir())
         a_file.write_bytes(next((root / "testB").glob(a_file.name)).read_bytes())
-        assert computed(held_out_of(root), Projection()) == COUNT  # of A; B is as it was
+        assert computed(held_out_of(root), Projection()) == COUNT  # B has not changed
 
     @pytest.mark.parametrize("damage", [b"", b"\x93NUMPY\x01\x00garbage"])
     def test_a_damaged_file_is_replaced(
@@ -210,38 +210,20 @@ class TestFeatureCache:
         assert "fid_ab" in found.metrics
 
 
-class TestMissingMetrics:
-    def test_images_of_the_same_name_are_not_paired_by_default(self, translator: CycleGAN, tmp_path: Path) -> None:
-        toy_data(tmp_path / "toy").prepare_data()
-        data = ImageDataModule(tmp_path / "toy", load_size=16, crop_size=16, num_workers=0)
-        data.setup()
-        held_out = data.held_out()
-        assert held_out is not None
-        found = evaluate(translator, held_out)
-        metrics = found.metrics
-        assert found.protocol["pairing"] == "none"
-        assert not any(name.startswith(("psnr", "ssim", "l1")) for name in metrics)
-        assert {"cycle_a", "cycle_b", "identity_a", "identity_b", "cycle", "identity"} <= metrics.keys()
-
-    def test_one_image_has_no_distance(self, translator: CycleGAN, tmp_path: Path) -> None:
-        metrics = evaluate(translator, held_out_of(tmp_path / "toy", 1), References(Projection(), None)).metrics
-        assert not any(name.startswith(("fid", "kid")) for name in metrics)
-        assert "psnr_ab" in metrics
-
-    def test_an_unreadable_image_is_an_error_or_skipped(self, translator: CycleGAN, tmp_path: Path) -> None:
-        held_out = held_out_of(tmp_path / "toy")
-        broken = Path(held_out.path("A", 2))
-        broken.write_bytes(broken.read_bytes()[:60])
-        with pytest.raises(ImageError, match=broken.name):
-            evaluate(translator, held_out)
-        held_out.on_error = "skip"
-        found = evaluate(translator, held_out)
-        rows = [Path(row["image"]).name for row in found.images if row["direction"] == "A2B"]
-        assert len(rows) == COUNT - 1
-        assert broken.name not in rows
-        assert found.protocol["images"]["unreadable"] == {"A": 1, "B": 0}
-        # All of B are translated, but one of them now lacks its ground truth.
-        assert sum("psnr" in row for row in found.images) == 2 * (COUNT - 1)
+def test_an_unreadable_image_is_an_error_or_skipped(translator: CycleGAN, tmp_path: Path) -> None:
+    held_out = held_out_of(tmp_path / "toy")
+    broken = Path(held_out.path("A", 2))
+    broken.write_bytes(broken.read_bytes()[:60])
+    with pytest.raises(ImageError, match=broken.name):
+        evaluate(translator, held_out)
+    held_out.on_error = "skip"
+    found = evaluate(translator, held_out)
+    rows = [Path(row["image"]).name for row in found.images if row["direction"] == "A2B"]
+    assert len(rows) == COUNT - 1
+    assert broken.name not in rows
+    assert found.protocol["images"]["unreadable"] == {"A": 1, "B": 0}
+    # All of B are translated, but one of them now lacks its ground truth.
+    assert sum("psnr" in row for row in found.images) == 2 * (COUNT - 1)
 
 
 @pytest.mark.parametrize(("kept_bytes", "times"), [(2**28, 1), (0, 2)])
@@ -278,21 +260,10 @@ def test_the_protocol_states_images_features_and_versions(translator: CycleGAN, 
     assert torch.__version__.startswith(record["versions"]["torch"])
 
 
-class Moves:
-    """Records the devices that a network is moved to."""
-
-    def __init__(self) -> None:
-        self.devices: list[str] = []
-
-    def to(self, device: torch.device | str) -> "Moves":
-        self.devices.append(str(device))
-        return self
-
-
 def test_the_perceptual_network_follows_the_translator(translator: CycleGAN) -> None:
-    network: Any = Moves()
-    PerImage(translator.to("meta"), network)
-    assert network.devices == ["meta"]
+    network = Lpips()
+    PerImage(translator.to("meta"), translator.directions, network, nullcontext)
+    assert network._device.type == "meta"
 
 
 def test_too_few_readable_images_have_no_distance(translator: CycleGAN, tmp_path: Path) -> None:
@@ -307,7 +278,7 @@ def test_too_few_readable_images_have_no_distance(translator: CycleGAN, tmp_path
 
 
 def test_images_too_small_for_the_discriminator_have_no_score(tmp_path: Path) -> None:
-    """The generators take 8 pixels; a discriminator of three layers wants 24."""
+    """The generators take 8 pixels, a discriminator of three layers 24."""
     small = partial(PatchDiscriminator, width=4, layers=3)
     translator = small_cyclegan(discriminator=small).eval()
     assert translator.minimum_size <= 16 < translator.minimum_crop
@@ -317,14 +288,8 @@ def test_images_too_small_for_the_discriminator_have_no_score(tmp_path: Path) ->
 
 
 def test_a_mean_needs_all_directions() -> None:
-    both = {
-        "psnr_ab": 20.0,
-        "psnr_ba": 24.0,
-        "cycle_a": 0.1,
-        "cycle_b": 0.3,
-        "kid_spread_ab": 9.0,
-        "psnr_copied_ab": 1.0,
-    }
+    both = {"psnr_ab": 20.0, "psnr_ba": 24.0, "cycle_a": 0.1, "cycle_b": 0.3}
+    both |= {"kid_spread_ab": 9.0, "psnr_copied_ab": 1.0}
     assert overall(both, directions=2) == {"psnr": 22.0, "cycle": 0.2}
     del both["psnr_ba"]  # all translations were exact
     assert overall(both, directions=2) == {"cycle": 0.2}
@@ -342,19 +307,11 @@ def test_precision_and_recall_need_50_images(fakes: int, reals: int, measured: b
 
 def test_domains_may_be_called_real_and_synthetic(tmp_path: Path) -> None:
     """Columns of real images have that word in their names too."""
-    drawn = toy_data(tmp_path / "toy", test=COUNT)
-    drawn.prepare_data()
-    domains = {
-        name: Domain(train=f"train{letter}", test=f"test{letter}")
-        for name, letter in (("real", "A"), ("synthetic", "B"))
-    }
-    sizing: dict[str, Any] = {"load_size": 16, "crop_size": 16}
-    data = ImageDataModule(tmp_path / "toy", **sizing, num_workers=0, domains=domains, pairing="by_name")
-    data.setup()
-    held_out = data.held_out()
-    assert held_out is not None
-    metrics = evaluate(small_cyclegan(channels={"real": 3, "synthetic": 3}).eval(), held_out).metrics
     plain = evaluate(small_cyclegan().eval(), held_out_of(tmp_path / "toy")).metrics
+    data = toy_data(tmp_path / "toy")
+    data.domains = {"real": Domain(test="testA", train="trainA"), "synthetic": Domain(test="testB", train="trainB")}
+    translator = small_cyclegan(channels={"real": 3, "synthetic": 3}).eval()
+    metrics = evaluate(translator, held_out_images(data)).metrics
     for name in ("checkerboard", "psnr", "variety"):
         assert metrics[f"{name}_real_synthetic"] == pytest.approx(plain[f"{name}_ab"])
         assert metrics[f"{name}_synthetic_real"] == pytest.approx(plain[f"{name}_ba"])
@@ -362,10 +319,9 @@ def test_domains_may_be_called_real_and_synthetic(tmp_path: Path) -> None:
 
 def test_stored_vectors_do_not_keep_their_batch() -> None:
     """Each is pickled for the other processes."""
-    found = Collection()
-    found.add(found.features, ("A",), [3, 5], torch.arange(8.0).view(2, 4))
-    assert found.features[("A",), 5].tolist() == [4, 5, 6, 7]
-    assert found.features[("A",), 5].untyped_storage().nbytes() == 4 * 4
+    row = vectors(("A",), [3, 5], torch.arange(8.0).view(2, 4))[("A",), 5]
+    assert row.tolist() == [4, 5, 6, 7]
+    assert row.untyped_storage().nbytes() == 4 * 4
 
 
 def test_domains_that_differ_in_case_only_are_refused(translator: CycleGAN, held_out: HeldOut) -> None:

@@ -1,0 +1,62 @@
+"""A CUDA device trains, resumes, measures and translates as the CPU does."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+import cyclegan
+from cyclegan.train.command import train
+from tests.tiny_run import StoppedError, composed, differences, metrics, read_checkpoint, stop_at
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+    pytest.mark.usefixtures("quiet"),
+]
+
+ON_GPU = (
+    *("trainer.accelerator=gpu", "trainer.deterministic=true", "features=random"),
+    *("callbacks.checkpointing.every_n_images=2", "model.pool_size=3"),
+)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        (),
+        ("trainer.precision=bf16-mixed", "callbacks=ema"),
+        ("trainer.precision=16-mixed", "trainer.gradient_clip_val=0.5"),
+        ("trainer.strategy=ddp", "generator=unet128"),  # NCCL with one process; dropout draws on the device
+    ],
+    ids=["float32", "bf16, averaged weights", "fp16, clipped", "ddp, dropout"],
+)
+def test_a_run_resumes_bit_for_bit(root: Path, tmp_path: Path, overrides: tuple[str, ...]) -> None:
+    words = [*ON_GPU, *overrides]
+    train(composed(tmp_path / "whole", root, *words))
+    with pytest.raises(StoppedError):
+        train(composed(tmp_path / "cut", root, *words, *stop_at("on_after_backward", 4)))
+    train(composed(tmp_path / "cut", root, *words, "resume=auto"))
+    one, other = (read_checkpoint(tmp_path / name) for name in ("whole", "cut"))
+    entries = ("state_dict", "optimizer_states", "lr_schedulers", "ranks", "data")
+    assert [d for entry in entries for d in differences(one[entry], other[entry], entry)] == []
+    assert metrics(tmp_path / "whole") == metrics(tmp_path / "cut")
+
+
+def test_the_first_steps_and_the_validation_equal_those_of_the_cpu(root: Path, tmp_path: Path) -> None:
+    for accelerator in ("gpu", "cpu"):
+        words = [*ON_GPU, f"trainer.accelerator={accelerator}", "trainer.max_epochs=1"]
+        train(composed(tmp_path / accelerator, root, *words))
+    rows = [metrics(tmp_path / accelerator) for accelerator in ("gpu", "cpu")]
+    assert len(rows[0]) == len(rows[1])
+    for on_gpu, on_cpu in zip(*rows, strict=True):
+        assert on_gpu == pytest.approx(on_cpu, rel=5e-3, abs=5e-4)
+
+
+def test_a_checkpoint_of_the_gpu_translates_the_same_on_both_devices(root: Path, tmp_path: Path) -> None:
+    train(composed(tmp_path, root, *ON_GPU, "trainer.max_epochs=1"))
+    images = torch.rand(2, 3, 24, 24, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    on_cpu = cyclegan.load(tmp_path).translate(images, "A", "B")
+    on_gpu = cyclegan.load(tmp_path, device="cuda").translate(images.cuda(), "A", "B")
+    assert on_gpu.device.type == "cuda"
+    torch.testing.assert_close(on_gpu.cpu(), on_cpu, atol=2e-3, rtol=0)
