@@ -27,8 +27,7 @@ def load(path: str | os.PathLike[str], device: str = "cpu", trust: Iterable[str]
         trust: packages besides cyclegan whose classes the checkpoint may use.
 
     Raises:
-        CheckpointError: the file is missing, damaged, or names code outside the allow-list,
-            or does not fit this environment.
+        CheckpointError: the file is missing or damaged, or names code that does not exist or is not trusted.
     """
     # Not at the top, so that `--help` answers without importing torch.
     from cyclegan.checkpoint.loading import load_translator

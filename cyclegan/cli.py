@@ -1,13 +1,15 @@
-"""Arguments, the device and the output files that the commands share, and robust standard streams."""
+"""What the commands share: arguments, the device, output files, and robust standard streams."""
 
 from __future__ import annotations
 
 import argparse
 import errno
+import math
 import os
 import sys
 from argparse import ArgumentTypeError
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from io import TextIOWrapper
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
@@ -29,39 +31,27 @@ def add_version(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--version", action="version", version=VERSION)
 
 
-def positive(text: str) -> int:
-    """Parse an integer of 1 or more."""
-    return _at_least(1, text)
+def _integer(minimum: int, maximum: float = math.inf) -> Callable[[str], int]:
+    """Return a parser of integers in a range."""
+
+    def integer(text: str) -> int:
+        if not minimum <= int(text) <= maximum:
+            limits = f"less than {minimum}" if maximum == math.inf else f"not between {minimum} and {maximum}"
+            raise ArgumentTypeError(f"{text} is {limits}")
+        return int(text)
+
+    return integer
 
 
-def at_least_two(text: str) -> int:
-    """Parse an integer of 2 or more."""
-    return _at_least(2, text)
-
-
-def not_negative(text: str) -> int:
-    """Parse an integer of 0 or more."""
-    return _at_least(0, text)
-
-
-def _at_least(minimum: int, text: str) -> int:
-    number = int(text)
-    if number < minimum:
-        raise ArgumentTypeError(f"{text} is less than {minimum}")
-    return number
+positive = _integer(1)
+at_least_two = _integer(2)
+not_negative = _integer(0)
+quality = _integer(1, 100)
 
 
 def positive_or_none(text: str) -> int | None:
     """Parse an integer of 1 or more, or the word none."""
     return None if text == "none" else positive(text)
-
-
-def quality(text: str) -> int:
-    """Parse the quality of a JPEG file, 1 to 100."""
-    number = int(text)
-    if not 1 <= number <= 100:
-        raise ArgumentTypeError(f"{text} is not between 1 and 100")
-    return number
 
 
 def seconds(text: str) -> float:
@@ -82,13 +72,9 @@ def conversions(text: str) -> tuple[str, ...]:
 
 
 def add_format(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments that say what pixels images are decoded to."""
+    """Add the arguments of the pixel format that images are decoded to."""
     parser.add_argument(
-        "--channels",
-        type=positive,
-        default=3,
-        metavar="N",
-        help="number of channels that images are read with (default: %(default)s)",
+        "--channels", type=positive, default=3, metavar="N", help="number of channels (default: %(default)s)"
     )
     parser.add_argument(
         "--convert",
@@ -98,28 +84,19 @@ def add_format(parser: argparse.ArgumentParser) -> None:
         help=f"lossy conversions that are allowed, comma-separated: {','.join(CONVERSIONS)} (default: none)",
     )
     parser.add_argument(
-        "--page",
-        type=not_negative,
-        default=0,
-        metavar="N",
-        help="page to read from TIFF and GIF files, counted from 0 (default: %(default)s)",
+        "--page", type=not_negative, default=0, metavar="N", help="page of TIFF and GIF files (default: %(default)s)"
     )
     add_max_pixels(parser)
 
 
 def add_max_pixels(parser: argparse.ArgumentParser) -> None:
     """Add `--max-pixels`, the protection against decompression bombs."""
-    parser.add_argument(
-        "--max-pixels",
-        type=positive,
-        default=MAX_PIXELS,
-        metavar="N",
-        help="width × height of the largest image that is decoded (default: %(default)s)",
-    )
+    text = "width × height of the largest image that is decoded (default: %(default)s)"
+    parser.add_argument("--max-pixels", type=positive, default=MAX_PIXELS, metavar="N", help=text)
 
 
 def add_sizing(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments that say how training resizes images."""
+    """Add the arguments of the resizing in training."""
     parser.add_argument(
         "--load-size",
         type=positive_or_none,
@@ -139,13 +116,8 @@ def add_sizing(parser: argparse.ArgumentParser) -> None:
 
 def add_workers(parser: argparse.ArgumentParser) -> None:
     """Add `--num-workers`."""
-    parser.add_argument(
-        "--num-workers",
-        type=positive,
-        default=processors(),
-        metavar="N",
-        help="processes that decode images (default: one for each processor)",
-    )
+    text = "processes that decode images (default: one for each processor)"
+    parser.add_argument("--num-workers", type=positive, default=processors(), metavar="N", help=text)
 
 
 def default_device() -> str:
@@ -175,7 +147,7 @@ def usable_device(name: str) -> str:
 
 
 def parse_direction(translator: Translator, text: str | None) -> tuple[str, str]:
-    """Return the direction A2B as ("A", "B"); None gives the translator's first direction.
+    """Return the direction "A2B" as ("A", "B"); for None, the translator's first.
 
     Raises:
         InputError: the translator does not have this direction.
@@ -189,13 +161,7 @@ def parse_direction(translator: Translator, text: str | None) -> tuple[str, str]
 
 
 def plan(base: Path, names: Iterable[str], output: Path, suffix: str) -> list[tuple[Path, Path]]:
-    """Pair every image with the file that its translation is written to.
-
-    Args:
-        base: folder of the images.
-        names: paths of the images relative to `base`; the translations keep them below `output`.
-        output: folder of the translations.
-        suffix: file extension of the translations.
+    """Pair every image, `base / name`, with the file of its translation, `output / name` with another extension.
 
     Raises:
         InputError: two translations would be written to the same file, one to an input, or one outside of `output`.
@@ -218,45 +184,39 @@ def plan(base: Path, names: Iterable[str], output: Path, suffix: str) -> list[tu
     return pairs
 
 
-READER_GONE = (errno.EPIPE, errno.EIO)
-
-
 class Screen(TextIOWrapper):
-    """A standard stream that continues silently after its reader has closed it, as `head` or a closed terminal do.
-
-    Characters that its encoding lacks are replaced.
-    """
+    """A standard stream that discards output after its reader has closed it, as `head` or a closed terminal do."""
 
     replaced: TextIOWrapper
 
     def write(self, text: str, /) -> int:
         """Write a text and return its length."""
-        try:
-            return super().write(text)
-        except OSError as error:
-            self._continue_after(error)
-            return len(text)
+        with self._unless_closed():
+            super().write(text)
+        return len(text)
 
     def flush(self) -> None:
         """Flush the buffer."""
-        try:
+        with self._unless_closed():
             super().flush()
-        except OSError as error:
-            self._continue_after(error)
 
-    def _continue_after(self, error: OSError) -> None:
-        if error.errno not in READER_GONE:
-            raise error
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, self.fileno())
-        os.close(nowhere)
+    @contextmanager
+    def _unless_closed(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if error.errno not in (errno.EPIPE, errno.EIO):
+                raise
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self.fileno())
+            os.close(nowhere)
 
 
 def open_screen() -> None:
-    """Replace standard output and standard error by a `Screen`, unless a program has replaced them already."""
+    """Replace standard output and error by a `Screen`, on which `?` stands for characters that the encoding lacks."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
-        if type(stream) is TextIOWrapper:
+        if type(stream) is TextIOWrapper:  # not if a program has replaced it
             stream.flush()
             screen = Screen(
                 stream.buffer, stream.encoding, "replace",

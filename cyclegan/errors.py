@@ -4,20 +4,17 @@ import errno
 import re
 
 OUT_OF_MEMORY = re.compile(
-    r"out of memory"  # of CUDA and the other accelerators
-    r"|CPUAllocator: (can't|not enough)|Cannot allocate memory"
-    r"|CUBLAS_STATUS_ALLOC_FAILED|CUDNN_STATUS_\w*ALLOC(ATION)?_FAILED"
-    r"|(valid cuDNN algorithm|find an engine) to (run|execute)",  # cuDNN found no algorithm that fits into memory
+    r"out of memory|CPUAllocator: (can't|not enough)|Cannot allocate memory|ALLOC(ATION)?_FAILED"
+    r"|(valid cuDNN algorithm|find an engine) to (run|execute)",  # no algorithm of cuDNN fits into memory
     re.IGNORECASE,
 )
-"""Texts of those RuntimeErrors that mean out of memory."""
+"""Messages of RuntimeErrors that mean out of memory."""
 
 
 class UserError(ValueError):
-    """An error that the user can fix: its text names the thing, what was found and the remedy.
+    """An error that the user can fix; the message names the thing, what was found and the remedy.
 
-    Commands report it in one line. Every other exception is a bug, of this package or of the user's own classes, and
-    keeps its traceback.
+    Commands report it in one line. Every other exception keeps its traceback.
     """
 
 
@@ -42,19 +39,19 @@ class ImageError(UserError):
 
 
 class DiskError(ImageError):
-    """An image cannot be read now, for a reason that lies in the machine and not in the file."""
+    """An image cannot be read now because of an error of the machine, not of the file."""
 
 
 class WeightsError(UserError, OSError):
-    """Pretrained weights are unavailable; the message says where they belong and how to do without."""
+    """Pretrained weights are unavailable; the message says where to put them and how to do without."""
 
 
 def is_out_of_memory(error: BaseException | None) -> bool:
-    """Return whether the error, or one that it was raised from, means that a GPU's or the computer's memory ran out."""
+    """Return whether the error, or a cause of it, means that the memory of a GPU or of the computer ran out."""
     while error is not None:
         if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
             return True
-        if isinstance(error, RuntimeError) and OUT_OF_MEMORY.search(str(error)):  # torch.OutOfMemoryError is one
+        if isinstance(error, RuntimeError) and OUT_OF_MEMORY.search(str(error)):
             return True
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     return False

@@ -12,8 +12,8 @@ from pathlib import Path
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a path beside `path` to write to, and rename it to `path` when the block ends.
 
-    Readers find the earlier file or the new one, never a part. A block that needs the new file to survive a loss of
-    power calls `os.fsync` itself. If the block raises, the earlier file stays and the new one is removed.
+    If the block raises, the earlier file stays and the new one is removed. A block whose file must survive a loss of
+    power calls `os.fsync` itself.
     """
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
@@ -38,17 +38,15 @@ def write_text(path: Path, text: str) -> Path:
 def damage(path: str | os.PathLike[str]) -> str | None:
     """Describe the damage of a file that torch.save wrote; None if it is intact.
 
-    torch.save writes a zip archive, in which every record carries its CRC-32. torch.load does not compare them, so it
-    would load a weight with a flipped bit. Reads the whole file, at about the speed of the disk.
+    torch.save writes a zip archive with a CRC-32 for every record. torch.load does not compare them, and would load a
+    weight with a flipped bit.
     """
-    file = Path(path)
     try:
-        size = file.stat().st_size
-        with zipfile.ZipFile(file) as archive:
+        with zipfile.ZipFile(path) as archive:
             broken = archive.testzip()
     except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError, RuntimeError) as error:
-        # The last two are zipfile's answer to flags and methods that a flipped bit can pretend.
-        return f"{size} bytes that are no complete archive: {error}"
+        # NotImplementedError and RuntimeError: a flipped bit changed the compression method or a flag.
+        return f"it is no complete archive: {error}"
     except OSError as error:
         return f"it cannot be read: {error.strerror or error}"
     return None if broken is None else f"its part {broken} does not agree with its checksum"

@@ -1,4 +1,4 @@
-"""Whole training runs of a second: tiny networks, five images a domain, and what such runs leave behind."""
+"""Training runs of a second, with tiny networks and five images a domain, and readers of their files."""
 
 import csv
 import math
@@ -45,7 +45,7 @@ UNMEASURED = (
 
 
 def composed(run_dir: Path, root: Path, *overrides: str) -> DictConfig:
-    """The configuration of a tiny run, as the command line would compose it; whatever networks, they are narrow."""
+    """Compose the configuration of a tiny run, with narrow networks of any class."""
     with initialize_config_dir(conf_dir(), version_base="1.3"):
         config = compose("train", [*TINY, f"run_dir={run_dir}", f"data.root={root}", *overrides])
     for part in (config.model.generator, config.model.discriminator):
@@ -55,7 +55,7 @@ def composed(run_dir: Path, root: Path, *overrides: str) -> DictConfig:
 
 
 class StoppedError(Exception):
-    """The run was stopped."""
+    """StopAt stopped the run."""
 
 
 class StopAt(pl.Callback):
@@ -78,7 +78,7 @@ class StopAt(pl.Callback):
 
 
 def stop_at(hook: str, step: int) -> list[str]:
-    """Overrides that add a StopAt."""
+    """Return the overrides that add a StopAt."""
     target = f"{StopAt.__module__}.{StopAt.__qualname__}"
     return [f"+callbacks.stop={{_target_: {target}, hook: {hook}, step: {step}}}"]
 
@@ -108,7 +108,7 @@ class SnapshotAt(pl.Callback):
 
 
 def snapshot_at(moments: Iterable[str], run_dir: Path, folder: Path) -> list[str]:
-    """Overrides that add a SnapshotAt for each moment."""
+    """Return the overrides that add a SnapshotAt for each moment."""
     target = f"_target_: {SnapshotAt.__module__}.{SnapshotAt.__qualname__}"
     return [
         f"+callbacks.snapshot_{moment.replace('-', '_')}="
@@ -118,7 +118,7 @@ def snapshot_at(moments: Iterable[str], run_dir: Path, folder: Path) -> list[str
 
 
 class Rates(pl.Callback):
-    """Writes down the learning rate of every epoch."""
+    """Record the learning rate of every epoch."""
 
     seen: list[float]
 
@@ -127,21 +127,21 @@ class Rates(pl.Callback):
 
 
 def rates(trainer: pl.Trainer) -> list[float]:
-    """The learning rates that the run's Rates has seen."""
+    """Return the learning rates that the run's Rates recorded."""
     (found,) = [callback for callback in trainer.callbacks if isinstance(callback, Rates)]  # type: ignore[attr-defined]
     return found.seen
 
 
 def read_checkpoint(run_dir: Path, name: str = "last.ckpt") -> dict[str, Any]:
-    """A checkpoint, read without running code."""
+    """Read a checkpoint without running code."""
     found: dict[str, Any] = torch.load(run_dir / "checkpoints" / name, weights_only=True)
     return found
 
 
 def metrics(run_dir: Path) -> list[dict[str, float]]:
-    """The rows of metrics.csv with the metrics that each has, but for the one that a clock measures."""
+    """Return the rows of metrics.csv, each with the metrics that it has, except the speed."""
     with (run_dir / "metrics.csv").open(newline="") as file:
-        # One and the same NaN: Python then takes a metric that both of two runs could not measure for equal.
+        # The same NaN object, so that rows with metrics that could not be measured compare equal.
         rows = [
             {name: math.nan if value == "nan" else float(value) for name, value in row.items() if value}
             for row in csv.DictReader(file)
@@ -150,12 +150,12 @@ def metrics(run_dir: Path) -> list[dict[str, float]]:
 
 
 def training_rows(run_dir: Path) -> list[dict[str, float]]:
-    """Those of the batches, without those of validations and alarms."""
+    """Return the rows of batches, without those of validations and alarms."""
     return [row for row in metrics(run_dir) if "train/cycle_a" in row]
 
 
 def differences(one: Any, other: Any, where: str = "") -> list[str]:
-    """The places at which two nested structures of tensors and plain values differ, to the last bit."""
+    """List the places at which two nested structures of tensors and plain values differ."""
     if isinstance(one, dict) and isinstance(other, dict):
         missing = [f"{where}.{key} is in one only" for key in one.keys() ^ other.keys()]
         shared = sorted(one.keys() & other.keys())

@@ -81,8 +81,7 @@ class MetricWatch:
         """Restore the best so far; return False, and restore nothing, if it is of another metric."""
         self.best = None
         if "best" in state:
-            entry = dict(state["best"])
-            found = Best(**{"metric": entry.pop("figure", ""), **entry})  # "figure" in older checkpoints
+            found = Best(**state["best"])
             if found.metric != self.metric:
                 _info("best      compares %s from here on; the run so far compared %s", self.metric, found.metric)
                 return False

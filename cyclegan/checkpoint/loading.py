@@ -1,7 +1,7 @@
-"""Build a translator from a checkpoint alone, without running foreign code."""
+"""Build a translator from a checkpoint, calling only trusted code."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import hydra.utils
@@ -12,7 +12,7 @@ from torch import nn
 from cyclegan import __version__
 from cyclegan.checkpoint.reading import checkpoint_file, read
 from cyclegan.checkpoint.state_dicts import Weights, is_bare, misfits, renamed, shortened, unwrapped
-from cyclegan.checkpoint.targets import require_trusted, resolve
+from cyclegan.checkpoint.targets import calls, require_trusted
 from cyclegan.data.sizes import RESIZES, Scale
 from cyclegan.errors import CheckpointError, UserError
 from cyclegan.images import CONVERSIONS, PixelFormat
@@ -24,8 +24,8 @@ from cyclegan.networks.resnet import ResnetGenerator, resnet_arguments
 def load_translator(path: str | os.PathLike[str], trust: Iterable[str] = ()) -> Translator:
     """Build the translator of a run from a checkpoint, on the CPU and in eval mode.
 
-    The average of the generators' weights is used if the run kept one (`callbacks=ema`). Global random numbers are left
-    as they were.
+    Uses the averages of the generators' weights if the run kept them (`callbacks=ema`). Does not advance the global
+    random number generators.
 
     Args:
         path: a file that `cyclegan-train` wrote, or the folder of a run; see `checkpoint_file`. Or the bare state dict
@@ -48,16 +48,13 @@ def load_translator(path: str | os.PathLike[str], trust: Iterable[str] = ()) -> 
         )
     require_trusted(config["model"], path, tuple(trust))
     with torch.random.fork_rng(devices=[]):  # networks draw weights before they get those of the checkpoint
-        translator = build(config["model"], "model", path)
-    if not isinstance(translator, Translator):
-        raise CheckpointError(f"{path} describes a {type(translator).__name__}, which is no Translator")
+        translator: Translator = build(config["model"], "model", path)
     _load_weights(translator, checkpoint.get("state_dict"), path)
     for name, weights in checkpoint.get("ema", {}).items():
         _load_weights(translator.generators()[name], weights, path)
-    formats = checkpoint.get("pixel_formats", checkpoint.get("pictures", {}))  # pictures: the earlier name
+    formats = checkpoint.get("pixel_formats", {})
     translator.pixel_formats = {
-        domain: _pixel_format(formats.get(domain, {}), channels, path)
-        for domain, channels in translator.channels.items()
+        domain: _pixel_format(formats.get(domain), channels, path) for domain, channels in translator.channels.items()
     }
     translator.scale = _scale(config.get("data"), path)
     return translator.eval()
@@ -77,38 +74,21 @@ def _single_generator(weights: Weights, path: os.PathLike[str]) -> Translator:
 
 
 def build(config: dict[str, Any], key: str, path: os.PathLike[str]) -> Any:
-    """Instantiate a part of a checkpoint's configuration that `require_trusted` accepts.
-
-    Args:
-        config: the part.
-        key: its key in the configuration, for messages.
-        path: the checkpoint, for messages.
+    """Instantiate the part of a checkpoint's configuration at `key`; call `require_trusted` first.
 
     Raises:
-        CheckpointError: it names a class or an argument that does not exist here, or a value that a class refuses.
+        CheckpointError: the part names a class or an argument that does not exist here, or a class refuses a value.
     """
     try:
-        for place, call in _calls(config, key):
-            resolve(call["_target_"], [name for name in call if not name.startswith("_")], place)
+        list(calls(config, key))
         return hydra.utils.instantiate(config, _convert_="all")
-    except UserError as error:
-        raise CheckpointError(f"{path} cannot be used with cyclegan {__version__}: {error}") from error
-    except InstantiationException as error:
+    except (UserError, InstantiationException) as error:
         cause: BaseException | None = error
-        while cause is not None and not isinstance(cause, UserError):
+        while isinstance(cause, InstantiationException):
             cause = cause.__cause__
-        if cause is None:  # a bug, whose traceback is wanted
+        if not isinstance(cause, UserError):  # a bug, whose traceback is wanted
             raise
         raise CheckpointError(f"{path} cannot be used with cyclegan {__version__}: {cause}") from error
-
-
-def _calls(value: Any, key: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield every call in a configuration with its dotted key."""
-    if isinstance(value, dict) and "_target_" in value:
-        yield key, value
-    if isinstance(value, dict | list):
-        for name, entry in value.items() if isinstance(value, dict) else enumerate(value):
-            yield from _calls(entry, f"{key}.{name}")
 
 
 def _load_weights(network: nn.Module, weights: Any, path: os.PathLike[str]) -> None:
@@ -123,25 +103,25 @@ def _load_weights(network: nn.Module, weights: Any, path: os.PathLike[str]) -> N
         ) from error
 
 
-def _pixel_format(entry: dict[str, Any], channels: int, path: os.PathLike[str]) -> PixelFormat:
+def _pixel_format(entry: dict[str, Any] | None, channels: int, path: os.PathLike[str]) -> PixelFormat:
     if not entry:  # an earlier version: 8 bits, with every conversion allowed
         return PixelFormat(channels, "uint8", convert=CONVERSIONS)
     try:
-        values = entry["range"]
-        convert = tuple(c for c in entry["convert"] if c != "lab")  # a conversion of earlier versions
-        found = PixelFormat(**entry | {"range": None if values is None else tuple(values), "convert": convert})
+        bounds = entry["range"] and tuple(entry["range"])
+        convert = tuple(name for name in entry["convert"] if name != "lab")  # a conversion of earlier versions
+        found = PixelFormat(**entry | {"range": bounds, "convert": convert})
+        if found.channels != channels:
+            raise ValueError(f"contradicts itself: images of {found.channels} channels, networks of {channels}")
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: its pixel format cannot be used ({error}): {entry}") from error
-    if found.channels != channels:
-        raise CheckpointError(f"{path} contradicts itself: images of {found.channels} channels, networks of {channels}")
     return found
 
 
 def _scale(data: Any, path: os.PathLike[str]) -> Scale | None:
-    """Return how the run's data module resized images; None if its configuration does not say."""
+    """Return the resizing of the run's data module; None if its configuration has no `load_size`."""
     if not isinstance(data, dict) or "load_size" not in data:
         return None
     load_size, resize = data["load_size"], data.get("resize", "stretch")
     if resize not in RESIZES or not (load_size is None or (type(load_size) is int and load_size > 0)):
-        raise CheckpointError(f"{path}: its data.load_size is {load_size!r} and its data.resize {resize!r}, no scale")
+        raise CheckpointError(f"{path}: its data.load_size={load_size!r} and data.resize={resize!r} are no valid scale")
     return Scale(load_size, resize)

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import pickle
 import re
 from pathlib import Path
 from typing import Any
@@ -19,12 +18,9 @@ log = logging.getLogger(__name__)
 FOLDER = "checkpoints"
 """Folder of the checkpoints, in the folder of a run."""
 
-LEGACY = pickle.dumps(0x1950A86A20F9469CFC6C, protocol=2)
-"""First bytes of the files of torch.save before torch 1.6, such as the CycleGAN authors' published generators."""
-
 
 def checkpoint_file(path: str | os.PathLike[str]) -> Path:
-    """Return the checkpoint that a path stands for: the file itself; in a run's folder `best.ckpt`, else the newest."""
+    """Return a file's own path; for a run's folder, its `best.ckpt`, else its newest checkpoint."""
     file = Path(path).expanduser()
     if not file.is_dir():
         return file
@@ -36,7 +32,7 @@ def checkpoint_file(path: str | os.PathLike[str]) -> Path:
 def read(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Read a checkpoint onto the CPU, tensors and plain Python values only.
 
-    Its configuration names classes by their present names; see `checkpoint.targets.RENAMED`.
+    Names of earlier versions of this package are replaced by the present ones.
 
     Raises:
         CheckpointError: the file does not exist, is damaged, or holds objects whose reading would run code.
@@ -44,23 +40,22 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
     file = Path(path)
     if not file.is_file():
         raise CheckpointError(f"no checkpoint at {file}{_others_nearby(file)}")
-    broken = None if _is_legacy(file) else damage(file)
-    if broken:
-        raise CheckpointError(
-            f"{file} is damaged or is no checkpoint: {broken}. Take an earlier one from the same folder."
-        )
     try:
-        checkpoint = torch.load(file, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(
-            f"{file} was not read: it holds {_refused(error)}, and reading more than tensors and plain values could "
-            "run code of whoever made the file"
-        ) from None  # torch's own text advises to read it without care
+        # Files of torch.save before torch 1.6, such as the CycleGAN authors' generators, are no zip archives.
+        with file.open("rb") as opened:
+            problem = damage(file) if opened.read(2) == b"PK" else None
+        checkpoint = None if problem else torch.load(file, map_location="cpu", weights_only=True)
     except (*UNREADABLE, OSError) as error:
+        if refused := re.search(r"GLOBAL (\S+)", str(error)):
+            raise CheckpointError(
+                f"{file} was not read: it holds {refused[1]}, and reading more than tensors and plain values could run "
+                "code of whoever made the file"
+            ) from None  # torch's own text advises to read it with weights_only=False
+        problem = f"torch cannot read its {file.stat().st_size} bytes"
+    if problem:
         raise CheckpointError(
-            f"{file} ({file.stat().st_size} bytes) is damaged or is no checkpoint: torch cannot read it. "
-            "Take an earlier one from the same folder."
-        ) from error
+            f"{file} is damaged or is no checkpoint: {problem}. Take an earlier one from the same folder."
+        )
     if not isinstance(checkpoint, dict):
         raise CheckpointError(f"{file} holds a {type(checkpoint).__name__}, not a checkpoint of cyclegan-train")
     return _upgraded(checkpoint)
@@ -70,6 +65,8 @@ def _upgraded(checkpoint: dict[str, Any]) -> dict[str, Any]:
     """Replace the names of earlier versions in a checkpoint."""
     if "config" in checkpoint:
         checkpoint["config"] = with_present_names(checkpoint["config"])
+    if "pictures" in checkpoint:
+        checkpoint["pixel_formats"] = checkpoint.pop("pictures")
     callbacks = checkpoint.get("callbacks")
     for state in callbacks.values() if isinstance(callbacks, dict) else ():
         best = state.get("best") if isinstance(state, dict) else None
@@ -78,24 +75,8 @@ def _upgraded(checkpoint: dict[str, Any]) -> dict[str, Any]:
     return checkpoint
 
 
-def _is_legacy(file: Path) -> bool:
-    try:
-        with file.open("rb") as opened:
-            return opened.read(len(LEGACY)) == LEGACY
-    except OSError:
-        return False  # damage() says why it cannot be opened
-
-
-def _refused(error: pickle.UnpicklingError) -> str:
-    name = re.search(r"GLOBAL (\S+)", str(error))
-    return name[1] if name else "something else"
-
-
 def newest_intact(folder: Path) -> tuple[Path, dict[str, Any]] | None:
-    """Find a run's newest checkpoint that can be read; log those that are skipped, and why.
-
-    Returns:
-        the file and its content; None if there is no checkpoint at all.
+    """Return a run's newest intact checkpoint and its content, None without any checkpoint; log the skipped ones.
 
     Raises:
         CheckpointError: there are checkpoints, but none can be read.
@@ -105,30 +86,25 @@ def newest_intact(folder: Path) -> tuple[Path, dict[str, Any]] | None:
         try:
             found = read(path)
         except CheckpointError as error:
-            reasons.append(str(error))
+            reasons.append(f"\n  {error}")
             log.info("resume    skipped: %s", error)
         else:
             return path, found
     if reasons:
-        listed = "".join(f"\n  {reason}" for reason in reasons)
         raise CheckpointError(
             f"none of the {len(reasons)} checkpoints in {folder} can be read. Restore one from a backup, or start "
-            f"again from nothing (overwrite=true).{listed}"
+            f"again from nothing (overwrite=true).{''.join(reasons)}"
         )
     return None
 
 
 def by_age(folder: Path) -> list[Path]:
-    """List the checkpoints of a run, newest first: `last`, those named by images, those named by epochs.
-
-    Of a file with several names, only the first is listed.
-    """
-    names = [folder / "last.ckpt", *rolling(folder), *sorted(folder.glob("epoch*.ckpt"), key=_number, reverse=True)]
-    found: dict[tuple[int, int], Path] = {}
-    for path in names:
+    """List the checkpoints of a run, newest first; of a file with several names, only the first."""
+    epochs = sorted(folder.glob("epoch*.ckpt"), key=_number, reverse=True)
+    found: dict[int, Path] = {}
+    for path in (folder / "last.ckpt", *rolling(folder), *epochs):
         if path.is_file():
-            status = path.stat()
-            found.setdefault((status.st_dev, status.st_ino), path)
+            found.setdefault(path.stat().st_ino, path)
     return list(found.values())
 
 
@@ -138,11 +114,10 @@ def rolling(folder: Path) -> list[Path]:
 
 
 def _number(path: Path) -> int:
-    """Return the number in a checkpoint's name: `epoch0010.ckpt`, or `epoch=0010.ckpt` of earlier versions."""
-    digits = re.search(r"\d+", path.name)
+    digits = re.search(r"\d+", path.name)  # epoch0010.ckpt, or epoch=0010.ckpt of earlier versions
     return int(digits[0]) if digits else -1
 
 
 def _others_nearby(file: Path) -> str:
-    found = sorted(p for p in file.parent.glob("*.ckpt")) or sorted(file.glob("**/*.ckpt"))
+    found = sorted(file.parent.glob("*.ckpt")) or sorted(file.glob("**/*.ckpt"))
     return f"; there are {', '.join(str(p) for p in found[-5:])}" if found else ""

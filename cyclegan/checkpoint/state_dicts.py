@@ -19,30 +19,30 @@ def is_bare(content: Mapping[str, Any]) -> bool:
 
 
 def unwrapped(weights: Weights) -> Weights:
-    """Return the tensors under their names within the network itself."""
+    """Remove the prefixes of wrappers from the names."""
     return {WRAPPERS.sub("", name): value for name, value in weights.items()}
 
 
 def renamed(found: Weights, own: Mapping[str, Tensor]) -> tuple[Weights, str]:
-    """Return a bare state dict under the network's own names, and a note on dropped running statistics."""
+    """Fit the names of a bare state dict to a network's, and drop the running statistics of old instance norm.
+
+    Until torch 0.4, instance norm without weights stored running statistics that were never used.
+
+    Returns:
+        the tensors, and a note on the dropped ones; empty if there are none.
+    """
     weights = {name if name in own else WRAPPERS.sub("", name): value for name, value in found.items()}
-    # Until torch 0.4, instance norm without weights kept running statistics, which nothing used.
-    statistics = [
-        name
-        for name in weights
-        if name not in own and (parts := STATISTIC.fullmatch(name)) and f"{parts[1]}.weight" not in weights
-    ]
-    kept = {name: value for name, value in weights.items() if name not in statistics}
-    return kept, f"{len(statistics)} running statistics of instance norm dropped" if statistics else ""
+    kept = {}
+    for name, value in weights.items():
+        statistic = STATISTIC.fullmatch(name)
+        if name in own or not statistic or f"{statistic[1]}.weight" in weights:
+            kept[name] = value
+    dropped = len(weights) - len(kept)
+    return kept, f"{dropped} running statistics of instance norm dropped" if dropped else ""
 
 
 def misfits(own: Mapping[str, Tensor], others: Mapping[str, Tensor]) -> str:
-    """Describe in one line the tensors of a network and of a checkpoint that do not match; empty if all do.
-
-    Args:
-        own: the network's state.
-        others: the checkpoint's tensors, by the same names.
-    """
+    """Describe in one line the tensors of a network and of a checkpoint that do not match; empty if all do."""
     kinds = {
         "missing": [name for name in own if name not in others],
         "unexpected": [name for name in others if name not in own],

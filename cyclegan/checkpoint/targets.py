@@ -20,18 +20,11 @@ RENAMED = {
 """Earlier names, as checkpoints hold them, and present ones. A class that moves gets a line here."""
 
 TRUSTED_PACKAGES = ("cyclegan.methods", "cyclegan.networks", "cyclegan.losses", "cyclegan.optim")
-TRUSTED_NAMES = (
-    "torch.optim.Adam",
-    "torch.optim.AdamW",
-    "torch.optim.NAdam",
-    "torch.optim.RAdam",
-    "torch.optim.RMSprop",
-    "torch.optim.SGD",
-)
+TRUSTED_NAMES = tuple(f"torch.optim.{name}" for name in ("Adam", "AdamW", "NAdam", "RAdam", "RMSprop", "SGD"))
 
 
 def with_present_names(value: Any) -> Any:
-    """Return nested plain values in which every `_target_` of `RENAMED` is replaced by its present name."""
+    """Replace every `_target_` of `RENAMED` in nested plain values."""
     if isinstance(value, dict):
         return {
             key: RENAMED.get(str(entry), entry) if key == "_target_" else with_present_names(entry)
@@ -41,15 +34,15 @@ def with_present_names(value: Any) -> Any:
 
 
 def resolve(target: str, arguments: Iterable[str], place: str) -> Callable[..., Any]:
-    """Import the class or function that a `_target_` names, and check the names of its arguments.
+    """Import the class or function that a `_target_` names, and check the names of its keyword arguments.
 
     Args:
-        target: its dotted name.
-        arguments: keyword arguments of the call.
-        place: key of the call in the configuration, for messages.
+        target: the dotted name.
+        arguments: names of keyword arguments.
+        place: key of the call in the configuration.
 
     Raises:
-        UserError: it does not exist, has another name now, or does not take one of the arguments.
+        UserError: the target does not exist, has another name now, or does not take one of the arguments.
     """
     if target in RENAMED:
         raise UserError(f"{place}._target_ is {target}, which is called {RENAMED[target]} now")
@@ -78,17 +71,27 @@ def resolve(target: str, arguments: Iterable[str], place: str) -> Callable[..., 
     return found
 
 
+def calls(value: Any, key: str) -> Iterator[tuple[str, dict[str, Any], Callable[..., Any]]]:
+    """Yield the calls in nested plain values, each with its dotted key and what `resolve` returns for it."""
+    if isinstance(value, dict) and "_target_" in value:
+        arguments = [name for name in value if not name.startswith("_")]
+        yield key, value, resolve(value["_target_"], arguments, key)
+    if isinstance(value, dict | list):
+        for name, entry in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from calls(entry, f"{key}.{name}")
+
+
 def require_trusted(config: Any, path: object, trust: tuple[str, ...] = (), place: str = "model") -> None:
     """Refuse a configuration that would import or call anything but this package's parts and torch's optimizers.
 
     Args:
         config: a part of a checkpoint's configuration, as plain values.
-        path: the checkpoint, for messages.
+        path: the checkpoint.
         trust: further packages that are allowed.
-        place: key of the part in the configuration, for messages.
+        place: key of the part in the configuration.
 
     Raises:
-        CheckpointError: naming the entry, and how to allow it.
+        CheckpointError: an entry is not allowed; the message names it and the option that allows it.
     """
     for key, value in leaves(config, place):
         if isinstance(value, str) and "${" in value:
@@ -115,7 +118,7 @@ def _trusted(target: str, trust: tuple[str, ...]) -> bool:
 
 
 def leaves(value: Any, name: str) -> Iterator[tuple[str, Any]]:
-    """Yield everything in nested dictionaries and lists that is neither, with its dotted name below `name`."""
+    """Yield the values in nested dictionaries and lists, each with its dotted name below `name`."""
     if isinstance(value, dict | list | tuple):
         for key, entry in value.items() if isinstance(value, dict) else enumerate(value):
             yield from leaves(entry, f"{name}.{key}")

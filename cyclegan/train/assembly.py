@@ -20,35 +20,30 @@ from cyclegan.errors import RunError
 from cyclegan.networks.checks import nearest_size
 from cyclegan.train.run_folder import is_alone
 
-HELD_OUT = "callbacks.validation.every_n_epochs sets how often held-out images are evaluated"
-HOW_MANY = "callbacks.validation.max_images sets how many held-out images of each domain are evaluated"
+EVERY = "callbacks.validation.every_n_epochs sets how often held-out images are evaluated"
 UNUSED = {
-    "check_val_every_n_epoch": ("1", HELD_OUT),
-    "val_check_interval": ("1.0", HELD_OUT),
-    "num_sanity_val_steps": ("0 2", "held-out images are evaluated before the first batch of a new run"),
-    "limit_val_batches": ("1.0", HOW_MANY),
-    "limit_test_batches": ("1.0", HOW_MANY),
+    "check_val_every_n_epoch": ("1", EVERY),
+    "val_check_interval": ("1.0", EVERY),
+    "limit_val_batches": ("1.0", "callbacks.validation.max_images sets how many held-out images are evaluated"),
     "overfit_batches": ("0 0.0", "data.max_images sets how many training images of each domain are used"),
 }
-"""Arguments of Lightning's trainer that have no effect here: harmless values, and the key to use instead."""
+"""Arguments of Lightning's trainer that have no effect here: their defaults, and the key to use instead."""
 
 
 def assemble_trainer(config: DictConfig, plain: dict[str, Any]) -> pl.Trainer:
     """Build Lightning's trainer with the configured loggers and callbacks, and atomic checkpoints.
 
-    Args:
-        config: configuration of the run.
-        plain: the same, resolved, for the checkpoints.
+    Checkpoints carry `plain`, which is the resolved configuration.
 
     Raises:
         RunError: the trainer has an argument of Lightning's own validation, or one that Lightning refuses.
     """
-    for name, (harmless, instead) in UNUSED.items():
+    for name, (defaults, instead) in UNUSED.items():
         value = plain["trainer"].get(name)
-        if str(value) not in ("None", *harmless.split()):  # as text: 1 is one batch, 1.0 are all
+        if str(value) not in ("None", *defaults.split()):  # as text: 1 is one batch, 1.0 are all
             raise RunError(f"trainer.{name} is {value}, which is not used here: {instead}. Leave trainer.{name} out")
     loggers = [hydra.utils.instantiate(entry, _convert_="all") for entry in (config.logger or {}).values()]
-    with torch.random.fork_rng(devices=[]):  # feature networks draw weights
+    with torch.random.fork_rng(devices=[]):  # a feature network may draw its weights
         callbacks = [hydra.utils.instantiate(entry, _convert_="all") for entry in (config.callbacks or {}).values()]
     # A run in one process ignores the ranks of SLURM or torchrun.
     environment = [LightningEnvironment()] if is_alone(config.trainer) else []

@@ -7,9 +7,8 @@ import os
 import shlex
 import sys
 import traceback
-from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -21,7 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 from cyclegan.callbacks.stop_signals import EXIT_NOT_SAVED, EXIT_RESUME, SavingError, StopRequestedError
 from cyclegan.cli import VERSION, open_screen
 from cyclegan.errors import RunError, UserError, is_out_of_memory
-from cyclegan.train.configuration import conf_dir, explain, hydra_arguments, resolved, root_cause
+from cyclegan.train.configuration import conf_dir, explain, hydra_arguments
 from cyclegan.train.run_folder import added_by_lightning, claim, clear, held, is_first_process, save_config, settle_rank
 from cyclegan.train.signatures import check_values
 
@@ -31,17 +30,17 @@ if TYPE_CHECKING:
 
     from cyclegan.train.resume import StartingPoint
 
-log = logging.getLogger("cyclegan.train")  # also as python -m, in which __name__ is not below the package
+log = logging.getLogger("cyclegan.train")  # __name__ is __main__ in python -m
 
 PROGRAM = "cyclegan-train"
 EXIT_INTERRUPTED = 130  # 128 + SIGINT
 REPEATED = (
     *("GPU available", "TPU available", "LOCAL_RANK: ", "You are using a CUDA device", "Using bfloat16", "Using 16bit"),
     *("Initializing distributed", "-" * 100, "Seed set to", "Restoring states", "Restored all", "`weights_only`"),
-    *("`Trainer(", "`Trainer.fit` stopped", "Time limit reached", "\nDetected KeyboardInterrupt", "💡 Tip"),
+    *("`Trainer", "Time limit reached", "\nDetected KeyboardInterrupt", "💡 Tip"),
     *("SLURM auto-requeueing", "Received SIGTERM", "Bypassing SIGTERM"),
 )
-"""First words of Lightning's messages that are not shown, because the start-up lines say the same."""
+"""First words of Lightning's messages that are hidden, because the package logs the same."""
 INTERRUPTED = "stopped by Ctrl-C, without saving"
 MEMORY = {
     "data.batch_size": "lower",
@@ -51,7 +50,7 @@ MEMORY = {
     "trainer.precision": "bf16-mixed on a GPU",
     "data.num_workers": "lower, for the computer's memory",
 }
-"""Keys that a run's memory depends on most, and values that need less. The last three may change on a resume."""
+"""Keys on which a run's memory depends most, and values that need less."""
 
 
 # ---------------------------------------------------------------------------------------------- the run
@@ -60,7 +59,7 @@ MEMORY = {
 def train(config: DictConfig) -> pl.Trainer:
     """Run one training from a composed configuration to its end, in `config.run_dir`.
 
-    Nothing in the folder changes before all parts of the run are built and its data are found.
+    Files in the folder change only after all parts of the run are built and its data are found.
 
     Raises:
         RunError: the folder already holds a run or is in use, the checkpoint to resume does not exist or belongs to
@@ -87,7 +86,10 @@ def _train(config: DictConfig) -> pl.Trainer:
     claim(run_dir, config.resume, config.overwrite)
     start = starting_point(run_dir, config.resume)
     name_wandb_run(config, start)
-    plain = resolved(config)
+    try:
+        plain = cast("dict[str, Any]", OmegaConf.to_container(config, resolve=True, throw_on_missing=True))
+    except OmegaConfBaseException as error:
+        raise UserError(explain(error)) from error
 
     pl.seed_everything(config.seed, verbose=False)
     data = hydra.utils.instantiate(config.data, _convert_="all")
@@ -109,8 +111,8 @@ def _train(config: DictConfig) -> pl.Trainer:
     for logger in trainer.loggers:
         logger.log_hyperparams(plain)
     _log_start(config, start, notes)
-    steps_before = start.steps if start else 0
-    path, start = start.path if start else None, None  # fit reads the file again: free the memory
+    steps_before = start.content["global_step"] if start else 0
+    path, start = start.path if start else None, None  # fit reads the file again; free the memory
     try:
         trainer.fit(model, datamodule=data, ckpt_path=path, weights_only=True)
     except MisconfigurationException as error:
@@ -132,9 +134,7 @@ def _log_start(config: DictConfig, start: StartingPoint | None, notes: list[str]
         log.info("%s", note)
     planned, epochs = OmegaConf.select(config, "model.schedule.total_epochs"), config.trainer.max_epochs
     if planned not in (None, epochs):
-        log.info(
-            "schedule  over model.schedule.total_epochs=%s, but the run has trainer.max_epochs=%s", planned, epochs
-        )
+        log.info("schedule  over total_epochs=%s, but the run has trainer.max_epochs=%s", planned, epochs)
 
 
 # ---------------------------------------------------------------------------------------------- the command
@@ -166,23 +166,26 @@ def job(config: DictConfig) -> None:
         if isinstance(end.__context__, KeyboardInterrupt):  # Lightning exits so on Ctrl-C before the first batch
             leave(INTERRUPTED, EXIT_INTERRUPTED)
         raise
-    folder = Path(config.run_dir) / "checkpoints"
-    made = next((path for name in ("best.ckpt", "last.ckpt") if (path := folder / name).exists()), None)
-    if made:
-        log.info("done      cyclegan-translate --checkpoint %s --input FOLDER --output FOLDER", shlex.quote(str(made)))
+    if any(Path(config.run_dir, "checkpoints").glob("*.ckpt")):
+        run_dir = shlex.quote(config.run_dir)
+        log.info("done      cyclegan-translate --checkpoint %s --input FOLDER --output FOLDER", run_dir)
 
 
 def report(config: DictConfig, error: Exception) -> None:
     """Print an error that the user can fix in one line, and any other with its traceback; train.log has both."""
     run_dir = Path(config.run_dir)
-    cause = root_cause(error) if isinstance(error, InstantiationException) else error
+    cause: BaseException | None = error
+    while isinstance(cause, InstantiationException):  # Hydra's, around the error of a constructor
+        cause = cause.__cause__
     trace = "".join(traceback.format_exception(error))
     line = None
     if is_out_of_memory(error):
-        line = f"out of memory; {memory_settings(config)} (traceback in {run_dir / 'train.log'})"
+        values = {key: OmegaConf.select(config, key) for key in MEMORY}
+        listed = ", ".join(f"{key}={value} ({MEMORY[key]})" for key, value in values.items() if value is not None)
+        line = f"out of memory; settings that need less: {listed} (traceback in {run_dir / 'train.log'})"
     elif isinstance(cause, UserError):
         line = str(cause)
-    # A run that was refused leaves no trace in a folder, which may be that of another run.
+    # A refused run leaves no trace in the folder, which may be that of another run.
     has_begun = (run_dir / "config.yaml").exists() and not isinstance(cause, RunError)
     if is_first_process() and (has_begun or line is None):
         run_dir.mkdir(parents=True, exist_ok=True)
@@ -190,18 +193,10 @@ def report(config: DictConfig, error: Exception) -> None:
     print(trace if line is None else f"{PROGRAM}: {line}", file=sys.stderr)
 
 
-def memory_settings(config: DictConfig) -> str:
-    """List the settings that memory depends on most, with their present values and what needs less."""
-    found = {key: OmegaConf.select(config, key) for key in MEMORY}
-    listed = [f"{key}={value} ({MEMORY[key]})" for key, value in found.items() if value is not None]
-    return f"settings that need less: {', '.join(listed)}"
-
-
 def leave(text: str, code: int) -> None:
     """End the process, and a whole sweep, of a run that ends in the same way on all devices."""
     if is_first_process():
-        with suppress(OSError):  # a terminal that hung up
-            print(f"{PROGRAM}: {text}", file=sys.stderr)
+        print(f"{PROGRAM}: {text}", file=sys.stderr)
     # Lightning would kill all processes if one that it started ended with an error.
     sys.exit(0 if added_by_lightning() else code)
 
@@ -226,7 +221,7 @@ def quieten() -> None:
     logging.getLogger("cyclegan").setLevel(logging.INFO)
     warnings.filterwarnings("ignore", category=PossibleUserWarning)
     warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)  # Lightning on newer torch
-    # What may come and go when a run is resumed is settled by require_continuable, in the configuration's terms.
+    # require_continuable decides which callbacks may change on a resume.
     warnings.filterwarnings("ignore", message=".*callbacks used to create the checkpoint.*")
 
 
@@ -236,7 +231,7 @@ def main() -> None:
     if "--version" in sys.argv[1:]:  # Hydra would answer with its own
         print(VERSION)
         return
-    # Hydra then raises instead of printing, and the error can be put into the user's terms here.
+    # Hydra then raises its errors instead of printing them.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     sys.argv[1:] = hydra_arguments(sys.argv[1:])
     try:

@@ -1,4 +1,4 @@
-"""Location of the configuration, the command line in Hydra's terms, and Hydra's errors in the user's terms."""
+"""The configuration's folder, the command line for Hydra, and messages for Hydra's errors."""
 
 import difflib
 import sys
@@ -7,16 +7,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from hydra.errors import (
-    ConfigCompositionException,
-    HydraException,
-    MissingConfigException,
-    OverrideParseException,
-)
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-
-from cyclegan.errors import UserError
+from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
+from omegaconf import DictConfig
 
 
 def conf_dir() -> str:
@@ -30,20 +22,11 @@ def groups() -> set[str]:
     return {path.name for path in Path(conf_dir()).iterdir() if path.is_dir()}
 
 
-def root_cause(error: BaseException) -> BaseException:
-    """Return the first error of a chain of `raise ... from ...`."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return error
-
-
 def explain(error: Exception) -> str:
-    """Return an error's message in one line; for Hydra's errors, with the nearest key or option that exists."""
-    if not isinstance(error, HydraException | OmegaConfBaseException):
-        return str(error)
+    """Return an error's message in one line; for Hydra's errors, with the nearest existing key or option."""
     if isinstance(error, OverrideParseException):
         return f"cannot read {error.override!r} as key=value"
-    message = str(error).splitlines()[0]
+    message = str(error).partition("\n")[0]
     if message.endswith("requires --multirun") or message.startswith("Ambiguous value for argument"):
         key, _, value = message.partition("'")[2].rpartition("'")[0].partition("=")
         return f"{key}={value} is a sweep: add -m; or, if the comma belongs to the value, quote it: '{key}=\"{value}\"'"
@@ -67,19 +50,6 @@ def explain(error: Exception) -> str:
     return str(error)
 
 
-def resolved(config: DictConfig) -> dict[str, Any]:
-    """Return a configuration as plain values.
-
-    Raises:
-        UserError: a value is missing, or refers to a key that does not exist.
-    """
-    try:
-        plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
-    except OmegaConfBaseException as error:
-        raise UserError(explain(error)) from error
-    return plain
-
-
 OPTIONS_WITH_VALUE = (
     *("--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd", "--package", "-p"),
     *("--cfg", "-c", "--info", "-i", "--experimental-rerun"),
@@ -89,8 +59,8 @@ OPTIONS_WITH_VALUE = (
 def hydra_arguments(words: Iterable[str]) -> list[str]:
     """Rewrite a command line for Hydra.
 
-    Options come first, because Hydra does not take them between keys. Values that Hydra's grammar refuses, such as
-    paths with blanks, brackets or `=`, are quoted, so that they are text. Without any key, `experiment=toy` is added.
+    Moves options, which Hydra does not take between keys, to the front. Quotes values that Hydra's grammar refuses,
+    such as paths with blanks, brackets or `=`. Adds `experiment=toy` if there is no key.
     """
     options, keys = [], []
     rest = iter(words)
@@ -116,16 +86,16 @@ def _quoted_if_refused(word: str) -> str:
 
 
 def nearest_keys(key: str, known: set[str]) -> list[str]:
-    """Return the likely meanings of a mistyped key: keys with the same last part, else the one of nearest spelling."""
+    """Return the likely meanings of a mistyped key: keys with the same last part, else the nearest spelling."""
     last = key.rpartition(".")[2]
-    same = sorted((name for name in known if name.rpartition(".")[2] == last), key=lambda name: (name.count("."), name))
-    if same and len(same) <= 3:
-        return same
+    same = [name for name in known if name.rpartition(".")[2] == last]
+    if 1 <= len(same) <= 3:
+        return sorted(same, key=lambda name: (name.count("."), name))
     return difflib.get_close_matches(key, known, n=1, cutoff=0.5)
 
 
 def known_keys(words: list[str]) -> set[str]:
-    """Return every group, and every key of the configuration that the command line's groups compose."""
+    """Return the groups, and the keys of the configuration that the command line's groups compose."""
     from hydra import compose, initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
 

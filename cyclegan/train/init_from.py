@@ -17,21 +17,21 @@ CheckpointPath = str | os.PathLike[str]
 def initialise(model: Translator, source: CheckpointPath | Mapping[str, CheckpointPath]) -> list[str]:
     """Load the weights of earlier runs into the networks of a new run.
 
-    Each network takes the tensors that have its own tensors' names and shapes; the others stay as they were drawn. The
-    weights are those under `state_dict`, not their moving average (`ema`).
+    Each network takes the tensors that have the names and shapes of its own; its other tensors keep their initial
+    values. Uses the weights under `state_dict`, not their moving average (`ema`).
 
     Args:
         model: its networks are the children that have parameters.
-        source: a checkpoint for all networks, or a mapping from networks to checkpoints:
-            `{"gen_ab": "a.ckpt", "disc_b": "b.ckpt"}`. A run's folder stands for its `best.ckpt`, else its newest.
-            In a mapping, a file may also be a bare state dict, such as the CycleGAN authors' `latest_net_G_A.pth`.
+        source: a checkpoint or a run's folder for all networks, or a mapping from networks to such paths:
+            `{"gen_ab": "a.ckpt", "disc_b": "b.ckpt"}`. In a mapping, a file may also be a bare state dict, such as the
+            CycleGAN authors' `latest_net_G_A.pth`.
 
     Returns:
         a line for each network: the tensors that it took, and those that did not fit.
 
     Raises:
         CheckpointError: a file cannot be read.
-        RunError: a named network does not exist, or no tensor fits at all. The model is unchanged then.
+        RunError: a named network does not exist, or no tensor fits at all. The model is unchanged.
     """
     networks = {name: child for name, child in model.named_children() if next(child.parameters(), None) is not None}
     sources = dict(source) if isinstance(source, Mapping) else dict.fromkeys(networks, source)
@@ -44,14 +44,13 @@ def initialise(model: Translator, source: CheckpointPath | Mapping[str, Checkpoi
     if not isinstance(source, Mapping) and is_bare(found[source]):
         raise RunError(f"{source} is a state dict of one network; name it: 'init_from={{gen_ab: {source}}}'")
     fitting: dict[str, Weights] = {}
-    reports = dict.fromkeys(networks, "left as drawn: init_from does not name it")
+    reports = dict.fromkeys(networks, "initial weights: init_from does not name it")
     for name, path in sources.items():
         own = networks[name].state_dict()
         weights, dropped = _weights_for(name, found[path], own, path)
         fits = fitting[name] = {key: t for key, t in weights.items() if key in own and t.shape == own[key].shape}
-        taken = f"{'all' if len(fits) == len(own) else f'{len(fits)} of'} {len(own)} tensors"
-        report = "; ".join(part for part in (taken if fits else "", misfits(own, weights), dropped) if part)
-        reports[name] = report if fits else f"left as drawn: {report}"
+        taken = f"{len(fits)} of {len(own)} tensors"
+        reports[name] = "; ".join(part for part in (taken, misfits(own, weights), dropped) if part)
     if not any(fitting.values()):
         raise RunError(
             f"no weight in {', '.join(map(str, found))} fits {', '.join(f'{n} ({reports[n]})' for n in sources)}. "
@@ -59,14 +58,13 @@ def initialise(model: Translator, source: CheckpointPath | Mapping[str, Checkpoi
         )
     for name, weights in fitting.items():
         networks[name].load_state_dict(weights, strict=False)
-    width = max(10, *(len(name) + 2 for name in networks))
-    return [f"{name:{width}}{report}" for name, report in reports.items()]
+    return [f"{name:8}  {report}" for name, report in reports.items()]
 
 
 def _weights_for(
     network: str, checkpoint: dict[str, Any], own: Mapping[str, Tensor], path: CheckpointPath
 ) -> tuple[Weights, str]:
-    """Return the tensors of a checkpoint for a network, by the network's own names, and a note on dropped ones."""
+    """Return a checkpoint's tensors for a network, by the network's own names, and a note on dropped ones."""
     if is_bare(checkpoint):
         return renamed(checkpoint, own)
     weights = checkpoint.get("state_dict")
@@ -76,5 +74,4 @@ def _weights_for(
             f"state dict: it holds {shortened(map(str, checkpoint))}"
         )
     prefix = f"{network}."
-    tensors = {str(name): value for name, value in weights.items() if isinstance(value, Tensor)}
-    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}, ""
+    return {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}, ""

@@ -1,4 +1,4 @@
-"""Resume a run: find its checkpoint, and compare its configuration with the present one."""
+"""Resume a run: read its checkpoint, and check that the present configuration describes the same run."""
 
 import logging
 import os
@@ -8,7 +8,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from cyclegan.checkpoint import reading
+from cyclegan.checkpoint.reading import newest_intact, read
 from cyclegan.checkpoint.state_dicts import misfits
 from cyclegan.data.training_data import STATE_KEY, stored_state
 from cyclegan.errors import RunError
@@ -29,11 +29,6 @@ class StartingPoint:
     content: dict[str, Any]
 
     @property
-    def steps(self) -> int:
-        """Number of optimizer steps."""
-        return int(self.content["global_step"])
-
-    @property
     def epochs(self) -> int:
         """Number of completed epochs."""
         return int(self.content["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"])
@@ -43,32 +38,24 @@ class StartingPoint:
         """Number of images of each domain seen."""
         return int(stored_state(self.content)["position"])
 
-    @property
-    def config(self) -> dict[str, Any]:
-        """The resolved configuration of the run that wrote it."""
-        return dict(self.content["config"])
-
 
 def starting_point(run_dir: Path, resume: str | None) -> StartingPoint | None:
-    """Read the checkpoint that `resume` names; None for a new run, also if `auto` finds no checkpoint at all.
+    """Read the checkpoint that `resume` names; None for a new run, also if `auto` finds no checkpoint.
 
     Raises:
-        CheckpointError: it cannot be read; for `auto` or a folder, none of its checkpoints can.
-        RunError: it is no checkpoint of a training run, or a folder without checkpoints.
+        CheckpointError: the checkpoint cannot be read; for `auto` or a folder, none of them can.
+        RunError: it is no checkpoint of a training run, or the folder has none.
     """
     if not resume:
         return None
-    if resume == "auto":
-        found = reading.newest_intact(run_dir / "checkpoints")
-        if found is None:
-            log.info("resume    no checkpoint found, so this is a new run")
-            return None
-    elif Path(resume).is_dir():
-        found = reading.newest_intact(Path(resume) / "checkpoints")
-        if found is None:
-            raise RunError(f"resume={resume}: that folder holds no checkpoints/*.ckpt, as a run's does")
-    else:
-        found = Path(resume), reading.read(resume)
+    place = run_dir if resume == "auto" else Path(resume)
+    names_file = resume != "auto" and not place.is_dir()
+    found = (place, read(place)) if names_file else newest_intact(place / "checkpoints")
+    if found is None and resume == "auto":
+        log.info("resume    no checkpoint found, so this is a new run")
+        return None
+    if found is None:
+        raise RunError(f"resume={resume}: that folder holds no checkpoints/*.ckpt, as a run's does")
     path, content = found
     missing = [entry for entry in ("config", "loops", "state_dict") if entry not in content]
     if stored_state(content) is None:
@@ -85,13 +72,13 @@ def require_same_run(start: StartingPoint, config: dict[str, Any], model: Any) -
     """Check that a resumed run is the same as that of its checkpoint, and load the weights into `model`.
 
     Returns:
-        lines for the user: which changes make the run no longer bit-exact, and how the schedule changes.
+        lines for the log: which changes make the run no longer bit-exact, and how the schedule changes.
 
     Raises:
         RunError: a value changed that may not change, the weights do not fit, or `trainer.max_epochs` is less than the
-            number of epochs done.
+            number of completed epochs.
     """
-    old = start.config
+    old = start.content["config"]
     notes = require_continuable(old, config)
     epochs = int(config["trainer"]["max_epochs"])
     if 0 <= epochs < start.epochs:
@@ -108,25 +95,23 @@ def require_same_run(start: StartingPoint, config: dict[str, Any], model: Any) -
             "of the run that wrote it, as its config.yaml names them"
         ) from error
     change = schedule_change(old, config, start.epochs)
-    return [*notes, *([change] if change else [])]
+    return [*notes, change] if change else notes
 
 
 def name_wandb_run(config: DictConfig, start: StartingPoint | None) -> None:
     """Set the wandb project, entity and run id in the configuration, where it has none.
 
-    They come from the WANDB_... environment variables if these name a run, as those of a wandb agent do; else from the
-    resumed run; else a new id is drawn. A run that is resumed into another folder is a new wandb run. The configuration
-    takes them to config.yaml and to every checkpoint.
+    They are taken from the WANDB_... environment variables if these name a run, as those of a wandb agent do; else from
+    the resumed run; else a new id is drawn. A run that is resumed into another folder is a new wandb run.
     """
     entry = OmegaConf.select(config, "logger.wandb")
     if entry is None:
         return
     run_dir = Path(config.run_dir)
-    same_folder = config.resume == "auto" or (
-        start is not None and start.path.resolve().parent.parent == run_dir.resolve()
-    )
-    known = [earlier_config(run_dir), start.config if start else {}] if same_folder else []
-    sources = [(found.get("logger") or {}).get("wandb") or {} for found in known]
+    sources = []
+    if config.resume == "auto" or (start and start.path.resolve().parent.parent == run_dir.resolve()):
+        known = [earlier_config(run_dir), start.content["config"] if start else {}]
+        sources = [(found.get("logger") or {}).get("wandb") or {} for found in known]
     variables = {key: os.environ.get(name) for key, name in WANDB_VARIABLES.items()}
     sources.insert(0 if variables["id"] else len(sources), variables)
     for key, default in {"project": "cyclegan", "entity": None, "id": new_run_id()}.items():

@@ -1,4 +1,4 @@
-"""The folder of a run: its lock, whether a run may write into it, and its config.yaml."""
+"""The folder of a run: its lock, its protection against overwriting, and its config.yaml."""
 
 import logging
 import os
@@ -7,16 +7,14 @@ import shlex
 import shutil
 import socket
 import sys
-import textwrap
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import yaml
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
 
 from cyclegan.errors import RunError
 
@@ -27,20 +25,20 @@ except ImportError:  # Windows has no such locks
 
 LOCK = ".lock"
 FOLDERS = ("checkpoints", "samples", "validation", "wandb", "tensorboard")
-FILES = ("config.yaml", "metrics.csv", "alarms.jsonl", "report.html", "environment.json")
+FILES = ("config.yaml", "metrics.csv", "report.html", "environment.json")
 MARK = b"# cyclegan-train"
 """First bytes of config.yaml, the first file that a run writes into its folder."""
 
 
 @contextmanager
 def held(run_dir: Path) -> Iterator[None]:
-    """Keep other processes out of a run's folder; a folder that stays empty is removed again.
+    """Lock a run's folder against other processes; remove the folder again if it stays empty.
 
-    The system releases the lock when the process ends, however it ends. It is a POSIX record lock: a lock of the other
-    kind (flock) would be inherited by the workers that read images, which outlive a killed process for some seconds.
+    The system releases the lock when the process ends, however it ends. The lock is a POSIX record lock, because the
+    workers that read images, which outlive a killed process for some seconds, would inherit a lock of flock.
 
     Raises:
-        RunError: another process holds it; the message names that process.
+        RunError: another process holds the lock; the message names that process.
     """
     if fcntl is None or not is_first_process():
         yield
@@ -57,12 +55,12 @@ def held(run_dir: Path) -> Iterator[None]:
                 f"{run_dir} is in use: {holder}. Wait for it, stop it (Ctrl-C there, or kill with its number: it "
                 "saves first), or give this run another name (name=...)"
             ) from None
-        except OSError:
-            pass  # a file system without locks
+        except OSError:  # a file system without locks
+            pass
         file.truncate(0)
         started = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M")
-        command = textwrap.shorten(shlex.join(["cyclegan-train", *sys.argv[1:]]), 80, placeholder=" ...")
-        file.write(f"process {os.getpid()} on {socket.gethostname()}, since {started}: {command}\n")
+        command = shlex.join(sys.argv[1:])[:80]
+        file.write(f"process {os.getpid()} on {socket.gethostname()}, since {started}: cyclegan-train {command}\n")
         file.flush()
         try:
             yield
@@ -73,34 +71,30 @@ def held(run_dir: Path) -> Iterator[None]:
 
 
 def claim(run_dir: Path, resume: str | None, overwrite: bool) -> None:
-    """Check that a run may write into a folder.
-
-    Args:
-        run_dir: the folder, which may hold an earlier run.
-        resume: `auto`, or a checkpoint or its run's folder; None for a new run.
-        overwrite: whether an earlier run may be replaced.
+    """Check that a run may write into a folder; `resume` and `overwrite` are the configuration's.
 
     Raises:
         RunError: the folder holds a run that would be overwritten without `overwrite`, or files that no run wrote, or
-            the checkpoint does not exist.
+            the checkpoint to resume does not exist.
     """
-    checkpoints = run_dir / "checkpoints"
     if resume == "auto":
         return
-    start = Path(resume) if resume else None
-    if start and not start.exists():
-        raise RunError(f"resume={start}: there is no such file. resume=auto takes the latest in {checkpoints}")
-    own = (run_dir.resolve(), checkpoints.resolve())
-    continues = start is not None and (start.resolve() == own[0] or start.resolve().parent == own[1])
+    checkpoints = run_dir / "checkpoints"
+    if resume:
+        start = Path(resume).resolve()
+        if not start.exists():
+            raise RunError(f"resume={resume}: there is no such file. resume=auto takes the latest in {checkpoints}")
+        if run_dir.resolve() in (start, start.parent.parent):
+            return
     foreign = [name for name in (*FOLDERS, *FILES) if (run_dir / name).exists()]
-    if foreign and not continues and not is_marked(run_dir):
+    if foreign and not is_marked(run_dir):
         raise RunError(
             f"{run_dir} holds {', '.join(foreign)}, but no config.yaml that begins with {MARK.decode()!r}: no run "
             "wrote these, so they are not replaced. Give this run another folder, name=... or run_dir=..."
         )
     holds_run = (run_dir / "metrics.csv").exists() or any(checkpoints.glob("*.ckpt"))
-    # To the processes of further devices, the folder holds what the first process of this very run made.
-    if holds_run and not continues and not overwrite and is_first_process():
+    # The processes of further devices find what the first process of the same run has written.
+    if holds_run and not overwrite and is_first_process():
         raise RunError(
             f"{run_dir} already holds a run. Resume it (resume=auto), start it again from nothing "
             "(overwrite=true), or give this one another name (name=...)"
@@ -108,7 +102,7 @@ def claim(run_dir: Path, resume: str | None, overwrite: bool) -> None:
 
 
 def clear(run_dir: Path) -> None:
-    """Remove what a run has written; a folder without a run's config.yaml is left as it is."""
+    """Remove the files of a run; a folder without a run's config.yaml stays unchanged."""
     if not is_marked(run_dir):
         return
     for name in FOLDERS:
@@ -119,19 +113,15 @@ def clear(run_dir: Path) -> None:
 
 def is_marked(run_dir: Path) -> bool:
     """Return whether the folder has a config.yaml that a run wrote."""
-    with suppress(OSError), (run_dir / "config.yaml").open("rb") as file:
-        return file.read(len(MARK)) == MARK
-    return False
+    config = run_dir / "config.yaml"
+    return config.is_file() and config.read_bytes().startswith(MARK)
 
 
 def settle_rank(trainer: DictConfig) -> None:
-    """Set this process's rank to 0 if its run has one process; processes of further ranks log warnings only.
+    """Set this process's rank to 0 if its run has one process; let processes of further ranks log warnings only.
 
-    Lightning takes a process's rank from the environment, where SLURM or torchrun number the processes of a job. Such a
-    job may consist of independent runs on one device each.
-
-    Args:
-        trainer: `trainer` of the configuration.
+    Lightning takes the rank from the environment, where SLURM or torchrun number the processes of a job. The job may
+    consist of independent runs on one device each.
     """
     from lightning_fabric.utilities.rank_zero import rank_zero_only
 
@@ -161,12 +151,10 @@ def is_first_process() -> bool:
 
 
 def earlier_config(run_dir: Path) -> dict[str, Any]:
-    """Read the config.yaml of a run's folder; empty if it is missing or cannot be read."""
-    try:
-        found = OmegaConf.to_container(OmegaConf.load(run_dir / "config.yaml"))
-    except (OSError, YAMLError, OmegaConfBaseException):
-        return {}
-    return {str(key): value for key, value in found.items()} if isinstance(found, dict) else {}
+    """Read the config.yaml that a run wrote into its folder; empty without one."""
+    text = (run_dir / "config.yaml").read_text(encoding="utf-8") if is_marked(run_dir) else "{}"
+    found: dict[str, Any] = yaml.safe_load(text) or {}
+    return found
 
 
 def added_by_lightning() -> bool:

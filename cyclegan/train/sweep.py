@@ -1,6 +1,5 @@
 """Compose and check all jobs of a sweep before the first one begins."""
 
-import copy
 import sys
 from typing import Any
 
@@ -17,22 +16,18 @@ from cyclegan.train.signatures import check_values
 
 
 class ComposedSweep(Callback):
-    """Hydra callback that composes and checks the configurations of all jobs when a sweep of listed values starts.
+    """Hydra callback that composes and checks the configurations of all jobs when a sweep starts.
 
-    Hydra composes each job when the job begins: a YAML file that was edited meanwhile would change the jobs that have
-    not begun, and a mistake in the last value would show after hours.
+    Hydra composes a job when it begins: a YAML file edited meanwhile would change the later jobs, and a mistake in the
+    last value would show after hours.
     """
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Compose the jobs, and make Hydra's loader return copies of them.
-
-        Raises:
-            SystemExit: a job has a mistake; Hydra would turn any other exception into a warning.
-        """
+        """Compose the jobs, and make Hydra's loader return them."""
         from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 
         if not config.hydra.sweeper._target_.endswith(f".{BasicSweeper.__name__}"):
-            return  # other sweepers choose the values of a job when the earlier ones have ended
+            return  # other sweepers choose a job's values after the earlier jobs
         loader = GlobalHydra.instance().config_loader()
         overrides = OverridesParser.create(config_loader=loader).parse_overrides(list(config.hydra.overrides.task))
         composed: dict[tuple[str, ...], DictConfig] = {}
@@ -41,9 +36,9 @@ class ComposedSweep(Callback):
                 composed[tuple(job)] = loader.load_sweep_config(config, job)
                 check_values(composed[tuple(job)])
         except (UserError, HydraException, OmegaConfBaseException) as error:
-            sys.exit(f"cyclegan-train: {explain(error)}")
+            sys.exit(f"cyclegan-train: {explain(error)}")  # Hydra would turn other exceptions into warnings
 
         def composed_already(master_config: DictConfig, sweep_overrides: list[str]) -> DictConfig:
-            return copy.deepcopy(composed[tuple(sweep_overrides)])
+            return composed[tuple(sweep_overrides)].copy()
 
         loader.load_sweep_config = composed_already  # type: ignore[method-assign]

@@ -7,7 +7,6 @@ import pytest
 import pytorch_lightning as pl
 
 from cyclegan.callbacks import checkpointing
-from cyclegan.callbacks._best import MetricWatch
 from cyclegan.callbacks.checkpointing import Checkpointing
 from cyclegan.checkpoint.reading import newest_intact, read
 from cyclegan.errors import UserError
@@ -150,13 +149,6 @@ def test_a_run_that_resumes_from_an_earlier_checkpoint_keeps_its_best_until_a_be
 def test_a_run_resumed_into_another_folder_has_no_earlier_best(uninterrupted: Path, tmp_path: Path) -> None:
     run(tmp_path / "branch", psnrs(0, 0, 0, 0, 0, 1.0), resume=checkpoint(uninterrupted, "last.ckpt"))
     assert epoch_of_best(tmp_path / "branch") == 6
-
-
-def test_the_entry_of_older_checkpoints_is_read() -> None:
-    watch = MetricWatch("psnr", "key")
-    entry = {"figure": "psnr", "value": 20.0, "epoch": 1, "images": 6, "protocol": ""}
-    assert watch.load_state_dict({"best": entry})
-    assert watch.state_dict() == {"best": {"metric": "psnr", "value": 20.0, "epoch": 1, "images": 6, "protocol": ""}}
 
 
 def test_another_metric_is_not_compared_with_the_old_one(

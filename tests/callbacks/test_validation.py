@@ -172,7 +172,7 @@ def test_features_can_be_a_plain_module(tmp_path: Path) -> None:
 
 def test_a_config_group_file_without_package_line_is_refused(tmp_path: Path) -> None:
     config = composed(tmp_path / "run", tmp_path / "toy", "+features={_target_: looks.Looks}")
-    with pytest.raises(UserError, match=r"its first line has to be # @package callbacks\.validation"):
+    with pytest.raises(UserError, match=r"the chosen file of features lacks its first line # @package"):
         train(config)
 
 

@@ -1,7 +1,6 @@
 """Checkpoints load by themselves, without running code, and name what is damaged or does not fit."""
 
 import os
-import pickle
 import sys
 import zipfile
 from pathlib import Path
@@ -51,7 +50,7 @@ def test_load_rebuilds_the_translator_from_the_file_alone(tmp_path: Path) -> Non
     assert translator.directions == (("A", "B"), ("B", "A"))
 
 
-def test_load_prefers_averaged_weights(tmp_path: Path) -> None:
+def test_load_takes_averaged_weights(tmp_path: Path) -> None:
     config = small_config()
     weights = save(tmp_path / "x.ckpt", config).gen_ab.state_dict()
     averaged = {name: torch.full_like(p, 0.5) for name, p in weights.items()}
@@ -75,24 +74,18 @@ def test_a_pickled_call_is_refused_and_not_run(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="could run code"):
         cyclegan.load(tmp_path / "evil.ckpt")
     assert not (tmp_path / "proof").exists()
-    # The same bytes, read without care, do run it: the test would notice a file that is harmless anyway.
-    with pytest.raises((pickle.UnpicklingError, TypeError, RuntimeError, AttributeError)):
-        torch.load(tmp_path / "evil.ckpt", weights_only=False)["state_dict"].path  # noqa: B018
-    assert (tmp_path / "proof").exists()
+    torch.load(tmp_path / "evil.ckpt", weights_only=False)
+    assert (tmp_path / "proof").exists(), "the file would run code"
 
 
 @pytest.mark.parametrize(
     "target",
     [
         "os.system",
-        "subprocess.run",
         "builtins.eval",
         "cyclegan.checkpoint.loading.os.system",  # a module's imports are no part of the package
-        "cyclegan.methods.cyclegan.torch.load",
-        "cyclegan.train.command.main",
         "cyclegan.datasets.toy.draw",  # writes files
         "torch.load",
-        "hydra.utils.get_method",
     ],
 )
 def test_a_configuration_that_names_foreign_code_is_refused(tmp_path: Path, target: str) -> None:
@@ -103,49 +96,25 @@ def test_a_configuration_that_names_foreign_code_is_refused(tmp_path: Path, targ
         cyclegan.load(tmp_path / "evil.ckpt")
 
 
-def test_interpolations_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="plain"):
-        require_trusted({"seed": "${oc.env:HOME}"}, tmp_path)
-
-
-def test_every_model_of_this_project_is_trusted(tmp_path: Path) -> None:
+def test_only_plain_configurations_of_trusted_packages_are_accepted(tmp_path: Path) -> None:
     with initialize_config_dir(conf_dir(), version_base="1.3"):
         config = compose("train", ["name=small", "adversarial=wasserstein", "optimizer=adamw"])
     require_trusted(OmegaConf.to_container(config.model, resolve=True), tmp_path)
-
-
-def test_trust_names_a_package(tmp_path: Path) -> None:
-    config = {"_target_": "collections.OrderedDict"}
+    with pytest.raises(CheckpointError, match="plain"):
+        require_trusted({"seed": "${oc.env:HOME}"}, tmp_path)
+    foreign = {"_target_": "collections.OrderedDict"}
     with pytest.raises(CheckpointError, match="trust collections"):
-        require_trusted(config, tmp_path)
-    require_trusted(config, tmp_path, trust=("collections",))
-
-
-def test_a_refused_type_is_named_in_one_line_of_our_own(tmp_path: Path) -> None:
-    torch.save({"lr": OmegaConf.create([0.5, 0.999])}, tmp_path / "run.ckpt")
-    with pytest.raises(CheckpointError, match=r"omegaconf\.\w+\.\w+") as raised:
-        cyclegan.load(tmp_path / "run.ckpt")
-    text = str(raised.value)
-    assert text.isprintable(), "neither colour codes nor line breaks"
-    assert "weights_only" not in text
-
-
-def test_an_archive_that_is_no_checkpoint_is_named_in_one_line_of_our_own(tmp_path: Path) -> None:
-    with zipfile.ZipFile(tmp_path / "a.ckpt", "w") as archive:
-        archive.writestr("a.txt", "hello")
-    with pytest.raises(CheckpointError, match=r"a\.ckpt \(\d+ bytes\) is damaged or is no checkpoint") as raised:
-        cyclegan.load(tmp_path / "a.ckpt")
-    assert str(raised.value).isprintable()
+        require_trusted(foreign, tmp_path)
+    require_trusted(foreign, tmp_path, trust=("collections",))
 
 
 def test_a_file_from_before_torch_1_6_is_read(tmp_path: Path) -> None:
     torch.save({"w": torch.ones(2)}, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
     assert torch.equal(read(tmp_path / "old.pth")["w"], torch.ones(2))
     whole = (tmp_path / "old.pth").read_bytes()
-    for length in range(20, len(whole), 7):
-        (tmp_path / "cut.pth").write_bytes(whole[:length])
-        with pytest.raises(CheckpointError, match=r"cut\.pth"):
-            read(tmp_path / "cut.pth")
+    (tmp_path / "cut.pth").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(CheckpointError, match=r"cut\.pth"):
+        read(tmp_path / "cut.pth")
     torch.save({"w": RunsCode(tmp_path / "proof")}, tmp_path / "evil.pth", _use_new_zipfile_serialization=False)
     with pytest.raises(CheckpointError, match="could run code"):
         read(tmp_path / "evil.pth")
@@ -171,7 +140,7 @@ def test_load_draws_no_random_numbers(tmp_path: Path) -> None:
     assert torch.equal(torch.get_rng_state(), before)
 
 
-# ---------------------------------------------------------------------------------------- another environment
+# ---------------------------------------------------------------------------------------- unsuitable checkpoints
 
 
 def assert_refused(path: Path, config: dict[str, Any], state: Any, text: str, **trusted: Any) -> None:
@@ -180,12 +149,6 @@ def assert_refused(path: Path, config: dict[str, Any], state: Any, text: str, **
         cyclegan.load(path, **trusted)
     assert str(path) in str(raised.value)
     assert str(raised.value).isprintable(), "one line"
-
-
-def test_a_file_without_weights_is_refused(tmp_path: Path) -> None:
-    torch.save({"config": small_config()}, tmp_path / "a.ckpt")
-    with pytest.raises(CheckpointError, match=r"a\.ckpt holds no weights: its entry state_dict is missing"):
-        cyclegan.load(tmp_path / "a.ckpt")
 
 
 def test_weights_that_do_not_fit_are_named(tmp_path: Path) -> None:
@@ -213,24 +176,11 @@ def test_arguments_of_another_version_are_named(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("files", "reason"),
-    [
-        ({}, "there is no module my_nets. Install it, or put its folder on PYTHONPATH"),
-        ({"my_nets.py": "class Other: pass"}, "module 'my_nets' has no attribute 'Generator'"),
-    ],
-)
-def test_a_trusted_package_that_cannot_be_imported_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: dict[str, str], reason: str
-) -> None:
-    for name, text in files.items():
-        (tmp_path / name).write_text(text)
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "my_nets", raising=False)
+def test_a_trusted_package_that_cannot_be_imported_is_named(tmp_path: Path) -> None:
     config = small_config()
     config["model"]["generator"] = {"_target_": "my_nets.Generator", "_partial_": True}
-    text = rf"model\.generator\._target_ is my_nets\.Generator: {reason}"
-    assert_refused(tmp_path / "a.ckpt", config, {}, text, trust=["my_nets"])
+    reason = r"model\.generator\._target_ is my_nets\.Generator: there is no module my_nets\. Install it"
+    assert_refused(tmp_path / "a.ckpt", config, {}, reason, trust=["my_nets"])
 
 
 def test_a_bug_in_a_trusted_class_keeps_its_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -244,19 +194,34 @@ def test_a_bug_in_a_trusted_class_keeps_its_traceback(tmp_path: Path, monkeypatc
     assert isinstance(raised.value.__cause__, ZeroDivisionError)
 
 
-def test_damage_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("load_size", ["big", -3, 1.5])
+def test_an_invalid_load_size_is_refused(tmp_path: Path, load_size: Any) -> None:
+    config = small_config()
+    state = save(tmp_path / "a.ckpt", config).state_dict()
+    config["data"]["load_size"] = load_size
+    assert_refused(tmp_path / "a.ckpt", config, state, f"its data.load_size={load_size!r} and data.resize='stretch'")
+
+
+def test_files_that_are_no_checkpoint_are_refused_in_one_line(tmp_path: Path) -> None:
     save(tmp_path / "a.ckpt", small_config())
     whole = (tmp_path / "a.ckpt").read_bytes()
-    (tmp_path / "cut.ckpt").write_bytes(whole[: len(whole) // 2])
-    (tmp_path / "empty.ckpt").write_bytes(b"")
-    (tmp_path / "text.ckpt").write_text("hello")
-    for name in ("cut", "empty", "text"):
-        with pytest.raises(CheckpointError, match=rf"{name}\.ckpt"):
-            cyclegan.load(tmp_path / f"{name}.ckpt")
-    with pytest.raises(CheckpointError, match=r"no checkpoint at .*missing\.ckpt; there are .*a\.ckpt"):
-        cyclegan.load(tmp_path / "missing.ckpt")
+    for name, content in (("cut", whole[: len(whole) // 2]), ("empty", b""), ("text", b"hello")):
+        (tmp_path / f"{name}.ckpt").write_bytes(content)
+    with zipfile.ZipFile(tmp_path / "zip.ckpt", "w") as archive:
+        archive.writestr("a.txt", "hello")
+    torch.save({"lr": OmegaConf.create([0.5, 0.999])}, tmp_path / "object.ckpt")
+    torch.save({"config": small_config()}, tmp_path / "config.ckpt")
     torch.save({"weights": torch.zeros(1)}, tmp_path / "other.ckpt")
-    with pytest.raises(
-        CheckpointError, match=r"a state dict .found: weights., but not of a ResNet.*init_from=.gen_ab: .*"
-    ):
-        cyclegan.load(tmp_path / "other.ckpt")
+    messages = {
+        **dict.fromkeys(("cut", "empty", "text", "zip"), r"\.ckpt is damaged or is no checkpoint: "),
+        "object": r"it holds omegaconf\.\w+\.\w+, and reading more",
+        "config": "holds no weights: its entry state_dict is missing",
+        "other": r"a state dict .found: weights., but not of a ResNet.*init_from=.gen_ab: ",
+        "missing": r"no checkpoint at .*missing\.ckpt; there are .*zip\.ckpt",
+    }
+    for name, message in messages.items():
+        with pytest.raises(CheckpointError, match=message) as raised:
+            cyclegan.load(tmp_path / f"{name}.ckpt")
+        assert f"{name}.ckpt" in str(raised.value)
+        assert str(raised.value).isprintable(), "neither colour codes nor line breaks"
+        assert "weights_only" not in str(raised.value)

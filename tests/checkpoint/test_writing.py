@@ -1,5 +1,6 @@
 """A file with a checkpoint's name is complete, whenever the process is killed and however full the disk is."""
 
+import io
 import os
 import signal
 from collections.abc import Callable
@@ -11,15 +12,8 @@ import pytest
 import torch
 from omegaconf import ListConfig
 
-from cyclegan.checkpoint import writing
 from cyclegan.checkpoint.reading import read
-from cyclegan.checkpoint.writing import (
-    AtomicCheckpointIO,
-    RememberingFile,
-    remove_unfinished,
-    require_finite,
-    same_file,
-)
+from cyclegan.checkpoint.writing import AtomicCheckpointIO, remove_unfinished, require_finite, same_file
 from cyclegan.errors import CheckpointError
 from tests.faults import in_a_child, largest_file
 from tests.tiny_run import differences
@@ -42,7 +36,11 @@ def dies_at(call: int) -> None:
 
         return wrapper
 
-    for owner, name in ((RememberingFile, "write"), (os, "fsync"), (Path, "replace"), (os, "link"), (Path, "unlink")):
+    class File(io.BufferedWriter):
+        write = counted(io.BufferedWriter.write)
+
+    Path.open = lambda path, mode: File(io.FileIO(path, "w"))  # type: ignore[method-assign, assignment]
+    for owner, name in ((os, "fsync"), (Path, "replace"), (os, "link"), (Path, "unlink")):
         setattr(owner, name, counted(getattr(owner, name)))
 
 
@@ -93,7 +91,7 @@ def test_on_a_full_disk_the_earlier_checkpoint_stays_and_the_systems_error_is_ra
     assert differences(read(path), NEW) == []
 
 
-def test_any_flipped_bit_is_noticed_or_does_not_matter(tmp_path: Path) -> None:
+def test_a_flipped_bit_is_detected_or_harmless(tmp_path: Path) -> None:
     """torch.load alone would take most of these files, with other weights."""
     torch.save(OLD, tmp_path / "whole.ckpt")
     whole, damaged = (tmp_path / "whole.ckpt").read_bytes(), tmp_path / "damaged.ckpt"
@@ -114,7 +112,7 @@ def test_any_flipped_bit_is_noticed_or_does_not_matter(tmp_path: Path) -> None:
     assert unnoticed_by_torch > 20, "most of the 24 of the weights' bytes that were tried"
 
 
-def test_any_file_that_was_cut_short_is_noticed(tmp_path: Path) -> None:
+def test_a_truncated_file_is_detected(tmp_path: Path) -> None:
     torch.save(OLD, tmp_path / "whole.ckpt")
     whole, cut = (tmp_path / "whole.ckpt").read_bytes(), tmp_path / "cut.ckpt"
     for length in range(0, len(whole), 5):
@@ -150,7 +148,7 @@ def test_values_that_are_not_finite_are_not_saved(tmp_path: Path, entry: str, ba
 
 def test_values_outside_of_weights_and_optimizer_states_may_be_infinite() -> None:
     require_finite({"callbacks": {"EarlyStopping": {"best_score": torch.tensor(float("inf"))}}})
-    with pytest.raises(CheckpointError, match=r"a, state_dict.b, state_dict.c and 1 more"):
+    with pytest.raises(CheckpointError, match=r"a, state_dict.b, state_dict.c, … 1 more"):
         require_finite({"state_dict": dict.fromkeys("abcd", torch.tensor(float("nan")))})
 
 
@@ -159,30 +157,17 @@ class Stamp:
 
 
 @pytest.mark.parametrize(
-    ("entry", "message"),
+    ("value", "kind"),
     [
-        (
-            {"mine": {"when": [1, Stamp()]}},
-            r"not saved: mine\.when\.1 is a tests\.checkpoint\.test_writing\.Stamp\. A checkpoint",
-        ),
-        ({"betas": ListConfig([0.5, 0.999])}, r"not saved: betas is a omegaconf\.listconfig\.ListConfig\. "),
-        ({"loss": np.float64(0.5)}, r"not saved: loss is a numpy\.float64\. "),
-        ({"names": dict.fromkeys(range(5), Stamp())}, r"names\.0 .*, names\.1 .*, names\.2 is a .* and 2 more\. "),
+        ({"when": [1, Stamp()]}, r"tests\.checkpoint\.test_writing\.Stamp"),
+        (ListConfig([0.5, 0.999]), r"omegaconf\.listconfig\.ListConfig"),
+        (np.float64(0.5), r"numpy.*\.scalar"),
     ],
-    ids=["in a list", "OmegaConf", "numpy", "several"],
+    ids=["object", "OmegaConf", "numpy"],
 )
-def test_the_first_checkpoint_is_read_back_and_unreadable_entries_are_named(
-    tmp_path: Path, entry: dict[str, Any], message: str
+def test_the_first_checkpoint_is_read_back_and_an_unreadable_type_is_named(
+    tmp_path: Path, value: Any, kind: str
 ) -> None:
-    with pytest.raises(CheckpointError, match=message):
-        AtomicCheckpointIO().save_checkpoint(NEW | entry, tmp_path / "last.ckpt")
+    with pytest.raises(CheckpointError, match=rf"not saved, because it could not be read again: .* it holds {kind}"):
+        AtomicCheckpointIO().save_checkpoint(NEW | {"mine": value}, tmp_path / "last.ckpt")
     assert list(tmp_path.iterdir()) == []
-
-
-def test_only_the_first_checkpoint_is_read_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    io = AtomicCheckpointIO()
-    looked_at: list[Path] = []
-    monkeypatch.setattr(writing, "read", looked_at.append)
-    for name in ("images1.ckpt", "images2.ckpt"):
-        io.save_checkpoint(NEW, tmp_path / name)
-    assert [path.name.split(".ckpt")[0] for path in looked_at] == [".images1"]

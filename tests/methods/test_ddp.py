@@ -13,7 +13,7 @@ from cyclegan.train.command import train
 from tests.faults import largest_file
 from tests.small import small_cyclegan
 from tests.tiny_run import SMALL_NETWORKS, STEPS_PER_EPOCH, TINY, composed, metrics, read_checkpoint, training_rows
-from tests.train.torture import CLUSTER, Case, images_seen, training, wait_for
+from tests.train.torture import CLUSTER, images_seen, training, wait_for
 
 TIMEOUT = 150  # seconds; two processes that import torch take about fifteen
 # The pools are not full after two epochs; until then they return the images that they are given.
@@ -104,11 +104,13 @@ def test_two_processes_fail_together_if_the_last_state_cannot_be_saved(tmp_path:
 
 def test_a_signal_to_one_process_stops_both_and_one_device_can_resume(tmp_path: Path) -> None:
     words = ("trainer.devices=2", "trainer.strategy=ddp", "data.batch_size=1", "data.num_workers=1")
-    with training(tmp_path, "stopped", Case("two processes", words), epochs=500, forked=True) as process:
+    with training(tmp_path, "stopped", words, epochs=500) as process:
         run = tmp_path / "runs" / "stopped"
         wait_for(process, run, 8)
+        assert process.pid
         os.kill(process.pid, signal.SIGTERM)  # the second process gets no signal
-        assert process.wait(TIMEOUT) == 75
+        process.join(TIMEOUT)
+        assert process.exitcode == 75
     screen = (tmp_path / "stopped.txt").read_text()
     seen = images_seen(run)
     assert screen.splitlines()[-1] == (
@@ -122,10 +124,12 @@ def test_a_signal_to_one_process_stops_both_and_one_device_can_resume(tmp_path: 
     assert not torch.equal(*states), "each process has its own random state"
 
     alone = ("trainer.devices=1", "data.batch_size=1", "data.num_workers=0")
-    with training(tmp_path, "stopped", Case("one process", alone), epochs=500, forked=True) as process:
+    with training(tmp_path, "stopped", alone, epochs=500) as process:
         wait_for(process, run, seen + 4)
+        assert process.pid
         os.kill(process.pid, signal.SIGTERM)
-        assert process.wait(TIMEOUT) == 75
+        process.join(TIMEOUT)
+        assert process.exitcode == 75
     screen = (tmp_path / "stopped.txt").read_text()
     assert "trainer.devices: 2 → 1 (no longer bit-exact)" in screen
     positions = [row["images_seen"] for row in training_rows(run)]

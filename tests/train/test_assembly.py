@@ -20,9 +20,7 @@ pytestmark = pytest.mark.usefixtures("quiet")
         ("check_val_every_n_epoch", "5", "callbacks.validation.every_n_epochs"),
         ("val_check_interval", "100", "callbacks.validation.every_n_epochs"),
         ("val_check_interval", "1", "callbacks.validation.every_n_epochs"),  # every batch; 1.0 is every epoch
-        ("num_sanity_val_steps", "4", "before the first batch"),
         ("limit_val_batches", "0", "callbacks.validation.max_images"),
-        ("limit_test_batches", "0.5", "callbacks.validation.max_images"),
         ("overfit_batches", "2", "data.max_images"),
     ],
 )
@@ -34,7 +32,7 @@ def test_an_argument_that_is_not_used_is_refused(
     assert not list((tmp_path / "run").glob("[!.]*")), "before anything is written"
 
 
-def test_their_defaults_are_allowed(root: Path, tmp_path: Path) -> None:
+def test_the_defaults_of_unused_arguments_are_accepted(root: Path, tmp_path: Path) -> None:
     words = ("num_sanity_val_steps=0", "limit_val_batches=1.0", "check_val_every_n_epoch=1", "overfit_batches=0.0")
     trainer = train(
         composed(tmp_path / "run", root, *UNMEASURED, "trainer.max_epochs=1", *(f"+trainer.{word}" for word in words))
@@ -44,7 +42,7 @@ def test_their_defaults_are_allowed(root: Path, tmp_path: Path) -> None:
 
 @pytest.fixture(autouse=True)
 def flags() -> Iterator[None]:
-    """Puts back torch's flags, which a trainer sets for the whole process."""
+    """Restore the flags of torch, which a trainer sets for the process."""
     before = torch.backends.cudnn.benchmark, torch.are_deterministic_algorithms_enabled()
     yield
     torch.backends.cudnn.benchmark = before[0]
@@ -61,7 +59,7 @@ def flags() -> Iterator[None]:
     ],
     ids=str,
 )
-def test_cudnn_looks_for_the_fastest_kernel_unless_the_run_is_to_be_deterministic(
+def test_cudnn_benchmark_is_on_unless_the_run_is_deterministic(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], benchmark: bool
 ) -> None:
     monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)

@@ -1,5 +1,6 @@
 """Values of a configuration that may change when a run is resumed, and classes that were renamed."""
 
+import fnmatch
 import inspect
 from functools import cache
 from pathlib import Path
@@ -13,8 +14,7 @@ from omegaconf import OmegaConf
 from cyclegan.checkpoint.reading import read
 from cyclegan.checkpoint.targets import RENAMED, resolve
 from cyclegan.errors import RunError, UserError
-from cyclegan.train.command import MEMORY
-from cyclegan.train.compatible import FREE, INEXACT, SHARE_OR_COUNT, require_continuable, schedule_change
+from cyclegan.train.compatible import FREE, INEXACT, require_continuable, schedule_change
 from cyclegan.train.resume import StartingPoint, require_same_run
 from tests.small import small_cyclegan
 from tests.tiny_run import composed
@@ -36,17 +36,12 @@ def plain(*overrides: str) -> dict[str, Any]:
     [
         (),
         ("name=other", "group=some", "run_dir=runs/y", "resume=auto", "overwrite=true", "init_from=a.ckpt"),
-        ("data.root=elsewhere", "data.num_workers=7"),
-        ("data.cache=disk", "data.cache_dir=kept", "data.header_checks=5", "data.on_error=skip"),
+        ("data.root=elsewhere", "data.num_workers=7", "data.source=null", "data.cache=disk", "data.on_error=skip"),
         ("data.domains.A.train=elsewhere/trainA", "data.domains.B.test=b.txt", "data.domains.A.dtype=uint16"),
-        ("trainer.max_epochs=50", "trainer.max_time='00:01:00:00'", "trainer.log_every_n_steps=7"),
-        ("trainer.benchmark=false", "trainer.deterministic=true", "trainer.enable_model_summary=true"),
-        ("+trainer.profiler=simple",),
+        ("trainer.max_epochs=50", "trainer.max_time='00:01:00:00'", "trainer.enable_model_summary=true"),
         ("callbacks.image_grid.count=2", "~callbacks.meter", "+callbacks.more={_target_: tests.tiny_run.Rates}"),
-        ("logger=tensorboard",),
-        ("schedule=cosine",),
-        ("schedule=step", "model.schedule.every=7"),
-        ("data.source=null",),
+        ("logger=tensorboard", "schedule=cosine", "+trainer.profiler=simple", "trainer.deterministic=true"),
+        ("model.generator.activation_checkpointing=true",),
     ],
 )
 def test_keys_without_influence_on_the_weights_may_change(overrides: tuple[str, ...]) -> None:
@@ -55,7 +50,7 @@ def test_keys_without_influence_on_the_weights_may_change(overrides: tuple[str, 
 
 
 def test_conversions_and_sizes_that_training_refused_may_be_allowed_later() -> None:
-    """The remedies of errors that come in the middle of a run; a run that skipped has seen other images."""
+    """Unless the run skipped such images, and would now see others."""
     allowed = ("data.max_pixels=100000000", "data.domains.B.convert=[alpha]")
     assert require_continuable(plain(), plain(*allowed)) == []
     for override in allowed:
@@ -68,27 +63,21 @@ def test_conversions_and_sizes_that_training_refused_may_be_allowed_later() -> N
 @pytest.mark.parametrize(
     ("override", "line"),
     [
-        ("model.pool_size=3", "model.pool_size: 50 → 3"),
-        ("model.optimizer.lr=1e-3", "model.optimizer.lr: 0.0005 → 0.001"),
         ("model.optimizer.betas=[0.9,0.999]", "model.optimizer.betas: [0.5, 0.999] → [0.9, 0.999]"),
         ("model.discriminator_lr=1e-3", "model.discriminator_lr: null → 0.001"),
-        ("model.generator.dropout=0.5", "model.generator.dropout: 0.0 → 0.5"),
         ("model.loss_weights.identity=0", "model.loss_weights.identity: 0.5 → 0"),
         (
             "adversarial=vanilla",
             "model.adversarial._target_: cyclegan.losses.adversarial.LeastSquares → "
             "cyclegan.losses.adversarial.Vanilla",
         ),
-        ("data.batch_size=4", "data.batch_size: 2 → 4"),
         ("data.flip=false", "data.flip: true → false"),
-        ("data.resize=width", "data.resize: stretch → width"),
         ("data.domains.A.range=[0,99]", "data.domains.A.range: null → [0, 99]"),
         ("data.source.train=6", "data.source.train: 5 → 6"),
         ("trainer.accumulate_grad_batches=2", "trainer.accumulate_grad_batches: 1 → 2"),
         ("trainer.gradient_clip_val=0.5", "trainer.gradient_clip_val: null → 0.5"),
-        ("trainer.gradient_clip_algorithm=value", "trainer.gradient_clip_algorithm: norm → value"),
         ("trainer.limit_train_batches=0.5", "trainer.limit_train_batches: 1.0 → 0.5"),
-        ("trainer.use_distributed_sampler=true", "trainer.use_distributed_sampler: false → true"),
+        ("trainer.limit_train_batches=1", "trainer.limit_train_batches: 1.0 → 1"),  # one batch, no longer all
     ],
 )
 def test_keys_that_the_weights_depend_on_are_refused(override: str, line: str) -> None:
@@ -117,27 +106,22 @@ def test_keys_that_change_only_rounding_are_allowed_with_a_line_each() -> None:
         "trainer.devices: 1 → 2 (no longer bit-exact)",
         "trainer.precision: 32-true → bf16-mixed (no longer bit-exact)",
     ]
-    ddp = {**plain(), "trainer": {**plain()["trainer"], "strategy": {"_target_": "a.Strategy", "find": True}}}
-    assert require_continuable(plain(), ddp) == [
-        "trainer.strategy: auto → {_target_: a.Strategy, find: true} (no longer bit-exact)"
-    ]
 
 
 @pytest.mark.parametrize(
     ("before", "after", "line"),
     [
         ((), ("callbacks=ema",), "callbacks.ema: null → {_target_: cyclegan.callbacks.ema.Ema, decay: 0.999}"),
-        (("callbacks=ema",), (), "callbacks.ema: {_target_: cyclegan.callbacks.ema.Ema, decay: 0.999} → null"),
         (("callbacks=ema",), ("callbacks=ema_short",), "callbacks.ema.decay: 0.999 → 0.995"),
     ],
 )
-def test_an_average_of_weights_may_not_be_added_removed_or_changed(before: Any, after: Any, line: str) -> None:
+def test_an_average_of_weights_may_not_be_added_or_changed(before: Any, after: Any, line: str) -> None:
     with pytest.raises(RunError) as error:
         require_continuable(plain(*before), plain(*after))
     assert str(error.value).splitlines()[1:-1] == [f"  {line}"]
 
 
-def test_no_callbacks_at_all_are_no_average() -> None:
+def test_a_run_without_callbacks_has_no_average() -> None:
     assert require_continuable({**plain(), "callbacks": None}, plain()) == []
 
 
@@ -155,27 +139,14 @@ def test_arguments_of_another_version_pass_but_not_another_part_or_domain() -> N
         assert str(error.value).splitlines()[1:-1] == [f"  {line}"]
 
 
-def test_1_equals_1_0_except_for_counts_and_shares_of_batches() -> None:
+def test_1_equals_1_0_except_in_limit_train_batches() -> None:
     assert require_continuable({"model": {"rate": 1}}, {"model": {"rate": 1.0}}) == []
-    with pytest.raises(RunError, match=r"trainer\.limit_train_batches: 1\.0 → 1\n"):
-        require_continuable(plain(), plain("trainer.limit_train_batches=1"))  # one batch, no longer all of them
-
-
-@pytest.mark.parametrize("key", MEMORY)
-def test_the_last_three_remedies_for_memory_may_change_on_a_resume(key: str) -> None:
-    change = {"trainer.precision": "bf16-mixed", "model.generator.activation_checkpointing": "true"}.get(key, "12")
-    try:
-        require_continuable(plain(), plain(f"{key}={change}"))
-    except RunError:
-        assert key in list(MEMORY)[:3]
-    else:
-        # Networks of these tests are narrow whatever the width.
-        assert key in list(MEMORY)[3:] or key == "model.generator.width"
 
 
 def test_the_trainers_keys_are_arguments_of_lightnings_trainer() -> None:
-    named = [key for key in (*FREE, *INEXACT, *SHARE_OR_COUNT) if key.startswith("trainer.")]
-    assert {key.partition(".")[2] for key in named} <= inspect.signature(pl.Trainer).parameters.keys()
+    for key in (*FREE, *INEXACT):
+        if key.startswith("trainer."):
+            assert fnmatch.filter(inspect.signature(pl.Trainer).parameters, key.partition(".")[2]), key
 
 
 # ---------------------------------------------------------------------------------------------- the learning rate
@@ -199,7 +170,7 @@ def test_a_new_schedule_is_described_with_the_learning_rate_of_the_next_epoch() 
     )
 
 
-def test_an_unchanged_schedule_needs_no_line() -> None:
+def test_an_unchanged_schedule_is_not_described() -> None:
     before = scheduled("Linear", total_epochs=200)
     assert schedule_change(before, scheduled("Linear", total_epochs=200, constant_epochs=None), 60) is None
     assert schedule_change({"model": {}}, {"model": {"schedule": None}}, 60) is None
@@ -224,7 +195,6 @@ def test_weights_that_do_not_fit_are_named() -> None:
 
 
 def test_a_class_that_was_renamed_is_the_same(tmp_path: Path) -> None:
-    """A checkpoint of before the move of the data module and the toy set."""
     config = plain()
     old = config | {"data": config["data"] | {"_target_": "cyclegan.data.unpaired.UnpairedData"}}
     old["data"] |= {"source": config["data"]["source"] | {"_target_": "cyclegan.data.toy.draw"}}

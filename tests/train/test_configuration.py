@@ -1,4 +1,4 @@
-"""The command line as people type it, and as Hydra takes it."""
+"""The command line is rewritten for Hydra, and mistyped keys get suggestions."""
 
 from typing import Any
 
@@ -29,14 +29,14 @@ def value_of(word: str) -> Any:
     ],
 )
 @pytest.mark.parametrize("key", ["resume", "data.domains.A.train", "model.generator.style"])
-def test_a_value_that_hydras_grammar_refuses_is_text(key: str, path: str) -> None:
+def test_a_value_that_hydra_cannot_parse_is_quoted(key: str, path: str) -> None:
     (word,) = hydra_arguments([f"{key}={path}"])
     assert word.startswith(f"{key}=")
     assert value_of(word) == path
     assert hydra_arguments([word]) == [word], "the processes of further devices get this command line once more"
 
 
-def test_all_that_hydra_understands_stays_as_it_is() -> None:
+def test_arguments_that_hydra_can_parse_are_unchanged() -> None:
     words = [
         *("resume=auto", "resume=null", "resume=", "resume=runs/${name}/checkpoints/last.ckpt", "name='1e5'"),
         *("init_from={gen_ab: a.ckpt, disc_b: 'b=1.ckpt'}", "model.optimizer.betas=[0.5,0.9]", "seed=range(0,3)"),
@@ -66,5 +66,5 @@ def test_without_any_key_the_toy_set_is_trained_on(options: list[str]) -> None:
         "nothing.like.it": [],
     }.items(),
 )
-def test_a_mistyped_key_is_answered_with_the_full_key_that_ends_like_it(key: str, nearest: list[str]) -> None:
+def test_the_full_key_is_suggested_for_a_mistyped_or_short_one(key: str, nearest: list[str]) -> None:
     assert nearest_keys(key, known_keys([])) == nearest

@@ -42,15 +42,15 @@ def whole(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Path:
 
 
 def assert_same_end(one: Path, other: Path) -> None:
-    """The last checkpoints hold the same, bit for bit, and so do metrics.csv and the kept checkpoints."""
+    """Compare the checkpoints, metrics.csv and sample grids of two runs."""
     assert sorted(p.name for p in (one / "checkpoints").iterdir()) == sorted(
         p.name for p in (other / "checkpoints").iterdir()
     )
     for path in (one / "checkpoints").iterdir():
         first, second = read_checkpoint(one, path.name), read_checkpoint(other, path.name)
         entries = ("state_dict", "optimizer_states", "lr_schedulers", "ranks", "data", "loops", "callbacks")
-        assert [entry for entry in entries if not first[entry]] == [], "they are what this is about"
-        del first["config"], second["config"]  # which say how each was started
+        assert all(first[entry] for entry in entries)
+        del first["config"], second["config"]  # which have other names and folders
         assert differences(first, second) == []
     assert (one / "checkpoints" / "best.ckpt").exists()
     assert metrics(one) == metrics(other)
@@ -106,8 +106,12 @@ def test_every_kind_of_run_resumes_bit_for_bit(root: Path, tmp_path: Path, overr
 # ---------------------------------------------------------------------------------------------- damage
 
 
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != ".lock"}
+
+
 def spoil(path: Path) -> None:
-    """Turns one bit of a file, under all of its names."""
+    """Flip one bit of a file, under all of its names."""
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 4
     path.write_bytes(content)
@@ -125,11 +129,10 @@ def test_a_damaged_checkpoint_is_skipped_for_the_one_before(
     spoil(checkpoints / "last.ckpt")
     with caplog.at_level("INFO", "cyclegan"):
         train(composed(tmp_path, root, *OFTEN, "resume=auto"))
-    said = [message for message in caplog.messages if message.startswith("resume")]
-    assert len(said) == 2, "one for both names of the damaged file"
-    assert f"skipped: {checkpoints / 'last.ckpt'} is damaged" in said[0]
-    assert "checksum" in said[0]
-    assert f"from {checkpoints / 'images000000008.ckpt'}: 8 images, 1 epochs" in said[1]
+    skipped, resumed = [message for message in caplog.messages if message.startswith("resume")]
+    assert f"skipped: {checkpoints / 'last.ckpt'} is damaged" in skipped
+    assert "checksum" in skipped
+    assert f"from {checkpoints / 'images000000008.ckpt'}: 8 images, 1 epochs" in resumed
     assert_same_end(tmp_path, whole)
 
 
@@ -137,12 +140,11 @@ def test_a_resume_without_an_intact_checkpoint_is_refused_and_changes_no_file(ro
     train(composed(tmp_path, root, *OFTEN))
     for path in {path.stat().st_ino: path for path in tmp_path.glob("checkpoints/*.ckpt")}.values():
         spoil(path)
-    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file() and path.name != ".lock"}
+    before = contents(tmp_path)
     with pytest.raises(CheckpointError, match=r"none of the 3 checkpoints in .* can be read") as error:
         train(composed(tmp_path, root, *OFTEN, "resume=auto", "trainer.max_epochs=9"))
     assert str(error.value).count("does not agree with its checksum") == 3
-    after = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file() and path.name != ".lock"}
-    assert after == before
+    assert contents(tmp_path) == before
 
 
 def test_weights_alone_cannot_be_resumed(whole: Path, root: Path, tmp_path: Path) -> None:
@@ -155,14 +157,13 @@ def test_weights_alone_cannot_be_resumed(whole: Path, root: Path, tmp_path: Path
 
 
 def test_a_resume_with_another_configuration_is_refused_and_changes_no_file(whole: Path, root: Path) -> None:
-    before = {path: path.read_bytes() for path in whole.rglob("*") if path.is_file() and path.name != ".lock"}
+    before = contents(whole)
     changes = ("seed=1", "data.batch_size=1", "model.generator.width=8", "model.loss_weights.cycle_a=5")
     with pytest.raises(RunError) as error:
         train(composed(whole, root, *OFTEN, *changes, "resume=auto"))
     for line in ("seed: 0 → 1", "data.batch_size: 2 → 1", "model.loss_weights.cycle_a: 10.0 → 5"):
         assert f"\n  {line}" in str(error.value)
-    after = {path: path.read_bytes() for path in whole.rglob("*") if path.is_file() and path.name != ".lock"}
-    assert after == before
+    assert contents(whole) == before
 
 
 def test_a_run_is_not_resumed_with_other_images(whole: Path, root: Path, tmp_path: Path) -> None:
@@ -173,27 +174,6 @@ def test_a_run_is_not_resumed_with_other_images(whole: Path, root: Path, tmp_pat
     (tmp_path / "images" / "trainA" / "0000.png").rename(tmp_path / "images" / "trainA" / "new.png")
     with pytest.raises(DataError, match=r"images of domain A"):
         train(composed(tmp_path / "other", tmp_path / "images", *moved))
-
-
-def test_an_extended_run_prints_both_plans(
-    whole: Path, root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    last = whole / "checkpoints" / "last.ckpt"
-    with caplog.at_level("INFO", "cyclegan"):
-        train(composed(tmp_path, root, *OFTEN, f"resume={last}", "trainer.max_epochs=5", "data.num_workers=1"))
-    (plan,) = [message for message in caplog.messages if message.startswith("schedule")]
-    assert plan.startswith("schedule  Linear(total_epochs=3) → Linear(total_epochs=5); learning rate in epoch 4: ")
-    assert not [message for message in caplog.messages if "no longer" in message]
-
-
-def test_another_precision_is_accepted_and_logged_as_inexact(
-    whole: Path, root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    kept = whole / "checkpoints" / "epoch0002.ckpt"
-    with caplog.at_level("INFO", "cyclegan"):
-        words = (*OFTEN, f"resume={kept}", "trainer.precision=bf16-mixed")
-        train(composed(tmp_path, root, *words))
-    assert "trainer.precision: 32-true → bf16-mixed (no longer bit-exact)" in "\n".join(caplog.messages)
 
 
 def test_max_steps_is_refused_on_a_resume(whole: Path, root: Path) -> None:
@@ -228,13 +208,7 @@ def test_the_wandb_run_id_is_stored_before_training_and_stays_the_same(root: Pat
     with pytest.raises(StoppedError):
         train(composed(tmp_path / "run", root, *words, "resume=auto", *stop_at("on_train_batch_start", 4)))
     assert ids(tmp_path / "run") == (first, first)
-    (tmp_path / "run" / "config.yaml").unlink()  # the checkpoint knows it, too
-    train(composed(tmp_path / "run", root, *words, "resume=auto"))
-    assert ids(tmp_path / "run") == (first, first)
-
     last = tmp_path / "run" / "checkpoints" / "last.ckpt"
     train(composed(tmp_path / "branch", root, *words, f"resume={last}", "trainer.max_epochs=4"))
     branch, in_checkpoint = ids(tmp_path / "branch")
     assert branch == in_checkpoint != first, "another folder is another run"
-    train(composed(tmp_path / "run", root, *words, "overwrite=true", "trainer.max_epochs=1"))
-    assert first not in ids(tmp_path / "run"), "and so is one that starts again"

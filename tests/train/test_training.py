@@ -42,7 +42,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Path:
     return folder
 
 
-def test_resume_takes_a_path_also_into_another_folder(whole: Path, root: Path, tmp_path: Path) -> None:
+def test_resume_takes_a_checkpoint_of_another_folder(whole: Path, root: Path, tmp_path: Path) -> None:
     kept = whole / "checkpoints" / "epoch0002.ckpt"
     train(composed(tmp_path, root, *FOUR_EPOCHS, f"resume={kept}"))
     assert differences(read_checkpoint(tmp_path)["state_dict"], read_checkpoint(whole)["state_dict"]) == []
@@ -53,21 +53,23 @@ def test_resume_takes_a_folder_of_a_run_for_its_newest_checkpoint(whole: Path, r
     trainer = train(composed(tmp_path / "new", root, *FOUR_EPOCHS, "trainer.max_epochs=5", f"resume={whole}"))
     assert (trainer.current_epoch, trainer.global_step) == (5, 5 * STEPS_PER_EPOCH)
     assert [row["images_seen"] for row in training_rows(tmp_path / "new")] == [26, 28, 30]
-    trainer = train(
-        composed(tmp_path / "new", root, *FOUR_EPOCHS, "trainer.max_epochs=6", f"resume={tmp_path / 'new'}")
-    )
-    assert trainer.global_step == 6 * STEPS_PER_EPOCH, "its own folder needs no overwrite=true"
     (tmp_path / "empty").mkdir()
     with pytest.raises(RunError, match=r"empty: that folder holds no checkpoints/\*\.ckpt"):
         train(composed(tmp_path / "other", root, *FOUR_EPOCHS, f"resume={tmp_path / 'empty'}"))
 
 
-def test_a_run_that_is_extended_follows_its_new_plan(root: Path, tmp_path: Path) -> None:
+def test_an_extended_run_follows_the_new_schedule_and_logs_both(
+    root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     rate = "model.optimizer.lr=2e-4"
     first = train(composed(tmp_path, root, *UNMEASURED, "trainer.max_epochs=2", rate, RATES))
     # Linear over two epochs: one constant, then 1 - 1/2.
     assert rates(first) == pytest.approx([2e-4, 1e-4])
-    second = train(composed(tmp_path, root, *UNMEASURED, "trainer.max_epochs=6", rate, RATES, "resume=auto"))
+    with caplog.at_level("INFO", "cyclegan"):
+        second = train(composed(tmp_path, root, *UNMEASURED, "trainer.max_epochs=6", rate, RATES, "resume=auto"))
+    assert [message for message in caplog.messages if message.startswith("schedule")] == [
+        "schedule  Linear(total_epochs=2) → Linear(total_epochs=6); learning rate in epoch 3: 2.00e-04"
+    ]
     # Over six: three constant (epochs 0 to 2), then 3/4, 1/2, 1/4. The epochs 0 and 1 are done.
     assert rates(second) == pytest.approx([2e-4, 1.5e-4, 1e-4, 0.5e-4])
     assert (second.current_epoch, second.global_step) == (6, 6 * STEPS_PER_EPOCH)
@@ -81,7 +83,7 @@ def test_a_schedule_of_another_length_than_the_run_is_logged(
         run = train(composed(tmp_path, root, "model.schedule.total_epochs=1", "model.optimizer.lr=2e-4", RATES))
     assert rates(run) == pytest.approx([1e-4, 0.0])  # 1 - 1/2 in the one epoch of the schedule
     assert [m for m in caplog.messages if m.startswith("schedule")] == [
-        "schedule  over model.schedule.total_epochs=1, but the run has trainer.max_epochs=2"
+        "schedule  over total_epochs=1, but the run has trainer.max_epochs=2"
     ]
 
 
@@ -99,7 +101,7 @@ def test_a_resume_of_a_finished_run_logs_that_nothing_is_left(
         train(composed(tmp_path / "fewer", root, *FOUR_EPOCHS, "trainer.max_epochs=2", f"resume={last}"))
 
 
-def test_resume_auto_begins_where_there_is_nothing_and_a_missing_checkpoint_is_an_error(
+def test_resume_auto_starts_a_new_run_in_an_empty_folder_and_a_missing_checkpoint_is_an_error(
     root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level("INFO", "cyclegan.train.resume"):
@@ -127,22 +129,17 @@ def test_checkpoints_that_do_not_fit_are_refused_before_anything_is_written(
         train(composed(tmp_path / "new", root, *FOUR_EPOCHS, f"resume={last}", "generator=unet128"))
     (tmp_path / "cut.ckpt").write_bytes(last.read_bytes()[:1000])
     for key in ("resume", "init_from"):
-        with pytest.raises(CheckpointError, match=r"cut\.ckpt is damaged .*1000 bytes"):
+        with pytest.raises(CheckpointError, match=r"cut\.ckpt is damaged"):
             train(composed(tmp_path / "new", root, f"{key}={tmp_path / 'cut.ckpt'}"))
     assert [path.name for path in tmp_path.iterdir()] == ["cut.ckpt"]
 
 
 VARIANTS = {
-    "batch norm": ("generator=encoder_decoder", "model.discriminator.norm=batch"),
     "vanilla": ("adversarial=vanilla",),
     "hinge": ("adversarial=hinge",),
     "wasserstein": ("adversarial=wasserstein",),
-    "unet": ("generator=unet128",),
     "pixel": ("discriminator=pixel",),
-    "ema": ("callbacks=ema", "callbacks.ema.decay=0.5"),
-    "bf16": ("trainer.precision=bf16-mixed",),
     "accumulation": ("trainer.accumulate_grad_batches=2",),
-    "clipping": ("trainer.gradient_clip_val=0.5",),
     "resize and cosine": ("generator=resnet9_resize", "schedule=cosine", "optimizer=adamw", "init=orthogonal"),
 }
 
