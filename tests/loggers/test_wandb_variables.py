@@ -13,6 +13,7 @@ from cyclegan.errors import UserError
 from cyclegan.loggers.wandb import Wandb
 from cyclegan.train.command import train
 from cyclegan.train.resume import name_wandb_run
+from cyclegan.train.run_folder import MARK
 from tests.tiny_run import UNMEASURED, composed, read_checkpoint
 
 TEAM = {
@@ -94,7 +95,7 @@ def test_a_resumed_run_keeps_its_project_unless_overridden(
     keys: dict[str, str],
     found: dict[str, str],
 ) -> None:
-    OmegaConf.save(wandb_config(tmp_path, **OWN), tmp_path / "config.yaml")
+    (tmp_path / "config.yaml").write_bytes(MARK + b"\n" + OmegaConf.to_yaml(wandb_config(tmp_path, **OWN)).encode())
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     resumed = wandb_config(tmp_path, **keys)
