@@ -24,10 +24,10 @@ demo: $(STAMP) ## train on the toy set, translate, and measure (about five minut
 	@$(BIN)/cyclegan-demo
 
 test: $(STAMP) ## the tests without those marked slow, on all cores
-	@$(BIN)/pytest -m "not slow" -n $(JOBS) --dist loadfile
+	@$(BIN)/pytest -m "not slow" -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 test-all: $(STAMP) ## all tests, and more examples of those that draw them
-	@HYPOTHESIS_PROFILE=thorough $(BIN)/pytest -n $(JOBS) --dist loadfile
+	@HYPOTHESIS_PROFILE=thorough $(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 torture: $(STAMP) ## kill a small training 24 times, damage what it left, and compare its end (about ten minutes)
 	@folder=$$(mktemp -d) && $(BIN)/python -m tests.train.torture --folder $$folder && rm -r $$folder

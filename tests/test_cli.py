@@ -4,7 +4,6 @@ import errno
 import importlib
 import io
 import os
-import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -86,12 +85,3 @@ def test_replaced_streams_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stderr", None)  # as without a console
     open_screen()
     assert (sys.stdout, sys.stderr) == (own, None)
-
-
-def test_an_error_of_the_user_is_one_line_and_exit_code_1(tmp_path: Path) -> None:
-    words = ("--checkpoint", "gone.ckpt", "--input", ".", "--output", "out")
-    program = [sys.executable, "-m", "cyclegan.translate", *words]
-    done = subprocess.run(program, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (1, "")
-    (line,) = done.stderr.splitlines()
-    assert line.startswith("cyclegan-translate: --input .: no image in .")

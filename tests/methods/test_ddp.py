@@ -1,19 +1,35 @@
 """Training in two processes equals training in one: the command line, Lightning's ddp strategy, gloo, float64."""
 
 import os
+import resource
 import signal
+import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from pytorch_lightning.utilities import rank_zero_only
 
 from cyclegan.train.command import train
 from tests.faults import largest_file
 from tests.small import small_cyclegan
-from tests.tiny_run import SMALL_NETWORKS, STEPS_PER_EPOCH, TINY, composed, metrics, read_checkpoint, training_rows
-from tests.train.torture import CLUSTER, images_seen, training, wait_for
+from tests.tiny_run import (
+    SMALL_NETWORKS,
+    STEPS_PER_EPOCH,
+    TINY,
+    UNMEASURED,
+    composed,
+    metrics,
+    read_checkpoint,
+    training_rows,
+)
+from tests.train.torture import WORDS, end_all, environment, fork, images_seen, run_command, training, wait_for
 
 TIMEOUT = 150  # seconds; two processes that import torch take about fifteen
 # The pools are not full after two epochs; until then they return the images that they are given.
@@ -22,12 +38,10 @@ SHARED = ("trainer.precision=64-true", "model.pool_size=50", "trainer.max_epochs
 
 def command_line(*words: str, folder: Path, code: int = 0) -> str:
     """Run the console script, and kill it with its children after a timeout; return its output."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(CLUSTER)}
     process = subprocess.Popen(
         [str(Path(sys.executable).with_name("cyclegan-train")), *words],
         cwd=folder,
-        # Gloo would resolve the host name, which fails in some containers.
-        env={**environment, "GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"},
+        env=environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -91,11 +105,41 @@ def test_two_processes_equal_one_with_the_doubled_batch(tmp_path: Path, monkeypa
     assert (two / "samples/epoch0002.jpg").read_bytes() == (tmp_path / "one/samples/epoch0002.jpg").read_bytes()
 
 
+def run_rank(rank: int, largest: int, *arguments: Any) -> None:
+    """Run the command in a process that cannot write files longer than `largest`."""
+    # Lightning has read it from the environment of the process that this one is forked from.
+    rank_zero_only.rank = rank  # type: ignore[attr-defined]
+    with largest_file(largest):
+        run_command(*arguments)
+
+
+@contextmanager
+def two_processes(folder: Path, largest: int, *words: str) -> Iterator[list[ForkServerProcess]]:
+    """Start the command in two forked processes with the variables that torchrun sets; output is in `<rank>.txt`."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1]), "TORCHELASTIC_RUN_ID": "test"}
+    processes = []
+    for rank in range(2):
+        place = {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "GROUP_RANK": "0"}
+        every = [*words, "trainer.devices=2", "trainer.strategy=ddp", "data.batch_size=1"]
+        variables = environment() | meeting | place
+        processes.append(fork(run_rank, rank, largest, every, folder, variables, folder / f"{rank}.txt"))
+    try:
+        yield processes
+    finally:
+        for process in processes:
+            end_all(process)
+
+
 def test_two_processes_fail_together_if_the_last_state_cannot_be_saved(tmp_path: Path) -> None:
-    words = (*TINY, *SMALL_NETWORKS, "name=full", "data.root=toy", "data.batch_size=1", "trainer.max_epochs=1")
-    rest = ("trainer.devices=2", "trainer.strategy=ddp", "callbacks.checkpointing.retry_minutes=0.01")
-    with largest_file(30_000):  # all files but a checkpoint are smaller; both processes inherit the limit
-        screen = command_line(*words, *rest, "~callbacks.validation", folder=tmp_path, code=74)
+    words = (*TINY, *SMALL_NETWORKS, *UNMEASURED, "data.root=toy", "name=full", "trainer.max_epochs=1")
+    # All files but a checkpoint are smaller than 30 kB.
+    with two_processes(tmp_path, 30_000, *words, "callbacks.checkpointing.retry_minutes=0.01") as processes:
+        for process in processes:
+            process.join(TIMEOUT)
+        assert [process.exitcode for process in processes] == [74, 74]
+    screen = (tmp_path / "0.txt").read_text()
     assert screen.count("save      failed, retrying for 0.01 minutes") == 1
     assert screen.count("its last state could not be saved in runs/full/checkpoints: [Errno 27] File too large") == 1
     assert "done  " not in screen
@@ -103,15 +147,16 @@ def test_two_processes_fail_together_if_the_last_state_cannot_be_saved(tmp_path:
 
 
 def test_a_signal_to_one_process_stops_both_and_one_device_can_resume(tmp_path: Path) -> None:
-    words = ("trainer.devices=2", "trainer.strategy=ddp", "data.batch_size=1", "data.num_workers=1")
-    with training(tmp_path, "stopped", words, epochs=500) as process:
+    words = (*WORDS, "name=stopped", "data.num_workers=1", "trainer.max_epochs=500")
+    with two_processes(tmp_path, resource.RLIM_INFINITY, *words) as processes:
         run = tmp_path / "runs" / "stopped"
-        wait_for(process, run, 8)
-        assert process.pid
-        os.kill(process.pid, signal.SIGTERM)  # the second process gets no signal
-        process.join(TIMEOUT)
-        assert process.exitcode == 75
-    screen = (tmp_path / "stopped.txt").read_text()
+        wait_for(processes[0], run, 8)
+        assert processes[0].pid
+        os.kill(processes[0].pid, signal.SIGTERM)  # the second process gets no signal
+        for process in processes:
+            process.join(TIMEOUT)
+        assert [process.exitcode for process in processes] == [75, 75]
+    screen = (tmp_path / "0.txt").read_text()
     seen = images_seen(run)
     assert screen.splitlines()[-1] == (
         f"cyclegan-train: stopped by SIGTERM at {seen} images; "

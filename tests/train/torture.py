@@ -17,7 +17,7 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import cycle
@@ -65,14 +65,14 @@ class Report:
 # ---------------------------------------------------------------------------------------------- a training
 
 
-def run_command(words: list[str], folder: Path, environment: dict[str, str], screen: Path) -> None:
+def run_command(words: list[str], folder: Path, variables: dict[str, str], screen: Path) -> None:
     """Run the command like the console script, in a process group of its own."""
     from cyclegan.train import main
 
     os.setsid()
     os.chdir(folder)
     os.environ.clear()
-    os.environ.update(environment)
+    os.environ.update(variables)
     with screen.open("ab") as file:
         for stream in (1, 2):
             os.dup2(file.fileno(), stream)
@@ -80,17 +80,29 @@ def run_command(words: list[str], folder: Path, environment: dict[str, str], scr
     main()
 
 
-@contextmanager
-def training(folder: Path, name: str, case: tuple[str, ...], epochs: int) -> Iterator[ForkServerProcess]:
-    """Start the command in a process forked from one that has imported everything; kill the rest of it at the end."""
-    words = [*WORDS, *case, f"name={name}", f"trainer.max_epochs={epochs}", "resume=auto"]
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(CLUSTER)}
-    # Gloo would look up the name of this machine, which fails in some containers.
-    environment |= {"GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1", "WANDB_MODE": "offline"}
+def environment() -> dict[str, str]:
+    """Return the variables of a training: none of a cluster, one thread, and gloo on the loopback device.
+
+    Gloo would look up the name of this machine, which fails in some containers.
+    """
+    own = {key: value for key, value in os.environ.items() if not key.startswith(CLUSTER)}
+    return own | {"GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1", "WANDB_MODE": "offline"}
+
+
+def fork(target: Callable[..., None], *arguments: object) -> ForkServerProcess:
+    """Start a process that has imported everything."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["cyclegan.train.assembly", "cyclegan.train.command", "cyclegan.train.resume"])
-    process = context.Process(target=run_command, args=(words, folder, environment, folder / f"{name}.txt"))
+    process = context.Process(target=target, args=arguments)
     process.start()
+    return process
+
+
+@contextmanager
+def training(folder: Path, name: str, case: tuple[str, ...], epochs: int) -> Iterator[ForkServerProcess]:
+    """Start the command in a forked process; kill what is left of it at the end."""
+    words = [*WORDS, *case, f"name={name}", f"trainer.max_epochs={epochs}", "resume=auto"]
+    process = fork(run_command, words, folder, environment(), folder / f"{name}.txt")
     try:
         yield process
     finally:
