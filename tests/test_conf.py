@@ -1,5 +1,6 @@
 """Every YAML file composes, and names classes and arguments that exist."""
 
+import re
 from pathlib import Path
 
 import hydra
@@ -55,6 +56,16 @@ def test_every_option_composes_and_builds(path: Path, tmp_path: Path, monkeypatc
         assert hydra.utils.instantiate(config.trainer, logger=False).max_epochs == config.trainer.max_epochs
     else:
         assert config.trainer.strategy == "ddp"
+
+
+def test_docs_list_every_option() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "configuration.md").read_text()
+    listed = {
+        group: re.findall(r"`(\w+)`", cell) for group, cell in re.findall(r"^\| `(\w+)` \| (`.*?) \|", page, re.M)
+    }
+    published = {("data", name) for name in names_of_published_sets()}  # the page gives two of them
+    options = {(path.parts[0], path.stem) for path in OPTIONS if path.parts[0] != "experiment"}
+    assert options - published == {(group, name) for group, names in listed.items() for name in names} - published
 
 
 @pytest.mark.parametrize("path", [p for p in OPTIONS if p.parts[0] == "experiment"], ids=str)

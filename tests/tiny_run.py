@@ -1,4 +1,8 @@
-"""Training runs of a second, with tiny networks and five images a domain, and readers of their files."""
+"""Training runs of a second, with tiny networks and five images a domain, and readers of their files.
+
+`train(composed(tmp_path / "run", tmp_path / "toy", "discriminator=pixel"))` is such a run on the toy set, drawn in
+`tmp_path / "toy"`; `data.domains.A.train=FILE` takes other images, relative to that folder.
+"""
 
 import csv
 import math

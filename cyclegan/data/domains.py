@@ -109,11 +109,12 @@ def find_splits(
 
 def _find_all(root: Path | None, split: str, domains: Mapping[str, Domain]) -> dict[str, ImageSource]:
     sources = {name: _source(root, split, name, domain) for name, domain in domains.items()}
-    return {
-        name: Shards(shard_files(source)) if are_shards(source) else find_files(source)
-        for name, source in sources.items()
-        if source is not None
-    }
+    return {name: find_images(source) for name, source in sources.items() if source is not None}
+
+
+def find_images(source: Path) -> ImageSource:
+    """Return the images of a source: of tar files, or of a folder, pattern or list file."""
+    return Shards(shard_files(source)) if are_shards(source) else find_files(source)
 
 
 def _source(root: Path | None, split: str, name: str, domain: Domain) -> Path | None:

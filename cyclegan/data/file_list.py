@@ -23,7 +23,9 @@ LIST_SUFFIX = ".txt"
 class ImageSource(Protocol):
     """N images of one domain and split in a fixed order; `images[i]` is the path of image i, for messages.
 
-    Sources are pickled for worker processes and may hold a million images: keep them small.
+    Sources are pickled for worker processes and may hold a million images: keep them small. Several threads read one
+    source at once, and worker processes may be forks of one that has read it: open the file in each call, or read with
+    `os.pread`, which shares no file position.
     """
 
     label: str

@@ -1,4 +1,4 @@
-"""Adversarial objectives. Scores are logits of any shape; losses are scalars, at least in float32."""
+"""Adversarial objectives. Scores are logits (N, ...); losses are scalars, at least in float32."""
 
 from typing import Protocol, runtime_checkable
 

@@ -81,7 +81,7 @@ class CycleGAN(Translator):
     Args:
         generator: called with `in_channels` and `out_channels`, returns a network from images (N, in_channels, H, W) to
             images (N, out_channels, H, W), both in [-1, 1].
-        discriminator: called with `in_channels`, returns a network from such images to logits (N, 1, h, w).
+        discriminator: called with `in_channels`, returns a network from such images to logits (N, ...).
         init: initialises the weights of a network in place.
         adversarial: adversarial objective; None takes least squares.
         penalty: penalty added to each discriminator's loss, called with the discriminator, real and fake images.

@@ -17,7 +17,7 @@ INPUT_PATTERN = "checkerboard_input"
 """The checkerboard metric of real images. The summary subtracts it from that of translations."""
 
 Columns = dict[str, Tensor]
-"""Values (N,) of N images, by the metric's name without direction or domain."""
+"""Values (N,) of N images, by the metric's name without direction or domain; NaN where a metric does not apply."""
 
 Forward = Callable[[], AbstractContextManager[object]]
 """Returns the context in which networks run, such as autocast."""
@@ -46,7 +46,7 @@ class PerImage:
             perceptual.to(self.device)
 
     def of_real(self, images: Tensor, domain: str) -> Columns:
-        """Return identity, checkerboard_input and d_real of real images (N, C, H, W) of a domain."""
+        """Return the metrics of real images (N, C, H, W) of a domain, such as identity and d_real."""
         columns = {INPUT_PATTERN: checkerboard(images)} | self._score("d_real", images, domain)
         each = [
             change(self.translate(images, source, domain), images)
@@ -58,7 +58,7 @@ class PerImage:
         return columns
 
     def of_translation(self, images: Tensor, direction: Direction) -> tuple[Tensor, Columns]:
-        """Return the translations (N, C, H, W), and their change, luminance, checkerboard, d_fake, cycle and lpips."""
+        """Return the translations (N, C, H, W) and their metrics, such as cycle and d_fake."""
         source, target = direction
         fakes = self.translate(images, source, target)
         columns = {"luminance": luminance_correlation(fakes, images), "checkerboard": checkerboard(fakes)}

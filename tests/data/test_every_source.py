@@ -1,7 +1,9 @@
 """Guarantees of training samples, for images of every kind of source and type."""
 
+import pickle
 import tarfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from PIL import Image
 
 from cyclegan.data.augment import Affine, ColourJitter
 from cyclegan.data.datamodule import ImageDataModule
-from cyclegan.data.domains import Domain
+from cyclegan.data.domains import Domain, find_splits
 from cyclegan.errors import DataError
 from tests.data.image_folders import data_of, epochs, equal, image_folder, noise
 
@@ -92,9 +94,7 @@ def test_a_resumed_run_sees_the_same_samples_of_every_source(
     assert equal(epochs(resumed), undisturbed[1:])
 
 
-@pytest.mark.parametrize(
-    ("source", "draw"), [(listed_and_moving, "independent"), (shards, "independent"), (pairs, "aligned")]
-)
+@pytest.mark.parametrize(("source", "draw"), [*((source, "independent") for source in SOURCES), (pairs, "aligned")])
 def test_samples_do_not_depend_on_workers_and_caches(
     source: Callable[[Path], dict[str, Any]], draw: str, tmp_path: Path
 ) -> None:
@@ -103,6 +103,18 @@ def test_samples_do_not_depend_on_workers_and_caches(
     for more in ({"num_workers": 2}, {"cache": "disk"}, {"cache": "disk", "num_workers": 2}):
         assert equal(epochs(of(tmp_path, arguments, draw=draw, **more)), alone), more
     assert not equal(epochs(of(tmp_path, arguments, draw=draw, seed=6)), alone)
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_a_source_is_read_by_several_threads_and_pickled_after_reading(
+    source: Callable[[Path], dict[str, Any]], tmp_path: Path
+) -> None:
+    domains = source(tmp_path).get("domains", {"A": Domain(), "B": Domain()})
+    for images in find_splits(tmp_path, domains)["train"].values():
+        files = [images.open(index) for index in range(len(images))]
+        for each in (images, pickle.loads(pickle.dumps(images))):
+            with ThreadPoolExecutor(4) as pool:
+                assert list(pool.map(each.open, range(len(images)))) == files
 
 
 def test_shards_hold_the_images_of_folders_each_once_in_a_pass(tmp_path: Path) -> None:
