@@ -23,7 +23,7 @@ pairs_per_s() {
 
 nvidia-smi || true
 python -m torch.utils.collect_env | head -n 30
-python -m pytest -m gpu tests/test_gpu.py -p no:cacheprovider -W default --durations=0 || true
+python -m pytest -m gpu tests/test_gpu.py -p no:cacheprovider || true
 
 for setting in "32-true 1" "bf16-mixed 1" "bf16-mixed 4" "bf16-mixed 8"; do
     read -r precision batch <<<"$setting"
