@@ -4,7 +4,7 @@ import difflib
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from cyclegan import __version__
@@ -81,14 +81,17 @@ def calls(value: Any, key: str) -> Iterator[tuple[str, dict[str, Any], Callable[
             yield from calls(entry, f"{key}.{name}")
 
 
-def require_trusted(config: Any, path: object, trust: tuple[str, ...] = (), place: str = "model") -> None:
+def require_trusted(
+    config: Any, path: object, trust: Sequence[str] = (), place: str = "model", own: Sequence[str] = TRUSTED_PACKAGES
+) -> None:
     """Refuse a configuration that would import or call anything but this package's parts and torch's optimizers.
 
     Args:
         config: a part of a checkpoint's configuration, as plain values.
         path: the checkpoint.
-        trust: further packages that are allowed.
+        trust: further packages that are allowed, with all that they contain.
         place: key of the part in the configuration.
+        own: the packages and modules of cyclegan whose classes and functions are allowed.
 
     Raises:
         CheckpointError: an entry is not allowed; the message names it and the option that allows it.
@@ -96,18 +99,22 @@ def require_trusted(config: Any, path: object, trust: tuple[str, ...] = (), plac
     for key, value in leaves(config, place):
         if isinstance(value, str) and "${" in value:
             raise CheckpointError(f"{path}: {key} is {value!r}; a checkpoint's configuration is plain, without ${{}}")
-        if key.rpartition(".")[2] in ("_target_", "path") and isinstance(value, str) and not _trusted(value, trust):
+        if (
+            key.rpartition(".")[2] in ("_target_", "path")
+            and isinstance(value, str)
+            and not _trusted(value, trust, own)
+        ):
             raise CheckpointError(
                 f"{path} was not loaded: its configuration calls {value!r} ({key}), which is not part of cyclegan "
                 f"{__version__}. If you know who made the file, and that code, pass --trust {value.split('.')[0]}"
             )
 
 
-def _trusted(target: str, trust: tuple[str, ...]) -> bool:
+def _trusted(target: str, trust: Sequence[str], own: Sequence[str]) -> bool:
     if target in TRUSTED_NAMES or target.partition(".")[0] in trust:
         return True
     module, _, name = target.rpartition(".")
-    if not any(module == p or module.startswith(f"{p}.") for p in TRUSTED_PACKAGES):
+    if not any(module == p or module.startswith(f"{p}.") for p in own):
         return False
     # The name must have been made where it is found: a module's own imports (its `os`) are not offered.
     try:

@@ -21,6 +21,9 @@ ARGUMENTS = (
 )  # fmt: skip
 """The arguments of ImageDataModule, besides the domains, that say how images are found and transformed."""
 
+OWN_PARTS = ("cyclegan.data.domains", "cyclegan.data.augment", "cyclegan.datasets.toy")
+"""Modules whose classes and functions may be arguments of a trusted data module."""
+
 
 def find_images(checkpoint: EvaluatedCheckpoint, args: argparse.Namespace) -> tuple[HeldOut, Path]:
     """Return the held-out images of a checkpoint's run, and the folder for features computed of them.
@@ -111,7 +114,8 @@ def _chooses_images(config: Mapping[str, Any], trust: Sequence[str]) -> bool:
 def _images_of_module(
     config: dict[str, Any], path: Path, trust: Sequence[str], at_most: int | None
 ) -> tuple[HeldOut, Path]:
-    require_trusted(config, path, (*trust, "cyclegan"), "data")
+    require_trusted({"_target_": config.get("_target_")}, path, trust, "data")
+    require_trusted(config, path, trust, "data", OWN_PARTS)
     data = build(config, "data", path)
     data.prepare_data()
     data.setup("fit")

@@ -303,6 +303,22 @@ def test_a_run_of_another_data_module_is_measured_on_its_held_out_images_if_it_i
     assert command(*words, "--trust", "tests", "--max-images", "2").images[2]["direction"] == "B2A"
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"_target_": "cyclegan.files.os.mkdir", "path": "made"},  # what a module of this package imports
+        {"_target_": f"{__name__}.Mine", "folder": {"_target_": "cyclegan.files.os.mkdir", "path": "made"}},
+    ],
+    ids=["the data module", "an argument of a trusted one"],
+)
+def test_a_checkpoints_data_module_calls_nothing_else(last: str, data: dict[str, Any]) -> None:
+    checkpoint = torch.load(last, weights_only=True)
+    checkpoint["config"]["data"] = data
+    torch.save(checkpoint, "mine.ckpt")
+    assert "pass --trust cyclegan" in refusal("--checkpoint", "mine.ckpt", *NONE, "--trust", "tests")
+    assert not Path("made").exists()
+
+
 def test_other_data_replaces_absolute_paths_of_the_run(command: Any, last: str, root: Path) -> None:
     checkpoint = altered(last, domains={"A": {"test": str(root / "trainA")}, "B": {}})
     here = command("--checkpoint", checkpoint, "--features", "none").images
