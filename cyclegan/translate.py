@@ -200,7 +200,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.exit(f"{PROGRAM}: {error}")
     if failed:
         print(*failed, sep="\n", file=sys.stderr)
-        sys.exit(f"{PROGRAM}: {len(failed)} of the images could not be translated (see above); the others were")
+        sys.exit(f"{PROGRAM}: {len(failed)} of the images could not be translated (see above)")
 
 
 def run(args: argparse.Namespace) -> list[str]:

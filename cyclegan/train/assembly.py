@@ -18,16 +18,8 @@ from cyclegan.checkpoint.writing import AtomicCheckpointIO
 from cyclegan.data.training_data import missing_members
 from cyclegan.errors import RunError
 from cyclegan.networks.checks import nearest_size
+from cyclegan.train.configuration import UNUSED
 from cyclegan.train.run_folder import is_alone
-
-EVERY = "callbacks.validation.every_n_epochs sets how often held-out images are evaluated"
-UNUSED = {
-    "check_val_every_n_epoch": ("1", EVERY),
-    "val_check_interval": ("1.0", EVERY),
-    "limit_val_batches": ("1.0", "callbacks.validation.max_images sets how many held-out images are evaluated"),
-    "overfit_batches": ("0 0.0", "data.max_images sets how many training images of each domain are used"),
-}
-"""Arguments of Lightning's trainer that have no effect here: their defaults, and the key to use instead."""
 
 
 def assemble_trainer(config: DictConfig, plain: dict[str, Any]) -> pl.Trainer:
@@ -59,7 +51,7 @@ def assemble_trainer(config: DictConfig, plain: dict[str, Any]) -> pl.Trainer:
             _convert_="all",  # max_time may be a mapping, which Lightning wants plain
         )
     except InstantiationException as error:
-        if isinstance(error.__cause__, ValueError | MisconfigurationException):  # refused by Lightning
+        if isinstance(error.__cause__, TypeError | ValueError | MisconfigurationException):  # refused by Lightning
             raise RunError(f"trainer: {error.__cause__}") from error
         raise
     return trainer

@@ -10,6 +10,15 @@ from typing import Any
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig
 
+EVERY = "callbacks.validation.every_n_epochs sets how often held-out images are evaluated"
+UNUSED = {
+    "check_val_every_n_epoch": ("1", EVERY),
+    "val_check_interval": ("1.0", EVERY),
+    "limit_val_batches": ("1.0", "callbacks.validation.max_images sets how many held-out images are evaluated"),
+    "overfit_batches": ("0 0.0", "data.max_images sets how many training images of each domain are used"),
+}
+"""Arguments of Lightning's trainer that have no effect here: their defaults, and the key to use instead."""
+
 
 def conf_dir() -> str:
     """Return the folder of YAML files: inside the installed package, or beside it in a checkout."""
@@ -44,6 +53,8 @@ def explain(error: Exception) -> str:
         key = message.partition("'")[2].partition("'")[0]
         if "already" in message:
             return f"there is a key {key!r} already: set it without the plus, {key}=..."
+        if (name := key.removeprefix("trainer.")) in UNUSED:
+            return f"{key} is not used here: {UNUSED[name][1]}"
         near = nearest_keys(key, known_keys(sys.argv[1:]) - {key})
         hint = f" Did you mean {' or '.join(near)}?" if near else ""
         return f"there is no key {key!r}.{hint} See all: cyclegan-train --cfg job"

@@ -52,6 +52,8 @@ def check_values(config: DictConfig) -> None:
     for key in ("name", "run_dir"):
         if not plain[key].strip():
             raise UserError(f"{key} is empty; it names the folder of the run")
+    if not 0 <= plain["seed"] < 2**32:
+        raise UserError(f"seed is {plain['seed']}; it is an integer from 0 to {2**32 - 1}")
     plain.pop("hydra", None)
     for name, value in plain.items():
         for place, call, called in calls(value, str(name)):

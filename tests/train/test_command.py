@@ -370,6 +370,9 @@ MISTAKES = {
     "model.pool_size=-2": "pool_size is -2; it counts images, so it is 0 (no pool) or more",
     "schedule=linear trainer.max_epochs=-1": "no epoch to decay in: set trainer.max_epochs, or choose",
     "trainer.accelerator=quantum": "quantum",
+    "trainer.devices=two": "trainer: `devices` selected with `CPUAccelerator` should be an int > 0",
+    "trainer.check_val_every_n_epoch=2": "is not used here: callbacks.validation.every_n_epochs sets how often",
+    "seed=-1": "seed is -1; it is an integer from 0 to 4294967295",
     "name": "cannot read 'name' as key=value",
 }
 
