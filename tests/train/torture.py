@@ -192,11 +192,11 @@ def damage(run: Path, rng: random.Random) -> str:
 
 
 def fill_disk(process: ForkServerProcess, run: Path, goal: int) -> str:
-    """Limit files to 50 kB for two epochs, as if the disk were full."""
+    """Limit files to 300 kB for two epochs, as if the disk were full: metrics.csv is smaller, a checkpoint larger."""
     assert process.pid is not None
     wait_for(process, run, goal)
     _, hard = resource.prlimit(process.pid, resource.RLIMIT_FSIZE)
-    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (50_000, hard))
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (300_000, hard))
     wait_for(process, run, goal + 2 * IMAGES_PER_EPOCH)
     resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (hard, hard))
     return f"the disk was full from image {goal} to {goal + 2 * IMAGES_PER_EPOCH}"
