@@ -77,6 +77,7 @@ def run_command(words: list[str], folder: Path, variables: dict[str, str], scree
         for stream in (1, 2):
             os.dup2(file.fileno(), stream)
     sys.argv = [SCRIPT, *words]
+    sys.modules["__main__"].__spec__ = None  # Lightning starts the other process by the script, and not as this module
     main()
 
 
