@@ -38,7 +38,7 @@ check: $(STAMP) ## formatting, lint, types and the arrows between packages
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-format: $(STAMP) ## format and mend what ruff can
+format: $(STAMP) ## format, and fix what ruff can fix
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 

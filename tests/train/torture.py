@@ -5,7 +5,7 @@ each time. Between the kills, checkpoints are cut short or lose a bit, and the d
 weights, optimiser, schedule, pools, averages, random numbers, counters, sample grids and the rows of metrics.csv must
 be the same, bit for bit.
 
-    python -m tests.train.torture
+    python -m tests.train.torture --folder FOLDER
 """
 
 import argparse
