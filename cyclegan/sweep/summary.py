@@ -23,6 +23,9 @@ from cyclegan.images import read
 from cyclegan.report.page import Summary, duration, label, render, summarise
 from cyclegan.report.run_files import find_samples, read_rows, read_text
 from cyclegan.sweep.charts import Point, importance_chart, joint_chart, key_charts
+from cyclegan.sweep.names import short_keys
+from cyclegan.sweep.objective import is_maximised
+from cyclegan.sweep.objective import objective as read_objective
 from cyclegan.sweep.record import FIRST_LINE, Job, read_jobs
 from cyclegan.validation.catalogue import METRICS, higher_is_better, is_selectable, split
 
@@ -42,7 +45,7 @@ class Objective:
 
     @property
     def higher(self) -> bool:
-        return higher_is_better(self.metric.removeprefix("val/"))
+        return is_maximised(self.metric)
 
     def __str__(self) -> str:
         return f"{label(self.metric.removeprefix('val/'))}, {self.value}"
@@ -84,7 +87,7 @@ def write_summary(*folders: Path, output: Path | None = None) -> Path:
     results = [_result(job, jobs, objective, output) for job in jobs]
     write_text(output / "summary.csv", _as_csv(results))
     swept = sorted({key for job in jobs for key in job.overrides})
-    names = _short_names(swept)
+    names = short_keys(swept)
     shares = {names.get(key, key): share for key, share in _importances(folders).items()}
     finished = [result for result in results if result.is_finished]
     page = render(
@@ -132,9 +135,7 @@ def _objective(folders: Iterable[Path], jobs: Iterable[Job]) -> Objective:
 def _result(job: Job, jobs: Sequence[Job], objective: Objective, output: Path) -> Result:
     rows = read_rows(job.folder / "metrics.csv")
     metrics = {summary.column: summary for summary in summarise(rows)}
-    reached = job.objective
-    if reached is None and (summary := metrics.get(objective.metric)):
-        reached = summary.latest if objective.value == "last" else summary.best
+    reached = read_objective(job.folder, objective.metric, objective.value) if job.objective is None else job.objective
     speeds = [row.metrics["images_per_s"] for row in rows if "images_per_s" in row.metrics]
     relative = Path(os.path.relpath(job.folder, output)).as_posix()
     is_alone = [other.folder.name for other in jobs].count(job.folder.name) == 1
@@ -158,12 +159,6 @@ def _as_csv(results: Sequence[Result]) -> str:
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
-
-
-def _short_names(keys: Iterable[str]) -> dict[str, str]:
-    """Shorten each key to its last part, unless another key ends alike."""
-    last = Counter(key.rpartition(".")[2] for key in keys)
-    return {key: short if last[short := key.rpartition(".")[2]] == 1 else key for key in keys}
 
 
 def _columns(results: Sequence[Result]) -> dict[str, str]:
