@@ -56,7 +56,7 @@ def run(folders: Sequence[Path], output: Path | None) -> None:
             raise InputError(f"{folder}: there is no such folder")
         if not read_jobs(folder):
             raise InputError(
-                f"{folder} holds no jobs: none of its sub-folders has a job.json or the config.yaml of a run; "
+                f"{folder} holds no jobs: none of its folders has a job.json or the config.yaml of a run; "
                 "give the folder of the sweep, such as runs/mysweep"
             )
     page = write_summary(*folders, output=output)
