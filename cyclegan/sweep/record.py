@@ -18,7 +18,7 @@ JOB_FILE = "job.json"
 FIRST_LINE = "# cyclegan-train"
 """Beginning of a config.yaml that a run wrote."""
 
-IGNORED = ("name", "group", "resume", "overwrite", "logger")
+IGNORED = ("name", "group", "resume", "overwrite", "objective", "objective_value", "logger")
 """Keys that do not say how a run was trained; nor does any run_dir."""
 
 FOLLOWERS = {

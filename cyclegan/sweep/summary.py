@@ -8,6 +8,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -119,7 +120,7 @@ def jobs_table(jobs: Sequence[Job]) -> str:
 
 
 def _objective(folders: Iterable[Path], jobs: Iterable[Job]) -> Objective:
-    """Read the objective from sweep.yaml, else from what chose `best.ckpt` in one of the runs."""
+    """Read the objective from sweep.yaml, else from the configuration of one of the runs."""
     for folder in folders:
         asked = yaml.safe_load(read_text(folder / "sweep.yaml")) or {}
         if asked.get("objective"):
@@ -127,21 +128,28 @@ def _objective(folders: Iterable[Path], jobs: Iterable[Job]) -> Objective:
     for job in jobs:
         text = read_text(job.folder / "config.yaml")
         config = yaml.safe_load(text) if text.startswith(FIRST_LINE) else {}
-        if metric := config.get("callbacks", {}).get("checkpointing", {}).get("best"):
-            return Objective(f"val/{metric.removeprefix('val/')}", "best")
+        best = config.get("callbacks", {}).get("checkpointing", {}).get("best")
+        if metric := config.get("objective") or (best and f"val/{best}"):
+            return Objective(metric, config.get("objective_value", "best"))
     return Objective("", "best")
 
 
 def _result(job: Job, jobs: Sequence[Job], objective: Objective, output: Path) -> Result:
-    rows = read_rows(job.folder / "metrics.csv")
-    metrics = {summary.column: summary for summary in summarise(rows)}
+    table = job.folder / "metrics.csv"
+    metrics, speed = _measured(table, table.stat().st_mtime_ns if table.exists() else 0)
     reached = read_objective(job.folder, objective.metric, objective.value) if job.objective is None else job.objective
-    speeds = [row.metrics["images_per_s"] for row in rows if "images_per_s" in row.metrics]
     relative = Path(os.path.relpath(job.folder, output)).as_posix()
     is_alone = [other.folder.name for other in jobs].count(job.folder.name) == 1
     report = quote(f"{relative}/report.html") if (job.folder / "report.html").exists() else ""
     name = job.folder.name if is_alone else relative
-    return Result(job, name, reached, metrics, median(speeds) if speeds else None, report)
+    return Result(job, name, reached, metrics, speed, report)
+
+
+@cache  # a sweep writes its summary often, and most of its jobs are done
+def _measured(table: Path, changed: int) -> tuple[dict[str, Summary], float | None]:
+    rows = read_rows(table)
+    speeds = [row.metrics["images_per_s"] for row in rows if "images_per_s" in row.metrics]
+    return {summary.column: summary for summary in summarise(rows)}, median(speeds) if speeds else None
 
 
 def _as_csv(results: Sequence[Result]) -> str:

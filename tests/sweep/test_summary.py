@@ -128,18 +128,17 @@ def test_folders_from_several_machines_are_one_sweep(tmp_path: Path) -> None:
     assert Page(page).find("a")[0]["href"] == "../here/sweep/here/report.html"
 
 
-def test_runs_of_another_launcher_are_compared_by_what_chose_their_best_checkpoint(tmp_path: Path) -> None:
-    for name, kid in (("a", 0.3), ("b", 0.2)):
-        add_job(tmp_path, {}, kid, name=f"{name}_")
-        write_config(tmp_path / name, 4, seed=name, callbacks__checkpointing={"best": "kid"})
-        for file in ("metrics.csv", "report.html"):
-            (tmp_path / f"{name}_" / file).replace(tmp_path / name / file)
-        (tmp_path / f"{name}_" / "job.json").unlink()
+@pytest.mark.parametrize(("objective", "values"), [(None, ["0.2", "0.1"]), ("val/psnr_ab", ["19.8", "19.9"])])
+def test_runs_of_another_launcher_have_the_objective_of_their_configuration(
+    tmp_path: Path, objective: str | None, values: list[str]
+) -> None:
+    for name, kid, seed in (("a", 0.2, 1), ("b", 0.1, 2)):
+        write_config(tmp_path / name, 3, seed=seed, callbacks__checkpointing={"best": "kid"}, objective=objective)
+        job = add_job(tmp_path / "elsewhere", {}, kid, name=name)
+        (job.folder / "metrics.csv").replace(tmp_path / name / "metrics.csv")
     rows = read_csv(write_summary(tmp_path))
-    assert [(row["seed"], row["objective"], row["state"]) for row in rows.values()] == [
-        ("a", "0.3", "stopped"),
-        ("b", "0.2", "stopped"),
-    ]
+    assert [(row["job"], row["seed"]) for row in rows.values()] == [("a", "1"), ("b", "2")]
+    assert [row["objective"] for row in rows.values()] == values
 
 
 EVIL = "<img src=x onerror='document.title = \"evil\"'>&{{ 7 * 7 }}"
