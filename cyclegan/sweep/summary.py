@@ -27,8 +27,8 @@ from cyclegan.sweep.charts import Point, importance_chart, joint_chart, key_char
 from cyclegan.sweep.names import short_keys
 from cyclegan.sweep.objective import is_maximised
 from cyclegan.sweep.objective import objective as read_objective
-from cyclegan.sweep.record import FIRST_LINE, Job, read_jobs
-from cyclegan.validation.catalogue import METRICS, higher_is_better, is_selectable, split
+from cyclegan.sweep.record import Job, asked_of, read_config, read_jobs
+from cyclegan.validation.catalogue import METRICS, is_selectable, split
 
 SAMPLE_WIDTH = 400
 MAX_SAMPLES = 60
@@ -66,10 +66,6 @@ class Result:
     report: str
     """URL of its report.html, relative to the page; empty if there is none."""
 
-    @property
-    def is_finished(self) -> bool:
-        return self.job.state == "done" and self.objective is not None
-
 
 def write_summary(*folders: Path, output: Path | None = None) -> Path:
     """Write `summary.csv` and `summary.html` of a sweep, finished or not, and return the path of the page.
@@ -90,7 +86,7 @@ def write_summary(*folders: Path, output: Path | None = None) -> Path:
     swept = sorted({key for job in jobs for key in job.overrides})
     names = short_keys(swept)
     shares = {names.get(key, key): share for key, share in _importances(folders).items()}
-    finished = [result for result in results if result.is_finished]
+    finished = [result for result in results if result.job.state == "done"]
     page = render(
         "sweep.html",
         title=folders[0].resolve().name,
@@ -99,7 +95,7 @@ def write_summary(*folders: Path, output: Path | None = None) -> Path:
         keys=names,
         columns=_columns(results),
         results=results,
-        best=_best(finished, objective),
+        best=next(iter(_ranked(finished, objective)), None),
         charts=_charts(finished, names, objective),
         importance=importance_chart(shares) if shares else None,
         samples=_samples(results, objective),
@@ -126,11 +122,8 @@ def _objective(folders: Iterable[Path], jobs: Iterable[Job]) -> Objective:
         if asked.get("objective"):
             return Objective(asked["objective"], asked.get("objective_value", "best"))
     for job in jobs:
-        text = read_text(job.folder / "config.yaml")
-        config = yaml.safe_load(text) if text.startswith(FIRST_LINE) else {}
-        best = config.get("callbacks", {}).get("checkpointing", {}).get("best")
-        if metric := config.get("objective") or (best and f"val/{best}"):
-            return Objective(metric, config.get("objective_value", "best"))
+        if config := read_config(job.folder):
+            return Objective(*asked_of(config))
     return Objective("", "best")
 
 
@@ -177,33 +170,33 @@ def _columns(results: Sequence[Result]) -> dict[str, str]:
     return {f"val/{c}": label(c) for c in sorted(chosen, key=lambda c: (order.index(split(c).metric), c))}
 
 
-def _best(finished: Sequence[Result], objective: Objective) -> Result | None:
-    ranked = sorted(finished, key=lambda result: result.objective or 0.0, reverse=objective.higher)
-    return ranked[0] if ranked else None
+def _ranked(results: Iterable[Result], objective: Objective) -> list[Result]:
+    """Return the results that have an objective, the best first."""
+    measured = [result for result in results if result.objective is not None]
+    return sorted(measured, key=lambda result: result.objective or 0.0, reverse=objective.higher)
 
 
 def _charts(finished: Sequence[Result], names: Mapping[str, str], objective: Objective) -> dict[str, Any]:
     """Draw, for the objective and the best of every other metric, a chart of each key and one of all keys."""
-    varied = [key for key in names if len({result.job.overrides.get(key) for result in finished}) > 1]
-    factors = [names[key] for key in varied if key != "seed"] or [names[key] for key in varied]
-    if not factors:
-        return {}
-
-    def charts(title: str, higher: bool, values: Iterable[float | None]) -> tuple[Any, Any]:
+    columns = {f"{text}, best": column for column, text in _columns(finished).items()}
+    metrics = {
+        title: [result.metrics[column].best if column in result.metrics else None for result in finished]
+        for title, column in columns.items()
+    }
+    drawn = {}
+    for title, values in {str(objective): [result.objective for result in finished], **metrics}.items():
         points = [
             Point(result.name, {names[key]: text for key, text in result.job.overrides.items()}, value)
             for result, value in zip(finished, values, strict=True)
             if value is not None
         ]
-        return key_charts(factors, points), joint_chart(factors, points, title, higher) if len(factors) > 1 else None
-
-    drawn = {}
-    if objective.metric:
-        drawn[str(objective)] = charts(str(objective), objective.higher, [result.objective for result in finished])
-    for column, text in _columns(finished).items():
-        values = [result.metrics[column].best if column in result.metrics else None for result in finished]
-        title = f"{text}, best"
-        drawn.setdefault(title, charts(title, higher_is_better(column.removeprefix("val/")), values))
+        varied = [key for key in names.values() if len({point.values.get(key) for point in points}) > 1]
+        factors = [key for key in varied if key != "seed"] or varied  # a seed is a repetition
+        complete = [point for point in points if all(key in point.values for key in factors)]
+        if factors:
+            higher = is_maximised(columns.get(title, objective.metric))
+            joint = joint_chart(factors, complete, title, higher) if len(factors) > 1 and complete else None
+            drawn[title] = key_charts(factors, points), joint
     return drawn
 
 
@@ -214,10 +207,9 @@ def _importances(folders: Iterable[Path]) -> dict[str, float]:
 
 def _samples(results: Sequence[Result], objective: Objective) -> list[tuple[Result, int, str]]:
     """Return the last sample grids of the best jobs, with their epoch and as JPEG in base64."""
-    measured = [result for result in results if result.objective is not None]
-    ranked = sorted(measured, key=lambda result: result.objective or 0.0, reverse=objective.higher)
     found = []
-    for result in [*ranked, *(result for result in results if result.objective is None)][:MAX_SAMPLES]:
+    unmeasured = [result for result in results if result.objective is None]
+    for result in [*_ranked(results, objective), *unmeasured][:MAX_SAMPLES]:
         grids = find_samples(result.job.folder / "samples")
         try:
             found += [(result, epoch, _thumbnail(grids[epoch])) for epoch in list(grids)[-1:]]

@@ -47,7 +47,7 @@ def test_the_page_shows_the_jobs_and_marks_the_best_of_those_that_are_done(tmp_p
     (sweep / "identity=5" / "report.html").unlink()
     page = Page(write_summary(sweep))
     assert "3 done · 1 running · objective: KID, best, lower is better Best: identity=0.5 , 0.3" in page.text
-    assert "Job identity State Objective Time Images/s PSNR, dB · A→B KID Click" not in page.text
+    assert "Job identity State Objective Time Images/s PSNR, dB · A→B KID identity=0" in page.text
     assert "identity=0.5 0.5 done 0.3 1 h 05 min 110 19.7 epoch 2, last 19.6 0.3 epoch 2, last 0.4" in page.text
     assert [row.get("class") for row in page.find("tr")[1:]] == [None, "best", None, None]
     assert [link["href"] for link in page.find("a")] == [f"identity%3D{i}/report.html" for i in ("0", "0.5", "10")]
@@ -107,6 +107,17 @@ def test_each_key_that_varies_has_a_chart(tmp_path: Path, jobs: list[dict[str, s
     page = Page(write_summary(sweep))
     assert f"Metric KID, best PSNR, dB · A→B, best {' '.join(figures)} " in page.text
     assert len(page.find("figure")) == 2 * len(figures) + len(jobs)  # of two metrics, and the samples
+
+
+def test_jobs_without_some_keys_or_metrics_are_left_out_of_the_charts_of_these(tmp_path: Path) -> None:
+    sweep = write_sweep(tmp_path / "sweep")
+    for overrides in ({"a": "1"}, {"a": "2"}, {"b": "1"}, {"b": "2"}):
+        job = add_job(sweep, overrides, 0.1)
+        if "b" in overrides:
+            table = job.folder / "metrics.csv"
+            table.write_text(table.read_text().replace("psnr", "fid"))
+    options, charts = "KID, best PSNR, dB · A→B, best FID · A→B, best", ("a b", "a", "b")
+    assert f"Metric {options} {' '.join(charts)} Samples" in Page(write_summary(sweep)).text
 
 
 def test_importances_are_drawn_where_a_search_wrote_them(tmp_path: Path) -> None:
