@@ -183,8 +183,9 @@ def _charts(finished: Sequence[Result], names: Mapping[str, str], objective: Obj
         title: [result.metrics[column].best if column in result.metrics else None for result in finished]
         for title, column in columns.items()
     }
+    objectives = {str(objective): [result.objective for result in finished]}
     drawn = {}
-    for title, values in {str(objective): [result.objective for result in finished], **metrics}.items():
+    for title, values in (objectives | metrics | objectives).items():  # first, and in place of an equal title
         points = [
             Point(result.name, {names[key]: text for key, text in result.job.overrides.items()}, value)
             for result, value in zip(finished, values, strict=True)

@@ -3,6 +3,8 @@
 import base64
 import csv
 import json
+import re
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ import pytest
 from PIL import Image
 
 from cyclegan.sweep.command import main
-from cyclegan.sweep.record import Job
+from cyclegan.sweep.record import Job, write_job
 from cyclegan.sweep.summary import SAMPLE_WIDTH, jobs_table, write_summary
 from tests.report.test_page import Page
 from tests.sweep.sweep_folders import add_job, write_sweep
@@ -107,6 +109,15 @@ def test_each_key_that_varies_has_a_chart(tmp_path: Path, jobs: list[dict[str, s
     page = Page(write_summary(sweep))
     assert f"Metric KID, best PSNR, dB · A→B, best {' '.join(figures)} " in page.text
     assert len(page.find("figure")) == 2 * len(figures) + len(jobs)  # of two metrics, and the samples
+
+
+def test_the_first_chart_is_of_the_recorded_objective(tmp_path: Path) -> None:
+    sweep = write_sweep(tmp_path / "sweep")
+    for lr in "12":
+        job = add_job(sweep, {"lr": lr}, 0.2)
+        write_job(replace(job, objective=0.75))  # metrics.csv says 0.2
+    templates = re.findall("<template>.*?</template>", write_summary(sweep).read_text(), re.DOTALL)
+    assert ['"y":[0.75,0.75]' in template for template in templates] == [True, False]
 
 
 def test_jobs_without_some_keys_or_metrics_are_left_out_of_the_charts_of_these(tmp_path: Path) -> None:
