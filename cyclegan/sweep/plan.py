@@ -192,6 +192,7 @@ class PlannedSweep(Callback):
         try:
             self._plan(Sweep(config))
         except (UserError, HydraException, OmegaConfBaseException) as error:
+            self._open.close()
             sys.exit(f"cyclegan-train: {explain(error)}")  # Hydra would turn other exceptions into warnings
 
     def _plan(self, sweep: Sweep) -> None:
@@ -204,9 +205,9 @@ class PlannedSweep(Callback):
             listed = BasicSweeper.split_arguments(list(sweep.overrides.values()), None)[0]
             for job in tqdm(listed, "checking the jobs", leave=False, disable=len(listed) < 10 or None):
                 jobs[tuple(job)] = sweep.compose(job)
-        sweep.write()
         if sweep.master.overwrite:
             sweep.clear()
+        sweep.write()
         for overrides, frozen in jobs.items():
             sweep.freeze(frozen, overrides)
 
