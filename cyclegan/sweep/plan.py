@@ -48,7 +48,8 @@ class Sweep:
         self.folder = Path(master.hydra.sweep.dir)
         parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
         parameters = master.hydra.sweeper.get("params") or {}
-        words = [*(f"{key}={value}" for key, value in parameters.items()), *master.hydra.overrides.task]
+        given = OmegaConf.to_container(master.hydra.overrides.task, resolve=False)  # ${run_dir} differs between jobs
+        words = [*(f"{key}={value}" for key, value in parameters.items()), *cast("list[str]", given)]
         # Of a key that is given twice, the last value counts, as in Hydra's sweepers.
         self.overrides: dict[str, Override] = {word.get_key_element(): word for word in parser.parse_overrides(words)}
         self.swept = sorted(key for key, word in self.overrides.items() if word.is_sweep_override())
