@@ -201,6 +201,7 @@ class PlannedSweep(Callback):
 
         sweep.check()
         self._open.enter_context(held(sweep.folder))
+        compose_once()
         jobs: dict[tuple[str, ...], DictConfig] = {}
         if sweep.master.hydra.sweeper._target_.endswith(f".{BasicSweeper.__name__}"):
             listed = BasicSweeper.split_arguments(list(sweep.overrides.values()), None)[0]
@@ -216,6 +217,20 @@ class PlannedSweep(Callback):
         """Print the table of the jobs and end with the sweep's exit code."""
         self._open.close()
         finish(Path(config.hydra.sweep.dir))
+
+
+def compose_once() -> None:
+    """Let Hydra keep the jobs that it composes: its sweeper composes each again, and so does its own launcher."""
+    loader = GlobalHydra.instance().config_loader()
+    compose, composed = loader.load_sweep_config, dict[tuple[str, ...], DictConfig]()
+
+    def once(master_config: DictConfig, sweep_overrides: list[str]) -> DictConfig:
+        key = tuple(sweep_overrides)
+        if key not in composed:
+            composed[key] = compose(master_config, sweep_overrides)
+        return composed[key].copy()
+
+    loader.load_sweep_config = once  # type: ignore[method-assign]
 
 
 def check_machine(config: DictConfig) -> None:

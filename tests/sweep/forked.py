@@ -45,7 +45,7 @@ class Forked:
             os.dup2(file.fileno(), 1)
             os.dup2(file.fileno(), 2)
         os.environ |= {VARIABLE: "1", **variables}
-        sys.argv = ["cyclegan-train", "--config", str(config_file)]
+        sys.argv = ["cyclegan-train", "--config", str(config_file), "resume=auto"]
         code: object = 0
         try:
             main()
