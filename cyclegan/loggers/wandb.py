@@ -177,10 +177,15 @@ class Wandb(WandbLogger):
 
     @rank_zero_only
     def log_image_table(self, key: str, columns: list[Any], rows: list[list[Any]], step: int | None = None) -> None:
-        """Log a table; cells that are arrays (H, W, 3) of uint8 become images, stored as PNG."""
-        with self._harmless():
-            data = [[wandb.Image(cell) if isinstance(cell, np.ndarray) else cell for cell in row] for row in rows]
-            self.log_metrics({key: wandb.Table(columns=columns, data=data)}, step)
+        """Log a table; cells that are arrays (H, W, 3) of uint8 become images, stored as PNG.
+
+        If that fails, only the table is lost: unlike for metrics, wandb waits for the server.
+        """
+        run = self.experiment
+        if step is None or step > self._uploaded:
+            with _losing("a table"):
+                data = [[wandb.Image(cell) if isinstance(cell, np.ndarray) else cell for cell in row] for row in rows]
+                run.log({key: wandb.Table(columns=columns, data=data), POSITION: step})
 
     @rank_zero_only
     def log_hyperparams(self, params: dict[str, Any] | Namespace) -> None:
@@ -194,10 +199,8 @@ class Wandb(WandbLogger):
         """Send an alert at a number of images seen; if that fails, only the alert is lost."""
         run = self.experiment
         if step > self._uploaded:
-            try:
+            with _losing("an alert"):  # a server or version without alerts
                 run.alert(title=name[:64], text=text, level="WARN")
-            except Exception as error:  # a server or version without alerts
-                log.warning("wandb     an alert could not be sent: %s", _in_one_line(error))
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
@@ -231,12 +234,14 @@ class Wandb(WandbLogger):
             file = self._run_dir / FILES[name]
             if not file.is_file():
                 log.warning("wandb     upload=%s: there is no %s", name, file)
-            elif name == "report":
-                run.log({"report": wandb.Html(str(file), inject=False)})
-            else:  # all under one name, so that a best checkpoint that is also the last is stored once
-                artifact = wandb.Artifact(f"model-{run.id}", type="model")
-                artifact.add_file(str(file), name="model.ckpt", policy="immutable", skip_cache=True)  # makes no copies
-                run.log_artifact(artifact, aliases=[name])
+                continue
+            with _losing(f"upload={name}"):
+                if name == "report":
+                    run.log({"report": wandb.Html(str(file), inject=False)})
+                else:  # all under one name, so that a best checkpoint that is also the last is stored once
+                    artifact = wandb.Artifact(f"model-{run.id}", type="model")
+                    artifact.add_file(str(file), name="model.ckpt", policy="immutable", skip_cache=True)  # no copies
+                    run.log_artifact(artifact, aliases=[name])
 
     def _is_pruned(self) -> bool:
         try:
@@ -253,6 +258,15 @@ class Wandb(WandbLogger):
             if not self._is_off:
                 log.warning("wandb     off from here on, training continues: %s", _in_one_line(error))
             self._is_off = True
+
+
+@contextlib.contextmanager
+def _losing(what: str) -> Iterator[None]:
+    """Turn an error into a warning that `what` is lost."""
+    try:
+        yield
+    except Exception as error:
+        log.warning("wandb     %s could not be sent: %s", what, _in_one_line(error))
 
 
 def end_service() -> None:

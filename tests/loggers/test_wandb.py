@@ -222,16 +222,35 @@ def test_after_a_failed_call_only_the_run_is_finished(
     assert started == ["online"]
 
 
-def test_a_failed_alert_is_one_warning_and_metrics_are_still_logged(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("lost", ["a table", "an alert"])
+def test_a_failed_table_or_alert_is_one_warning_and_metrics_are_still_logged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, lost: str
 ) -> None:
-    run = FakeRun("alert")
+    run = FakeRun("alert" if lost == "an alert" else "log")
     replace_init(monkeypatch, online=lambda **_: run)
     logger = logger_at(tmp_path)
-    logger.flag("alarm/copies_input", "A→B", step=4)
+    if lost == "an alert":
+        logger.flag("alarm/copies_input", "A→B", step=4)
+    else:
+        logger.log_image_table("translations", ["image"], [["0.png"]], step=4)
+    run.failing = ""
     logger.log_metrics({"loss": 1.0}, step=4)
     assert run.curve("loss") == [(4, 1.0)]
-    assert logged(caplog) == ["wandb     an alert could not be sent: ConnectionResetError: Connection lost"]
+    assert logged(caplog) == [f"wandb     {lost} could not be sent: ConnectionResetError: Connection lost"]
+
+
+def test_a_failed_upload_does_not_keep_the_run_from_ending(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "best.ckpt").write_bytes(b"weights")
+    run = FakeRun("log_artifact")
+    replace_init(monkeypatch, online=lambda **_: run)
+    logger = Wandb(str(tmp_path), project="p", name="n", upload=["best"])
+    logger.log_metrics({"loss": 1.0}, step=4)
+    logger.finalize("success")
+    assert run.calls[-2:] == ["exit 0", "finish"]
+    assert logged(caplog) == ["wandb     upload=best could not be sent: ConnectionResetError: Connection lost"]
 
 
 @pytest.mark.parametrize(
