@@ -139,8 +139,9 @@ class Wandb(WandbLogger):
         # Without a network or a disk, wandb's error reporting logs tracebacks of its own.
         logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
         self._run_dir.mkdir(parents=True, exist_ok=True)
-        # Where the images of tables wait for their upload; an offline run would leave them in the home directory.
-        os.environ.setdefault("WANDB_DATA_DIR", str(self._folder.resolve()))
+        # wandb would keep the images of tables in the home directory, before and after their upload.
+        for variable in ("WANDB_DATA_DIR", "WANDB_CACHE_DIR"):
+            os.environ.setdefault(variable, str(self._folder.resolve()))
         wandb.setup(wandb.Settings(silent=True))  # else a login prints and asks, whatever the run's settings
         settings = wandb.Settings(
             silent=True, init_timeout=INIT_TIMEOUT, finish_timeout=self._finish_timeout, finish_timeout_raises=True

@@ -22,6 +22,7 @@ from tests.loggers.offline_run import OfflineRun, files, records
 from tests.tiny_run import composed, metrics
 
 JOB = ("group=sweep", "name='sweep/seed=1'", "logger.wandb.tags=['seed=1']", "logger.wandb.upload=[best,last]")
+RUN_SETS = ("PL_GLOBAL_SEED", "WANDB_DATA_DIR", "WANDB_CACHE_DIR")
 
 
 @pytest.fixture(scope="module")
@@ -31,10 +32,12 @@ def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     wandb.teardown()  # wandb reads the variables once per process
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sys.argv", ["cyclegan-train"])
-        patch.delenv("PL_GLOBAL_SEED", raising=False)
-        patch.delenv("WANDB_DATA_DIR", raising=False)
+        for name in RUN_SETS:
+            patch.delenv(name, raising=False)
+        patch.setenv("HOME", str(folder / "home"))
         train(composed(folder / "run", folder / "toy", "logger=default", "callbacks.checkpointing.best=psnr", *JOB))
-        patch.delenv("WANDB_DATA_DIR")
+        for name in RUN_SETS:
+            patch.delenv(name)
     return folder / "run"
 
 
@@ -103,11 +106,12 @@ def test_the_table_holds_input_translation_reconstruction_and_ground_truth(run_d
         assert np.array_equal(truth, cells[f"{target}→{source}", name][0]), "of the same name, so of the same scene"
 
 
-def test_tables_wait_for_their_upload_in_the_folder_of_the_run(run_dir: Path) -> None:
+def test_wandb_writes_to_the_folder_of_the_run_only(run_dir: Path) -> None:
     found = tables(run_dir)
     assert len(found) == 3, "one for each validation"
     for _, images in found:
         assert all(file.is_relative_to(run_dir / "wandb") for file in images.values())
+    assert [path.name for path in run_dir.parent.iterdir()] == ["toy", "run"], "nothing in the home directory"
 
 
 def test_the_artifact_is_the_whole_checkpoint(run: OfflineRun, run_dir: Path) -> None:
