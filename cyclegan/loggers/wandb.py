@@ -216,7 +216,7 @@ class Wandb(WandbLogger):
             return
         with self._harmless():
             try:
-                if status == "success":
+                if status == "success" and not self._is_off:
                     self._upload_files(run)
                 elif status == "preempted" and self._is_pruned():
                     status = "success"

@@ -82,6 +82,18 @@ def test_cells_are_empty_without_ground_truth_and_way_back(tmp_path: Path) -> No
     assert [row[4:] for row in rows] == [[None, None]] * 3
 
 
+def test_ground_truth_is_the_image_of_the_same_name(tmp_path: Path) -> None:
+    data = toy_data(tmp_path / "toy")
+    data.prepare_data()
+    (tmp_path / "toy" / "testA" / "0000.png").unlink()  # the first of A is now the second of B
+    rows = {(direction, name): cells for direction, name, *cells in table(tmp_path, small_cyclegan(), data)}
+    assert rows["B→A", "0000.png"][3] is None
+    for name in ("0001.png", "0002.png"):
+        (a, *_, of_a), (b, *_, of_b) = rows["A→B", name], rows["B→A", name]
+        assert np.array_equal(of_a, b)
+        assert np.array_equal(of_b, a)
+
+
 def test_shows_averaged_weights(tmp_path: Path) -> None:
     ema = Ema(0.99)
     model = small_cyclegan(schedule=Constant(), optimizer=partial(torch.optim.Adam, lr=0.1))
