@@ -59,7 +59,8 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 @pytest.fixture
 def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hide the seed of an earlier run and the command line of the test runner."""
-    monkeypatch.delenv("PL_GLOBAL_SEED", raising=False)  # which a run sets
+    for name in ("PL_GLOBAL_SEED", "WANDB_DATA_DIR", "WANDB_CACHE_DIR"):  # which a run sets
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("sys.argv", ["cyclegan-train"])
 
 
