@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from cyclegan.callbacks.stop_signals import EXIT_RESUME
 from cyclegan.errors import RunError
+from cyclegan.loggers import PRUNE_FILE
 from cyclegan.report.run_files import read_rows
 from cyclegan.sweep.child import Stop, kill, start
 from cyclegan.sweep.objective import objective
@@ -22,9 +23,6 @@ from cyclegan.train.run_folder import earlier_config, held
 
 OUTPUT_FILE = "output.txt"
 """What a job printed, in its folder."""
-
-PRUNE_FILE = "prune"
-"""A job in whose folder this file appears is stopped, and counts as pruned."""
 
 FINISHED = ("done", "pruned")
 POLL_SECONDS = 0.1
@@ -140,7 +138,10 @@ def _message(output: Path, start: int, code: int) -> str:
 def _record(job: Job) -> None:
     write_job(job)
     with _summaries:
-        write_summary(job.folder.parent)
+        try:
+            write_summary(job.folder.parent)
+        except OSError as error:  # such as a full disk; the next one may succeed
+            tqdm.write(f"summary   not written: {error}", file=sys.stdout)
 
 
 def _print(job: Job, metric: str) -> None:

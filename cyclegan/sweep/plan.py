@@ -1,5 +1,6 @@
 """The plan of a sweep: its jobs are composed, checked and frozen before the first of them begins."""
 
+import os
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -24,7 +25,7 @@ from cyclegan.files import write_text
 from cyclegan.sweep.devices import visible_gpus
 from cyclegan.sweep.finish import finish
 from cyclegan.sweep.job import OUTPUT_FILE
-from cyclegan.sweep.names import job_name
+from cyclegan.sweep.names import job_name, short_keys
 from cyclegan.sweep.record import JOB_FILE, Job, read_job, read_jobs, write_job
 from cyclegan.train.compatible import is_free, require_continuable
 from cyclegan.train.configuration import explain
@@ -34,6 +35,9 @@ from cyclegan.train.signatures import check_values
 
 FIXED = ("name", "run_dir", "group", "resume", "overwrite")
 """Keys of the sweep, which no job changes."""
+
+LONGEST_TAG = 64
+"""Number of characters of a tag that wandb accepts."""
 
 
 class Sweep:
@@ -123,6 +127,7 @@ class Sweep:
         config.resume, config.overwrite = "auto", False
         config.objective = objective_metric(config)
         name_wandb_run(config, None)
+        self._name_in_wandb(config, folder.name, overrides)
         plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
         before = earlier_config(folder)
         if before and not self.master.overwrite:
@@ -131,6 +136,18 @@ class Sweep:
             except RunError as error:
                 raise RunError(f"{folder}: {error}") from error
         return cast(DictConfig, OmegaConf.create(plain))
+
+    def _name_in_wandb(self, config: DictConfig, name: str, overrides: Sequence[str]) -> None:
+        """Set the run's name and tags to what the job changes, unless the user or wandb's variables set others."""
+        entry = OmegaConf.select(config, "logger.wandb")
+        if entry is None:
+            return
+        if entry.get("name") == config.name:
+            entry.name = name
+        if entry.get("tags") is None and "WANDB_TAGS" not in os.environ:
+            short = short_keys(self.swept)
+            tags = [f"{short[key]}={value}" for key, value in changes(overrides, self.swept).items()]
+            entry.tags = [tag[:LONGEST_TAG] for tag in tags]
 
     def freeze(self, config: DictConfig, overrides: Sequence[str]) -> Path:
         """Write what `compose` returned into the job's folder, which is returned; finished jobs stay as they are."""
