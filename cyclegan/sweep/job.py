@@ -86,10 +86,9 @@ def _wait_until_free(folder: Path, stop: Stop) -> None:
 def _wait(child: subprocess.Popen[bytes], folder: Path, stop: Stop) -> bool:
     """Wait for a child, hand signals on, and return whether it was pruned."""
     is_asked, is_pruned, refreshed = False, False, 0.0
-    epochs = earlier_config(folder)["trainer"]["max_epochs"] or -1
     with tqdm(
         desc=folder.name,
-        total=None if epochs < 0 else epochs,
+        total=earlier_config(folder)["trainer"]["max_epochs"],  # tqdm shows null and -1 as ?
         initial=_epoch(folder),
         leave=False,
         disable=None,
