@@ -79,8 +79,9 @@ def _wait(child: subprocess.Popen[bytes], folder: Path, stop: Stop) -> bool:
                 child.send_signal(signal.SIGTERM)
             if len(stop.received) > handed:
                 handed = len(stop.received)
-                # As with a single run, a second Ctrl-C ends it at once.
-                child.send_signal(signal.SIGTERM if handed == 1 else signal.SIGKILL)
+                # As with a single run, a second Ctrl-C ends it at once. `timeout` sends each SIGTERM twice.
+                is_urgent = stop.received.count(signal.SIGINT) > 1
+                child.send_signal(signal.SIGKILL if is_urgent else signal.SIGTERM)
             if not bar.disable and time.monotonic() - refreshed > PROGRESS_SECONDS:
                 refreshed = time.monotonic()
                 rows = read_rows(folder / "metrics.csv")
