@@ -22,7 +22,7 @@ from pathlib import Path
 
 from cyclegan.callbacks.stop_signals import EXIT_RESUME
 from cyclegan.sweep.job import OUTPUT_FILE
-from cyclegan.sweep.record import Job, read_jobs
+from cyclegan.sweep.record import JOB_FILE, Job, read_jobs
 from tests.sweep.recorder import RECORDER, batches, recorded
 from tests.tiny_run import STEPS_PER_EPOCH, UNMEASURED, read_checkpoint
 from tests.train import torture
@@ -118,14 +118,13 @@ def positions(sweep: Path) -> dict[Path, int]:
 def wait_for(process: ForkServerProcess, sweep: Path, done: int, training: bool) -> bool:
     """Wait until jobs are done, and maybe until one trains; return False if the sweep has ended."""
     deadline = time.monotonic() + LIMIT
-    before = positions(sweep)
+    before, begun = positions(sweep), time.time()
     while process.exitcode is None:
         found = jobs(sweep)
-        running = [job for job in found if job.state == "running"]
-        is_training = any(
-            len(recorded(job.folder)) > before.get(job.folder, 0) + 1 and STEPS not in batches(job.folder)
-            for job in running
-        )
+        # Not those that an earlier start left as running, while this one still plans and would end by a signal.
+        running = [job for job in found if job.state == "running" and (job.folder / JOB_FILE).stat().st_mtime > begun]
+        new = [recorded(job.folder)[before.get(job.folder, 0) :] for job in running]
+        is_training = any(" " in "\t".join(lines[:-1]) and lines[-1] != str(STEPS) for lines in new)
         if running and sum(job.state == "done" for job in found) >= done and (is_training or not training):
             return True
         if time.monotonic() > deadline:
