@@ -1,7 +1,7 @@
 """hydra/launcher=local: the jobs of a sweep side by side on this machine, each with GPUs of its own."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -29,16 +29,16 @@ class LocalLauncher(Launcher):
         """Run jobs that the plan has frozen, and return their objectives."""
         # Hydra imports this file at the start of every command.
         from cyclegan.sweep.child import Stop
-        from cyclegan.sweep.devices import Devices, visible_gpus
+        from cyclegan.sweep.devices import Devices
         from cyclegan.sweep.finish import finish
         from cyclegan.sweep.job import run_job
         from cyclegan.sweep.plan import Sweep
 
         sweep = Sweep(self._config)
         trainers = [frozen_trainer(sweep.job_folder(overrides)) for overrides in job_overrides]
-        gpus = [] if all(trainer["accelerator"] == "cpu" for trainer in trainers) else visible_gpus()
+        gpus = usable_gpus(trainers)
         counts = [devices(trainer, len(gpus)) for trainer in trainers]
-        at_once = self._jobs or max(len(gpus) // max(min(counts), 1), 1)
+        at_once = self.at_once(trainers)
         threads = {} if gpus or at_once == 1 else {"OMP_NUM_THREADS": str(max((os.cpu_count() or 1) // at_once, 1))}
         free, stop = Devices(gpus), Stop()
 
@@ -54,6 +54,18 @@ class LocalLauncher(Launcher):
             finish(sweep.folder)
         return returns
 
+    def at_once(self, trainers: Sequence[Mapping[str, object]]) -> int:
+        """Return how many jobs with these arguments of the trainer run at once."""
+        gpus = len(usable_gpus(trainers))
+        return self._jobs or max(gpus // max(min(devices(trainer, gpus) for trainer in trainers), 1), 1)
+
+
+def usable_gpus(trainers: Sequence[Mapping[str, object]]) -> list[str]:
+    """Return the GPUs of this machine; none if all jobs are for the CPU."""
+    from cyclegan.sweep.devices import visible_gpus
+
+    return [] if all(trainer["accelerator"] == "cpu" for trainer in trainers) else visible_gpus()
+
 
 def frozen_trainer(folder: Path) -> dict[str, object]:
     """Read the trainer's arguments of a frozen job."""
@@ -63,7 +75,7 @@ def frozen_trainer(folder: Path) -> dict[str, object]:
     return found
 
 
-def devices(trainer: dict[str, object], gpus: int) -> int:
+def devices(trainer: Mapping[str, object], gpus: int) -> int:
     """Return how many of a machine's GPUs a job takes: none on the CPU."""
     asked = trainer["devices"]
     if trainer["accelerator"] == "cpu" or not gpus:

@@ -26,6 +26,7 @@ from cyclegan.sweep.finish import finish
 from cyclegan.sweep.job import OUTPUT_FILE
 from cyclegan.sweep.names import job_name
 from cyclegan.sweep.record import JOB_FILE, Job, read_job, read_jobs, write_job
+from cyclegan.sweep.search import IMPORTANCES_FILE, STUDY_FILE, probes
 from cyclegan.train.compatible import is_free, require_continuable
 from cyclegan.train.configuration import explain
 from cyclegan.train.resume import name_wandb_run
@@ -158,6 +159,8 @@ class Sweep:
                 clear(job.folder)
                 for name in (JOB_FILE, OUTPUT_FILE):
                     (job.folder / name).unlink(missing_ok=True)
+        for file in [self.folder / IMPORTANCES_FILE, *self.folder.glob(f"{STUDY_FILE}*")]:  # and SQLite's journal
+            file.unlink(missing_ok=True)
 
 
 def read_sweep(folder: Path) -> dict[str, Any]:
@@ -187,7 +190,8 @@ class PlannedSweep(Callback):
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Compose, check and freeze the jobs.
 
-        A sweeper that chooses values as it goes, such as Optuna's, freezes them later; here its command is checked.
+        A search freezes each job when it has chosen its values; here, the ends of its ranges and every option are
+        checked.
         """
         try:
             self._plan(Sweep(config))
@@ -200,7 +204,11 @@ class PlannedSweep(Callback):
         sweep.check()
         self._open.enter_context(held(sweep.folder))
         jobs: dict[tuple[str, ...], DictConfig] = {}
-        if sweep.master.hydra.sweeper._target_.endswith(f".{BasicSweeper.__name__}"):
+        sweeper = sweep.master.hydra.sweeper._target_
+        if sweeper.endswith(".OptunaSweeper"):
+            for job in probes(sweep.overrides):
+                sweep.compose(job)
+        elif sweeper.endswith(f".{BasicSweeper.__name__}"):
             listed = BasicSweeper.split_arguments(list(sweep.overrides.values()), None)[0]
             for job in tqdm(listed, "checking the jobs", leave=False, disable=len(listed) < 10 or None):
                 jobs[tuple(job)] = sweep.compose(job)

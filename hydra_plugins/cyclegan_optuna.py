@@ -1,0 +1,71 @@
+"""hydra/sweeper=optuna and random: a sweep whose jobs are the trials of a search."""
+
+from typing import Any
+
+from hydra.core.plugins import Plugins
+from hydra.plugins.launcher import Launcher
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+from hydra_plugins.cyclegan_local import LocalLauncher
+
+
+class OptunaSweeper(Sweeper):
+    """Chooses the values of some trials, launches them as jobs, and goes on with their objectives.
+
+    Args:
+        n_trials: number of trials in all, with those of earlier starts.
+        jobs_at_once: number of trials that are chosen and launched together; None: as many as the launcher runs at
+            once, or one if it does not say.
+        direction: `minimize` or `maximize`; None: the better side of the objective.
+        sampler: constructor call of a sampler of Optuna; an argument `seed` is combined with the trial's number.
+        pruner: constructor call of a pruner of Optuna, to which a step is an image seen; None: no trial is pruned.
+        params: the search space, by key, which Hydra adds to that of the command line.
+    """
+
+    def __init__(
+        self,
+        n_trials: int,
+        jobs_at_once: int | None,
+        direction: str | None,
+        sampler: DictConfig,
+        pruner: DictConfig | None,
+        params: DictConfig,
+    ) -> None:
+        self._n_trials, self._at_once = n_trials, jobs_at_once
+        self._study = {"direction": direction, "sampler": sampler, "pruner": pruner}
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        self.config = config
+        self.launcher: Launcher = Plugins.instance().instantiate_launcher(hydra_context, task_function, config)
+
+    def sweep(self, arguments: list[str]) -> Any:
+        """Run trials until there are enough of them. Trials that an earlier start began come first."""
+        # Hydra imports this file at the start of every command.
+        from cyclegan.sweep.plan import Sweep, objective_metric
+        from cyclegan.sweep.search import Search
+
+        sweep = Sweep(self.config)
+        search = Search(
+            sweep.folder, sweep.overrides, objective_metric(self.config), self.config.objective_value, **self._study
+        )
+        at_once = self._at_once or self._launched_at_once()
+        search.retry_failed()
+        is_complete = True
+        while is_complete and (trials := search.next_trials(at_once, self._n_trials)):
+            folders = {
+                number: sweep.freeze(sweep.compose(overrides), overrides) for number, overrides in trials.items()
+            }
+            jobs = {
+                folder: trials[number] for number, folder in folders.items()
+            }  # once, if trials have the same values
+            with search.watching(folders):
+                self.launcher.launch(list(jobs.values()), initial_job_idx=min(trials))
+            is_complete = search.tell(folders)
+        search.report()
+
+    def _launched_at_once(self) -> int:
+        if isinstance(self.launcher, LocalLauncher):
+            return self.launcher.at_once([self.config.trainer])
+        return int(self.config.hydra.launcher.get("array_parallelism", 1))  # of submitit
