@@ -1,6 +1,6 @@
 """hydra/sweeper=optuna and random: a sweep whose jobs are the trials of a search."""
 
-from typing import Any
+from typing import Any, Literal
 
 from hydra.core.plugins import Plugins
 from hydra.plugins.launcher import Launcher
@@ -28,17 +28,19 @@ class OptunaSweeper(Sweeper):
         self,
         n_trials: int,
         jobs_at_once: int | None,
-        direction: str | None,
+        direction: Literal["minimize", "maximize"] | None,
         sampler: DictConfig,
         pruner: DictConfig | None,
         params: DictConfig,
     ) -> None:
         self._n_trials, self._at_once = n_trials, jobs_at_once
-        self._study = {"direction": direction, "sampler": sampler, "pruner": pruner}
+        self._direction, self._sampler, self._pruner = direction, sampler, pruner
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        self.config = config
-        self.launcher: Launcher = Plugins.instance().instantiate_launcher(hydra_context, task_function, config)
+        self._config = config
+        self._launcher: Launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
 
     def sweep(self, arguments: list[str]) -> Any:
         """Run trials until there are enough of them. Trials that an earlier start began come first."""
@@ -46,9 +48,15 @@ class OptunaSweeper(Sweeper):
         from cyclegan.sweep.plan import Sweep, objective_metric
         from cyclegan.sweep.search import Search
 
-        sweep = Sweep(self.config)
+        sweep = Sweep(self._config)
         search = Search(
-            sweep.folder, sweep.overrides, objective_metric(self.config), self.config.objective_value, **self._study
+            folder=sweep.folder,
+            overrides=sweep.overrides,
+            metric=objective_metric(self._config),
+            value=self._config.objective_value,
+            direction=self._direction,
+            sampler=self._sampler,
+            pruner=self._pruner,
         )
         at_once = self._at_once or self._launched_at_once()
         search.retry_failed()
@@ -61,11 +69,11 @@ class OptunaSweeper(Sweeper):
                 folder: trials[number] for number, folder in folders.items()
             }  # once, if trials have the same values
             with search.watching(folders):
-                self.launcher.launch(list(jobs.values()), initial_job_idx=min(trials))
+                self._launcher.launch(list(jobs.values()), initial_job_idx=min(trials))
             is_complete = search.tell(folders)
         search.report()
 
     def _launched_at_once(self) -> int:
-        if isinstance(self.launcher, LocalLauncher):
-            return self.launcher.at_once([self.config.trainer])
-        return int(self.config.hydra.launcher.get("array_parallelism", 1))  # of submitit
+        if isinstance(self._launcher, LocalLauncher):
+            return self._launcher.at_once([self._config.trainer])
+        return int(self._config.hydra.launcher.get("array_parallelism", 1))  # of submitit

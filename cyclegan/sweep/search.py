@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
@@ -69,19 +69,21 @@ def _distribution(override: Override) -> "BaseDistribution":
 
     found: Any = override.value()
     is_number = isinstance(found, IntervalSweep | RangeSweep)
-    if unknown := getattr(found, "tags", set()) - ({"log"} if is_number else set()):
+    tags: set[str] = getattr(found, "tags", set())
+    if unknown := tags - ({"log"} if is_number else set()):
         raise ValueError(f"the tag {min(unknown)!r} means nothing here; a number takes tag(log, ...)")
     if not is_number:
         return CategoricalDistribution(list(override.sweep_string_iterator()))
-    low, high, step = found.start, getattr(found, "end", None), None
     if isinstance(found, RangeSweep):
-        if not (values := sorted(found.range())):
+        values = sorted(found.range())
+        if not values:
             raise ValueError("this range has no values")
         low, high, step = values[0], values[-1], abs(found.step)
-    log = "log" in found.tags
-    if isinstance(low, int) and isinstance(high, int):
-        return IntDistribution(low, high, log=log, step=step or 1)
-    return FloatDistribution(low, high, log=log, step=step)
+    else:
+        low, high, step = found.start, found.end, None
+    if isinstance(low, int):
+        return IntDistribution(low, high, log="log" in tags, step=int(step or 1))
+    return FloatDistribution(low, high, log="log" in tags, step=step)
 
 
 def as_overrides(overrides: Mapping[str, Override], values: Mapping[str, Any]) -> list[str]:
@@ -133,7 +135,7 @@ class Search:
         overrides: Mapping[str, Override],
         metric: str,
         value: str,
-        direction: str | None,
+        direction: Literal["minimize", "maximize"] | None,
         sampler: Mapping[str, Any],
         pruner: Mapping[str, Any] | None,
     ) -> None:
