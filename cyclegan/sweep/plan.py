@@ -46,6 +46,7 @@ class Sweep:
 
     def __init__(self, master: DictConfig) -> None:
         self.master = master
+        HydraConfig.instance().set_config(master)  # what ${hydra:...} refers to, as in the default name
         self.folder = Path(master.hydra.sweep.dir)
         parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
         parameters = master.hydra.sweeper.get("params") or {}

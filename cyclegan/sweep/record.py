@@ -46,6 +46,12 @@ class Job:
     """Last line of the error of a failed job."""
 
 
+def natural(text: str) -> list[tuple[float, str]]:
+    """Return a key that sorts texts by the numbers in them: 2 before 10, 1e-4 before 0.5."""
+    parts = re.split(r"(\d+(?:\.\d+)?(?:e[+-]?\d+)?)", text)
+    return [(float(part), "") if place % 2 else (0.0, part) for place, part in enumerate(parts)]
+
+
 def write_job(job: Job) -> Path:
     """Write `job.json` into the job's folder, replacing it atomically, and return its path."""
     record = asdict(job) | {"overrides": dict(sorted(job.overrides.items()))}
@@ -68,7 +74,7 @@ def read_jobs(*folders: Path) -> list[Job]:
     A run that a sweep of this package did not start, and so has no `job.json`, is a job too. Its overrides are the
     keys in which the config.yaml files of these runs differ.
     """
-    below = sorted((run for folder in folders for run in folder.glob("*/")), key=_natural)
+    below = sorted((run for folder in folders for run in folder.glob("*/")), key=lambda run: natural(run.name))
     configs = {run: _config(run) for run in below if not (run / JOB_FILE).is_file()}
     configs = {run: config for run, config in configs.items() if config}
     changed = dict(zip(configs, _differences(list(configs.values())), strict=True))
@@ -78,11 +84,6 @@ def read_jobs(*folders: Path) -> list[Job]:
         if run in configs or (run / JOB_FILE).is_file()
     )
     return list(found)
-
-
-def _natural(path: Path) -> list[tuple[float, str]]:
-    parts = re.split(r"(\d+(?:\.\d+)?(?:e[+-]?\d+)?)", path.name)
-    return [(float(part), "") if place % 2 else (0.0, part) for place, part in enumerate(parts)]
 
 
 def _config(run: Path) -> dict[str, Any]:
