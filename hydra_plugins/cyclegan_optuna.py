@@ -58,20 +58,12 @@ class OptunaSweeper(Sweeper):
             sampler=self._sampler,
             pruner=self._pruner,
         )
-        at_once = self._at_once or self._launched_at_once()
-        search.retry_failed()
-        is_complete = True
-        while is_complete and (trials := search.next_trials(at_once, self._n_trials)):
-            folders = {
-                number: sweep.freeze(sweep.compose(overrides), overrides) for number, overrides in trials.items()
-            }
-            jobs = {
-                folder: trials[number] for number, folder in folders.items()
-            }  # once, if trials have the same values
-            with search.watching(folders):
-                self._launcher.launch(list(jobs.values()), initial_job_idx=min(trials))
-            is_complete = search.tell(folders)
-        search.report()
+        search.run(
+            freeze=lambda overrides: sweep.freeze(sweep.compose(overrides), overrides),
+            launch=self._launcher.launch,
+            at_once=self._at_once or self._launched_at_once(),
+            total=self._n_trials,
+        )
 
     def _launched_at_once(self) -> int:
         if isinstance(self._launcher, LocalLauncher):

@@ -3,7 +3,7 @@
 import json
 import math
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,14 +16,14 @@ from cyclegan.errors import RunError
 from cyclegan.files import write_text
 from cyclegan.report.run_files import read_rows
 from cyclegan.sweep.job import PRUNE_FILE
-from cyclegan.sweep.names import short_keys
+from cyclegan.sweep.names import job_name, short_keys
 from cyclegan.sweep.objective import is_maximised, objective
 from cyclegan.sweep.record import read_job
 from cyclegan.sweep.summary import write_summary
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution, CategoricalChoiceType
-    from optuna.trial import FrozenTrial
+    from optuna.trial import FrozenTrial, Trial
 
 STUDY_FILE = "study.db"
 """SQLite: after a kill, the next start undoes a half-written change, and no lock remains. Only the sweep writes it."""
@@ -164,11 +164,37 @@ class Search:
                         "begin anew (overwrite=true)"
                     ) from error
 
-    def retry_failed(self) -> None:
-        """Plan the values of failed trials again, unless a later trial with them did not fail."""
-        waiting = [trial for trial in self.study.trials if trial.state.name == "WAITING"]
-        for values in [] if waiting else self._failed():
-            self.study.enqueue_trial(values)
+    def run(
+        self,
+        freeze: Callable[[list[str]], Path],
+        launch: Callable[[list[list[str]], int], object],
+        at_once: int,
+        total: int,
+    ) -> None:
+        """Run trials until there are enough of them, those that an earlier start began first, and report the results.
+
+        Failed trials of an earlier start are tried again.
+
+        Args:
+            freeze: checks the overrides of a job, writes its files, and returns its folder.
+            launch: runs jobs, given their overrides and the number of the first of them.
+            at_once: number of trials that are chosen and launched together.
+            total: number of trials of the search; a failed one and its repetition count as one.
+
+        Raises:
+            RunError: no job has measured the objective.
+        """
+        if not any(trial.state.name == "WAITING" for trial in self.study.trials):
+            for values in self._failed():
+                self.study.enqueue_trial(values)
+        while trials := self.next_trials(at_once, total):
+            folders = {number: freeze(overrides) for number, overrides in trials.items()}
+            jobs = {folder: trials[number] for number, folder in folders.items()}  # trials may have the same values
+            with self.watching(folders):
+                launch(list(jobs.values()), min(trials))
+            if not self.tell(folders):
+                break
+        self.report()
 
     def _failed(self) -> list[dict[str, "CategoricalChoiceType"]]:
         trials = self.study.trials
@@ -184,10 +210,6 @@ class Search:
 
         New ones are chosen in groups of `at_once`, which begin at multiples of it. So a search that was killed goes on
         with the same values as one that was not.
-
-        Args:
-            at_once: number of trials that are chosen before their objectives are known.
-            total: number of trials of the search; a failed one and its repetition count as one.
         """
         trials = self.study.trials
         running = {trial.number: trial.params for trial in trials if trial.state.name == "RUNNING"}
@@ -199,14 +221,14 @@ class Search:
             running[trial.number] = trial.params
         return {number: as_overrides(self.overrides, values) for number, values in running.items()}
 
-    def _ask(self) -> "FrozenTrial":
+    def _ask(self) -> "Trial":
         # A sampler with the seed alone would begin its random numbers anew in each start.
         number = len(self.study.get_trials(deepcopy=False))
         seeded = {}
         if self.sampler.get("seed") is not None:
             seeded["seed"] = int(np.random.SeedSequence((self.sampler["seed"], number)).generate_state(1)[0])
         self.study.sampler = instantiate(self.sampler, **seeded)
-        return self.study.trials[self.study.ask(self.space).number]
+        return self.study.ask(self.space)
 
     def tell(self, folders: Mapping[int, Path]) -> bool:
         """Store how trials ended, and return whether all of them are finished.
@@ -279,8 +301,9 @@ class Search:
         if not complete:
             return
         best = self.study.best_trial
-        values = ",".join(as_overrides({key: self.overrides[key] for key in self.space}, best.params))
-        print(f"\nbest       {values}  {self.metric} {best.value:.4g}")
+        words = as_overrides({key: self.overrides[key] for key in self.space}, best.params)
+        name = job_name(dict(word.split("=", 1) for word in words))
+        print(f"\nbest       {name}  {self.metric} {best.value:.4g}")
         if len(complete) >= ENOUGH_TRIALS:
             shares = self.importances()
             write_text(self.folder / IMPORTANCES_FILE, json.dumps(shares, indent=2) + "\n")
