@@ -1,9 +1,11 @@
 """Search: the space of values, a study that is killed and resumed, pruning, and the importance of keys."""
 
 import json
+import subprocess
+import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,10 +20,11 @@ from hydra.errors import HydraException
 from cyclegan.errors import RunError
 from cyclegan.sweep.names import job_name
 from cyclegan.sweep.plan import changes, check_machine
-from cyclegan.sweep.record import Job, read_job, write_job
+from cyclegan.sweep.record import Job, read_job, read_jobs, write_job
 from cyclegan.sweep.search import Search, as_overrides, probes, search_space
 from cyclegan.train.configuration import conf_dir, explain
 from tests.report.run_folders import write_table
+from tests.tiny_run import SMALL_NETWORKS, TINY
 
 optuna = pytest.importorskip("optuna")
 
@@ -279,7 +282,7 @@ def test_a_stopped_job_ends_the_search_and_is_not_told(tmp_path: Path, monkeypat
 
 # ---------------------------------------------------------------------------------------------- pruning
 
-MEDIAN = {"_target_": "optuna.pruners.MedianPruner", "n_startup_trials": 1, "n_warmup_steps": 10}
+MEDIAN = {"_target_": "optuna.pruners.MedianPruner", "n_startup_trials": 1, "n_warmup_steps": 15}
 
 
 def test_a_running_job_that_is_worse_than_the_median_is_asked_to_stop(tmp_path: Path) -> None:
@@ -363,3 +366,39 @@ def test_a_search_without_optuna_names_the_extra(monkeypatch: pytest.MonkeyPatch
         config = compose("train", ["experiment=toy", "hydra/sweeper=random"], return_hydra_config=True)
     with pytest.raises(RunError, match=r"hydra/sweeper=random needs an extra: pip install 'cyclegan\[optuna\]'"):
         check_machine(config)
+
+
+# ---------------------------------------------------------------------------------------------- the command
+
+
+@pytest.mark.slow
+def test_the_command_searches_and_goes_on_after_a_kill(tmp_path: Path) -> None:
+    overrides = [
+        *TINY, *SMALL_NETWORKS, "hparams_search=loss_weights", "name=search", f"data.root={tmp_path / 'toy'}",
+    ]  # fmt: skip
+    command = [sys.executable, "-m", "cyclegan.train", *overrides]
+    folder = tmp_path / "runs/search"
+
+    killed = subprocess.Popen([*command, "hydra.sweeper.n_trials=2"], cwd=tmp_path, start_new_session=True)
+    wait_for(lambda: len(list(folder.glob("*/metrics.csv"))) == 2, killed)
+    killed.kill()
+    killed.wait()
+    (last,) = [job.folder for job in read_jobs(folder) if job.state == "running"]
+    assert len(read_jobs(folder)) == 2
+
+    ended = subprocess.run([*command, "hydra.sweeper.n_trials=3"], cwd=tmp_path, text=True, capture_output=True)
+    assert ended.returncode == 0, ended.stderr
+    jobs = read_jobs(folder)
+    assert [job.state for job in jobs] == ["done"] * 3
+    assert last in [job.folder for job in jobs]
+    best = max(jobs, key=lambda job: job.objective or 0)
+    assert f"best       {best.folder.name}  val/psnr {best.objective:.4g}" in ended.stdout
+    study = optuna.load_study(study_name=None, storage=f"sqlite:///{folder / 'study.db'}")
+    assert [trial.state.name for trial in study.trials] == ["COMPLETE"] * 3
+    assert study.best_value == best.objective
+
+
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
+    while not condition():
+        assert process.poll() is None
+        time.sleep(0.05)
