@@ -29,8 +29,9 @@ test: $(STAMP) ## the tests without those marked slow, on all cores
 test-all: $(STAMP) ## all tests, and more examples of those that draw them
 	@HYPOTHESIS_PROFILE=thorough $(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
-torture: $(STAMP) ## kill a small training 24 times, damage what it left, and compare its end (about ten minutes)
-	@folder=$$(mktemp -d) && $(BIN)/python -m tests.train.torture --folder $$folder && rm -r $$folder
+torture: $(STAMP) ## kill trainings 24 times and a sweep 5 times, damage what they left, and compare their ends (15 minutes)
+	@folder=$$(mktemp -d) && $(BIN)/python -m tests.train.torture --folder $$folder/runs \
+		&& $(BIN)/python -m tests.sweep.torture --folder $$folder/sweep && rm -r $$folder
 
 check: $(STAMP) ## formatting, lint, types and the arrows between packages
 	@$(BIN)/ruff format --check .

@@ -106,11 +106,10 @@ def joint_chart(keys: Sequence[str], points: Sequence[Point], title: str, higher
 
     Args:
         keys: two or more.
-        points: one job or more.
+        points: one job or more, which have all keys.
         title: name of the metric.
         higher: whether higher values of the metric are better.
     """
-    points = [point for point in points if all(key in point.values for key in keys)]
     scales = {key: Scale(point.values[key] for point in points) for key in keys}
     if len(keys) > 2:
         return _parallel_lines(scales, points, title, higher)

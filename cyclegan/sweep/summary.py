@@ -8,6 +8,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -26,8 +27,8 @@ from cyclegan.sweep.charts import Point, importance_chart, joint_chart, key_char
 from cyclegan.sweep.names import short_keys
 from cyclegan.sweep.objective import is_maximised
 from cyclegan.sweep.objective import objective as read_objective
-from cyclegan.sweep.record import FIRST_LINE, Job, read_jobs
-from cyclegan.validation.catalogue import METRICS, higher_is_better, is_selectable, split
+from cyclegan.sweep.record import Job, asked_of, read_config, read_jobs
+from cyclegan.validation.catalogue import METRICS, is_selectable, split
 
 SAMPLE_WIDTH = 400
 MAX_SAMPLES = 60
@@ -65,10 +66,6 @@ class Result:
     report: str
     """URL of its report.html, relative to the page; empty if there is none."""
 
-    @property
-    def is_finished(self) -> bool:
-        return self.job.state == "done" and self.objective is not None
-
 
 def write_summary(*folders: Path, output: Path | None = None) -> Path:
     """Write `summary.csv` and `summary.html` of a sweep, finished or not, and return the path of the page.
@@ -89,7 +86,7 @@ def write_summary(*folders: Path, output: Path | None = None) -> Path:
     swept = sorted({key for job in jobs for key in job.overrides})
     names = short_keys(swept)
     shares = {names.get(key, key): share for key, share in _importances(folders).items()}
-    finished = [result for result in results if result.is_finished]
+    finished = [result for result in results if result.job.state == "done"]
     page = render(
         "sweep.html",
         title=folders[0].resolve().name,
@@ -98,7 +95,7 @@ def write_summary(*folders: Path, output: Path | None = None) -> Path:
         keys=names,
         columns=_columns(results),
         results=results,
-        best=_best(finished, objective),
+        best=next(iter(_ranked(finished, objective)), None),
         charts=_charts(finished, names, objective),
         importance=importance_chart(shares) if shares else None,
         samples=_samples(results, objective),
@@ -119,29 +116,33 @@ def jobs_table(jobs: Sequence[Job]) -> str:
 
 
 def _objective(folders: Iterable[Path], jobs: Iterable[Job]) -> Objective:
-    """Read the objective from sweep.yaml, else from what chose `best.ckpt` in one of the runs."""
+    """Read the objective from sweep.yaml, else from the configuration of one of the runs."""
     for folder in folders:
         asked = yaml.safe_load(read_text(folder / "sweep.yaml")) or {}
         if asked.get("objective"):
             return Objective(asked["objective"], asked.get("objective_value", "best"))
     for job in jobs:
-        text = read_text(job.folder / "config.yaml")
-        config = yaml.safe_load(text) if text.startswith(FIRST_LINE) else {}
-        if metric := config.get("callbacks", {}).get("checkpointing", {}).get("best"):
-            return Objective(f"val/{metric.removeprefix('val/')}", "best")
+        if config := read_config(job.folder):
+            return Objective(*asked_of(config))
     return Objective("", "best")
 
 
 def _result(job: Job, jobs: Sequence[Job], objective: Objective, output: Path) -> Result:
-    rows = read_rows(job.folder / "metrics.csv")
-    metrics = {summary.column: summary for summary in summarise(rows)}
+    table = job.folder / "metrics.csv"
+    metrics, speed = _measured(table, table.stat().st_mtime_ns if table.exists() else 0)
     reached = read_objective(job.folder, objective.metric, objective.value) if job.objective is None else job.objective
-    speeds = [row.metrics["images_per_s"] for row in rows if "images_per_s" in row.metrics]
     relative = Path(os.path.relpath(job.folder, output)).as_posix()
     is_alone = [other.folder.name for other in jobs].count(job.folder.name) == 1
     report = quote(f"{relative}/report.html") if (job.folder / "report.html").exists() else ""
     name = job.folder.name if is_alone else relative
-    return Result(job, name, reached, metrics, median(speeds) if speeds else None, report)
+    return Result(job, name, reached, metrics, speed, report)
+
+
+@cache  # a sweep writes its summary often, and most of its jobs are done
+def _measured(table: Path, changed: int) -> tuple[dict[str, Summary], float | None]:
+    rows = read_rows(table)
+    speeds = [row.metrics["images_per_s"] for row in rows if "images_per_s" in row.metrics]
+    return {summary.column: summary for summary in summarise(rows)}, median(speeds) if speeds else None
 
 
 def _as_csv(results: Sequence[Result]) -> str:
@@ -169,33 +170,34 @@ def _columns(results: Sequence[Result]) -> dict[str, str]:
     return {f"val/{c}": label(c) for c in sorted(chosen, key=lambda c: (order.index(split(c).metric), c))}
 
 
-def _best(finished: Sequence[Result], objective: Objective) -> Result | None:
-    ranked = sorted(finished, key=lambda result: result.objective or 0.0, reverse=objective.higher)
-    return ranked[0] if ranked else None
+def _ranked(results: Iterable[Result], objective: Objective) -> list[Result]:
+    """Return the results that have an objective, the best first."""
+    measured = [result for result in results if result.objective is not None]
+    return sorted(measured, key=lambda result: result.objective or 0.0, reverse=objective.higher)
 
 
 def _charts(finished: Sequence[Result], names: Mapping[str, str], objective: Objective) -> dict[str, Any]:
     """Draw, for the objective and the best of every other metric, a chart of each key and one of all keys."""
-    varied = [key for key in names if len({result.job.overrides.get(key) for result in finished}) > 1]
-    factors = [names[key] for key in varied if key != "seed"] or [names[key] for key in varied]
-    if not factors:
-        return {}
-
-    def charts(title: str, higher: bool, values: Iterable[float | None]) -> tuple[Any, Any]:
+    columns = {f"{text}, best": column for column, text in _columns(finished).items()}
+    metrics = {
+        title: [result.metrics[column].best if column in result.metrics else None for result in finished]
+        for title, column in columns.items()
+    }
+    objectives = {str(objective): [result.objective for result in finished]}
+    drawn = {}
+    for title, values in (objectives | metrics | objectives).items():  # first, and in place of an equal title
         points = [
             Point(result.name, {names[key]: text for key, text in result.job.overrides.items()}, value)
             for result, value in zip(finished, values, strict=True)
             if value is not None
         ]
-        return key_charts(factors, points), joint_chart(factors, points, title, higher) if len(factors) > 1 else None
-
-    drawn = {}
-    if objective.metric:
-        drawn[str(objective)] = charts(str(objective), objective.higher, [result.objective for result in finished])
-    for column, text in _columns(finished).items():
-        values = [result.metrics[column].best if column in result.metrics else None for result in finished]
-        title = f"{text}, best"
-        drawn.setdefault(title, charts(title, higher_is_better(column.removeprefix("val/")), values))
+        varied = [key for key in names.values() if len({point.values.get(key) for point in points}) > 1]
+        factors = [key for key in varied if key != "seed"] or varied  # a seed is a repetition
+        complete = [point for point in points if all(key in point.values for key in factors)]
+        if factors:
+            higher = is_maximised(columns.get(title, objective.metric))
+            joint = joint_chart(factors, complete, title, higher) if len(factors) > 1 and complete else None
+            drawn[title] = key_charts(factors, points), joint
     return drawn
 
 
@@ -206,10 +208,9 @@ def _importances(folders: Iterable[Path]) -> dict[str, float]:
 
 def _samples(results: Sequence[Result], objective: Objective) -> list[tuple[Result, int, str]]:
     """Return the last sample grids of the best jobs, with their epoch and as JPEG in base64."""
-    measured = [result for result in results if result.objective is not None]
-    ranked = sorted(measured, key=lambda result: result.objective or 0.0, reverse=objective.higher)
     found = []
-    for result in [*ranked, *(result for result in results if result.objective is None)][:MAX_SAMPLES]:
+    unmeasured = [result for result in results if result.objective is None]
+    for result in [*_ranked(results, objective), *unmeasured][:MAX_SAMPLES]:
         grids = find_samples(result.job.folder / "samples")
         try:
             found += [(result, epoch, _thumbnail(grids[epoch])) for epoch in list(grids)[-1:]]

@@ -93,10 +93,9 @@ def frozen_config(words: list[str]) -> DictConfig | None:
     _follow(config)
     for word in keys:
         key, equals, _ = word.partition("=")
-        section, _, name = key.rpartition(".")
         if not equals or word.startswith(("-", "+", "~")):
             raise UserError(f"{word!r}: only key=value can follow --config FILE, for keys of the file")
-        if name not in ((OmegaConf.select(config, section) if section else config) or {}):
+        if key not in keys_of(config):
             near = nearest_keys(key, keys_of(config))
             hint = f" Did you mean {' or '.join(near)}?" if near else ""
             raise UserError(f"there is no key {key!r} in {file}.{hint}")

@@ -88,7 +88,6 @@ def test_two_keys_of_which_few_combinations_ran_are_dots() -> None:
 def test_three_keys_are_parallel_lines_with_the_best_on_top(higher: bool, best: int) -> None:
     values = [{"b": "x", "a": "1", "c": "1e-4"}, {"b": "y", "a": "3", "c": "1e-3"}, {"b": "x", "a": "2", "c": "1e-2"}]
     jobs = [Point(f"job {index}", each, float(index)) for index, each in enumerate(values)]
-    jobs.append(Point("without c", {"a": "1", "b": "x"}, -1.0))
     traces, layout = drawn(joint_chart(["a", "b", "c"], jobs, "KID", higher))
     lines = {trace["text"][0]: trace for trace in traces if trace["mode"] == "lines"}
     assert [line["y"] for _, line in sorted(lines.items())] == [

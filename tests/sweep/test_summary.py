@@ -3,6 +3,8 @@
 import base64
 import csv
 import json
+import re
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ import pytest
 from PIL import Image
 
 from cyclegan.sweep.command import main
-from cyclegan.sweep.record import Job
+from cyclegan.sweep.record import Job, write_job
 from cyclegan.sweep.summary import SAMPLE_WIDTH, jobs_table, write_summary
 from tests.report.test_page import Page
 from tests.sweep.sweep_folders import add_job, write_sweep
@@ -47,7 +49,7 @@ def test_the_page_shows_the_jobs_and_marks_the_best_of_those_that_are_done(tmp_p
     (sweep / "identity=5" / "report.html").unlink()
     page = Page(write_summary(sweep))
     assert "3 done · 1 running · objective: KID, best, lower is better Best: identity=0.5 , 0.3" in page.text
-    assert "Job identity State Objective Time Images/s PSNR, dB · A→B KID Click" not in page.text
+    assert "Job identity State Objective Time Images/s PSNR, dB · A→B KID identity=0" in page.text
     assert "identity=0.5 0.5 done 0.3 1 h 05 min 110 19.7 epoch 2, last 19.6 0.3 epoch 2, last 0.4" in page.text
     assert [row.get("class") for row in page.find("tr")[1:]] == [None, "best", None, None]
     assert [link["href"] for link in page.find("a")] == [f"identity%3D{i}/report.html" for i in ("0", "0.5", "10")]
@@ -104,9 +106,29 @@ def test_each_key_that_varies_has_a_chart(tmp_path: Path, jobs: list[dict[str, s
     sweep = write_sweep(tmp_path / "sweep")
     for overrides in jobs:
         add_job(sweep, overrides, 0.1)
-    text = Page(write_summary(sweep)).text
-    assert f"Metric KID, best PSNR, dB · A→B, best {' '.join(figures)} " in text
-    assert text.count(figures[-1].replace("KID", "PSNR, dB · A→B")) >= 1
+    page = Page(write_summary(sweep))
+    assert f"Metric KID, best PSNR, dB · A→B, best {' '.join(figures)} " in page.text
+    assert len(page.find("figure")) == 2 * len(figures) + len(jobs)  # of two metrics, and the samples
+
+
+def test_the_first_chart_is_of_the_recorded_objective(tmp_path: Path) -> None:
+    sweep = write_sweep(tmp_path / "sweep")
+    for lr in "12":
+        job = add_job(sweep, {"lr": lr}, 0.2)
+        write_job(replace(job, objective=0.75))  # metrics.csv says 0.2
+    templates = re.findall("<template>.*?</template>", write_summary(sweep).read_text(), re.DOTALL)
+    assert ['"y":[0.75,0.75]' in template for template in templates] == [True, False]
+
+
+def test_jobs_without_some_keys_or_metrics_are_left_out_of_the_charts_of_these(tmp_path: Path) -> None:
+    sweep = write_sweep(tmp_path / "sweep")
+    for overrides in ({"a": "1"}, {"a": "2"}, {"b": "1"}, {"b": "2"}):
+        job = add_job(sweep, overrides, 0.1)
+        if "b" in overrides:
+            table = job.folder / "metrics.csv"
+            table.write_text(table.read_text().replace("psnr", "fid"))
+    options, charts = "KID, best PSNR, dB · A→B, best FID · A→B, best", ("a b", "a", "b")
+    assert f"Metric {options} {' '.join(charts)} Samples" in Page(write_summary(sweep)).text
 
 
 def test_importances_are_drawn_where_a_search_wrote_them(tmp_path: Path) -> None:
@@ -128,18 +150,17 @@ def test_folders_from_several_machines_are_one_sweep(tmp_path: Path) -> None:
     assert Page(page).find("a")[0]["href"] == "../here/sweep/here/report.html"
 
 
-def test_runs_of_another_launcher_are_compared_by_what_chose_their_best_checkpoint(tmp_path: Path) -> None:
-    for name, kid in (("a", 0.3), ("b", 0.2)):
-        add_job(tmp_path, {}, kid, name=f"{name}_")
-        write_config(tmp_path / name, 4, seed=name, callbacks__checkpointing={"best": "kid"})
-        for file in ("metrics.csv", "report.html"):
-            (tmp_path / f"{name}_" / file).replace(tmp_path / name / file)
-        (tmp_path / f"{name}_" / "job.json").unlink()
+@pytest.mark.parametrize(("objective", "values"), [(None, ["0.2", "0.1"]), ("val/psnr_ab", ["19.8", "19.9"])])
+def test_runs_of_another_launcher_have_the_objective_of_their_configuration(
+    tmp_path: Path, objective: str | None, values: list[str]
+) -> None:
+    for name, kid, seed in (("a", 0.2, 1), ("b", 0.1, 2)):
+        write_config(tmp_path / name, 3, seed=seed, callbacks__checkpointing={"best": "kid"}, objective=objective)
+        job = add_job(tmp_path / "elsewhere", {}, kid, name=name)
+        (job.folder / "metrics.csv").replace(tmp_path / name / "metrics.csv")
     rows = read_csv(write_summary(tmp_path))
-    assert [(row["seed"], row["objective"], row["state"]) for row in rows.values()] == [
-        ("a", "0.3", "stopped"),
-        ("b", "0.2", "stopped"),
-    ]
+    assert [(row["job"], row["seed"]) for row in rows.values()] == [("a", "1"), ("b", "2")]
+    assert [row["objective"] for row in rows.values()] == values
 
 
 EVIL = "<img src=x onerror='document.title = \"evil\"'>&{{ 7 * 7 }}"
