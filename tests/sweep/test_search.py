@@ -16,6 +16,7 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
+from omegaconf import DictConfig
 
 from cyclegan.errors import RunError
 from cyclegan.sweep.names import job_name
@@ -360,10 +361,29 @@ def test_a_few_trials_say_nothing_about_importance(tmp_path: Path) -> None:
     assert not (tmp_path / "importances.json").exists()
 
 
+@pytest.mark.parametrize(
+    ("word", "sampler", "key"),
+    [
+        ("hparams_search=loss_weights", optuna.samplers.TPESampler, "model.loss_weights.cycle_a"),
+        ("hydra/sweeper=random", optuna.samplers.RandomSampler, "seed"),
+    ],
+)
+def test_the_configured_searches(tmp_path: Path, word: str, sampler: type, key: str) -> None:
+    config = composed(word, f"run_dir={tmp_path}").hydra.sweeper
+    words = [f"{name}={values}" for name, values in config.params.items()] or ["seed=range(9)"]
+    found = search(tmp_path, words, sampler=config.sampler, pruner=config.pruner, direction=config.direction)
+    assert key in next(iter(found.next_trials(1, config.n_trials).values()))[0]
+    assert isinstance(found.study.sampler, sampler)
+
+
+def composed(*words: str) -> DictConfig:
+    with initialize_config_dir(conf_dir(), version_base="1.3"):
+        return compose("train", ["experiment=toy", *words], return_hydra_config=True)
+
+
 def test_a_search_without_optuna_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cyclegan.sweep.plan.find_spec", lambda name: None)
-    with initialize_config_dir(conf_dir(), version_base="1.3"):
-        config = compose("train", ["experiment=toy", "hydra/sweeper=random"], return_hydra_config=True)
+    config = composed("hydra/sweeper=random")
     with pytest.raises(RunError, match=r"hydra/sweeper=random needs an extra: pip install 'cyclegan\[optuna\]'"):
         check_machine(config)
 
