@@ -27,6 +27,7 @@ from cyclegan.sweep.finish import finish
 from cyclegan.sweep.job import OUTPUT_FILE
 from cyclegan.sweep.names import job_name, short_keys
 from cyclegan.sweep.record import JOB_FILE, Job, read_job, read_jobs, write_job
+from cyclegan.sweep.search import IMPORTANCES_FILE, STUDY_FILE, probes
 from cyclegan.train.compatible import is_free, require_continuable
 from cyclegan.train.configuration import explain
 from cyclegan.train.resume import name_wandb_run
@@ -49,6 +50,7 @@ class Sweep:
 
     def __init__(self, master: DictConfig) -> None:
         self.master = master
+        HydraConfig.instance().set_config(master)  # what ${hydra:...} refers to, as in the default name
         self.folder = Path(master.hydra.sweep.dir)
         parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
         parameters = master.hydra.sweeper.get("params") or {}
@@ -176,6 +178,8 @@ class Sweep:
                 clear(job.folder)
                 for name in (JOB_FILE, OUTPUT_FILE):
                     (job.folder / name).unlink(missing_ok=True)
+        for file in [self.folder / IMPORTANCES_FILE, *self.folder.glob(f"{STUDY_FILE}*")]:  # and SQLite's journal
+            file.unlink(missing_ok=True)
 
 
 def read_sweep(folder: Path) -> dict[str, Any]:
@@ -205,7 +209,8 @@ class PlannedSweep(Callback):
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Compose, check and freeze the jobs.
 
-        A sweeper that chooses values as it goes, such as Optuna's, freezes them later; here its command is checked.
+        A search freezes each job when it has chosen its values; here, the ends of its ranges and every option are
+        checked.
         """
         try:
             self._plan(Sweep(config))
@@ -220,7 +225,11 @@ class PlannedSweep(Callback):
         self._open.enter_context(held(sweep.folder))
         compose_once()
         jobs: dict[tuple[str, ...], DictConfig] = {}
-        if sweep.master.hydra.sweeper._target_.endswith(f".{BasicSweeper.__name__}"):
+        sweeper = sweep.master.hydra.sweeper._target_
+        if sweeper.endswith(".OptunaSweeper"):
+            for job in probes(sweep.overrides):
+                sweep.compose(job)
+        elif sweeper.endswith(f".{BasicSweeper.__name__}"):
             listed = BasicSweeper.split_arguments(list(sweep.overrides.values()), None)[0]
             for job in tqdm(listed, "checking the jobs", leave=False, disable=len(listed) < 10 or None):
                 jobs[tuple(job)] = sweep.compose(job)
