@@ -11,7 +11,7 @@ exec > >(tee "$out/log.txt") 2>&1
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-python() { PYTHONPATH=.:${PYTHONPATH:-} command "${PYTHON:-python3}" "$@"; }
+python() { PYTHONPATH=$PWD:${PYTHONPATH:-} command "${PYTHON:-python3}" "$@"; }
 train() { # NAME OVERRIDE...
     python -m cyclegan.train data.root="$data" run_dir="$work/$1" logger=csv features=random data.num_workers=12 "${@:2}"
 }

@@ -1,5 +1,7 @@
 """A CUDA device trains, resumes, measures and translates as the CPU does."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -7,7 +9,16 @@ import torch
 
 import cyclegan
 from cyclegan.train.command import train
-from tests.tiny_run import StoppedError, composed, differences, metrics, read_checkpoint, stop_at
+from tests.tiny_run import (
+    SMALL_NETWORKS,
+    TINY,
+    StoppedError,
+    composed,
+    differences,
+    metrics,
+    read_checkpoint,
+    stop_at,
+)
 
 pytestmark = [
     pytest.mark.gpu,
@@ -62,3 +73,14 @@ def test_a_checkpoint_of_the_gpu_translates_the_same_on_both_devices(root: Path,
     on_gpu = cyclegan.load(tmp_path, device="cuda").translate(images.cuda(), "A", "B")
     assert on_gpu.device.type == "cuda"
     torch.testing.assert_close(on_gpu.cpu(), on_cpu, atol=2e-3, rtol=0)
+
+
+def test_jobs_of_a_sweep_share_the_gpus_and_train_as_single_runs_do(root: Path, tmp_path: Path) -> None:
+    words = [*TINY, *SMALL_NETWORKS, *ON_GPU, f"data.root={root}", "name=pair", "seed=0,1", "hydra.launcher.jobs=2"]
+    subprocess.run([sys.executable, "-m", "cyclegan.train", "-m", *words], cwd=tmp_path, check=True)
+    for seed in (0, 1):
+        train(composed(tmp_path / str(seed), root, *ON_GPU, f"seed={seed}"))
+        one, other = (
+            read_checkpoint(run) for run in (tmp_path / str(seed), tmp_path / "runs" / "pair" / f"seed={seed}")
+        )
+        assert [d for entry in ("state_dict", "ranks") for d in differences(one[entry], other[entry], entry)] == []

@@ -20,7 +20,9 @@ from omegaconf.errors import OmegaConfBaseException
 from cyclegan.callbacks.stop_signals import EXIT_NOT_SAVED, EXIT_RESUME, SavingError, StopRequestedError
 from cyclegan.cli import VERSION, open_screen
 from cyclegan.errors import RunError, UserError, is_out_of_memory
-from cyclegan.train.configuration import conf_dir, explain, hydra_arguments
+from cyclegan.sweep.child import end_with_parent
+from cyclegan.sweep.objective import objective
+from cyclegan.train.configuration import conf_dir, explain, frozen_config, hydra_arguments
 from cyclegan.train.run_folder import added_by_lightning, claim, clear, held, is_first_process, save_config, settle_rank
 from cyclegan.train.signatures import check_values
 
@@ -140,17 +142,23 @@ def _log_start(config: DictConfig, start: StartingPoint | None, notes: list[str]
 # ---------------------------------------------------------------------------------------------- the command
 
 
-class JobFailedError(Exception):
-    """A job of a sweep failed and its error was reported; Hydra runs the other jobs, then raises this."""
+def job(config: DictConfig) -> float | None:
+    """Run what Hydra composed: one training in this process, or a job of a sweep in a process of its own.
+
+    Returns:
+        the objective of a job of a sweep.
+    """
+    if HydraConfig.get().mode == RunMode.MULTIRUN:
+        from cyclegan.sweep.launch import run_task
+
+        return run_task(list(HydraConfig.get().overrides.task))
+    run(config)
+    return None
 
 
-@hydra.main(version_base="1.3", config_path=conf_dir(), config_name="train")
-def job(config: DictConfig) -> None:
-    """Run the command's only job, or one of a sweep."""
-    quieten()
-    sweeps = HydraConfig.get().mode == RunMode.MULTIRUN
-    if sweeps:
-        _number_in_sweep(config)
+def run(config: DictConfig) -> None:
+    """Train, log to the screen and to train.log, and end with the exit code of docs/resuming.md."""
+    open_log(Path(config.run_dir))
     try:
         train(config)
     except StopRequestedError as stop:
@@ -159,13 +167,14 @@ def job(config: DictConfig) -> None:
         leave(str(error), EXIT_NOT_SAVED)
     except Exception as error:
         report(config, error)
-        if sweeps:
-            raise JobFailedError from error
         sys.exit(1)
     except SystemExit as end:
         if isinstance(end.__context__, KeyboardInterrupt):  # Lightning exits so on Ctrl-C before the first batch
             leave(INTERRUPTED, EXIT_INTERRUPTED)
         raise
+    if config.objective and is_first_process():
+        metric, value = config.objective, config.objective_value
+        log.info("objective %s %s: %s", metric, value, objective(Path(config.run_dir), metric, value))
     if any(Path(config.run_dir, "checkpoints").glob("*.ckpt")):
         run_dir = shlex.quote(config.run_dir)
         log.info("done      cyclegan-translate --checkpoint %s --input FOLDER --output FOLDER", run_dir)
@@ -201,12 +210,18 @@ def leave(text: str, code: int) -> None:
     sys.exit(0 if added_by_lightning() else code)
 
 
-def _number_in_sweep(config: DictConfig) -> None:
-    """Give a job of a sweep a folder and name of its own, and the sweep's name as wandb group."""
-    hydra_config = HydraConfig.get()
-    config.group = config.group or config.name
-    config.name = f"{config.name}/{hydra_config.job.num}"
-    config.run_dir = hydra_config.runtime.output_dir
+def open_log(run_dir: Path) -> None:
+    """Log to standard output and to train.log, which is created with its first line."""
+    console = logging.StreamHandler(sys.stdout)
+    console.setFormatter(logging.Formatter("%(message)s"))
+    # backslashreplace: names of files may not be UTF-8
+    file = logging.FileHandler(run_dir / "train.log", delay=True, encoding="utf-8", errors="backslashreplace")
+    file.setFormatter(logging.Formatter("[%(asctime)s][%(name)s][%(levelname)s] - %(message)s"))
+    logging.root.handlers = [console, file]  # before Lightning is imported, which else adds a handler of its own
+    logging.root.setLevel(min(logging.root.level, logging.INFO))  # hydra.verbose has set DEBUG
+    hidden = logging.getLogger("cyclegan.file")  # tracebacks that are not shown on the screen
+    hidden.handlers, hidden.propagate = [file], False
+    quieten()
 
 
 def quieten() -> None:
@@ -233,11 +248,16 @@ def main() -> None:
         return
     # Hydra then raises its errors instead of printing them.
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    sys.argv[1:] = hydra_arguments(sys.argv[1:])
     try:
-        job()
-    except JobFailedError:
-        sys.exit(1)
+        config = frozen_config(sys.argv[1:])
+        if config is not None:
+            end_with_parent()
+            run(config)
+        else:
+            sys.argv[1:] = hydra_arguments(sys.argv[1:])
+            hydra.main(version_base="1.3", config_path=conf_dir(), config_name="train")(job)()
+    except UserError as error:
+        sys.exit(f"{PROGRAM}: {error}")
     except (HydraException, OmegaConfBaseException, OSError) as error:  # of the composition, or of making a folder
         sys.exit(f"{PROGRAM}: {explain(error)}")
     except KeyboardInterrupt:

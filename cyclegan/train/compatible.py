@@ -11,6 +11,7 @@ from cyclegan.errors import RunError
 
 FREE = (
     *("name", "group", "run_dir", "resume", "overwrite", "init_from", "logger"),
+    *("objective", "objective_value"),
     # The data module itself checks that the training images are the same.
     *("data.root", "data.domains.*.train", "data.domains.*.val", "data.domains.*.test"),
     *("data.num_workers", "data.cache", "data.cache_dir", "data.header_checks"),
@@ -55,13 +56,18 @@ def require_continuable(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[
     return inexact
 
 
+def is_free(key: str) -> bool:
+    """Return whether a key has no influence on the weights."""
+    return _matches(key, FREE)
+
+
 def _may_change(key: str, before: Any, after: Any, on_error: str | None) -> bool:
     if key == "data.source":
         return None in (before, after)
     # With on_error=raise, all images could be read so far, so that allowing more changes none of them.
     if on_error == "raise" and fnmatchcase(key, "data.domains.*.convert"):
         return set(before) <= set(after)
-    return _matches(key, FREE) or (on_error == "raise" and key == "data.max_pixels")
+    return is_free(key) or (on_error == "raise" and key == "data.max_pixels")
 
 
 def _without_callbacks(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The configuration's folder, the command line for Hydra, and messages for Hydra's errors."""
 
+import argparse
 import difflib
 import sys
 from collections.abc import Iterable
@@ -8,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
+
+from cyclegan.errors import UserError
 
 EVERY = "callbacks.validation.every_n_epochs sets how often held-out images are evaluated"
 UNUSED = {
@@ -27,8 +30,8 @@ def conf_dir() -> str:
 
 
 def groups() -> set[str]:
-    """Return the names of the groups: the folders of `conf_dir`."""
-    return {path.name for path in Path(conf_dir()).iterdir() if path.is_dir()}
+    """Return the names of the groups: the folders of `conf_dir`, except Hydra's own."""
+    return {path.name for path in Path(conf_dir()).iterdir() if path.is_dir()} - {"hydra"}
 
 
 def explain(error: Exception) -> str:
@@ -59,6 +62,52 @@ def explain(error: Exception) -> str:
         hint = f" Did you mean {' or '.join(near)}?" if near else ""
         return f"there is no key {key!r}.{hint} See all: cyclegan-train --cfg job"
     return str(error)
+
+
+def frozen_config(words: list[str]) -> DictConfig | None:
+    """Read the configuration that `--config FILE` names, with the keys that follow it; None without `--config`.
+
+    A run with another name or folder than the file's is a new run, in wandb too.
+
+    Raises:
+        UserError: the file does not exist, or lacks a key.
+    """
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--config", type=Path)
+    known, keys = parser.parse_known_args(words)
+    if known.config is None:
+        return None
+    if not known.config.is_file():
+        raise UserError(f"--config {known.config}: there is no such file; it takes the config.yaml of a run's folder")
+    config = OmegaConf.load(known.config)
+    assert isinstance(config, DictConfig)
+    old_name, old_folder = config.name, config.run_dir
+    for word in keys:
+        key, equals, _ = word.partition("=")
+        if not equals or OmegaConf.select(config, key.rpartition(".")[0] or "name") is None:
+            raise UserError(
+                f"{word!r} cannot be set in {known.config}: after --config FILE, give key=value of its keys"
+            )
+        if key.rpartition(".")[2] not in (OmegaConf.select(config, key.rpartition(".")[0]) or config):
+            raise UserError(f"there is no key {key!r} in {known.config}")
+        config.merge_with_dotlist([word])
+    if config.name != old_name and config.run_dir == old_folder:
+        config.run_dir = f"runs/{config.name}"
+    if config.run_dir != old_folder:
+        _move(config, {"run_dir": (old_folder, config.run_dir), "name": (old_name, config.name)})
+    return config
+
+
+def _move(node: DictConfig, replaced: dict[str, tuple[str, str]]) -> None:
+    """Replace the old values of keys, which the file holds in place of their interpolations."""
+    for key in node:
+        value = node._get_node(key)
+        if isinstance(value, DictConfig) and not value._is_none():
+            _move(value, replaced)
+        elif key in replaced and node[key] == replaced[str(key)][0]:
+            node[key] = replaced[str(key)][1]
+    if "id" in node:  # of wandb
+        node.id = None
 
 
 OPTIONS_WITH_VALUE = (

@@ -7,6 +7,7 @@ import shlex
 import shutil
 import socket
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -17,15 +18,21 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from cyclegan.errors import RunError
+from cyclegan.files import write_text
 
 try:
     import fcntl
 except ImportError:  # Windows has no such locks
     fcntl = None  # type: ignore[assignment]
 
+log = logging.getLogger(__name__)
+
 LOCK = ".lock"
 FOLDERS = ("checkpoints", "samples", "validation", "wandb", "tensorboard")
 FILES = ("config.yaml", "metrics.csv", "report.html", "environment.json")
+SWEEP_FILE = "sweep.yaml"
+"""What a sweep was asked for, in the folder that holds the folders of its jobs."""
+
 MARK = b"# cyclegan-train"
 """First bytes of config.yaml, the first file that a run writes into its folder."""
 
@@ -70,6 +77,20 @@ def held(run_dir: Path) -> Iterator[None]:
                 run_dir.rmdir()
 
 
+def wait_until_free(run_dir: Path) -> None:
+    """Wait until no other process holds a run's folder; log once that this one waits, and for whom."""
+    has_logged = False
+    while True:
+        try:
+            with held(run_dir):
+                return
+        except RunError as error:
+            if not has_logged:
+                log.info("waiting   %s", error)
+            has_logged = True
+            time.sleep(1)
+
+
 def claim(run_dir: Path, resume: str | None, overwrite: bool) -> None:
     """Check that a run may write into a folder; `resume` and `overwrite` are the configuration's.
 
@@ -77,6 +98,8 @@ def claim(run_dir: Path, resume: str | None, overwrite: bool) -> None:
         RunError: the folder holds a run that would be overwritten without `overwrite`, or files that no run wrote, or
             the checkpoint to resume does not exist.
     """
+    if (run_dir / SWEEP_FILE).exists():
+        raise RunError(f"{run_dir} is the folder of a sweep: give this run another name (name=...)")
     if resume == "auto":
         return
     checkpoints = run_dir / "checkpoints"
@@ -167,4 +190,4 @@ def save_config(config: DictConfig, run_dir: Path) -> None:
     """Write config.yaml: the command in a comment, then the resolved configuration."""
     run_dir.mkdir(parents=True, exist_ok=True)
     command = shlex.join(["cyclegan-train", *sys.argv[1:]])
-    (run_dir / "config.yaml").write_text(f"# {command}\n{OmegaConf.to_yaml(config, resolve=True)}", encoding="utf-8")
+    write_text(run_dir / "config.yaml", f"# {command}\n{OmegaConf.to_yaml(config, resolve=True)}")

@@ -22,6 +22,8 @@ RUN_KEYS = {
     "resume": str | None,
     "overwrite": bool,
     "init_from": str | Mapping[str, str] | None,
+    "objective": str | None,
+    "objective_value": Literal["best", "last"],
 }
 """Types of the run's own keys; every other key is an argument of the class above it."""
 
