@@ -1,4 +1,4 @@
-"""A process notices that another one of its run has died or frozen, and is not disturbed by one that is done earlier."""
+"""A process ends when another one of its run has died or frozen, but not when it is merely done earlier."""
 
 import os
 import signal

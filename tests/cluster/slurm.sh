@@ -21,6 +21,7 @@ fi
 
 folder=$(mktemp -d)
 export PATH=$PATH:/usr/sbin:/sbin SLURM_CONF=$folder/slurm.conf
+export TEST_SLURM_CONF=$SLURM_CONF # which tests/conftest.py does not delete
 
 stop() {
     scancel --quiet --user=root 2>/dev/null || true
