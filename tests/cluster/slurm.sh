@@ -25,12 +25,14 @@ export TEST_SLURM_CONF=$SLURM_CONF # which tests/conftest.py does not delete
 
 stop() {
     scancel --quiet --user=root 2>/dev/null || true
-    for pid in "$folder"/{n1,n2,ctld,munged}.pid; do
-        [ -f "$pid" ] && kill "$(cat "$pid")" 2>/dev/null
+    for _ in $(seq 100); do # jobs have half a minute to end before SLURM kills them
+        squeue --noheader 2>/dev/null | grep -q . || break
+        sleep 0.5
     done
-    for _ in $(seq 50); do
-        compgen -G "$folder/*.pid" >/dev/null || break
-        sleep 0.1
+    for daemon in n1 n2 ctld munged; do
+        pid=$(cat "$folder/$daemon.pid" 2>/dev/null) || continue
+        kill "$pid"
+        timeout 10 tail --pid="$pid" -f /dev/null || kill -9 "$pid"
     done
     rm -rf "$folder"
 }

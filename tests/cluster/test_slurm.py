@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "docs" / "scripts" / "slurm.sh"
 LIMIT = 300  # seconds; two nodes on two cores are slow to start
 SMALL_NODES = ("--ntasks-per-node=1", "--gpus-per-node=0", "--cpus-per-task=1", "--time=20")
-WORDS = (*torture.WORDS, *UNMEASURED, "trainer.accelerator=cpu", "trainer.max_epochs=150")
+WORDS = (*torture.WORDS, *UNMEASURED, "trainer.accelerator=cpu", "data.num_workers=0", "trainer.max_epochs=150")
 
 
 def variables() -> dict[str, str]:
@@ -73,7 +73,9 @@ def processes(job: str) -> dict[str, Path]:
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):  # it has ended
             names = dict(word.partition("=")[::2] for word in (folder / "environ").read_text().split("\0"))
-            if "cyclegan-train" in (folder / "cmdline").read_text() and names.get("SLURM_JOB_ID") == job:
+            program, *words = (folder / "cmdline").read_text().split("\0")
+            is_training = "python" in program and words[0].endswith("cyclegan-train")  # srun is another
+            if is_training and names.get("SLURM_JOB_ID") == job:
                 found[names["SLURM_PROCID"]] = folder
     return found
 
