@@ -29,8 +29,9 @@ test: $(STAMP) ## the tests without those marked slow, on all cores
 test-all: $(STAMP) ## all tests, and more examples of those that draw them
 	@HYPOTHESIS_PROFILE=thorough $(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
-torture: $(STAMP) ## kill a small training 24 times, damage what it left, and compare its end (about ten minutes)
-	@folder=$$(mktemp -d) && $(BIN)/python -m tests.train.torture --folder $$folder && rm -r $$folder
+torture: $(STAMP) ## kill trainings 24 times and a sweep 5 times, damage what they left, and compare their ends (15 minutes)
+	@folder=$$(mktemp -d) && $(BIN)/python -m tests.train.torture --folder $$folder/runs \
+		&& $(BIN)/python -m tests.sweep.torture --folder $$folder/sweep && rm -r $$folder
 
 test-cluster: $(STAMP) ## train on a SLURM of two nodes, which is started for it on this machine (as root, in a container; ten minutes)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[slurm]'

@@ -33,8 +33,8 @@ for setting in "32-true 1" "bf16-mixed 1" "bf16-mixed 4" "bf16-mixed 8"; do
     echo "pairs/s: $setting $(pairs_per_s "$precision-$batch") at $SECONDS s"
 done
 
-# As many epochs as fit by the speed measured, with 60 seconds for the start, the measuring and the translation.
-epochs=$(python -c 'import sys; left, speed, *images = map(float, sys.argv[1:]); print(max(1, int((left - 60) * 0.9 * speed / max(images))))' \
+# As many epochs as fit by the speed measured, with 100 seconds for the start, the measuring and the translations.
+epochs=$(python -c 'import sys; left, speed, *images = map(float, sys.argv[1:]); print(max(1, int((left - 100) * 0.9 * speed / max(images))))' \
     $((seconds - SECONDS)) "$(pairs_per_s bf16-mixed-4)" $(find "$data/trainA" -type f | wc -l) $(find "$data/trainB" -type f | wc -l))
 train trained trainer.precision=bf16-mixed data.batch_size=4 model.optimizer.lr=4e-4 callbacks=ema_short \
     trainer.max_epochs="$epochs" "$@" || true

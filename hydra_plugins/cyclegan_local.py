@@ -1,9 +1,10 @@
 """hydra/launcher=local: the jobs of a sweep side by side on this machine, each with GPUs of its own."""
 
 import os
+import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from typing import Any
 
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
@@ -28,18 +29,23 @@ class LocalLauncher(Launcher):
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Run jobs that the plan has frozen, and return their objectives."""
         # Hydra imports this file at the start of every command.
+        from cyclegan.callbacks.stop_signals import EXIT_RESUME
+        from cyclegan.inspection.pool import processors
         from cyclegan.sweep.child import Stop
         from cyclegan.sweep.devices import Devices, visible_gpus
         from cyclegan.sweep.finish import finish
         from cyclegan.sweep.job import run_job
         from cyclegan.sweep.plan import Sweep
+        from cyclegan.train.run_folder import earlier_config
 
         sweep = Sweep(self._config)
-        trainers = [frozen_trainer(sweep.job_folder(overrides)) for overrides in job_overrides]
+        trainers = [earlier_config(sweep.job_folder(overrides))["trainer"] for overrides in job_overrides]
         gpus = [] if all(trainer["accelerator"] == "cpu" for trainer in trainers) else visible_gpus()
         counts = [devices(trainer, len(gpus)) for trainer in trainers]
         at_once = self._jobs or max(len(gpus) // max(min(counts), 1), 1)
-        threads = {} if gpus or at_once == 1 else {"OMP_NUM_THREADS": str(max((os.cpu_count() or 1) // at_once, 1))}
+        threads = {} if gpus else {"OMP_NUM_THREADS": str(max(processors() // at_once, 1))}
+        if at_once == 1 or "OMP_NUM_THREADS" in os.environ:
+            threads = {}
         free, stop = Devices(gpus), Stop()
 
         def run(overrides: Sequence[str], count: int) -> JobReturn:
@@ -52,18 +58,11 @@ class LocalLauncher(Launcher):
             returns = list(pool.map(run, job_overrides, counts))
         if stop.received:
             finish(sweep.folder)
+            sys.exit(EXIT_RESUME)  # a sweeper such as Optuna's may have further jobs
         return returns
 
 
-def frozen_trainer(folder: Path) -> dict[str, object]:
-    """Read the trainer's arguments of a frozen job."""
-    import yaml
-
-    found: dict[str, object] = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))["trainer"]
-    return found
-
-
-def devices(trainer: dict[str, object], gpus: int) -> int:
+def devices(trainer: dict[str, Any], gpus: int) -> int:
     """Return how many of a machine's GPUs a job takes: none on the CPU."""
     asked = trainer["devices"]
     if trainer["accelerator"] == "cpu" or not gpus:

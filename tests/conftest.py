@@ -6,9 +6,11 @@ import os
 import shutil
 import signal
 import site
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 FOREIGN = (
     *("SLURM_", "RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_"),
@@ -45,6 +47,9 @@ import pytest  # noqa: E402
 import torch  # noqa: E402
 from hypothesis import settings  # noqa: E402
 
+if TYPE_CHECKING:
+    from tests.command_line import Command
+
 torch.set_num_threads(1)
 settings.register_profile("ci", max_examples=25, deadline=None)
 settings.register_profile("thorough", max_examples=200, deadline=None)
@@ -54,7 +59,8 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 @pytest.fixture
 def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hide the seed of an earlier run and the command line of the test runner."""
-    monkeypatch.delenv("PL_GLOBAL_SEED", raising=False)  # which a run sets
+    for name in ("PL_GLOBAL_SEED", "WANDB_DATA_DIR", "WANDB_CACHE_DIR"):  # which a run sets
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("sys.argv", ["cyclegan-train"])
 
 
@@ -76,3 +82,33 @@ def unlogged() -> Iterator[None]:
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where a test file's toy set is drawn."""
     return tmp_path_factory.mktemp("data") / "toy"
+
+
+@pytest.fixture
+def command(
+    unlogged: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> "Command":
+    """cyclegan-train in this process, in an empty folder: as the console script, but without seconds of imports."""
+    # Not above: Lightning would be imported before pytest sets the logging up, and add a handler of its own.
+    from hydra.core.global_hydra import GlobalHydra
+
+    from cyclegan.train.command import main
+    from tests.command_line import Finished
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")  # which the command sets
+    monkeypatch.delenv("PL_GLOBAL_SEED", raising=False)  # which a run sets
+
+    def call(*words: str) -> Finished:
+        monkeypatch.setattr(sys, "argv", ["cyclegan-train", *words])
+        GlobalHydra.instance().clear()
+        code, message = 0, ""
+        try:
+            main()
+        except SystemExit as end:
+            # sys.exit with a text prints it, and the code is 1.
+            code, message = (1, end.code) if isinstance(end.code, str) else (end.code or 0, "")
+        captured = capsys.readouterr()
+        return Finished(code, (captured.out + captured.err + message).rstrip("\n"))
+
+    return call

@@ -138,7 +138,7 @@ def rates(trainer: pl.Trainer) -> list[float]:
 
 def read_checkpoint(run_dir: Path, name: str = "last.ckpt") -> dict[str, Any]:
     """Read a checkpoint without running code."""
-    found: dict[str, Any] = torch.load(run_dir / "checkpoints" / name, weights_only=True)
+    found: dict[str, Any] = torch.load(run_dir / "checkpoints" / name, map_location="cpu", weights_only=True)
     return found
 
 

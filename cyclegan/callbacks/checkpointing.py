@@ -240,10 +240,10 @@ class Checkpointing(Checkpoint):
                 path.unlink(missing_ok=True)
 
     def _leave(self, trainer: pl.Trainer) -> None:
-        for logger in trainer.loggers:
-            logger.finalize("preempted")
         signal = self._signals.received
         is_finished = trainer.should_stop and signal is None
+        for logger in trainer.loggers:
+            logger.finalize("success" if is_finished else "preempted")
         reason = signal.name if signal else "trainer.max_time or a callback" if is_finished else "another process"
         trainer.strategy.barrier("stop")
         assert self._newest is not None  # save_last has written it

@@ -60,6 +60,16 @@ class MetricsCsv(Logger):
         except OSError:
             return  # there is nothing yet, or the next row will say why not
 
+    def read(self) -> tuple[list[str], list[dict[str, str]]]:
+        """Return columns and rows, without an incomplete last line; both are empty without a file."""
+        if not self._path.exists():
+            return [], []
+        with self._path.open(encoding="utf-8", newline="") as file:
+            text = file.read()
+        complete = text[: text.rfind("\n") + 1]
+        reader = csv.DictReader(io.StringIO(complete, newline=""))
+        return list(reader.fieldnames or []), [row for row in reader if row.get(POSITION)]
+
     @rank_zero_only
     def continue_from(self, position: int) -> None:
         """Drop the rows after a number of images seen, unless this process has logged rows already.
@@ -67,7 +77,7 @@ class MetricsCsv(Logger):
         A run that continues from 0 images is new, as no checkpoint is of 0 images: all rows are of an earlier attempt.
         """
         if self._columns is None:
-            columns, rows = self._read()
+            columns, rows = self.read()
             if columns:
                 self._rewrite(columns, [row for row in rows if int(row[POSITION]) <= position and position > 0])
             self._columns = columns
@@ -87,7 +97,7 @@ class MetricsCsv(Logger):
             return
         columns = list(dict.fromkeys([*(self._columns or []), *(name for row in rows for name in row)]))
         if columns != self._columns or not self._path.exists():
-            self._rewrite(columns, self._read()[1])
+            self._rewrite(columns, self.read()[1])
             self._columns = columns
         text = io.StringIO(newline="")
         csv.DictWriter(text, columns).writerows(rows)
@@ -98,16 +108,6 @@ class MetricsCsv(Logger):
             if file.write(data) != len(data):
                 file.truncate(end)
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
-
-    def _read(self) -> tuple[list[str], list[dict[str, str]]]:
-        """Return columns and rows, without an incomplete last line; both are empty without a file."""
-        if not self._path.exists():
-            return [], []
-        with self._path.open(encoding="utf-8", newline="") as file:
-            text = file.read()
-        complete = text[: text.rfind("\n") + 1]
-        reader = csv.DictReader(io.StringIO(complete, newline=""))
-        return list(reader.fieldnames or []), [row for row in reader if row.get(POSITION)]
 
     def _rewrite(self, columns: list[str], rows: list[dict[str, str]]) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,8 +1,8 @@
-"""Charts of losses and metrics over images seen, as HTML that plotly makes."""
+"""Charts as HTML that plotly makes, and those of losses and metrics over images seen."""
 
 import html
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import plotly.graph_objects as go
 
@@ -48,7 +48,7 @@ def training_charts(rows: Sequence[Row]) -> dict[Group, list[Chart]]:
     """Draw a chart for each term of the loss, and one of the learning rates."""
     losses = _columns(rows, "train/")
     charts = [
-        _chart(LOSS_TITLES.get(term, term.capitalize()), "", [_curve(rows, "train/", name, same) for name in same])
+        chart(LOSS_TITLES.get(term, term.capitalize()), "", [_curve(rows, "train/", name, same) for name in same])
         for term, same in _by_metric(losses).items()
     ]
     if groups := _columns(rows, "lr/"):
@@ -56,7 +56,7 @@ def training_charts(rows: Sequence[Row]) -> dict[Group, list[Chart]]:
         for place, curve in enumerate(curves):
             curve.name = html.escape(groups[place])
             curve.line.dash = "dash" if place else "solid"  # often equal: the first shows between the dashes
-        charts.append(_chart("Learning rate", "", curves))
+        charts.append(chart("Learning rate", "", curves))
     return {LOSSES: charts} if charts else {}
 
 
@@ -69,8 +69,8 @@ def validation_charts(rows: Sequence[Row]) -> dict[Group, list[Chart]]:
         metric = METRICS.get(name)
         hint = f"{metric.better} is better" if metric and metric.better else ""
         columns = [column for column in by_metric[name] if split(column).variant != "spread"]
-        chart = _chart(metric.title if metric else name, hint, [_curve(rows, "val/", c, columns) for c in columns])
-        grouped[metric.group if metric else OTHERS].append(chart)
+        curves = [_curve(rows, "val/", column, columns) for column in columns]
+        grouped[metric.group if metric else OTHERS].append(chart(metric.title if metric else name, hint, curves))
     return {group: charts for group, charts in grouped.items() if charts}
 
 
@@ -91,15 +91,15 @@ def _by_metric(columns: Sequence[str]) -> dict[str, list[str]]:
     return grouped
 
 
-def _curve(rows: Sequence[Row], prefix: str, column: str, chart: Sequence[str]) -> go.Scatter:
-    """Draw a column; `chart` holds all columns of its chart, among which its colour is chosen."""
+def _curve(rows: Sequence[Row], prefix: str, column: str, same: Sequence[str]) -> go.Scatter:
+    """Draw a column; `same` holds all columns of its chart, among which its colour is chosen."""
     metric, variant, domains = split(column)
     logged = [row for row in rows if prefix + column in row.metrics]
     logged = logged[:: -(-len(logged) // MAX_POINTS)]
-    colours = list(dict.fromkeys(split(name).domains for name in chart if split(name).domains))
+    colours = list(dict.fromkeys(split(name).domains for name in same if split(name).domains))
     spread_column = prefix + "_".join(filter(None, (metric, "spread", domains)))
     spread = [row.metrics.get(spread_column, 0.0) for row in logged] if not variant else []
-    name = " ".join(filter(None, (variant, arrow(domains)))) or ("mean" if len(chart) > 1 else metric)
+    name = " ".join(filter(None, (variant, arrow(domains)))) or ("mean" if len(same) > 1 else metric)
     return go.Scatter(
         x=[row.images for row in logged],
         y=[row.metrics[prefix + column] for row in logged],
@@ -115,8 +115,9 @@ def _curve(rows: Sequence[Row], prefix: str, column: str, chart: Sequence[str]) 
     )
 
 
-def _chart(title: str, hint: str, curves: list[go.Scatter]) -> Chart:
-    figure = go.Figure(curves, LAYOUT)
+def chart(title: str, hint: str, traces: Sequence[Any], **layout: Any) -> Chart:
+    """Draw plotly's traces with the layout of all pages; `layout` changes it."""
+    figure = go.Figure(list(traces), LAYOUT).update_layout(layout)
     drawn = figure.to_html(
         config={"displayModeBar": False, "responsive": True},
         include_plotlyjs=False, full_html=False, default_height="16rem",

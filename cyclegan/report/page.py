@@ -23,6 +23,8 @@ ENVIRONMENT_FILE = "environment.json"
 class Summary(NamedTuple):
     """The first, latest and best value of a validation metric."""
 
+    column: str
+    """Name of the metric in metrics.csv."""
     label: str
     first: float
     latest: float
@@ -45,7 +47,7 @@ def write_report(run_dir: Path) -> Path:
     """
     rows = read_rows(run_dir / "metrics.csv")
     details = {name: read_text(run_dir / name) for name in (PROTOCOL_FILE, "config.yaml", ENVIRONMENT_FILE)}
-    page = _render(
+    page = _page(
         title=run_dir.resolve().name,
         rows=rows,
         groups={**validation_charts(rows), **training_charts(rows)},
@@ -74,7 +76,7 @@ def write_curve(rows: Sequence[Mapping[str, float]], file: Path, title: str = "C
         finite = {name: value for name, value in metrics.items() if math.isfinite(value)}
         history.append(Row(int(row["images"]), float(row["epoch"]), finite))
     groups = validation_charts(history)
-    page = _render(title=title, rows=history, groups=groups, alarms=[], selection="", samples={}, details={})
+    page = _page(title=title, rows=history, groups=groups, alarms=[], selection="", samples={}, details={})
     return write_text(file, page)
 
 
@@ -91,7 +93,7 @@ def _summary(column: str, rows: Sequence[Row]) -> Summary:
     measured = [row for row in rows if name in row.metrics]
     first, latest = measured[0].metrics[name], measured[-1].metrics[name]
     if not is_selectable(column):
-        return Summary(label(column), first, latest)
+        return Summary(name, label(column), first, latest)
     metric, _, domains = split(column)
     spread = measured[-1].metrics.get("val/" + "_".join(filter(None, (metric, "spread", domains))))
     trained = [row for row in measured if row.images] or measured  # no checkpoint holds the untrained networks
@@ -99,7 +101,7 @@ def _summary(column: str, rows: Sequence[Row]) -> Summary:
     verdict: Literal["better", "worse", ""] = ""
     if latest != first:
         verdict = "better" if (latest > first) == higher_is_better(column) else "worse"
-    return Summary(label(column), first, latest, spread, best.metrics[name], best.epoch, verdict)
+    return Summary(name, label(column), first, latest, spread, best.metrics[name], best.epoch, verdict)
 
 
 def label(column: str) -> str:
@@ -118,7 +120,16 @@ def _epoch(value: float | None) -> str:
     return "–" if value is None else f"{round(value, 2):g}"
 
 
-def _render(*, rows: Sequence[Row], **values: Any) -> str:
+def duration(seconds: float) -> str:
+    """Format a time in hours and minutes, or in seconds: 2 h 05 min."""
+    minutes = round(seconds / 60)
+    if minutes >= 60:
+        return f"{minutes // 60} h {minutes % 60:02} min"
+    return f"{minutes} min" if seconds >= 100 else f"{seconds:.0f} s" if seconds else "–"
+
+
+def render(template: str, **values: Any) -> str:
+    """Return a page from a template in `templates`, with the values that it asks for."""
     environment = Environment(
         loader=PackageLoader("cyclegan.report"),
         autoescape=True,
@@ -126,10 +137,13 @@ def _render(*, rows: Sequence[Row], **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(number=number, epoch=_epoch)
-    template = environment.get_template("page.html")
+    environment.filters.update(number=number, epoch=_epoch, duration=duration)
     plotly = Markup(get_plotlyjs())  # noqa: S704
-    return template.render(last=rows[-1] if rows else None, summaries=summarise(rows), plotly=plotly, **values)
+    return environment.get_template(template).render(plotly=plotly, **values)
+
+
+def _page(*, rows: Sequence[Row], **values: Any) -> str:
+    return render("page.html", last=rows[-1] if rows else None, summaries=summarise(rows), **values)
 
 
 def _selection(protocol: str) -> str:

@@ -59,14 +59,20 @@ def alarm_periods(rows: Sequence[Row]) -> list[AlarmPeriod]:
     return [*(AlarmPeriod(name, epoch) for name, epoch in raised.items()), *reversed(past)]
 
 
-def read_samples(folder: Path) -> dict[int, str]:
-    """Read the sample grids `epochNNNN.jpg` as base64, by epoch: at most MAX_SAMPLES, evenly spaced."""
+def find_samples(folder: Path) -> dict[int, Path]:
+    """Return the sample grids `epochNNNN.jpg` by epoch, in this order."""
     # "=": runs before version 0.2 wrote epoch=0010.jpg
     names = {path.stem.removeprefix("epoch").lstrip("="): path for path in folder.glob("epoch*.jpg")}
-    epochs = sorted(filter(str.isdecimal, names), key=int)
+    return {int(epoch): names[epoch] for epoch in sorted(filter(str.isdecimal, names), key=int)}
+
+
+def read_samples(folder: Path) -> dict[int, str]:
+    """Read the sample grids as base64, by epoch: at most MAX_SAMPLES, evenly spaced."""
+    found = find_samples(folder)
+    epochs = list(found)
     count = min(len(epochs), MAX_SAMPLES)
     chosen = [epochs[i * (len(epochs) - 1) // max(count - 1, 1)] for i in range(count)]
-    return {int(epoch): base64.b64encode(names[epoch].read_bytes()).decode("ascii") for epoch in chosen}
+    return {epoch: base64.b64encode(found[epoch].read_bytes()).decode("ascii") for epoch in chosen}
 
 
 def read_text(file: Path) -> str:

@@ -10,6 +10,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
+NOTICE = b"\nthe running jobs save and stop; Ctrl-C once more kills them, without saving\n"
+
 VARIABLE = "CYCLEGAN_ENDS_WITH_STDIN"
 """Set in a child, and in the processes that Lightning adds to it for further devices."""
 
@@ -18,14 +20,14 @@ CLUSTER = ("SLURM_", "MASTER_", "RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK",
 
 
 def start(config_file: Path, output: Path, variables: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    """Start a training of a frozen configuration; what it prints is appended to `output`.
+    """Start a training of a frozen configuration, or resume it; what it prints is appended to `output`.
 
     It leads a session of its own, so that a terminal's Ctrl-C does not reach it: signals come from its parent.
     """
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(CLUSTER)}
     with output.open("ab") as file:
         return subprocess.Popen(  # noqa: S603
-            [sys.executable, "-m", "cyclegan.train", "--config", str(config_file)],
+            [sys.executable, "-m", "cyclegan.train", "--config", str(config_file), "resume=auto"],
             stdin=subprocess.PIPE,
             stdout=file,
             stderr=subprocess.STDOUT,
@@ -84,5 +86,12 @@ class Stop:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
+    @property
+    def is_urgent(self) -> bool:
+        """Whether Ctrl-C was pressed twice. Clusters, in contrast, send SIGTERM repeatedly while a job saves."""
+        return self.received.count(signal.SIGINT) > 1
+
     def _record(self, number: int, frame: FrameType | None) -> None:
         self.received.append(number)
+        if number == signal.SIGINT and not self.is_urgent:
+            os.write(2, NOTICE)  # print is not safe in a signal handler

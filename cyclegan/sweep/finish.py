@@ -15,8 +15,8 @@ def finish(folder: Path) -> None:
     states = [job.state for job in jobs]
     waiting = sum(state in ("queued", "running", "stopped") for state in states)
     if waiting:
-        print(f"cyclegan-train: {waiting} jobs are not done; the same command resumes the sweep", file=sys.stderr)
+        print(f"cyclegan-train: not done: {waiting} of {len(jobs)} jobs; the same command resumes it", file=sys.stderr)
         sys.exit(EXIT_RESUME)
     if failed := states.count("failed"):
-        print(f"cyclegan-train: {failed} jobs failed; the same command tries them again", file=sys.stderr)
+        print(f"cyclegan-train: failed: {failed} of {len(jobs)} jobs; the same command repeats them", file=sys.stderr)
         sys.exit(1)

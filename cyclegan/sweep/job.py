@@ -8,18 +8,17 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import yaml
 from tqdm import tqdm
 
 from cyclegan.callbacks.stop_signals import EXIT_RESUME
-from cyclegan.report.run_files import read_rows, read_text
+from cyclegan.errors import RunError
+from cyclegan.report.run_files import read_rows
 from cyclegan.sweep.child import Stop, kill, start
 from cyclegan.sweep.objective import objective
 from cyclegan.sweep.record import Job, State, read_job, write_job
 from cyclegan.sweep.summary import write_summary
-from cyclegan.train.run_folder import wait_until_free
+from cyclegan.train.run_folder import earlier_config, held
 
 OUTPUT_FILE = "output.txt"
 """What a job printed, in its folder."""
@@ -31,6 +30,7 @@ FINISHED = ("done", "pruned")
 POLL_SECONDS = 0.1
 PROGRESS_SECONDS = 5.0
 MESSAGE_LINES = 3
+ERROR = "cyclegan-train: "
 
 _summaries = threading.Lock()
 
@@ -43,55 +43,79 @@ def run_job(folder: Path, variables: Mapping[str, str], stop: Stop) -> Job:
         variables: environment variables for the process, such as CUDA_VISIBLE_DEVICES.
         stop: once it has received a signal, the job saves and stops, or does not start.
     """
-    wait_until_free(folder)  # a process of an earlier start may be saving still
+    _wait_until_free(folder, stop)
     job = read_job(folder)
     if job.state in FINISHED or stop.received:
         return job
     _record(replace(job, state="running", message=""))
-    begun = time.monotonic()
-    child = start(folder / "config.yaml", folder / OUTPUT_FILE, variables)
+    tqdm.write(f"running   {folder.name}", file=sys.stdout)
+    begun, output = time.monotonic(), folder / OUTPUT_FILE
+    output.touch()
+    printed = output.stat().st_size
+    child = start(folder / "config.yaml", output, variables)
     try:
         is_pruned = _wait(child, folder, stop)
     finally:
         kill(child)
     state = _state(child.returncode, is_pruned, bool(stop.received))
-    config = _config(folder)
+    config = earlier_config(folder)
     job = replace(
         job,
         state=state,
         seconds=round(job.seconds + time.monotonic() - begun, 1),
         objective=objective(folder, config["objective"], config["objective_value"]),
-        message=_message(folder, child.returncode) if state == "failed" else "",
+        message=_message(output, printed, child.returncode) if state == "failed" else "",
     )
     _record(job)
     _print(job, config["objective"])
     return job
 
 
+def _wait_until_free(folder: Path, stop: Stop) -> None:
+    """Wait for a process of an earlier start, which may be saving still."""
+    waits_for = ""
+    while not stop.received:
+        try:
+            with held(folder):
+                return
+        except RunError as error:
+            if not waits_for:
+                waits_for = str(error).partition(". ")[0]
+                tqdm.write(f"waiting   {waits_for}", file=sys.stdout)
+        time.sleep(POLL_SECONDS)
+
+
 def _wait(child: subprocess.Popen[bytes], folder: Path, stop: Stop) -> bool:
     """Wait for a child, hand signals on, and return whether it was pruned."""
-    handed, is_pruned, refreshed = 0, False, 0.0
-    total = _config(folder)["trainer"]["max_epochs"]
-    with tqdm(total=total, desc=folder.name, leave=False, disable=None, bar_format=BAR) as bar:
+    is_asked, is_pruned, refreshed = False, False, 0.0
+    epochs = earlier_config(folder)["trainer"]["max_epochs"] or -1
+    with tqdm(
+        desc=folder.name,
+        total=None if epochs < 0 else epochs,
+        initial=_epoch(folder),
+        leave=False,
+        disable=None,
+        bar_format="{desc}  |{bar:20}| epoch {n_fmt} of {total_fmt}  {elapsed}, {remaining} left",
+    ) as bar:
         while child.poll() is None:
-            if (folder / PRUNE_FILE).exists() and not is_pruned:
-                is_pruned = True
+            is_pruned = is_pruned or (folder / PRUNE_FILE).exists()
+            if (stop.received or is_pruned) and not is_asked:
+                is_asked = True
                 child.send_signal(signal.SIGTERM)
-            if len(stop.received) > handed:
-                handed = len(stop.received)
-                # As with a single run, a second Ctrl-C ends it at once.
-                child.send_signal(signal.SIGTERM if handed == 1 else signal.SIGKILL)
+            if stop.is_urgent:
+                child.send_signal(signal.SIGKILL)
             if not bar.disable and time.monotonic() - refreshed > PROGRESS_SECONDS:
                 refreshed = time.monotonic()
-                rows = read_rows(folder / "metrics.csv")
-                bar.n = round(rows[-1].epoch or 0, 2) if rows else 0
+                bar.n = _epoch(folder)
                 bar.refresh()
             time.sleep(POLL_SECONDS)
     (folder / PRUNE_FILE).unlink(missing_ok=True)
     return is_pruned
 
 
-BAR = "{desc}  |{bar:20}| epoch {n:g} of {total:g}  {elapsed}, {remaining} left"
+def _epoch(folder: Path) -> float:
+    rows = read_rows(folder / "metrics.csv")
+    return round(rows[-1].epoch or 0, 2) if rows else 0
 
 
 def _state(code: int, is_pruned: bool, is_stopped: bool) -> State:
@@ -103,16 +127,14 @@ def _state(code: int, is_pruned: bool, is_stopped: bool) -> State:
     return "stopped" if code == EXIT_RESUME or (is_stopped and code < 0) else "failed"
 
 
-def _message(folder: Path, code: int) -> str:
-    lines = [line for line in read_text(folder / OUTPUT_FILE).splitlines() if line.strip()]
+def _message(output: Path, start: int, code: int) -> str:
+    """Return the error that a child printed in one line for the user, or the end of a traceback."""
+    text = output.read_bytes()[start:].decode(errors="replace")
+    lines = [line for line in text.splitlines() if line.strip()]
+    errors = [number for number, line in enumerate(lines) if line.startswith(ERROR)]
     if code < 0:
         lines.append(f"ended by {signal.Signals(-code).name}")
-    return "\n".join(lines[-MESSAGE_LINES:])
-
-
-def _config(folder: Path) -> dict[str, Any]:
-    found: dict[str, Any] = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
-    return found
+    return "\n".join(lines[errors[-1] if errors else -MESSAGE_LINES :])
 
 
 def _record(job: Job) -> None:

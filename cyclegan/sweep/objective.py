@@ -12,10 +12,10 @@ def objective(run_dir: Path, metric: str, value: str) -> float | None:
     Args:
         run_dir: folder of the run.
         metric: a column of metrics.csv, such as `val/kid` or `train/cycle_a`.
-        value: `best` or `last`. The best excludes the untrained networks, which no checkpoint holds.
+        value: `best` or `last`; neither is that of the untrained networks, which no checkpoint holds.
     """
-    rows = [row for row in read_rows(run_dir / "metrics.csv") if metric in row.metrics]
-    values = [row.metrics[metric] for row in rows if row.images] or [row.metrics[metric] for row in rows]
+    rows = read_rows(run_dir / "metrics.csv")
+    values = [row.metrics[metric] for row in rows if row.images and metric in row.metrics]
     if not values:
         return None
     return values[-1] if value == "last" else (max if is_maximised(metric) else min)(values)

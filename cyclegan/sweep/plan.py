@@ -48,7 +48,8 @@ class Sweep:
         self.folder = Path(master.hydra.sweep.dir)
         parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
         parameters = master.hydra.sweeper.get("params") or {}
-        words = [*(f"{key}={value}" for key, value in parameters.items()), *master.hydra.overrides.task]
+        given = OmegaConf.to_container(master.hydra.overrides.task, resolve=False)  # ${run_dir} differs between jobs
+        words = [*(f"{key}={value}" for key, value in parameters.items()), *cast("list[str]", given)]
         # Of a key that is given twice, the last value counts, as in Hydra's sweepers.
         self.overrides: dict[str, Override] = {word.get_key_element(): word for word in parser.parse_overrides(words)}
         self.swept = sorted(key for key, word in self.overrides.items() if word.is_sweep_override())
@@ -192,6 +193,7 @@ class PlannedSweep(Callback):
         try:
             self._plan(Sweep(config))
         except (UserError, HydraException, OmegaConfBaseException) as error:
+            self._open.close()
             sys.exit(f"cyclegan-train: {explain(error)}")  # Hydra would turn other exceptions into warnings
 
     def _plan(self, sweep: Sweep) -> None:
@@ -199,14 +201,15 @@ class PlannedSweep(Callback):
 
         sweep.check()
         self._open.enter_context(held(sweep.folder))
+        compose_once()
         jobs: dict[tuple[str, ...], DictConfig] = {}
         if sweep.master.hydra.sweeper._target_.endswith(f".{BasicSweeper.__name__}"):
             listed = BasicSweeper.split_arguments(list(sweep.overrides.values()), None)[0]
             for job in tqdm(listed, "checking the jobs", leave=False, disable=len(listed) < 10 or None):
                 jobs[tuple(job)] = sweep.compose(job)
-        sweep.write()
         if sweep.master.overwrite:
             sweep.clear()
+        sweep.write()
         for overrides, frozen in jobs.items():
             sweep.freeze(frozen, overrides)
 
@@ -214,6 +217,20 @@ class PlannedSweep(Callback):
         """Print the table of the jobs and end with the sweep's exit code."""
         self._open.close()
         finish(Path(config.hydra.sweep.dir))
+
+
+def compose_once() -> None:
+    """Let Hydra keep the jobs that it composes: its sweeper composes each again, and so does its own launcher."""
+    loader = GlobalHydra.instance().config_loader()
+    compose, composed = loader.load_sweep_config, dict[tuple[str, ...], DictConfig]()
+
+    def once(master_config: DictConfig, sweep_overrides: list[str]) -> DictConfig:
+        key = tuple(sweep_overrides)
+        if key not in composed:
+            composed[key] = compose(master_config, sweep_overrides)
+        return composed[key].copy()
+
+    loader.load_sweep_config = once  # type: ignore[method-assign]
 
 
 def check_machine(config: DictConfig) -> None:

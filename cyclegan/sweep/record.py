@@ -11,6 +11,7 @@ import yaml
 
 from cyclegan.files import write_text
 from cyclegan.report.run_files import read_rows
+from cyclegan.sweep.objective import objective
 
 State = Literal["queued", "running", "done", "failed", "stopped", "pruned"]
 
@@ -18,7 +19,7 @@ JOB_FILE = "job.json"
 FIRST_LINE = "# cyclegan-train"
 """Beginning of a config.yaml that a run wrote."""
 
-IGNORED = ("name", "group", "resume", "overwrite", "logger")
+IGNORED = ("name", "group", "resume", "overwrite", "objective", "objective_value", "logger")
 """Keys that do not say how a run was trained; nor does any run_dir."""
 
 FOLLOWERS = {
@@ -46,6 +47,18 @@ class Job:
     """Last line of the error of a failed job."""
 
 
+def asked_of(config: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the objective of a run's configuration: a column of metrics.csv, and best or last."""
+    best = config.get("callbacks", {}).get("checkpointing", {}).get("best") or "kid"
+    return config.get("objective") or f"val/{best}", config.get("objective_value", "best")
+
+
+def natural(text: str) -> list[tuple[float, str]]:
+    """Return a key that sorts texts by the numbers in them: 2 before 10, 1e-4 before 0.5."""
+    parts = re.split(r"(\d+(?:\.\d+)?(?:e[+-]?\d+)?)", text)
+    return [(float(part), "") if place % 2 else (0.0, part) for place, part in enumerate(parts)]
+
+
 def write_job(job: Job) -> Path:
     """Write `job.json` into the job's folder, replacing it atomically, and return its path."""
     record = asdict(job) | {"overrides": dict(sorted(job.overrides.items()))}
@@ -68,24 +81,22 @@ def read_jobs(*folders: Path) -> list[Job]:
     A run that a sweep of this package did not start, and so has no `job.json`, is a job too. Its overrides are the
     keys in which the config.yaml files of these runs differ.
     """
-    below = sorted((run for folder in folders for run in folder.glob("*/")), key=_natural)
-    configs = {run: _config(run) for run in below if not (run / JOB_FILE).is_file()}
+    below = sorted((run for folder in folders for run in folder.glob("*/")), key=lambda run: natural(run.name))
+    configs = {run: read_config(run) for run in below if not (run / JOB_FILE).is_file()}
     configs = {run: config for run, config in configs.items() if config}
     changed = dict(zip(configs, _differences(list(configs.values())), strict=True))
     found = (
-        Job(run, changed[run], _state(run, configs[run])) if run in configs else read_job(run)
+        Job(run, changed[run], _state(run, configs[run]), objective=objective(run, *asked_of(configs[run])))
+        if run in configs
+        else read_job(run)
         for run in below
         if run in configs or (run / JOB_FILE).is_file()
     )
     return list(found)
 
 
-def _natural(path: Path) -> list[tuple[float, str]]:
-    parts = re.split(r"(\d+(?:\.\d+)?(?:e[+-]?\d+)?)", path.name)
-    return [(float(part), "") if place % 2 else (0.0, part) for place, part in enumerate(parts)]
-
-
-def _config(run: Path) -> dict[str, Any]:
+def read_config(run: Path) -> dict[str, Any]:
+    """Read the config.yaml that a run wrote into its folder; empty without one."""
     file = run / "config.yaml"
     text = file.read_text(encoding="utf-8") if file.is_file() else ""
     return yaml.safe_load(text) if text.startswith(FIRST_LINE) else {}

@@ -151,7 +151,8 @@ def job(config: DictConfig) -> float | None:
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         from cyclegan.sweep.launch import run_task
 
-        return run_task(list(HydraConfig.get().overrides.task))
+        given = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
+        return run_task(cast("list[str]", given))
     run(config)
     return None
 

@@ -12,6 +12,7 @@ from hydra.errors import ConfigCompositionException, HydraException, MissingConf
 from omegaconf import DictConfig, OmegaConf
 
 from cyclegan.errors import UserError
+from cyclegan.sweep.record import FOLLOWERS
 
 EVERY = "callbacks.validation.every_n_epochs sets how often held-out images are evaluated"
 UNUSED = {
@@ -67,47 +68,54 @@ def explain(error: Exception) -> str:
 def frozen_config(words: list[str]) -> DictConfig | None:
     """Read the configuration that `--config FILE` names, with the keys that follow it; None without `--config`.
 
-    A run with another name or folder than the file's is a new run, in wandb too.
+    Keys that take the value of another key by default follow it: `seed=1` is also the seed of the model and the data. A
+    run with another name or folder than the file's is a new run, in wandb too. The file's `resume` and `overwrite`
+    were those of a command, and do not count.
 
     Raises:
-        UserError: the file does not exist, or lacks a key.
+        UserError: the file is not that of a run, or lacks a key.
     """
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--config", type=Path)
     known, keys = parser.parse_known_args(words)
-    if known.config is None:
+    file = known.config
+    if file is None:
         return None
-    if not known.config.is_file():
-        raise UserError(f"--config {known.config}: there is no such file; it takes the config.yaml of a run's folder")
-    config = OmegaConf.load(known.config)
-    assert isinstance(config, DictConfig)
+    if not file.is_file():
+        raise UserError(f"--config {file}: there is no such file; it takes the config.yaml of a run's folder")
+    config = OmegaConf.load(file)
+    if not isinstance(config, DictConfig) or not {"name", "run_dir", "resume", "overwrite"} <= config.keys():
+        raise UserError(f"--config {file}: not the config.yaml of a run's folder")
+    config.resume, config.overwrite = None, False
     old_name, old_folder = config.name, config.run_dir
+    _follow(config)
     for word in keys:
         key, equals, _ = word.partition("=")
-        if not equals or OmegaConf.select(config, key.rpartition(".")[0] or "name") is None:
-            raise UserError(
-                f"{word!r} cannot be set in {known.config}: after --config FILE, give key=value of its keys"
-            )
-        if key.rpartition(".")[2] not in (OmegaConf.select(config, key.rpartition(".")[0]) or config):
-            raise UserError(f"there is no key {key!r} in {known.config}")
+        if not equals or word.startswith(("-", "+", "~")):
+            raise UserError(f"{word!r}: only key=value can follow --config FILE, for keys of the file")
+        if key not in keys_of(config):
+            near = nearest_keys(key, keys_of(config))
+            hint = f" Did you mean {' or '.join(near)}?" if near else ""
+            raise UserError(f"there is no key {key!r} in {file}.{hint}")
         config.merge_with_dotlist([word])
     if config.name != old_name and config.run_dir == old_folder:
         config.run_dir = f"runs/{config.name}"
-    if config.run_dir != old_folder:
-        _move(config, {"run_dir": (old_folder, config.run_dir), "name": (old_name, config.name)})
+    if (config.run_dir != old_folder or config.overwrite) and OmegaConf.select(config, "logger.wandb.id"):
+        config.logger.wandb.id = None
     return config
 
 
-def _move(node: DictConfig, replaced: dict[str, tuple[str, str]]) -> None:
-    """Replace the old values of keys, which the file holds in place of their interpolations."""
-    for key in node:
-        value = node._get_node(key)
-        if isinstance(value, DictConfig) and not value._is_none():
-            _move(value, replaced)
-        elif key in replaced and node[key] == replaced[str(key)][0]:
-            node[key] = replaced[str(key)][1]
-    if "id" in node:  # of wandb
-        node.id = None
+def _follow(config: DictConfig) -> None:
+    """Replace values by the interpolations that they had before the configuration was resolved."""
+    for key, leader in FOLLOWERS.items():
+        if (value := OmegaConf.select(config, key)) is not None and value == OmegaConf.select(config, leader):
+            OmegaConf.update(config, key, f"${{{leader}}}")
+    for part in [*(config.get("callbacks") or {}).values(), *(config.get("logger") or {}).values()]:
+        for key, value in part.items():
+            if value == config.run_dir:
+                part[key] = "${run_dir}"
+            elif key == "name" and value == config.name:
+                part[key] = "${name}"
 
 
 OPTIONS_WITH_VALUE = (
@@ -159,11 +167,16 @@ def known_keys(words: list[str]) -> set[str]:
     from hydra import compose, initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
 
-    keys = groups()
-    choices = [word for word in words if word.partition("=")[0] in keys and "," not in word]
+    chosen = groups()
+    choices = [word for word in words if word.partition("=")[0] in chosen and "," not in word]
     GlobalHydra.instance().clear()
     with initialize_config_dir(conf_dir(), version_base="1.3"):
-        config = compose("train", choices)
+        return chosen | keys_of(compose("train", choices))
+
+
+def keys_of(config: DictConfig) -> set[str]:
+    """Return all keys of a configuration, also those that hold others."""
+    keys = set()
 
     def walk(node: Any, prefix: str) -> None:
         if isinstance(node, DictConfig):

@@ -7,7 +7,6 @@ import shlex
 import shutil
 import socket
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -24,8 +23,6 @@ try:
     import fcntl
 except ImportError:  # Windows has no such locks
     fcntl = None  # type: ignore[assignment]
-
-log = logging.getLogger(__name__)
 
 LOCK = ".lock"
 FOLDERS = ("checkpoints", "samples", "validation", "wandb", "tensorboard")
@@ -75,20 +72,6 @@ def held(run_dir: Path) -> Iterator[None]:
             if run_dir.is_dir() and [path.name for path in run_dir.iterdir()] == [LOCK]:  # the run did not begin
                 (run_dir / LOCK).unlink()
                 run_dir.rmdir()
-
-
-def wait_until_free(run_dir: Path) -> None:
-    """Wait until no other process holds a run's folder; log once that this one waits, and for whom."""
-    has_logged = False
-    while True:
-        try:
-            with held(run_dir):
-                return
-        except RunError as error:
-            if not has_logged:
-                log.info("waiting   %s", error)
-            has_logged = True
-            time.sleep(1)
 
 
 def claim(run_dir: Path, resume: str | None, overwrite: bool) -> None:

@@ -128,11 +128,18 @@ def test_a_signal_in_the_very_last_batch_lets_the_run_finish(tmp_path: Path) -> 
     assert names(tmp_path) == ["epoch0001.ckpt", "images000000006.ckpt", "last.ckpt"]
 
 
-def test_a_time_limit_ends_the_run_between_two_batches_as_finished(tmp_path: Path) -> None:
+def test_a_time_limit_ends_the_run_between_two_batches_as_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # Lightning alone would count the interrupted epoch as completed.
+    logger = MetricsCsv(str(tmp_path))
+    ends: list[str] = []
+    monkeypatch.setattr(logger, "finalize", ends.append)
+    limit = timedelta(microseconds=1)
     with pytest.raises(StopRequestedError, match=r"trainer\.max_time") as stopped:
-        fit_small(tmp_path, Checkpointing(str(tmp_path)), max_time=timedelta(microseconds=1), max_epochs=3)
+        fit_small(tmp_path, Checkpointing(str(tmp_path)), max_time=limit, max_epochs=3, logger=logger)
     assert stopped.value.finished
+    assert ends[0] == "success"
     assert read(tmp_path / "checkpoints" / "last.ckpt")["loops"]["fit_loop"]["epoch_progress"]["current"] == {
         "ready": 1, "started": 1, "processed": 0, "completed": 0,
     }  # fmt: skip

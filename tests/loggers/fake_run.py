@@ -19,6 +19,8 @@ class FakeRun:
 
     disabled = False
     url = "https://wandb.example.org/aaaa1111"
+    id = "aaaa1111"
+    tags: tuple[str, ...] = ("mine",)
 
     def __init__(self, failing: str = "", summary: dict[str, Any] | None = None, offline: bool = False) -> None:
         self.failing = failing
@@ -28,6 +30,8 @@ class FakeRun:
         self.rows: list[dict[str, Any]] = []
         self.alerts: list[tuple[str, str, str]] = []
         self.axes: dict[str, str | None] = {}
+        self.hidden: list[str] = []
+        self.artifacts: dict[tuple[str, ...], Any] = {}
         self.stored: dict[str, Any] = {}
         self.config = self
 
@@ -36,8 +40,9 @@ class FakeRun:
         if name == self.failing:
             raise ConnectionResetError("Connection\nlost")
 
-    def define_metric(self, name: str, step_metric: str | None = None) -> None:
+    def define_metric(self, name: str, step_metric: str | None = None, hidden: bool = False) -> None:
         self.axes[name] = step_metric
+        self.hidden += [name] if hidden else []
         self._call("define_metric")
 
     def update(self, config: dict[str, Any], allow_val_change: bool) -> None:
@@ -51,6 +56,10 @@ class FakeRun:
     def alert(self, title: str, text: str, level: str) -> None:
         self.alerts.append((title, text, level))
         self._call("alert")
+
+    def log_artifact(self, artifact: Any, aliases: list[str]) -> None:
+        self.artifacts[tuple(aliases)] = artifact
+        self._call("log_artifact")
 
     def mark_preempting(self) -> None:
         self._call("mark_preempting")

@@ -1,6 +1,8 @@
 """Runs in wandb: logged values, resumed runs, the choice of mode, and failures, which never end a training."""
 
+import json
 import logging
+import math
 import random
 import re
 from collections.abc import Callable
@@ -11,7 +13,10 @@ import numpy as np
 import pytest
 import wandb
 from omegaconf import OmegaConf
+from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
+import cyclegan
+from cyclegan.errors import UserError
 from cyclegan.images import read, write
 from cyclegan.loggers import new_run_id
 from cyclegan.loggers.wandb import Wandb, logged_in
@@ -29,12 +34,14 @@ def logger_at(folder: Path) -> Wandb:
 
 def test_configuration_curves_alarms_and_samples_are_logged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = FakeRun()
-    monkeypatch.setattr(wandb, "Image", lambda path, caption: (path, caption))
+    monkeypatch.setattr(wandb, "Image", lambda path, caption="": (path, caption))
+    monkeypatch.setattr(wandb, "Table", lambda columns, data: len(data))
     replace_init(monkeypatch, online=lambda **_: run)
     train(composed(tmp_path / "run", tmp_path / "toy", "logger=default", "callbacks.alarms.rules=null"))
+    assert run.stored.pop("cyclegan")["version"] == cyclegan.__version__
     assert run.stored == OmegaConf.to_container(OmegaConf.load(tmp_path / "run" / "config.yaml"))
     assert run.stored["data"]["root"] == str(tmp_path / "toy"), "resolved, not ${...}"
-    assert run.axes == {"images_seen": None, "*": "images_seen"}
+    assert (run.axes["images_seen"], run.axes["*"]) == (None, "images_seen")
     assert run.calls[-2:] == ["exit 0", "finish"]
     terms = ("adv_ab", "adv_ba", "cycle_a", "cycle_b", "identity_a", "identity_b", "disc_a", "disc_b")
     for name in [*(f"train/{term}" for term in terms), "images_per_s"]:
@@ -43,6 +50,7 @@ def test_configuration_curves_alarms_and_samples_are_logged(tmp_path: Path, monk
     assert {(0, 0.0), (6, 1.0), (12, 2.0)} < set(run.curve("epoch"))
     assert [seen for seen, _ in run.curve("val/psnr_ab")] == [0, 6, 12]
     assert [seen for seen, _ in run.curve("alarm/copies_input")] == [6, 12]
+    assert run.curve("translations") == [(0, 4), (6, 4), (12, 4)], "two images of each direction"
     caption = "real_a | fake_b | rec_a | real_b | fake_a | rec_b"
     files = [str(tmp_path / "run" / "samples" / f"epoch{epoch:04d}.jpg") for epoch in range(3)]
     samples = [(step, [(file, caption)]) for step, file in zip((0, 6, 12), files, strict=True)]
@@ -214,16 +222,35 @@ def test_after_a_failed_call_only_the_run_is_finished(
     assert started == ["online"]
 
 
-def test_a_failed_alert_is_one_warning_and_metrics_are_still_logged(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("lost", ["a table", "an alert"])
+def test_a_failed_table_or_alert_is_one_warning_and_metrics_are_still_logged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, lost: str
 ) -> None:
-    run = FakeRun("alert")
+    run = FakeRun("alert" if lost == "an alert" else "log")
     replace_init(monkeypatch, online=lambda **_: run)
     logger = logger_at(tmp_path)
-    logger.flag("alarm/copies_input", "A→B", step=4)
+    if lost == "an alert":
+        logger.flag("alarm/copies_input", "A→B", step=4)
+    else:
+        logger.log_image_table("translations", ["image"], [["0.png"]], step=4)
+    run.failing = ""
     logger.log_metrics({"loss": 1.0}, step=4)
     assert run.curve("loss") == [(4, 1.0)]
-    assert logged(caplog) == ["wandb     an alert could not be sent: ConnectionResetError: Connection lost"]
+    assert logged(caplog) == [f"wandb     {lost} could not be sent: ConnectionResetError: Connection lost"]
+
+
+def test_a_failed_upload_does_not_keep_the_run_from_ending(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "best.ckpt").write_bytes(b"weights")
+    run = FakeRun("log_artifact")
+    replace_init(monkeypatch, online=lambda **_: run)
+    logger = Wandb(str(tmp_path), project="p", name="n", upload=["best"])
+    logger.log_metrics({"loss": 1.0}, step=4)
+    logger.finalize("success")
+    assert run.calls[-2:] == ["exit 0", "finish"]
+    assert logged(caplog) == ["wandb     upload=best could not be sent: ConnectionResetError: Connection lost"]
 
 
 @pytest.mark.parametrize(
@@ -267,3 +294,77 @@ def test_an_image_that_wandb_cannot_write_is_one_warning(
     logger_at(tmp_path).log_image("samples", [str(tmp_path / "missing.jpg")], step=4)
     (line,) = logged(caplog)
     assert line.startswith("wandb     off from here on, training continues: FileNotFoundError: ")
+
+
+def test_the_best_value_continues_on_a_resume_and_leaves_out_what_is_not_finite(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "metrics.csv").write_text("images_seen,val/kid,val/psnr,val/fid\n0,0.01,90,\n4,0.25,nan,\n8,0.5,20,\n")
+    run = FakeRun(summary={"images_seen": 8})
+    replace_init(monkeypatch, online=lambda **_: run)
+    logger = logger_at(tmp_path)
+    logger.log_metrics({"val/kid": 0.75, "val/psnr": math.nan, "val/fid": 3.0, "val/change": 1.0}, step=12)
+    logger.log_metrics({"val/kid": 0.125, "val/psnr": 30.0, "val/fid": 4.0}, step=16)
+    assert run.curve("best/kid") == [(12, 0.25), (16, 0.125)]
+    assert run.curve("best/psnr") == [(16, 30.0)]
+    assert run.curve("best/fid") == [(12, 3.0), (16, 3.0)]
+    assert not run.curve("best/change"), "which has no better side"
+
+
+@pytest.mark.parametrize(
+    ("state", "expected", "tags"),
+    [
+        ("pruned", ["exit 0", "finish"], ("mine", "pruned")),
+        ("running", ["mark_preempting", "exit 1", "finish"], ("mine",)),
+    ],
+)
+def test_a_job_that_its_sweep_pruned_is_not_resumed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: str, expected: list[str], tags: tuple[str, ...]
+) -> None:
+    run = FakeRun()
+    replace_init(monkeypatch, online=lambda **_: run)
+    logger = logger_at(tmp_path)
+    logger.log_metrics({"loss": 1.0}, step=4)
+    (tmp_path / "job.json").write_text(json.dumps({"state": state}))
+    logger.finalize("preempted")
+    assert run.calls[run.calls.index("log") + 1 :] == expected
+    assert run.tags == tags
+
+
+@pytest.mark.parametrize(("status", "uploads"), [("success", True), ("preempted", False), ("failed", False)])
+def test_files_are_uploaded_when_the_training_is_complete(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, status: str, uploads: bool
+) -> None:
+    page = "<html><head></head><body>a report</body></html>"
+    (tmp_path / "report.html").write_text(page)
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "last.ckpt").write_bytes(b"weights")
+    run, asked = FakeRun(), {}
+    replace_init(monkeypatch, online=lambda **arguments: asked.update(arguments) or run)
+    logger = Wandb(str(tmp_path), project="p", name="n", upload=["report", "best", "last"])
+    logger.log_metrics({"loss": 1.0}, step=4)
+    logger.finalize(status)
+    assert [row["report"].html for row in run.rows[1:]] == [page] * uploads, "unchanged"
+    assert list(run.artifacts) == [("last",)] * uploads
+    assert [message for message in logged(caplog) if "upload" in message] == [
+        f"wandb     upload=best: there is no {tmp_path}/checkpoints/best.ckpt"
+    ] * uploads
+    assert asked["settings"].finish_timeout == 3600, "checkpoints take longer than points"
+    assert ("upload" in asked) is False, "no argument of wandb.init"
+
+
+def test_an_unknown_upload_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"logger\.wandb\.upload is \['model'\]; it can hold report, best, last"):
+        Wandb(str(tmp_path), project="p", name="n", upload=["model"])
+
+
+def test_further_devices_start_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started = replace_init(monkeypatch, online=lambda **_: FakeRun())
+    monkeypatch.setattr(rank_zero_only, "rank", 1)
+    logger = logger_at(tmp_path)
+    logger.log_hyperparams({"seed": 1})
+    logger.log_metrics({"val/kid": 1.0}, step=4)
+    logger.log_image_table("translations", ["image"], [[np.zeros((8, 8, 3), np.uint8)]], step=4)
+    logger.flag("alarm/copies_input", "A→B", step=4)
+    logger.finalize("success")
+    assert started == []

@@ -22,7 +22,7 @@ TEAM = {
     "WANDB_NAME": "first",
     "WANDB_TAGS": "a,b",
     "WANDB_NOTES": "a try",
-    "WANDB_JOB_TYPE": "train",
+    "WANDB_JOB_TYPE": "sample",
 }
 AGENT = {"WANDB_SWEEP_ID": "s1", "WANDB_RUN_ID": "agent123"}
 
@@ -59,7 +59,7 @@ def test_variables_describe_a_new_run_and_its_id_is_kept_on_resume(
         train(composed(*options, "trainer.max_epochs=1"))
     train(composed(*options, "trainer.max_epochs=2"))
     first, resumed = started
-    assert first == ("agent123", "ours", "team", "first", ["a", "b"], "a try", "train")
+    assert first == ("agent123", "ours", "team", "first", ["a", "b"], "a try", "sample")
     assert resumed[:3] == ("agent123", "ours", "team")
     for config in (yaml.safe_load((run / "config.yaml").read_text()), read_checkpoint(run)["config"]):
         assert config["logger"]["wandb"]["id"] == "agent123"

@@ -1,6 +1,5 @@
-"""The command line of cyclegan-train: the run folder, its protection, error messages and sweeps."""
+"""The command line of cyclegan-train: the run folder, its protection and error messages."""
 
-import hashlib
 import locale
 import logging
 import os
@@ -10,79 +9,25 @@ import signal
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 import torch
 import yaml
-from hydra.core.global_hydra import GlobalHydra
 from lightning_fabric.utilities.rank_zero import rank_zero_only
 
 from cyclegan.train import command as train_command
+from tests.command_line import Command, contents, measured, tiny
 from tests.faults import in_use, largest_file
 from tests.tiny_run import (
-    SMALL_NETWORKS,
     STEPS_PER_EPOCH,
-    TINY,
-    UNMEASURED,
     StopAt,
-    differences,
     read_checkpoint,
     stop_at,
     training_rows,
 )
 
 REPOSITORY = Path(__file__).parents[2]
-
-
-class Finished(NamedTuple):
-    """Exit code and screen of a command that has ended."""
-
-    code: int
-    screen: str
-
-
-Command = Callable[..., Finished]
-
-
-@pytest.fixture
-def command(
-    unlogged: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Command:
-    """cyclegan-train in this process, in an empty folder: as the console script, but without seconds of imports."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")  # which the command sets
-    monkeypatch.delenv("PL_GLOBAL_SEED", raising=False)  # which a run sets
-
-    def call(*words: str) -> Finished:
-        monkeypatch.setattr(sys, "argv", ["cyclegan-train", *words])
-        GlobalHydra.instance().clear()
-        code, message = 0, ""
-        try:
-            train_command.main()
-        except SystemExit as end:
-            # sys.exit with a text prints it, and the code is 1.
-            code, message = (1, end.code) if isinstance(end.code, str) else (end.code or 0, "")
-        captured = capsys.readouterr()
-        return Finished(code, (captured.out + captured.err + message).rstrip("\n"))
-
-    return call
-
-
-def measured(name: str, *words: str) -> list[str]:
-    return [f"name={name}", "data.root=toy", *TINY, *SMALL_NETWORKS, *words]
-
-
-def tiny(name: str, *words: str) -> list[str]:
-    return measured(name, *UNMEASURED, *words)
-
-
-def contents(folder: Path) -> dict[str, str]:
-    """The hash of every file below the folder, by its name there."""
-    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
-    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
 # ------------------------------------------------------------------------------------------ the run folder
@@ -322,16 +267,6 @@ def test_a_run_whose_last_checkpoint_could_not_be_saved_exits_with_74(
     assert "done  " not in ended.screen
 
 
-def test_a_sweep_that_is_asked_to_stop_begins_no_further_job(
-    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(StopAt, "stop", lambda _: os.kill(os.getpid(), signal.SIGTERM))
-    stopped = command("-m", *tiny("sweep", *stop_at("on_train_batch_start", 1)), "seed=0,1")
-    assert stopped.code == 75
-    assert (tmp_path / "runs" / "sweep" / "0" / "checkpoints" / "last.ckpt").exists()
-    assert not (tmp_path / "runs" / "sweep" / "1" / "metrics.csv").exists()
-
-
 def test_out_of_memory_is_reported_with_the_settings_that_need_less(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -388,63 +323,6 @@ def test_a_mistake_is_reported_in_a_line_with_the_remedy(
     assert line.startswith("cyclegan-train: ")
     assert message in line
     assert contents(tmp_path) == {}, "not even the toy set is drawn"
-
-
-# ------------------------------------------------------------------------------------------ sweeps
-
-
-def test_every_job_of_a_sweep_has_a_folder_a_name_and_a_seed(command: Command, tmp_path: Path) -> None:
-    # Sweeps ignore run_dir.
-    assert command("-m", *tiny("pair", "seed=1,2", "trainer.max_epochs=1", "run_dir=shared")).code == 0
-    sweep = tmp_path / "runs" / "pair"
-    assert sorted(path.name for path in sweep.iterdir()) == ["0", "1", "multirun.yaml"]
-    weights = []
-    for number, seed in {"0": 1, "1": 2}.items():
-        config = yaml.safe_load((sweep / number / "config.yaml").read_text())
-        assert (config["seed"], config["data"]["seed"], config["model"]["seed"]) == (seed, seed, seed)
-        assert (config["name"], config["group"]) == (f"pair/{number}", "pair")
-        assert (sweep / number / "train.log").read_text().count("epoch 1 of 1") == 1
-        weights.append(read_checkpoint(sweep / number)["state_dict"])
-    assert differences(*weights) != []
-
-    refused = command("-m", *tiny("pair", "seed=1,2", "trainer.max_epochs=1"))
-    assert refused.code == 1
-    for number in "01":
-        assert f"runs/pair/{number} already holds a run" in refused.screen
-
-
-def test_a_sweep_ignores_later_edits_of_yaml_files(
-    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    recipe = tmp_path / "recipes" / "experiment" / "mine.yaml"
-    recipe.parent.mkdir(parents=True)
-    text = "# @package _global_\ndefaults: [toy, _self_]\nmodel: {{pool_size: {}}}\n"
-    recipe.write_text(text.format(11))
-    monkeypatch.setattr(StopAt, "stop", lambda _: recipe.write_text(text.format(22)))
-    words = [word for word in tiny("mine", "trainer.max_epochs=1") if word != "experiment=toy"]
-    edit = stop_at("on_train_batch_start", 1)
-    done = command("-m", "--config-dir", "recipes", "experiment=mine", *words, *edit, "seed=0,1")
-    assert done.code == 0, done.screen
-    assert recipe.read_text() == text.format(22), "edited while the first job was training"
-    for number in "01":
-        run = yaml.safe_load((tmp_path / "runs" / "mine" / number / "config.yaml").read_text())
-        assert (run["model"]["pool_size"], run["seed"]) == (11, int(number))
-
-
-def test_a_mistake_in_the_last_job_of_a_sweep_is_found_before_the_first_begins(
-    command: Command, tmp_path: Path
-) -> None:
-    refused = command(*tiny("mine"), "-m", "seed=0,1,two")
-    assert refused == (1, "cyclegan-train: seed is 'two'; it takes int")
-    assert not list((tmp_path / "runs" / "mine").glob("*/*"))
-
-
-def test_a_sweep_on_several_devices_is_refused(command: Command, tmp_path: Path) -> None:
-    refused = command("-m", *tiny("pair", "seed=1,2", "trainer.devices=2", "trainer.strategy=ddp"))
-    assert refused.code == 1
-    assert "a sweep (-m) trains on one device: on 2, the processes that Lightning adds" in refused.screen
-    assert "Take trainer.devices=1, or start the jobs one by one without -m" in refused.screen
-    assert list(contents(tmp_path / "runs")) == ["pair/multirun.yaml"]
 
 
 # ------------------------------------------------------------------------------------------ entry points

@@ -11,7 +11,7 @@ from lightning_fabric.utilities.rank_zero import rank_zero_only
 from omegaconf import OmegaConf
 
 from cyclegan.errors import RunError
-from cyclegan.train.run_folder import claim, clear, held, is_alone
+from cyclegan.train.run_folder import SWEEP_FILE, claim, clear, held, is_alone
 from tests.faults import in_use
 
 WRITTEN = (
@@ -101,3 +101,10 @@ def test_further_processes_of_a_run_take_no_lock(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(rank_zero_only, "rank", 1)
     with held(tmp_path / "run"):
         assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("resume", "overwrite"), [(None, False), (None, True), ("auto", False)])
+def test_the_folder_of_a_sweep_is_refused(tmp_path: Path, resume: str | None, overwrite: bool) -> None:
+    (tmp_path / SWEEP_FILE).touch()
+    with pytest.raises(RunError, match="is the folder of a sweep: give this run another name"):
+        claim(tmp_path, resume, overwrite)
