@@ -6,10 +6,10 @@ STAMP := .venv/.installed
 JOBS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all torture check format bench clean
+.PHONY: help install demo test test-all test-cluster torture check format bench clean
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{printf "make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{printf "make %-12s %s\n", $$1, $$2}'
 
 install: $(STAMP) ## the project and its tools into .venv
 
@@ -32,6 +32,10 @@ test-all: $(STAMP) ## all tests, and more examples of those that draw them
 torture: $(STAMP) ## kill trainings 24 times and a sweep 5 times, damage what they left, and compare their ends (15 minutes)
 	@folder=$$(mktemp -d) && $(BIN)/python -m tests.train.torture --folder $$folder/runs \
 		&& $(BIN)/python -m tests.sweep.torture --folder $$folder/sweep && rm -r $$folder
+
+test-cluster: $(STAMP) ## train on a SLURM of two nodes, which is started for it on this machine (as root, in a container; ten minutes)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[slurm]'
+	@tests/cluster/slurm.sh $(BIN)/pytest -m cluster -rA tests/cluster
 
 check: $(STAMP) ## formatting, lint, types and the arrows between packages
 	@$(BIN)/ruff format --check .

@@ -45,7 +45,7 @@ class StopSignals:
     """
 
     SIGNALS = tuple(
-        getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGUSR1", "SIGHUP") if hasattr(signal, name)
+        getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGUSR1", "SIGUSR2", "SIGHUP") if hasattr(signal, name)
     )
 
     def __init__(self, notifies: bool) -> None:

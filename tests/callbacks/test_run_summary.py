@@ -44,10 +44,26 @@ def test_logs_device_batch_images_and_parameters(tmp_path: Path, caplog: pytest.
 def test_the_effective_batch_counts_every_device_and_every_accumulated_batch(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    trainer: Any = SimpleNamespace(world_size=8, accumulate_grad_batches=2, precision="16-mixed")
+    trainer: Any = SimpleNamespace(world_size=8, num_nodes=2, accumulate_grad_batches=2, precision="16-mixed")
     trainer.datamodule = SimpleNamespace(batch_size=4, describe=list)
     trainer.strategy = SimpleNamespace(root_device=torch.device("mps"))
     with caplog.at_level(logging.INFO, "cyclegan"):
         RunSummary("run").on_fit_start(trainer, small_cyclegan())
-    assert report(caplog)["batch"] == "64 = 4 per device × 8 devices × 2 accumulated"
+    assert report(caplog)["batch"] == "64 = 4 per device × 8 devices on 2 nodes × 2 accumulated"
     assert report(caplog)["device"] == "8 × mps, precision 16-mixed"
+    assert "norm" not in report(caplog)
+
+
+@pytest.mark.parametrize(("is_synced", "images"), [(False, "each device"), (True, "all devices")])
+def test_logs_over_which_images_batch_norm_averages(
+    is_synced: bool, images: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    model: Any = small_cyclegan(generator=partial(ResnetGenerator, width=2, blocks=1, norm="batch"))
+    if is_synced:
+        model = torch.nn.SyncBatchNorm.convert_sync_batchnorm(model)
+    trainer: Any = SimpleNamespace(world_size=2, num_nodes=1, accumulate_grad_batches=1, precision="32-true")
+    trainer.datamodule = SimpleNamespace(batch_size=1, describe=list)
+    trainer.strategy = SimpleNamespace(root_device=torch.device("mps"))
+    with caplog.at_level(logging.INFO, "cyclegan"):
+        RunSummary("run").on_fit_start(trainer, model)
+    assert report(caplog)["norm"] == f"batch norm over the images of {images}"

@@ -20,7 +20,7 @@ def restored() -> Iterator[None]:
         signal.signal(number, handler)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_is_recorded(number: signal.Signals, capfd: pytest.CaptureFixture[str]) -> None:
     signals = StopSignals(notifies=True)
     signals.listen()

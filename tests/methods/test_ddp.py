@@ -1,4 +1,4 @@
-"""Training in two processes equals training in one: the command line, Lightning's ddp strategy, gloo, float64."""
+"""Training in several processes equals training in one: the command, Lightning's ddp strategy, gloo, float64."""
 
 import os
 import resource
@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
@@ -105,6 +105,55 @@ def test_two_processes_equal_one_with_the_doubled_batch(tmp_path: Path, monkeypa
     assert (two / "samples/epoch0002.jpg").read_bytes() == (tmp_path / "one/samples/epoch0002.jpg").read_bytes()
 
 
+def require_equal_weights(one: Path, other: Path) -> None:
+    ours, theirs = read_checkpoint(one), read_checkpoint(other)
+    assert ours["global_step"] == theirs["global_step"] > 0
+    assert ours["data"] == theirs["data"]
+    for name, value in ours["state_dict"].items():
+        assert (value - theirs["state_dict"][name]).abs().max() < 1e-9, name
+
+
+@pytest.mark.slow
+def test_four_processes_equal_one_with_the_batch_of_all(tmp_path: Path) -> None:
+    train(composed(tmp_path / "one", tmp_path / "toy", *SHARED, "data.batch_size=4"))
+    words = (*TINY, *SMALL_NETWORKS, *SHARED, "data.root=toy", "data.batch_size=1", "name=four")
+    command_line(*words, "trainer.devices=4", "trainer.strategy=ddp", folder=tmp_path)
+    require_equal_weights(tmp_path / "one", tmp_path / "runs" / "four")
+
+
+@pytest.mark.slow
+def test_two_machines_under_torchrun_equal_one(tmp_path: Path) -> None:
+    """Runs the script of docs/scaling.md for each machine, both on the loopback device."""
+    train(composed(tmp_path / "one", tmp_path / "toy", *SHARED))
+    words = (*TINY, *SMALL_NETWORKS, *SHARED, "data.root=toy", "data.batch_size=1", "name=two", "logger=csv")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    root = Path(__file__).parents[2]
+    paths = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "PYTHONPATH": str(root)}
+    agents = []
+    for number in range(2):
+        with (tmp_path / f"{number}.txt").open("w") as screen:
+            agents.append(
+                subprocess.Popen(
+                    [str(root / "docs/scripts/torchrun.sh"), *words, "trainer.accelerator=cpu"],
+                    cwd=tmp_path,
+                    env=environment() | paths | {"MACHINES": "2", "GPUS": "1", "FIRST": address},
+                    stdout=screen,
+                    stderr=screen,
+                    start_new_session=True,
+                )
+            )
+    try:
+        codes = [agent.wait(TIMEOUT) for agent in agents]
+    finally:
+        for agent in agents:
+            with suppress(ProcessLookupError):
+                os.killpg(agent.pid, signal.SIGKILL)
+    assert codes == [0, 0], (tmp_path / "0.txt").read_text()
+    require_equal_weights(tmp_path / "one", tmp_path / "runs" / "two")
+
+
 def run_rank(rank: int, largest: int, *arguments: Any) -> None:
     """Run the command in a process that cannot write files longer than `largest`."""
     # Lightning has read it from the environment of the process that this one is forked from.
@@ -182,3 +231,19 @@ def test_a_signal_to_one_process_stops_both_and_one_device_can_resume(tmp_path: 
     assert positions[seen // 2 :] == list(range(seen + 1, int(positions[-1]) + 1)), (
         "one image per step after the resume"
     )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", [0, 1])
+def test_the_death_of_one_process_ends_the_other_and_the_run_can_be_resumed(tmp_path: Path, victim: int) -> None:
+    words = (*WORDS, "name=killed", "trainer.max_epochs=500", "resume=auto")
+    with two_processes(tmp_path, resource.RLIM_INFINITY, *words) as processes:
+        run = tmp_path / "runs" / "killed"
+        wait_for(processes[0], run, 8)
+        processes[victim].kill()
+        processes[1 - victim].join(20)
+        assert processes[1 - victim].exitcode == 1
+    before = read_checkpoint(run)["data"]["position"]
+    with two_processes(tmp_path, resource.RLIM_INFINITY, *words) as processes:
+        assert wait_for(processes[0], run, before + 4)
+    assert f"resume    from {run.relative_to(tmp_path)}/checkpoints/" in (tmp_path / "0.txt").read_text()
