@@ -45,13 +45,14 @@ def run_job(folder: Path, variables: Mapping[str, str], stop: Stop) -> Job:
     job = read_job(folder)
     if job.state in FINISHED or stop.received:
         return job
-    _record(replace(job, state="running", message=""))
+    write_job(replace(job, state="running", message=""))
     tqdm.write(f"running   {folder.name}", file=sys.stdout)
     begun, output = time.monotonic(), folder / OUTPUT_FILE
     output.touch()
     printed = output.stat().st_size
     child = start(folder / "config.yaml", output, variables)
     try:
+        _summarise(folder.parent)  # while the child starts
         is_pruned = _wait(child, folder, stop)
     finally:
         kill(child)
@@ -64,7 +65,8 @@ def run_job(folder: Path, variables: Mapping[str, str], stop: Stop) -> Job:
         objective=objective(folder, config["objective"], config["objective_value"]),
         message=_message(output, printed, child.returncode) if state == "failed" else "",
     )
-    _record(job)
+    write_job(job)
+    _summarise(folder.parent)
     _print(job, config["objective"])
     return job
 
@@ -134,11 +136,10 @@ def _message(output: Path, start: int, code: int) -> str:
     return "\n".join(lines[errors[-1] if errors else -MESSAGE_LINES :])
 
 
-def _record(job: Job) -> None:
-    write_job(job)
+def _summarise(sweep: Path) -> None:
     with _summaries:
         try:
-            write_summary(job.folder.parent)
+            write_summary(sweep)
         except OSError as error:  # such as a full disk; the next one may succeed
             tqdm.write(f"summary   not written: {error}", file=sys.stdout)
 
