@@ -69,4 +69,4 @@ class OptunaSweeper(Sweeper):
         if isinstance(self._launcher, LocalLauncher):
             return self._launcher.at_once([self._config.trainer])
         # All trials at once, as a cluster would run them, could not learn from each other.
-        return max(min(self._config.hydra.launcher.get("array_parallelism", 1), self._n_trials // 4), 1)
+        return max(min(int(self._config.hydra.launcher.get("array_parallelism", 1)), self._n_trials // 4), 1)
