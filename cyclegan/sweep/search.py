@@ -14,8 +14,8 @@ from hydra.utils import instantiate
 
 from cyclegan.errors import RunError
 from cyclegan.files import write_text
+from cyclegan.loggers import PRUNE_FILE
 from cyclegan.report.run_files import read_rows
-from cyclegan.sweep.job import PRUNE_FILE
 from cyclegan.sweep.names import job_name, short_keys
 from cyclegan.sweep.objective import is_maximised, objective
 from cyclegan.sweep.record import read_job
