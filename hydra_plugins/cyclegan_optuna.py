@@ -17,7 +17,7 @@ class OptunaSweeper(Sweeper):
     Args:
         n_trials: number of trials in all, with those of earlier starts.
         jobs_at_once: number of trials that are chosen and launched together; None: as many as the launcher runs at
-            once, or one if it does not say.
+            once; a quarter of all on a cluster.
         direction: `minimize` or `maximize`; None: the better side of the objective.
         sampler: constructor call of a sampler of Optuna; an argument `seed` is combined with the trial's number.
         pruner: constructor call of a pruner of Optuna, to which a step is an image seen; None: no trial is pruned.
@@ -68,4 +68,5 @@ class OptunaSweeper(Sweeper):
     def _launched_at_once(self) -> int:
         if isinstance(self._launcher, LocalLauncher):
             return self._launcher.at_once([self._config.trainer])
-        return int(self._config.hydra.launcher.get("array_parallelism", 1))  # of submitit
+        # All trials at once, as a cluster would run them, could not learn from each other.
+        return max(min(int(self._config.hydra.launcher.get("array_parallelism", 1)), self._n_trials // 4), 1)
