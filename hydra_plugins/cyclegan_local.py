@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -32,7 +32,7 @@ class LocalLauncher(Launcher):
         from cyclegan.callbacks.stop_signals import EXIT_RESUME
         from cyclegan.inspection.pool import processors
         from cyclegan.sweep.child import Stop
-        from cyclegan.sweep.devices import Devices, visible_gpus
+        from cyclegan.sweep.devices import Devices
         from cyclegan.sweep.finish import finish
         from cyclegan.sweep.job import run_job
         from cyclegan.sweep.plan import Sweep
@@ -40,9 +40,9 @@ class LocalLauncher(Launcher):
 
         sweep = Sweep(self._config)
         trainers = [earlier_config(sweep.job_folder(overrides))["trainer"] for overrides in job_overrides]
-        gpus = [] if all(trainer["accelerator"] == "cpu" for trainer in trainers) else visible_gpus()
+        gpus = usable_gpus(trainers)
         counts = [devices(trainer, len(gpus)) for trainer in trainers]
-        at_once = self._jobs or max(len(gpus) // max(min(counts), 1), 1)
+        at_once = self.at_once(trainers)
         threads = {} if gpus else {"OMP_NUM_THREADS": str(max(processors() // at_once, 1))}
         if at_once == 1 or "OMP_NUM_THREADS" in os.environ:
             threads = {}
@@ -61,8 +61,20 @@ class LocalLauncher(Launcher):
             sys.exit(EXIT_RESUME)  # a sweeper such as Optuna's may have further jobs
         return returns
 
+    def at_once(self, trainers: Sequence[Mapping[str, Any]]) -> int:
+        """Return how many jobs with these arguments of the trainer run at once."""
+        gpus = len(usable_gpus(trainers))
+        return self._jobs or max(gpus // max(min(devices(trainer, gpus) for trainer in trainers), 1), 1)
 
-def devices(trainer: dict[str, Any], gpus: int) -> int:
+
+def usable_gpus(trainers: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the GPUs of this machine; none if all jobs are for the CPU."""
+    from cyclegan.sweep.devices import visible_gpus
+
+    return [] if all(trainer["accelerator"] == "cpu" for trainer in trainers) else visible_gpus()
+
+
+def devices(trainer: Mapping[str, Any], gpus: int) -> int:
     """Return how many of a machine's GPUs a job takes: none on the CPU."""
     asked = trainer["devices"]
     if trainer["accelerator"] == "cpu" or not gpus:

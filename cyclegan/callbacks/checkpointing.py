@@ -11,7 +11,7 @@ from pytorch_lightning.callbacks import Checkpoint
 
 from cyclegan.callbacks._best import Best, MetricWatch
 from cyclegan.callbacks._position import data_of
-from cyclegan.callbacks.stop_signals import SavingError, StopRequestedError, StopSignals
+from cyclegan.callbacks.stop_signals import SavingError, StopRequestedError, StopSignals, end_by
 from cyclegan.callbacks.validation import Validated
 from cyclegan.checkpoint.reading import rolling
 from cyclegan.checkpoint.writing import same_file
@@ -82,6 +82,10 @@ class Checkpointing(Checkpoint):
         self._failures = 0
         self._steps = 0
         self._saved = (0, 0.0)
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        # Until the first batch; Lightning's own would end the run after it, without saving and with exit code 0.
+        trainer._signal_connector._sigterm_notifier_fn = end_by  # type: ignore[method-assign, assignment]
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         images = data_of(trainer).images_seen

@@ -68,3 +68,9 @@ class StopSignals:
             signal.signal(signal.SIGINT, signal.SIG_DFL)  # the second Ctrl-C ends the process at once
             if self._notifies:
                 os.write(2, NOTICE)  # print is not safe in a signal handler
+
+
+def end_by(number: int, frame: FrameType | None) -> None:
+    """End the process by a signal, as if it had no handler."""
+    signal.signal(number, signal.SIG_DFL)
+    signal.raise_signal(number)

@@ -1,7 +1,6 @@
 """A wandb logger over images seen, whose failures never end a training."""
 
 import contextlib
-import json
 import logging
 import math
 import os
@@ -21,7 +20,7 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from requests.utils import get_netrc_auth
 
 from cyclegan.errors import UserError
-from cyclegan.loggers import POSITION
+from cyclegan.loggers import POSITION, PRUNE_FILE
 from cyclegan.loggers.code_version import code_version
 from cyclegan.loggers.metrics_csv import MetricsCsv
 from cyclegan.validation.catalogue import higher_is_better, is_selectable
@@ -207,8 +206,8 @@ class Wandb(WandbLogger):
     def finalize(self, status: str) -> None:
         """End the wandb run with a status: "success", "preempted" if it will be resumed; others mean failure.
 
-        A job that was stopped because its sweep gave it up, as `job.json` in its folder says, ends like a complete one,
-        with the tag `pruned`.
+        A job that its sweep stops for good, as the file `prune` in its folder says, ends like a complete one, with the
+        tag `pruned`.
         """
         run: Any = self._experiment
         self._experiment = None
@@ -218,7 +217,7 @@ class Wandb(WandbLogger):
             try:
                 if status == "success" and not self._is_off:
                     self._upload_files(run)
-                elif status == "preempted" and self._is_pruned():
+                elif status == "preempted" and (self._run_dir / PRUNE_FILE).exists():
                     status = "success"
                     run.tags = (*run.tags, "pruned")
                 elif status == "preempted":
@@ -243,12 +242,6 @@ class Wandb(WandbLogger):
                     artifact = wandb.Artifact(f"model-{run.id}", type="model")
                     artifact.add_file(str(file), name="model.ckpt", policy="immutable", skip_cache=True)  # no copies
                     run.log_artifact(artifact, aliases=[name])
-
-    def _is_pruned(self) -> bool:
-        try:
-            return bool(json.loads((self._run_dir / "job.json").read_text(encoding="utf-8"))["state"] == "pruned")
-        except (OSError, ValueError, KeyError):
-            return False
 
     @contextlib.contextmanager
     def _harmless(self) -> Iterator[None]:

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from cyclegan.callbacks.stop_signals import EXIT_RESUME
 from cyclegan.errors import RunError
+from cyclegan.loggers import PRUNE_FILE
 from cyclegan.report.run_files import read_rows
 from cyclegan.sweep.child import Stop, kill, start
 from cyclegan.sweep.objective import objective
@@ -22,9 +23,6 @@ from cyclegan.train.run_folder import earlier_config, held
 
 OUTPUT_FILE = "output.txt"
 """What a job printed, in its folder."""
-
-PRUNE_FILE = "prune"
-"""A job in whose folder this file appears is stopped, and counts as pruned."""
 
 FINISHED = ("done", "pruned")
 POLL_SECONDS = 0.1
@@ -88,10 +86,9 @@ def _wait_until_free(folder: Path, stop: Stop) -> None:
 def _wait(child: subprocess.Popen[bytes], folder: Path, stop: Stop) -> bool:
     """Wait for a child, hand signals on, and return whether it was pruned."""
     is_asked, is_pruned, refreshed = False, False, 0.0
-    epochs = earlier_config(folder)["trainer"]["max_epochs"] or -1
     with tqdm(
         desc=folder.name,
-        total=None if epochs < 0 else epochs,
+        total=earlier_config(folder)["trainer"]["max_epochs"],  # tqdm shows null and -1 as ?
         initial=_epoch(folder),
         leave=False,
         disable=None,
@@ -140,7 +137,10 @@ def _message(output: Path, start: int, code: int) -> str:
 def _record(job: Job) -> None:
     write_job(job)
     with _summaries:
-        write_summary(job.folder.parent)
+        try:
+            write_summary(job.folder.parent)
+        except OSError as error:  # such as a full disk; the next one may succeed
+            tqdm.write(f"summary   not written: {error}", file=sys.stdout)
 
 
 def _print(job: Job, metric: str) -> None:

@@ -1,5 +1,6 @@
 """The plan of a sweep: its jobs are composed, checked and frozen before the first of them begins."""
 
+import os
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -24,8 +25,9 @@ from cyclegan.files import write_text
 from cyclegan.sweep.devices import visible_gpus
 from cyclegan.sweep.finish import finish
 from cyclegan.sweep.job import OUTPUT_FILE
-from cyclegan.sweep.names import job_name
+from cyclegan.sweep.names import job_name, short_keys
 from cyclegan.sweep.record import JOB_FILE, Job, read_job, read_jobs, write_job
+from cyclegan.sweep.search import IMPORTANCES_FILE, STUDY_FILE, probes
 from cyclegan.train.compatible import is_free, require_continuable
 from cyclegan.train.configuration import explain
 from cyclegan.train.resume import name_wandb_run
@@ -34,6 +36,9 @@ from cyclegan.train.signatures import check_values
 
 FIXED = ("name", "run_dir", "group", "resume", "overwrite")
 """Keys of the sweep, which no job changes."""
+
+LONGEST_TAG = 64
+"""Number of characters of a tag that wandb accepts."""
 
 
 class Sweep:
@@ -45,6 +50,7 @@ class Sweep:
 
     def __init__(self, master: DictConfig) -> None:
         self.master = master
+        HydraConfig.instance().set_config(master)  # what ${hydra:...} refers to, as in the default name
         self.folder = Path(master.hydra.sweep.dir)
         parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
         parameters = master.hydra.sweeper.get("params") or {}
@@ -123,6 +129,7 @@ class Sweep:
         config.resume, config.overwrite = "auto", False
         config.objective = objective_metric(config)
         name_wandb_run(config, None)
+        self._name_in_wandb(config, folder.name, overrides)
         plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
         before = earlier_config(folder)
         if before and not self.master.overwrite:
@@ -131,6 +138,18 @@ class Sweep:
             except RunError as error:
                 raise RunError(f"{folder}: {error}") from error
         return cast(DictConfig, OmegaConf.create(plain))
+
+    def _name_in_wandb(self, config: DictConfig, name: str, overrides: Sequence[str]) -> None:
+        """Set the run's name and tags to what the job changes, unless the user or wandb's variables set others."""
+        entry = OmegaConf.select(config, "logger.wandb")
+        if entry is None:
+            return
+        if entry.get("name") == config.name:
+            entry.name = name
+        if entry.get("tags") is None and "WANDB_TAGS" not in os.environ:
+            short = short_keys(self.swept)
+            tags = [f"{short[key]}={value}" for key, value in changes(overrides, self.swept).items()]
+            entry.tags = [tag[:LONGEST_TAG] for tag in tags]
 
     def freeze(self, config: DictConfig, overrides: Sequence[str]) -> Path:
         """Write what `compose` returned into the job's folder, which is returned; finished jobs stay as they are."""
@@ -159,6 +178,8 @@ class Sweep:
                 clear(job.folder)
                 for name in (JOB_FILE, OUTPUT_FILE):
                     (job.folder / name).unlink(missing_ok=True)
+        for file in [self.folder / IMPORTANCES_FILE, *self.folder.glob(f"{STUDY_FILE}*")]:  # and SQLite's journal
+            file.unlink(missing_ok=True)
 
 
 def read_sweep(folder: Path) -> dict[str, Any]:
@@ -191,7 +212,8 @@ class PlannedSweep(Callback):
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Compose, check and freeze the jobs.
 
-        A sweeper that chooses values as it goes, such as Optuna's, freezes them later; here its command is checked.
+        A search freezes each job when it has chosen its values; here, the ends of its ranges and every option are
+        checked.
         """
         try:
             self._plan(Sweep(config))
@@ -206,7 +228,11 @@ class PlannedSweep(Callback):
         self._open.enter_context(held(sweep.folder))
         compose_once()
         jobs: dict[tuple[str, ...], DictConfig] = {}
-        if sweep.master.hydra.sweeper._target_.endswith(f".{BasicSweeper.__name__}"):
+        sweeper = sweep.master.hydra.sweeper._target_
+        if sweeper.endswith(".OptunaSweeper"):
+            for job in probes(sweep.overrides):
+                sweep.compose(job)
+        elif sweeper.endswith(f".{BasicSweeper.__name__}"):
             listed = BasicSweeper.split_arguments(list(sweep.overrides.values()), None)[0]
             for job in tqdm(listed, "checking the jobs", leave=False, disable=len(listed) < 10 or None):
                 jobs[tuple(job)] = sweep.compose(job)

@@ -20,6 +20,7 @@ from cyclegan.callbacks.stop_signals import SavingError, StopRequestedError
 from cyclegan.checkpoint.reading import read
 from cyclegan.errors import CheckpointError, UserError
 from cyclegan.loggers.metrics_csv import MetricsCsv
+from tests.faults import in_a_child
 from tests.small import small_cyclegan
 from tests.toy_runs import FullDisk, fit_small, fit_toy, logged, toy_data
 
@@ -120,6 +121,19 @@ def test_a_signal_ends_the_run_after_its_batch_with_a_checkpoint(
     assert names(tmp_path) == [f"images{images:09d}.ckpt", "last.ckpt"]
     assert read(stopped.value.newest)["global_step"] == step
     assert {n: signal.getsignal(n) for n in before} == before, "handlers are restored"
+
+
+class KillAtStart(pl.Callback):
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_sigterm_before_the_first_batch_ends_the_process_like_any_other(tmp_path: Path) -> None:
+    # Lightning alone would end it after the first batch, without an error: as if it had finished.
+    def work() -> None:
+        fit_small(tmp_path, KillAtStart(), Checkpointing(str(tmp_path)))
+
+    assert in_a_child(work) == -signal.SIGTERM
 
 
 def test_a_signal_in_the_very_last_batch_lets_the_run_finish(tmp_path: Path) -> None:

@@ -32,13 +32,15 @@ def test_results_are_in_order_and_processes_do_without_torch() -> None:
 
 
 def test_a_crash_names_the_file() -> None:
+    before = multiprocessing.active_children()  # of earlier tests
     with pytest.raises(DataError, match=r"^7: the process that decoded it crashed.*memory ran out"):
         process_map(crash_at_7, NUMBERS, 1)
-    assert not multiprocessing.active_children()
+    assert set(multiprocessing.active_children()) <= set(before)
 
 
 def test_other_errors_are_raised_unchanged() -> None:
+    before = multiprocessing.active_children()
     with pytest.raises(OSError, match="No space left") as raised:
         process_map(fail_at_3_or_find_torch, NUMBERS, 1)
     assert raised.value.errno == 28
-    assert not multiprocessing.active_children()
+    assert set(multiprocessing.active_children()) <= set(before)

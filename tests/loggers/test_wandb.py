@@ -1,6 +1,5 @@
 """Runs in wandb: logged values, resumed runs, the choice of mode, and failures, which never end a training."""
 
-import json
 import logging
 import math
 import random
@@ -312,20 +311,21 @@ def test_the_best_value_continues_on_a_resume_and_leaves_out_what_is_not_finite(
 
 
 @pytest.mark.parametrize(
-    ("state", "expected", "tags"),
+    ("files", "expected", "tags"),
     [
-        ("pruned", ["exit 0", "finish"], ("mine", "pruned")),
-        ("running", ["mark_preempting", "exit 1", "finish"], ("mine",)),
+        (["prune"], ["exit 0", "finish"], ("mine", "pruned")),
+        ([], ["mark_preempting", "exit 1", "finish"], ("mine",)),
     ],
 )
 def test_a_job_that_its_sweep_pruned_is_not_resumed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: str, expected: list[str], tags: tuple[str, ...]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: list[str], expected: list[str], tags: tuple[str, ...]
 ) -> None:
     run = FakeRun()
     replace_init(monkeypatch, online=lambda **_: run)
     logger = logger_at(tmp_path)
     logger.log_metrics({"loss": 1.0}, step=4)
-    (tmp_path / "job.json").write_text(json.dumps({"state": state}))
+    for name in files:
+        (tmp_path / name).touch()
     logger.finalize("preempted")
     assert run.calls[run.calls.index("log") + 1 :] == expected
     assert run.tags == tags

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from cyclegan.loggers import PRUNE_FILE
 from cyclegan.sweep import job as job_module
 from cyclegan.sweep.child import Stop
-from cyclegan.sweep.job import OUTPUT_FILE, PRUNE_FILE, run_job
+from cyclegan.sweep.job import OUTPUT_FILE, run_job
 from cyclegan.sweep.record import Job, State, read_job, write_job
 from tests.faults import in_use
 from tests.report.run_folders import write_table

@@ -90,6 +90,7 @@ def test_a_job_is_frozen_as_the_run_that_its_overrides_alone_would_make(
     assert ids[0] != ids[1] == ids[2]
     expected: Any = OmegaConf.to_container(alone, resolve=True)
     expected["logger"]["wandb"].pop("id")
+    expected["logger"]["wandb"].update(name=name, tags=[name])
     assert frozen == started.configs[1] == expected
     assert (folder / "config.yaml").read_text().startswith("# cyclegan-train -m ")
     assert json.loads((folder / "job.json").read_text())["overrides"] == {"+trainer.profiler": "advanced"}
@@ -101,6 +102,33 @@ def test_a_job_is_frozen_as_the_run_that_its_overrides_alone_would_make(
 
 
 # ------------------------------------------------------------------------------------------ the same command again
+
+
+@pytest.mark.parametrize(
+    ("words", "variables", "name", "tags"),
+    [
+        ([], {}, "identity=0.5,seed=3", ["identity=0.5", "seed=3"]),
+        (["logger.wandb.name=mine", "logger.wandb.tags=[a]"], {}, "mine", ["a"]),
+        ([], {"WANDB_NAME": "theirs", "WANDB_TAGS": "b"}, "theirs", None),  # wandb reads the tags itself
+    ],
+)
+def test_a_job_is_named_in_wandb_by_what_it_changes(
+    command: Command,
+    tmp_path: Path,
+    started: Started,
+    monkeypatch: pytest.MonkeyPatch,
+    words: list[str],
+    variables: dict[str, str],
+    name: str,
+    tags: list[str] | None,
+) -> None:
+    for variable, value in variables.items():
+        monkeypatch.setenv(variable, value)
+    given = [word for word in tiny("pair", *words) if word != "logger=csv"]
+    command("-m", *given, "model.loss_weights.identity=choice(0.5)", "seed=choice(3)")
+    (config,) = started.configs
+    entry = config["logger"]["wandb"]
+    assert (entry["name"], entry["group"], entry["job_type"], entry["tags"]) == (name, "pair", "train", tags)
 
 
 def test_the_same_command_again_starts_what_is_not_done(

@@ -22,13 +22,13 @@ from pathlib import Path
 
 from cyclegan.callbacks.stop_signals import EXIT_RESUME
 from cyclegan.sweep.job import OUTPUT_FILE
-from cyclegan.sweep.record import Job, read_jobs
+from cyclegan.sweep.record import JOB_FILE, Job, read_jobs
 from tests.sweep.recorder import RECORDER, batches, recorded
-from tests.tiny_run import STEPS_PER_EPOCH, UNMEASURED
+from tests.tiny_run import STEPS_PER_EPOCH, UNMEASURED, read_checkpoint
 from tests.train import torture
 from tests.train.torture import LIMIT, compare, environment, fork, run_command
 
-EPOCHS = 2
+EPOCHS = 3
 STEPS = EPOCHS * STEPS_PER_EPOCH
 WORDS = (
     *torture.WORDS,
@@ -103,40 +103,62 @@ def kill_alone(process: ForkServerProcess) -> None:
 # ---------------------------------------------------------------------------------------------- disturbances
 
 KILLS: dict[str, Callable[[ForkServerProcess], None]] = {"alone": kill_alone, "all processes": kill_all}
-SIGNALS = {"SIGTERM": signal.SIGTERM, "SIGINT": signal.SIGINT}
+SIGNALS = {"SIGTERM": (signal.SIGTERM, signal.SIGTERM), "SIGINT": (signal.SIGINT,)}  # `timeout` sends SIGTERM twice
 
 
 def jobs(sweep: Path) -> list[Job]:
     return read_jobs(sweep) if sweep.is_dir() else []
 
 
+def positions(sweep: Path) -> dict[Path, int]:
+    """Return how many lines each job has recorded so far."""
+    return {job.folder: len(recorded(job.folder)) for job in jobs(sweep)}
+
+
 def wait_for(process: ForkServerProcess, sweep: Path, done: int, training: bool) -> bool:
     """Wait until jobs are done, and maybe until one trains; return False if the sweep has ended."""
     deadline = time.monotonic() + LIMIT
+    before, begun = positions(sweep), time.time()
     while process.exitcode is None:
         found = jobs(sweep)
-        running = [job for job in found if job.state == "running"]
-        is_training = any(0 < len(set(batches(job.folder))) < STEPS for job in running)
+        # Not those that an earlier start left as running, while this one still plans and would end by a signal.
+        running = [job for job in found if job.state == "running" and (job.folder / JOB_FILE).stat().st_mtime > begun]
+        new = [recorded(job.folder)[before.get(job.folder, 0) :] for job in running]
+        is_training = any(" " in "\t".join(lines[:-1]) and lines[-1] != str(STEPS) for lines in new)
         if running and sum(job.state == "done" for job in found) >= done and (is_training or not training):
             return True
         if time.monotonic() > deadline:
             raise TimeoutError(f"{sweep}: no further job for {LIMIT} s")
-        time.sleep(0.002)
+        time.sleep(0.005)
     return False
 
 
-def disturb(process: ForkServerProcess, sweep: Path, kind: str, report: Report) -> None:
-    """Kill a sweep or ask it to stop, and check how it leaves."""
+def disturb(process: ForkServerProcess, sweep: Path, kind: str, before: dict[Path, int], report: Report) -> None:
+    """Kill a sweep or ask it to stop, and check how it leaves.
+
+    Args:
+        process: of the sweep.
+        sweep: its folder.
+        kind: of KILLS or SIGNALS.
+        before: what `positions` returned before this start of the sweep.
+        report: in which mistakes are noted.
+    """
     if kind in KILLS:
         KILLS[kind](process)
-    else:
-        assert process.pid is not None
-        os.kill(process.pid, SIGNALS[kind])
-        process.join(LIMIT)
-        if process.exitcode != EXIT_RESUME:
-            report.mistakes.append(f"{kind}: exit code {process.exitcode}")
-        if left := [job.folder.name for job in jobs(sweep) if job.state not in ("done", "queued", "stopped")]:
-            report.mistakes.append(f"{kind}: {left} neither done nor stopped")
+        return
+    assert process.pid is not None
+    for number in SIGNALS[kind]:
+        os.kill(process.pid, number)
+        time.sleep(0.01)
+    process.join(LIMIT)
+    if process.exitcode != EXIT_RESUME:
+        report.mistakes.append(f"{kind}: exit code {process.exitcode}")
+    for job in jobs(sweep):
+        if job.state not in ("done", "queued", "stopped"):
+            report.mistakes.append(f"{kind}: {job.folder.name} is {job.state}")
+        trained = [line for line in recorded(job.folder)[before.get(job.folder, 0) :] if " " not in line]
+        if trained and read_checkpoint(job.folder)["global_step"] != int(trained[-1]):
+            report.mistakes.append(f"{kind}: {job.folder.name} did not save its last batch, {trained[-1]}")
 
 
 def check(sweep: Path, finished: dict[Path, str], report: Report) -> None:
@@ -159,20 +181,33 @@ def disturbed(
     count: int,
     kinds: Sequence[str],
     rng: random.Random,
+    pause: float,
     run: Callable[..., None] = run_command,
 ) -> Report:
-    """Run the sweep `killed` of `count` jobs, disturbed in these ways one after the other, and then to its end."""
+    """Run the sweep `killed` of `count` jobs, disturbed in these ways one after the other, and then to its end.
+
+    Args:
+        folder: in which the command runs.
+        words: of the command.
+        count: of jobs.
+        kinds: of KILLS and SIGNALS.
+        rng: chooses the moments: while a job trains, or up to `pause` seconds after another's end.
+        pause: see `rng`; a job starts within some seconds.
+        run: `run_command`, or `run_forking`.
+    """
     report, finished = Report(), dict[Path, str]()
     sweep, words = folder / "runs" / "killed", [*words, "name=killed"]
     for number, kind in enumerate(kinds, 1):
+        before = positions(sweep)
         with sweeping(folder, words, run) as process:
             done = sum(job.state == "done" for job in jobs(sweep))
             goal = done + rng.randint(0, (count - done - 1) // (len(kinds) - number + 1))
-            if not wait_for(process, sweep, goal, training=rng.random() < 0.6):
+            training = rng.random() < 0.6
+            if not wait_for(process, sweep, goal, training):
                 report.mistakes.append(f"ended before it was disturbed: {(folder / 'screen.txt').read_text()}")
                 break
-            time.sleep(rng.uniform(0, 0.1))
-            disturb(process, sweep, kind, report)
+            time.sleep(0 if training else rng.uniform(0, pause))
+            disturb(process, sweep, kind, before, report)
         report.kills[kind] += 1
         states = Counter(job.state for job in jobs(sweep))
         print(f"  {number}: {kind}; {dict(states)}", flush=True)
@@ -188,7 +223,7 @@ def torture_sweep(folder: Path, kinds: Sequence[str], seed: int) -> Report:
     """Run 20 jobs undisturbed and disturbed, and compare them."""
     words = [*WORDS, *TWENTY]
     finish(folder, [*words, "name=whole"])
-    report = disturbed(folder, words, 20, kinds, random.Random(seed))
+    report = disturbed(folder, words, 20, kinds, random.Random(seed), pause=3)
     whole, killed = (jobs(folder / "runs" / name) for name in ("whole", "killed"))
     if len(whole) != 20 or [job.overrides for job in whole] != [job.overrides for job in killed]:
         report.mistakes.append(f"{len(whole)} and {len(killed)} jobs")

@@ -1,10 +1,13 @@
-"""The short form of `make torture`: a training that is killed and resumed ends like an undisturbed one."""
+"""The short form of `make torture`: what is killed and resumed, a training or a sweep, ends like an undisturbed one."""
 
+import random
 from pathlib import Path
 
 import pytest
 
-from tests.train.torture import CASES, torture
+from tests.sweep.forked import run_forking
+from tests.sweep.torture import WORDS, disturbed, finish, jobs
+from tests.train.torture import CASES, compare, torture
 
 
 @pytest.mark.parametrize(
@@ -28,3 +31,13 @@ def test_a_killed_training_ends_like_an_undisturbed_one(tmp_path: Path, case: st
 def test_a_training_killed_many_times_ends_like_an_undisturbed_one(tmp_path: Path, case: str) -> None:
     report = torture(tmp_path, CASES[case], kills=8, faults=4, epochs=60, seed=1)
     assert report.differences == []
+
+
+def test_a_disturbed_sweep_ends_like_an_undisturbed_one(tmp_path: Path) -> None:
+    words, kinds = [*WORDS, "seed=0,1,2"], ["alone", "SIGTERM"]
+    finish(tmp_path, [*words, "name=whole"], run_forking)
+    report = disturbed(tmp_path, words, 3, kinds, random.Random(0), pause=0, run=run_forking)
+    assert list(report.kills) == kinds
+    assert report.mistakes == []
+    pairs = zip(jobs(tmp_path / "runs" / "whole"), jobs(tmp_path / "runs" / "killed"), strict=True)
+    assert [difference for one, other in pairs for difference in compare(one.folder, other.folder)] == []
