@@ -206,6 +206,9 @@ class PlannedSweep(Callback):
     def __init__(self) -> None:
         self._open = ExitStack()
 
+    def __reduce__(self) -> tuple[type["PlannedSweep"], tuple[()]]:
+        return PlannedSweep, ()  # submitit sends Hydra's callbacks to its jobs, which hold no lock
+
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Compose, check and freeze the jobs.
 

@@ -120,33 +120,28 @@ def test_a_preempted_job_saves_and_is_requeued(folder: Path) -> None:
 
 
 def test_a_sweep_with_disturbed_jobs_equals_an_undisturbed_one(tmp_path: Path) -> None:
-    """One job is requeued by the administrator, one reaches its time limit."""
+    """The administrator requeues one job; another gets the signal that submitit asks for before the time limit."""
     words = ("-m", *WORDS, "objective=train/cycle_a", "objective_value=last", "seed=0,1,2,3")
     command = str(Path(sys.executable).with_name("cyclegan-train"))
     launcher = ("hydra/launcher=slurm", "hydra.launcher.gpus_per_node=null")
-    sweep = subprocess.Popen(
-        [command, *words, "name=cluster", *launcher],
-        cwd=tmp_path,
-        env=variables(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    screen = tmp_path / "cluster.txt"
+    with screen.open("w") as file:
+        sweep = subprocess.Popen(
+            [command, *words, "name=cluster", *launcher], cwd=tmp_path, env=variables(), stdout=file, stderr=file
+        )
     runs = {seed: tmp_path / "runs" / "cluster" / f"seed={seed}" for seed in range(4)}
-    for seed, disturb in ((0, ("requeue",)), (1, ("update", "TimeLimit=1"))):
-        wait_until(lambda seed=seed: images_seen(runs[seed]) > 100, f"job {seed} does not begin")  # type: ignore[misc]
-        (job,) = slurm(tmp_path, "squeue", "--noheader", "--states=R", "--format=%A %K").splitlines()[:1]
-        slurm(tmp_path, "scontrol", disturb[0], job.split()[0], *disturb[1:])
-    screen, _ = sweep.communicate(timeout=LIMIT)
-    assert sweep.returncode == 0, screen
+    for seed, disturb in ((0, ("scontrol", "requeue")), (1, ("scancel", "--signal=USR2"))):
+        wait_until(lambda seed=seed: sweep.poll() is not None or images_seen(runs[seed]) > 50, f"job {seed} waits")  # type: ignore[misc]
+        listed = slurm(tmp_path, "squeue", "--noheader", "--states=R", "--format=%K %A").splitlines()
+        job = dict(line.split() for line in listed)[str(seed)]
+        slurm(tmp_path, *disturb, job)
+    assert sweep.wait(LIMIT) == 0, screen.read_text()
+    for seed in (0, 1):
+        assert "resume    from" in (runs[seed] / "output.txt").read_text()
 
-    local = subprocess.run([command, *words, "name=here"], cwd=tmp_path, env=variables(), check=True)
-    assert local.returncode == 0
-    objectives = []
+    subprocess.run([command, *words, "name=here", "hydra.launcher.jobs=2"], cwd=tmp_path, env=variables(), check=True)
+    jobs = [read_jobs(tmp_path / "runs" / name) for name in ("cluster", "here")]
+    assert [job.state for job in jobs[0]] == ["done"] * 4
+    assert [job.objective for job in jobs[0]] == [job.objective for job in jobs[1]]
     for seed, run in runs.items():
         assert compare(tmp_path / "runs" / "here" / f"seed={seed}", run) == []
-    for name in ("cluster", "here"):
-        jobs = read_jobs(tmp_path / "runs" / name)
-        assert [job.state for job in jobs] == ["done"] * 4
-        objectives.append([job.objective for job in jobs])
-    assert objectives[0] == objectives[1]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import signal
 import subprocess
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ from cyclegan.errors import RunError
 from cyclegan.sweep import job as job_module
 from cyclegan.sweep import plan
 from cyclegan.train.configuration import conf_dir
+from cyclegan.train.run_folder import held
 from tests.command_line import Command, contents, tiny
 from tests.faults import in_use
 from tests.sweep.stand_in import SAVES, Start, stand_in
@@ -266,3 +268,11 @@ def test_two_processes_cannot_run_one_sweep(command: Command, tmp_path: Path, st
     assert refused.code == 1
     assert refused.screen.startswith(f"cyclegan-train: runs/mine is in use: process {first} on ")
     assert started.jobs == []
+
+
+def test_launchers_can_send_the_callback_to_their_jobs(tmp_path: Path) -> None:
+    """Submitit pickles Hydra's callbacks, and this one holds the sweep's lock."""
+    callback = plan.PlannedSweep()
+    with callback._open as held_until_the_end:
+        held_until_the_end.enter_context(held(tmp_path))
+        assert isinstance(pickle.loads(pickle.dumps(callback)), plan.PlannedSweep)
