@@ -249,6 +249,8 @@ def test_an_error_in_a_worker_is_that_of_the_main_process_and_new_workers_start_
     bad.write_bytes(intact)
     batches.load_state_dict({"position": 0, "epoch_start": 0})
     assert equal([*batches], undisturbed)
+    # Else the collector ends them within another test; it drops the queues first, and waits five seconds for each.
+    batches._workers.end(in_worker.value, batches._iterator)
 
 
 class Faulty(Positions):
