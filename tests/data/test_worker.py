@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from cyclegan.data import loader as module
 from cyclegan.data import reader
@@ -101,6 +102,8 @@ def test_the_file_that_kills_a_worker_is_named(
         return decode(data, path, *arguments)
 
     monkeypatch.setattr(reader, "decode", deadly)
+    # Seconds until DataLoader looks for dead workers; 5 by default.
+    monkeypatch.setattr(_MultiProcessingDataLoaderIter._try_get_data, "__defaults__", (0.2,))
     with pytest.raises(DataError) as caught:
         list(loader(root, 2))
     text = str(caught.value)
