@@ -44,7 +44,7 @@ def explain(error: Exception) -> str:
         key, _, value = message.partition("'")[2].rpartition("'")[0].partition("=")
         return f"{key}={value} is a sweep: add -m; or, if the comma belongs to the value, quote it: '{key}=\"{value}\"'"
     if "does not support sweep type" in message:  # Hydra's grid
-        return "a grid cannot sweep interval(...): list values, or search with hydra/sweeper=optuna or hydra/sweeper=random"
+        return "a grid cannot sweep interval(...): list its values, or search with hydra/sweeper=optuna or random"
     if "Missing mandatory value" in message:
         full_key = getattr(error, "full_key", None)
         key = full_key if full_key and "interpolation" not in message else message.rpartition(" ")[2]
