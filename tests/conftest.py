@@ -1,6 +1,7 @@
 """Settings of the whole test suite. It brings its own environment: what is set on the machine changes nothing."""
 
 import atexit
+import gc
 import logging
 import os
 import shutil
@@ -54,6 +55,12 @@ torch.set_num_threads(1)
 settings.register_profile("ci", max_examples=25, deadline=None)
 settings.register_profile("thorough", max_examples=200, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+def pytest_collection_finish() -> None:
+    """Leave the objects of imported modules out of garbage collections, which would walk through all of them."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

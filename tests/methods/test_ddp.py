@@ -181,6 +181,7 @@ def two_processes(folder: Path, largest: int, *words: str) -> Iterator[list[Fork
             end_all(process)
 
 
+@pytest.mark.slow
 def test_two_processes_fail_together_if_the_last_state_cannot_be_saved(tmp_path: Path) -> None:
     words = (*TINY, *SMALL_NETWORKS, *UNMEASURED, "data.root=toy", "name=full", "trainer.max_epochs=1")
     # All files but a checkpoint are smaller than 30 kB.

@@ -183,7 +183,7 @@ def test_a_trial_has_the_objective_of_its_job(uninterrupted: Search) -> None:
 
 @pytest.mark.parametrize(
     ("owner", "method", "count"),
-    [(optuna.Study, "ask", 5), (Jobs, "train", 5), (Jobs, "train", 7), (optuna.Study, "tell", 4), (Jobs, "freeze", 6)],
+    [(Jobs, "train", 7), (optuna.Study, "tell", 4), (Jobs, "freeze", 6)],
 )
 def test_a_killed_search_goes_on_with_the_same_trials(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uninterrupted: Search, owner: Any, method: str, count: int

@@ -88,8 +88,7 @@ def test_a_run_killed_at_any_moment_resumes_bit_for_bit(whole: Path, root: Path,
         ("callbacks=ema", "callbacks.ema.decay=0.5"),
         ("generator=encoder_decoder", "model.discriminator.norm=batch"),  # statistics that are no parameters
         ("trainer.accumulate_grad_batches=2", "trainer.gradient_clip_val=0.5", "data.num_workers=2"),
-        ("schedule=cosine", "optimizer=adamw", "trainer.precision=bf16-mixed"),
-        ("trainer.limit_train_batches=2",),
+        ("schedule=cosine", "optimizer=adamw", "trainer.precision=bf16-mixed", "trainer.limit_train_batches=2"),
     ],
     ids=lambda words: words[0],
 )
