@@ -27,7 +27,8 @@ from cyclegan.sweep.finish import finish
 from cyclegan.sweep.job import OUTPUT_FILE
 from cyclegan.sweep.names import job_name, short_keys
 from cyclegan.sweep.record import JOB_FILE, Job, read_job, read_jobs, write_job
-from cyclegan.sweep.search import IMPORTANCES_FILE, STUDY_FILE, probes
+from cyclegan.sweep.search import IMPORTANCES_FILE, STUDY_FILE
+from cyclegan.sweep.search_space import probes
 from cyclegan.train.compatible import is_free, require_continuable
 from cyclegan.train.configuration import explain
 from cyclegan.train.resume import name_wandb_run

@@ -22,7 +22,8 @@ from cyclegan.errors import RunError
 from cyclegan.sweep.names import job_name
 from cyclegan.sweep.plan import changes, check_machine
 from cyclegan.sweep.record import Job, read_job, read_jobs, write_job
-from cyclegan.sweep.search import Search, as_overrides, probes, search_space
+from cyclegan.sweep.search import Search
+from cyclegan.sweep.search_space import as_overrides, probes, search_space
 from cyclegan.train.configuration import conf_dir, explain
 from tests.report.run_folders import write_table
 from tests.tiny_run import SMALL_NETWORKS, TINY
