@@ -1,46 +1,92 @@
 #!/usr/bin/env bash
-# What one GPU can tell: the tests on CUDA, training speed at 256², then a training for the seconds that are left, and
-# translations of the test images. Each part is in OUT before the next begins.
+# What one GPU can tell, in one command. Each part is in OUT before the next begins:
+#     log.txt            environment, tests on CUDA, the table of benchmarks/step.py, end-to-end speed, the training
+#     step.json          all measurements of that table
+#     training.tar       horse2zebra at 256² for the seconds that are left: report, metrics, samples, config, log
+#     gen_*.safetensors  its generators in half precision
+#     translations.tar   the test images in the other domain
+#
 #     benchmarks/gpu.sh DATA OUT SECONDS [OVERRIDE...]     DATA holds trainA trainB testA testB
-# The overrides are added to every training: small networks and trainer.accelerator=cpu rehearse it on a CPU.
+#     benchmarks/gpu.sh --rehearse OUT                     the same with drawn images and tiny networks, on any machine
+#
+# PYTHON is the interpreter. Packages that it lacks are taken from .gpu/wheels, which benchmarks/gpu_pack.sh fills.
 set -euo pipefail
-data=$(realpath "$1") out=$(mkdir -p "$2" && realpath "$2") seconds=$3
-shift 3
-cd "$(dirname "$0")/.."
-exec > >(tee "$out/log.txt") 2>&1
+here=$(realpath "$(dirname "$0")/..")
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+export PYTHONPATH=$here TORCHINDUCTOR_CACHE_DIR=$work/compiled
+python() { command "${PYTHON:-python3}" "$@"; }
 
-python() { PYTHONPATH=$PWD:${PYTHONPATH:-} command "${PYTHON:-python3}" "$@"; }
+size=256 step=(--sizes 256 --batches 8 1 --settings float32 bf16+channels_last+fused bf16+channels_last+fused+compile
+    bf16 bf16+channels_last bf16+channels_last+fused+reduce-overhead)
+if [ "$1" = --rehearse ]; then
+    data=$work/photos out=$2 seconds=200 size=32
+    set -- model.generator.width=8 model.generator.blocks=1 model.discriminator.width=8 model.discriminator.layers=1 \
+        data.load_size=36 data.crop_size=32
+    step=(--sizes 32 --batches 2 1 --settings float32 bf16+channels_last+fused --width 8 --turns 2)
+    python -c 'import sys; from cyclegan.datasets.toy import draw; draw(sys.argv[1], train=16, test=4, size=40)' "$data"
+else
+    data=$(realpath "$1") out=$2 seconds=$3
+    shift 3
+fi
+mkdir -p "$out"
+out=$(realpath "$out")
+cd "$here"
+exec > >(tee "$out/log.txt") 2>&1
+for wheel in .gpu/wheels/*.whl; do
+    [ ! -e "$wheel" ] || python -m zipfile -e "$wheel" "$work/packages"
+done
+export PYTHONPATH=$here:$work/packages
+workers=$(nproc)
+part() { printf '\n== %s, at %s s\n' "$1" "$SECONDS"; }
 train() { # NAME OVERRIDE...
-    python -m cyclegan.train data.root="$data" run_dir="$work/$1" logger=csv features=random data.num_workers=12 "${@:2}"
-}
-# The last images_per_s of a run: pairs a second of the whole loop, from JPEG files to metrics.csv.
-pairs_per_s() {
-    python -c 'import csv, sys; print([row["images_per_s"] for row in csv.DictReader(open(sys.argv[1])) if row["images_per_s"]][-1])' \
-        "$work/$1/metrics.csv"
+    python -m cyclegan.train data.root="$data" run_dir="$work/$1" logger=csv features=random callbacks=ema_short \
+        data.num_workers=$((workers > 4 ? workers - 3 : 1)) "${@:2}"
 }
 
+part environment
 nvidia-smi || true
 python -m torch.utils.collect_env | head -n 30
-python -m pytest -m gpu tests/test_gpu.py -p no:cacheprovider || true
+report=() # the report's page is drawn by plotly
+python -c 'import plotly' || report=('~callbacks.report')
 
-for setting in "32-true 1" "bf16-mixed 1" "bf16-mixed 4" "bf16-mixed 8"; do
-    read -r precision batch <<<"$setting"
-    train "$precision-$batch" trainer.precision="$precision" data.batch_size="$batch" trainer.max_epochs=1 \
-        trainer.limit_train_batches=120 trainer.log_every_n_steps=40 '~callbacks.validation' '~callbacks.alarms' \
-        '~callbacks.early_stopping' '~callbacks.report' callbacks.checkpointing.best=null "$@"
-    echo "pairs/s: $setting $(pairs_per_s "$precision-$batch") at $SECONDS s"
-done
+part "tests on CUDA"
+timeout $((seconds / 4)) "${PYTHON:-python3}" -m pytest -m gpu tests/test_gpu.py -p no:cacheprovider || true
 
-# As many epochs as fit by the speed measured, with 100 seconds for the start, the measuring and the translations.
-epochs=$(python -c 'import sys; left, speed, *images = map(float, sys.argv[1:]); print(max(1, int((left - 100) * 0.9 * speed / max(images))))' \
-    $((seconds - SECONDS)) "$(pairs_per_s bf16-mixed-4)" $(find "$data/trainA" -type f | wc -l) $(find "$data/trainB" -type f | wc -l))
-train trained trainer.precision=bf16-mixed data.batch_size=4 model.optimizer.lr=4e-4 callbacks=ema_short \
-    trainer.max_epochs="$epochs" "$@" || true
-cp "$work/trained/report.html" "$work/trained/metrics.csv" "$out/"
+part "a step at $size²"
+python benchmarks/step.py "${step[@]}" --seconds $((seconds / 4)) --json "$out/step.json"
+read -r batch speed recipe <<<"$(python benchmarks/gpu_recipe.py "$out/step.json")"
+read -ra recipe <<<"$recipe"
+
+# Ten seconds of batches, of which metrics.csv has the speed of each third, and the seconds that a start takes.
+part "end to end from image files: ${recipe[*]}"
+third=$(python -c 'import sys; print(max(1, int(float(sys.argv[1]) * 3.5 / int(sys.argv[2]))))' "$speed" "$batch")
+begun=$SECONDS
+train speed "${recipe[@]}" trainer.max_epochs=1 trainer.limit_train_batches=$((3 * third)) \
+    trainer.log_every_n_steps="$third" '~callbacks.validation' '~callbacks.alarms' '~callbacks.early_stopping' \
+    '~callbacks.report' callbacks.checkpointing.best=null "$@"
+read -r speed <<<"$(python -c 'import csv, sys
+print([row["images_per_s"] for row in csv.DictReader(open(sys.argv[1])) if row["images_per_s"]][-1])' "$work/speed/metrics.csv")"
+start=$((SECONDS - begun))
+echo "pairs/s end to end: $speed; seconds with the start: $start"
+
+# As many epochs as fit, at most the paper's 200, with a minute for the translations.
+left=$((seconds - SECONDS - 60))
+epochs=$(python -c 'import sys; left, speed, *images = map(float, sys.argv[1:])
+print(min(200, max(1, int(left * 0.9 * speed / max(images)))))' $((left - start)) "$speed" \
+    "$(find "$data/trainA" -type f | wc -l)" "$(find "$data/trainB" -type f | wc -l)")
+part "training for $epochs epochs: ${recipe[*]}"
+train trained "${recipe[@]}" trainer.max_epochs="$epochs" trainer.max_time="00:00:00:$((left > 20 ? left : 20))" \
+    callbacks.validation.every_n_epochs=$(((epochs + 1) / 2)) callbacks.checkpointing.every_n_minutes=2 \
+    "${report[@]}" "$@" || true
+tar -C "$work/trained" --exclude=checkpoints -cf "$out/training.tar" .
+
+part "generators and translations"
+python benchmarks/half_precision.py "$work/trained" "$out" &
 for direction in A2B B2A; do
-    python -m cyclegan.translate --checkpoint "$work/trained/checkpoints/last.ckpt" --input "$data/test${direction%2*}" \
-        --output "$work/$direction" --direction "$direction" --format jpg --batch-size 8
-    tar -C "$work" -cf "$out/$direction.tar" "$direction"
+    python -m cyclegan.translate --checkpoint "$work/trained" --input "$data/test${direction%2*}" \
+        --output "$work/translations/$direction" --direction "$direction" --format jpg --batch-size 8 &
 done
+wait
+tar -C "$work" -cf "$out/translations.tar" translations
+part end
