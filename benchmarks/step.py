@@ -9,7 +9,7 @@ other settings are `CycleGAN` with 6 blocks, from 256² on 9. Images are noise, 
 share   achieved share of the fastest bf16 matrix product measured on the machine
 memory  on a GPU, the peak that torch allocates above what it held before; on a CPU, the growth of the peak resident
         memory of a process of its own
-loss    sum of all terms on the first batch, by which one sees that all settings compute the same
+loss    sum of all terms after two updates with the same images, by which one sees that all settings learn the same
 
 python benchmarks/step.py --sizes 128 --batches 1 4 --settings authors bf16 bf16+channels_last+fused --json step.json
 """
@@ -18,12 +18,13 @@ import argparse
 import gc
 import itertools
 import json
+import logging
 import platform
 import resource
 import statistics
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -35,6 +36,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from cyclegan.callbacks.compilation import compile_for_training
 from cyclegan.image_pool import ImagePool
 from cyclegan.methods.cyclegan import CycleGAN
 from cyclegan.networks.patchgan import PatchDiscriminator
@@ -204,31 +206,28 @@ def flops(shape: Shape) -> int:
 # ------------------------------------------------------------------------------------------------ CycleGAN
 
 
-def cyclegan(shape: Shape, fused: bool = False) -> CycleGAN:
+def cyclegan(shape: Shape, options: Collection[str] = ()) -> CycleGAN:
     torch.manual_seed(0)
     return CycleGAN(
         partial(ResnetGenerator, width=shape.width, blocks=shape.blocks),
         partial(PatchDiscriminator, width=shape.width),
-        optimizer=partial(torch.optim.Adam, lr=2e-4, betas=(0.5, 0.999), fused=fused),
+        optimizer=partial(torch.optim.Adam, lr=2e-4, betas=(0.5, 0.999), fused="fused" in options),
+        channels_last="channels_last" in options,
     )
 
 
 def cyclegan_step(shape: Shape, setting: str) -> Step:
     """Return the step of `CycleGAN` in a setting."""
     precision, *options = setting.split("+")
-    layout = torch.channels_last if "channels_last" in options else torch.contiguous_format
-    model = cyclegan(shape, "fused" in options).to(DEVICE).to(memory_format=layout)
+    model = cyclegan(shape, options).to(DEVICE)
     optimizer = model.configure_optimizers()["optimizer"]
-    a, b = (images.to(DEVICE).contiguous(memory_format=layout) for images in shape.images())
-    mode = "reduce-overhead" if "reduce-overhead" in options else None
-    if mode or "compile" in options:
-        for network in (model.gen_ab, model.gen_ba, model.disc_a, model.disc_b):
-            network.compile(mode=mode)
+    a, b = (images.to(DEVICE) for images in shape.images())
+    if "compile" in options or "reduce-overhead" in options:
+        for network in model.compiled():
+            compile_for_training(network, "reduce-overhead" if "reduce-overhead" in options else None)
 
     def step() -> Tensor:
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = precision != "float32"
-        if mode:
-            torch.compiler.cudagraph_mark_step_begin()
         with torch.autocast(DEVICE, torch.bfloat16, enabled=precision == "bf16"):
             cycle = model.cycle(a, b)
             losses = model.generator_losses(cycle) | model.discriminator_losses(cycle)
@@ -251,6 +250,13 @@ def build(shape: Shape, setting: str) -> Step:
         return step()
 
     return with_defaults
+
+
+class Raise(logging.Handler):
+    """Raises what is logged: a network that was not compiled is no measurement of a compiled one."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        raise RuntimeError(record.getMessage())
 
 
 # ---------------------------------------------------------------------------------------------- measuring
@@ -304,11 +310,10 @@ def prepare(shape: Shape, row: Row) -> Step:
         held = torch.cuda.memory_allocated()
         torch.cuda.reset_peak_memory_stats()
         step = build(shape, row.setting)
-    first = []
-    row.first_step_s = seconds(lambda: first.append(float(step())))
-    (row.loss,) = first
+    row.first_step_s = seconds(step)
+    step()
+    row.loss = float(step())
     if ON_GPU:
-        seconds(step, 2)
         row.memory_mb = (torch.cuda.max_memory_allocated() - held) / 1e6
     return step
 
@@ -405,6 +410,7 @@ def main() -> None:
     end = time.monotonic() + args.seconds
     warnings.filterwarnings("ignore", category=UserWarning)  # advice of the compiler
     torch.backends.cudnn.benchmark = True  # as cyclegan-train and the authors' code set it
+    logging.getLogger(compile_for_training.__module__).addHandler(Raise())
     torch._dynamo.config.recompile_limit = 64  # the settings share their code, and each has graphs of its own
 
     fastest = ceiling()
