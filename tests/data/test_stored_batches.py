@@ -37,10 +37,8 @@ class Steps(pl.LightningModule):
 def trained(data: ImageDataModule, **trainer: Any) -> list[Batch]:
     """Return the batches of an epoch as training steps receive them."""
     steps = Steps()
-    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
-    pl.Trainer(accelerator="cpu", max_epochs=1, enable_model_summary=False, **quiet | trainer).fit(
-        steps, datamodule=data
-    )
+    names = ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary")
+    pl.Trainer(accelerator="cpu", max_epochs=1, **trainer, **dict.fromkeys(names, False)).fit(steps, datamodule=data)
     return steps.batches
 
 
@@ -85,8 +83,7 @@ def test_steps_receive_images_in_the_precision_of_the_run(tmp_path: Path, precis
 def test_augmented_images_are_scaled_once(tmp_path: Path) -> None:
     """Jitter of strength zero changes nothing but the type in which images leave the workers."""
     image_folder(tmp_path, trainA=2, trainB=2)
-    plain, jittered = (
-        data_of(tmp_path, **WHOLE | {"crop_size": 8}, jitter=jitter) for jitter in (None, ColourJitter())
-    )
+    sizing = WHOLE | {"crop_size": 8}
+    plain, jittered = data_of(tmp_path, **sizing), data_of(tmp_path, **sizing, jitter=ColourJitter())
     for one, other in zip(trained(plain), trained(jittered), strict=True):
         torch.testing.assert_close(one, other, atol=1e-5, rtol=0)

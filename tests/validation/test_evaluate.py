@@ -1,7 +1,6 @@
 """Metrics against their formulas over single images, the feature cache, and metrics that cannot be measured."""
 
 import threading
-from collections import Counter
 from contextlib import nullcontext
 from functools import partial
 from math import isfinite
@@ -253,7 +252,12 @@ def test_the_next_batch_is_read_while_one_is_measured(
 ) -> None:
     held_out = held_out_of(tmp_path / "toy", count=30)
     read: list[int] = []
-    monkeypatch.setattr(held_out, "image", lambda domain, index: read.append(index) or torch.zeros(3, 4, 4))
+
+    def image(domain: str, index: int) -> torch.Tensor:
+        read.append(index)
+        return torch.zeros(3, 4, 4)
+
+    monkeypatch.setattr(held_out, "image", image)
     monkeypatch.setattr(held_out, "ground_truth", {})
     next(batches(held_out, "A", batch_size))
     assert len(read) == 2 * batch_size
