@@ -37,8 +37,8 @@ class Steps(pl.LightningModule):
 def trained(data: ImageDataModule, **trainer: Any) -> list[Batch]:
     """Return the batches of an epoch as training steps receive them."""
     steps = Steps()
-    names = ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary")
-    pl.Trainer(accelerator="cpu", max_epochs=1, **trainer, **dict.fromkeys(names, False)).fit(steps, datamodule=data)
+    quiet: Any = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
+    pl.Trainer(accelerator="cpu", max_epochs=1, **quiet, **trainer).fit(steps, datamodule=data)
     return steps.batches
 
 
