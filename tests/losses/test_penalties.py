@@ -4,6 +4,7 @@ from torch import Tensor, nn
 
 from cyclegan.errors import UserError
 from cyclegan.losses.penalties import R1, GradientPenalty
+from cyclegan.networks.patchgan import PatchDiscriminator
 
 
 class Linear(nn.Module):
@@ -152,3 +153,26 @@ def test_r1_is_computed_in_float32_under_autocast() -> None:
     torch.testing.assert_close(penalty, expected)
     with pytest.raises(UserError, match="every is 0; it counts optimiser steps"):
         R1(every=0)
+
+
+def test_second_derivatives_through_instance_norm_are_right_in_both_memory_formats() -> None:
+    """The derivative of the penalty in a random direction of all weights equals its difference quotient."""
+    torch.manual_seed(0)
+    critic = PatchDiscriminator(width=4, layers=2).double()
+    real = torch.rand(2, 3, 16, 16, dtype=torch.float64)
+    direction = [torch.randn_like(parameter) for parameter in critic.parameters()]
+
+    def penalty_at(distance: float) -> Tensor:
+        for parameter, step in zip(critic.parameters(), direction, strict=True):
+            parameter.data.add_(step, alpha=distance)
+        penalty = R1()(critic, real, real)
+        for parameter, step in zip(critic.parameters(), direction, strict=True):
+            parameter.data.sub_(step, alpha=distance)
+        return penalty
+
+    quotient = (penalty_at(1e-5) - penalty_at(-1e-5)).item() / 2e-5
+    for layout in (torch.contiguous_format, torch.channels_last):
+        critic.to(memory_format=layout)
+        gradients = torch.autograd.grad(R1()(critic, real, real), list(critic.parameters()))
+        slope = sum(float((g * step).sum()) for g, step in zip(gradients, direction, strict=True))
+        assert slope == pytest.approx(quotient, rel=1e-6)
