@@ -34,7 +34,7 @@ def test_the_largest_singular_value_of_every_convolution_becomes_1(build: Callab
     for _ in range(60):  # each with one power iteration
         network(images)
     network.eval()
-    largest = [float(torch.linalg.svdvals(each.weight.flatten(1))[0]) for each in convolutions(network)]
+    largest = [float(torch.linalg.svdvals(each.weight.detach().flatten(1))[0]) for each in convolutions(network)]
     assert largest == pytest.approx([1.0] * len(largest), abs=0.02)
     for each in convolutions(network):
         trained = trained_weight(each).detach()
