@@ -24,7 +24,8 @@ if [ "$1" = --rehearse ]; then
     set -- model.generator.width=8 model.generator.blocks=1 model.discriminator.width=8 model.discriminator.layers=1 \
         data.load_size=36 data.crop_size=32
     step=(--sizes 32 --batches 2 1 --settings float32 bf16+channels_last+fused --width 8 --turns 2 --seconds 300)
-    python -c 'import sys; from cyclegan.datasets.toy import draw; draw(sys.argv[1], train=16, test=4, size=40)' "$data"
+    (cd "$here/benchmarks" && python -c 'import pathlib, sys, overhead
+overhead.draw_photos(pathlib.Path(sys.argv[1]), count=12, size=40)' "$data")
 else
     data=$(realpath "$1") out=$2 seconds=$3
     shift 3
@@ -53,7 +54,7 @@ report=() # the report's page is drawn by plotly
 python -c 'import plotly' || report=('~callbacks.report')
 
 part "tests on CUDA"
-timeout $((seconds / 5)) "${PYTHON:-python3}" -m pytest -m gpu tests/test_gpu.py -p no:cacheprovider || true
+timeout $((seconds / 5)) "${PYTHON:-python3}" -m pytest -m gpu tests/test_gpu.py tests/methods/test_precisions.py -p no:cacheprovider || true
 
 part "a step at $size²"
 python benchmarks/step.py --seconds $((seconds / 5)) "${step[@]}" --json "$out/step.json" || true

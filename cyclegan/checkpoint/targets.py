@@ -42,7 +42,8 @@ def resolve(target: str, arguments: Iterable[str], place: str) -> Callable[..., 
         place: key of the call in the configuration.
 
     Raises:
-        UserError: the target does not exist, has another name now, or does not take one of the arguments.
+        UserError: the target does not exist, has another name now, does not take one of the arguments, or needs a
+            package that is not installed.
     """
     if target in RENAMED:
         raise UserError(f"{place}._target_ is {target}, which is called {RENAMED[target]} now")
@@ -56,6 +57,10 @@ def resolve(target: str, arguments: Iterable[str], place: str) -> Callable[..., 
             "PYTHONPATH"
         ) from error
     except (AttributeError, ValueError) as error:
+        if target.startswith("cyclegan.") and (package := _missing_package(target)):
+            raise UserError(
+                f"{place} needs the package {package}, which is not installed: install it, or leave {place} out"
+            ) from error
         raise UserError(f"{place}._target_ is {target}: {error}") from error
     try:
         taken = inspect.signature(found).parameters
@@ -69,6 +74,15 @@ def resolve(target: str, arguments: Iterable[str], place: str) -> Callable[..., 
             hint = f" Did you mean {place}.{near[0]}?" if near else ""
             raise UserError(f"{target} takes no argument {name} ({place}.{name}).{hint} It takes {', '.join(taken)}")
     return found
+
+
+def _missing_package(target: str) -> str | None:
+    try:
+        importlib.import_module(target.rpartition(".")[0])
+    except ModuleNotFoundError as error:
+        package = str(error.name).partition(".")[0]
+        return None if package == "cyclegan" else package
+    return None
 
 
 def calls(value: Any, key: str) -> Iterator[tuple[str, dict[str, Any], Callable[..., Any]]]:

@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
@@ -143,7 +143,7 @@ class DomainImages:
         """
         view = self.view
         how = (view.load_size, view.resize, self.pixel_format, self.half, self.reducing_gap, self.max_pixels)
-        libraries = [version(name) for name in ("torch", "pillow", "imagecodecs", "tifffile")]
+        libraries = [_version_of(name) for name in ("torch", "pillow", "imagecodecs", "tifffile")]
         digest = hashlib.sha256(repr((how, settings, libraries)).encode())
         images = self.images
         if indices is not None and len(indices) < len(images):
@@ -247,3 +247,10 @@ def decoded_type(dtype: str) -> str:
     if dtype in ("uint8", "uint16", "int16"):
         return dtype
     return "uint8" if dtype == "bool" else "float32"
+
+
+def _version_of(library: str) -> str | None:
+    try:
+        return version(library)
+    except PackageNotFoundError:  # then no image that it decodes is read
+        return None

@@ -8,11 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from cyclegan.errors import WeightsError
 from cyclegan.metrics.feature_network import FeatureNetwork, versioned
 from cyclegan.metrics.pretrained import Pretrained
 
 _NAME = "inception-v3-compat"
 _LAYER = "2048"
+WITHOUT = "features=none, or --features none, does without FID and KID"
 
 
 class Inception(FeatureNetwork):
@@ -41,13 +43,18 @@ class Inception(FeatureNetwork):
 
     def build(self) -> nn.Module:
         """Build the library's extractor around weights that were read safely."""
-        from torch_fidelity import feature_extractor_inceptionv3 as library
+        try:
+            from torch_fidelity import feature_extractor_inceptionv3 as library
+        except ImportError as error:
+            raise WeightsError(
+                f"Inception features need the package torch-fidelity, which is not installed: install it; {WITHOUT}"
+            ) from error
 
         published = Pretrained(
             "torch-fidelity's Inception network",
             library.URL_INCEPTION_V3,
             "callbacks.validation.features.weights=PATH, or --feature-weights PATH",
-            "features=none, or --features none, does without FID and KID",
+            WITHOUT,
         )
         # The extractor unpickles its file, so it gets a copy that holds tensors only.
         copy = io.BytesIO()

@@ -5,11 +5,12 @@ from pathlib import Path
 
 from cyclegan.callbacks.stop_signals import EXIT_RESUME
 from cyclegan.sweep.record import read_jobs
-from cyclegan.sweep.summary import jobs_table
 
 
 def finish(folder: Path) -> None:
     """Print the table of a sweep's jobs and end the process: 75 if jobs were stopped, 1 if any failed, else return."""
+    from cyclegan.sweep.summary import jobs_table  # plotly, which a single run does without
+
     jobs = read_jobs(folder)
     print(f"\n{jobs_table(jobs)}\n\nsummary   {folder / 'summary.html'}", flush=True)
     states = [job.state for job in jobs]

@@ -18,7 +18,6 @@ from cyclegan.report.run_files import read_rows
 from cyclegan.sweep.child import Stop, kill, start
 from cyclegan.sweep.objective import objective
 from cyclegan.sweep.record import Job, State, read_job, write_job
-from cyclegan.sweep.summary import write_summary
 from cyclegan.train.run_folder import earlier_config, held
 
 OUTPUT_FILE = "output.txt"
@@ -137,6 +136,8 @@ def _message(output: Path, start: int, code: int) -> str:
 
 
 def _summarise(sweep: Path) -> None:
+    from cyclegan.sweep.summary import write_summary  # plotly, which a single run does without
+
     with _summaries:
         try:
             write_summary(sweep)

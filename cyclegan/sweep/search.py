@@ -20,7 +20,6 @@ from cyclegan.sweep.names import job_name, short_keys
 from cyclegan.sweep.objective import is_maximised, objective
 from cyclegan.sweep.record import read_job
 from cyclegan.sweep.search_space import as_overrides, search_space
-from cyclegan.sweep.summary import write_summary
 
 if TYPE_CHECKING:
     from optuna.distributions import CategoricalChoiceType
@@ -221,6 +220,8 @@ class Search:
 
     def report(self) -> None:
         """Print the best trial, and print and write the importance of each key once there are enough trials."""
+        from cyclegan.sweep.summary import write_summary  # plotly, which a single run does without
+
         complete = self._complete()
         if not complete:
             return

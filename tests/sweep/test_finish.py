@@ -32,7 +32,7 @@ def test_the_exit_code_says_whether_the_sweep_is_done(
     for number, state in enumerate(states):
         (tmp_path / f"seed={number}").mkdir()
         write_job(Job(tmp_path / f"seed={number}", {"seed": str(number)}, state))
-    monkeypatch.setattr("cyclegan.sweep.finish.jobs_table", lambda jobs: f"table of {len(jobs)}")
+    monkeypatch.setattr("cyclegan.sweep.summary.jobs_table", lambda jobs: f"table of {len(jobs)}")
     ended = 0
     try:
         finish(tmp_path)

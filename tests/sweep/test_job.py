@@ -22,7 +22,7 @@ from tests.sweep.stand_in import SAVES, stand_in
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A frozen job, which has not begun."""
-    monkeypatch.setattr(job_module, "write_summary", lambda folder: folder)
+    monkeypatch.setattr("cyclegan.sweep.summary.write_summary", lambda folder: folder)
     monkeypatch.setattr(job_module, "POLL_SECONDS", 0.005)
     folder = tmp_path / "seed=1"
     folder.mkdir()

@@ -31,7 +31,7 @@ def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """Stands in for the plan of a sweep, whose jobs record when they ran and where."""
     monkeypatch.setattr(job_module, "POLL_SECONDS", 0.005)
     monkeypatch.setattr(job_module, "start", stand_in(RECORDS))
-    monkeypatch.setattr(job_module, "write_summary", lambda folder: folder)
+    monkeypatch.setattr("cyclegan.sweep.summary.write_summary", lambda folder: folder)
     for name in ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS"):
         monkeypatch.delenv(name, raising=False)
     sweep = SimpleNamespace(folder=tmp_path, job_folder=lambda overrides: tmp_path / overrides[0])

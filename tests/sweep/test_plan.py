@@ -41,7 +41,7 @@ class Started:
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(job_module, "POLL_SECONDS", 0.005)
-    monkeypatch.setattr(job_module, "write_summary", lambda folder: folder)
+    monkeypatch.setattr("cyclegan.sweep.summary.write_summary", lambda folder: folder)
 
 
 @pytest.fixture
