@@ -21,7 +21,7 @@ class Agreement:
         self._interval = 1
 
     def soon(self, trainer: pl.Trainer, wanted: int) -> int:
-        """Return the largest number, or 0 if it is not yet time to ask; with one device, its own. Call it once a batch."""
+        """Return the largest number, or 0 between two collective operations; with one device, its own. Once a batch."""
         self._batches += 1
         return self.now(trainer, wanted) if trainer.world_size == 1 or self._batches >= self._interval else 0
 

@@ -34,10 +34,10 @@ class _Batch(NamedTuple):
 class NonFiniteGuard(pl.Callback):
     """Checks the losses and gradients of every batch, so that nothing is written of weights that are not finite.
 
-    Reading numbers from a GPU waits for its work. With `on_nonfinite="stop"` they are therefore read only before a row of
-    training metrics is logged, before a checkpoint is written, and in the last batch of an epoch. The error still names
-    the first batch that was not finite; training has gone on until then, and a resumed run repeats it. With `"skip"`
-    they are read in every batch, before its optimiser step.
+    Reading numbers from a GPU waits for its work. With `on_nonfinite="stop"` they are therefore read only before a row
+    of training metrics is logged, before a checkpoint is written, and in the last batch of an epoch. The error names
+    the first batch that was not finite; training has gone on since, and a resumed run repeats that batch. With
+    `"skip"` they are read in every batch, before its optimiser step, and several devices wait for each other.
 
     In 16-mixed precision only losses are checked: the loss scaler skips steps with gradients that overflow, with all
     batches accumulated in them.
@@ -112,7 +112,7 @@ class NonFiniteGuard(pl.Callback):
         self.skips = state_dict["skips"]
 
     def _sizes(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Tensor]:
-        """Return what must be finite, by the name that an error gives it."""
+        """Return the loss, its terms and norms of gradients, by the names that an error gives them."""
         sizes = {name: value for name, value in trainer.callback_metrics.items() if name.startswith(TERM)}
         sizes[LOSS] = self._loss
         gradients: dict[str, list[Tensor]] = defaultdict(list)
@@ -127,15 +127,18 @@ class NonFiniteGuard(pl.Callback):
         batches, self._unread = self._unread, []
         if not batches:
             return None
-        values = iter(torch.cat([batch.sizes for batch in batches]).tolist())  # the one wait for the GPU
-        spoilt = [{n: v for n, v in zip(b.names, values) if not math.isfinite(v)} for b in batches]
-        first = next((number for number, found in enumerate(spoilt) if found), len(batches))
+        values = torch.cat([batch.sizes for batch in batches]).tolist()  # the one wait for the GPU
+        names = [(number, name) for number, batch in enumerate(batches) for name in batch.names]
+        spoilt = [(*which, v) for which, v in zip(names, values, strict=True) if not math.isfinite(v)]
+        # Terms only explain: one that is not computed in every batch keeps its last value.
+        first = next((number for number, name, _ in spoilt if not name.startswith(TERM)), len(batches))
         if trainer.world_size > 1:
             mine = torch.tensor(first, device=trainer.strategy.root_device)
             first = int(trainer.strategy.reduce(mine, reduce_op="min"))
         if first == len(batches):
             return None
-        what = _most_telling(_describe(batches[first], spoilt[first]), trainer.world_size)
+        here = {name: value for number, name, value in spoilt if number == first}
+        what = _most_telling(_describe(batches[first], here), trainer.world_size)
         self.skips += 1
         if self.skips > self.max_skips:
             after = f", after {self.max_skips} skipped batches" if self.max_skips else ""

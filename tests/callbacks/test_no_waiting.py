@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,8 @@ EVERY = 4
 STEPS = (
     *UNMEASURED,
     *("callbacks=ema", "data.source.train=20", "trainer.max_epochs=1", f"trainer.log_every_n_steps={EVERY}"),
-    *("model.pool_size=0", "++model.optimizer.fused=true"),  # else there are reads of the CPU's tensors, on GPUs too
-    "data.num_workers=1",  # loading reads tensors of the CPU
+    "model.pool_size=0",  # its draws are read from the CPU, on GPUs too
+    "data.num_workers=1",  # loading, too
 )
 """Ten steps with a row after the fourth and the eighth, of a run with every callback that acts on batches."""
 
@@ -27,20 +28,24 @@ STEPS = (
 class Scalars(TorchDispatchMode):
     """Counts `item`, `bool`, `float` and comparisons that return a Python value, from Python or C++."""
 
-    count = 0
+    def __init__(self, counts: Counter[int], step: int) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.counts, self.step = counts, step
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.count += func in (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.equal.default)
+        self.counts[self.step] += func in (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.equal.default)
         return func(*args, **(kwargs or {}))
 
 
 class Copies(TorchFunctionMode):
     """Counts copies of whole tensors to Python or to the CPU, and tensors made from Python's numbers."""
 
-    count = 0
+    def __init__(self, counts: Counter[int], step: int) -> None:
+        super().__init__()
+        self.counts, self.step = counts, step
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.count += func in (Tensor.tolist, Tensor.numpy, Tensor.cpu, Tensor.__array__, torch.tensor)
+        self.counts[self.step] += func in (Tensor.tolist, Tensor.numpy, Tensor.cpu, Tensor.__array__, torch.tensor)
         return func(*args, **(kwargs or {}))
 
 
@@ -57,26 +62,22 @@ class Reads(pl.Callback):
         self.steps = range(first, last + 1)
         self.folder = folder
         self.counts: Counter[int] = Counter()
-        self._modes: tuple[Scalars, Copies] | None = None
+        self._counting = ExitStack()
 
     def on_train_batch_start(self, trainer: pl.Trainer, *_: Any) -> None:
-        if self._modes:
-            for mode in reversed(self._modes):
-                mode.__exit__(None, None, None)
-                self.counts[trainer.global_step - 1] += mode.count
-            self._modes = None
-            Path(self.folder, f"reads{trainer.global_rank}.json").write_text(json.dumps(self.counts))
+        self._counting.close()
         if trainer.global_step in self.steps:
-            self._modes = Scalars(), Copies()
-            for mode in self._modes:
-                mode.__enter__()
+            self._counting.callback(self._write, trainer.global_rank)
+            self._counting.enter_context(Scalars(self.counts, trainer.global_step))
+            self._counting.enter_context(Copies(self.counts, trainer.global_step))
+
+    def _write(self, rank: int) -> None:
+        Path(self.folder, f"reads{rank}.json").write_text(json.dumps(self.counts))
 
 
 def counting(first: int, last: int, folder: Path) -> str:
     """Return the override that adds a Reads."""
-    return (
-        f"+callbacks.reads={{_target_: {Reads.__module__}.Reads, first: {first}, last: {last}, folder: '{folder}'}}"
-    )
+    return f"+callbacks.reads={{_target_: {Reads.__module__}.Reads, first: {first}, last: {last}, folder: '{folder}'}}"
 
 
 def test_only_a_step_with_a_row_reads_from_the_device(tmp_path: Path) -> None:
