@@ -18,11 +18,12 @@ from tests.tiny_run import UNMEASURED, composed
 EVERY = 4
 STEPS = (
     *UNMEASURED,
-    *("callbacks=ema", "data.source.train=20", "trainer.max_epochs=1", f"trainer.log_every_n_steps={EVERY}"),
+    *("callbacks=ema_images", "diff_augment=ada", "penalty=r1"),
+    *("data.source.train=20", "trainer.max_epochs=1", f"trainer.log_every_n_steps={EVERY}"),
     "model.pool_size=0",  # its draws are read from the CPU, on GPUs too
     "data.num_workers=1",  # loading, too
 )
-"""Ten steps with a row after the fourth and the eighth, of a run with every callback that acts on batches."""
+"""Ten steps with a row after the fourth and the eighth, of a run with all parts and callbacks that act on batches."""
 
 
 class Scalars(TorchDispatchMode):
