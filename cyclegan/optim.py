@@ -6,7 +6,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
@@ -59,6 +60,35 @@ def clip_each_player(optimizer: Optimizer, value: float, algorithm: str) -> None
             clip_grad_value_(group["params"], value)
         else:
             clip_grad_norm_(group["params"], value)
+
+
+IMPLEMENTATION = ("fused", "foreach", "capturable", "differentiable")
+"""Keys of a parameter group that choose how a step is computed, and not what."""
+
+
+def keep_implementation(optimizer: Optimizer) -> Optimizer:
+    """Let an optimiser that resumes keep its own implementation and memory format, not those of the stored state.
+
+    The fused Adam of a CPU reads weights and averages in the order of their memory, so it would silently mix elements
+    if a state of contiguous tensors was loaded for weights in channels_last.
+    """
+
+    def own_groups(optimizer: Optimizer, state: dict[str, Any]) -> dict[str, Any]:
+        groups = [
+            stored | {key: group[key] for key in IMPLEMENTATION if key in group}
+            for stored, group in zip(state["param_groups"], optimizer.param_groups, strict=True)
+        ]
+        return state | {"param_groups": groups}
+
+    def own_format(optimizer: Optimizer) -> None:
+        for parameter, state in optimizer.state.items():
+            for name, value in state.items():
+                if isinstance(value, Tensor) and value.shape == parameter.shape:
+                    state[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+
+    optimizer.register_load_state_dict_pre_hook(own_groups)
+    optimizer.register_load_state_dict_post_hook(own_format)
+    return optimizer
 
 
 class EpochSchedule(LambdaLR):

@@ -1,12 +1,13 @@
 """Learning-rate schedules, parameter groups, freezing and clipping."""
 
+import copy
 import math
 
 import pytest
 import torch
 from torch import nn
 
-from cyclegan.optim import Constant, Cosine, Linear, Step, clip_each_player, frozen, player_groups
+from cyclegan.optim import Constant, Cosine, Linear, Step, clip_each_player, frozen, keep_implementation, player_groups
 
 
 def test_linear_schedule_over_200_epochs() -> None:
@@ -75,3 +76,24 @@ def test_parameter_groups_are_clipped_separately() -> None:
     clip_each_player(optimizer, 0.35, "value")
     assert gen.grad.tolist() == pytest.approx([0.35, 0.35])
     assert disc.grad.tolist() == pytest.approx([0.3, 0.35])
+
+
+def test_a_resumed_optimizer_keeps_its_implementation_and_memory_format() -> None:
+    start, gradients = torch.randn(8, 4, 3, 3), torch.randn(3, 8, 4, 3, 3)
+
+    def stepped(optimizer: torch.optim.Optimizer, gradient: torch.Tensor) -> torch.Tensor:
+        (weight,) = optimizer.param_groups[0]["params"]
+        weight.grad = torch.empty_like(weight).copy_(gradient)
+        optimizer.step()
+        after: torch.Tensor = weight.detach().clone()
+        return after
+
+    plain = torch.optim.Adam([nn.Parameter(start.clone())], lr=0.1)
+    middle = [stepped(plain, gradient) for gradient in gradients[:2]][-1]
+    stored = copy.deepcopy(plain.state_dict())
+    resumed = nn.Parameter(middle.to(memory_format=torch.channels_last))
+    fused = keep_implementation(torch.optim.Adam([resumed], lr=0.1, fused=True))
+    fused.load_state_dict(stored)
+    assert fused.param_groups[0]["fused"]
+    assert fused.state[resumed]["exp_avg"].is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(stepped(fused, gradients[2]), stepped(plain, gradients[2]))

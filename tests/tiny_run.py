@@ -39,6 +39,7 @@ TINY = (
     "data.crop_size=16",
     "data.batch_size=2",
     "trainer.max_epochs=2",
+    "trainer.precision=32-true",  # on every machine
     "trainer.log_every_n_steps=1",
 )
 

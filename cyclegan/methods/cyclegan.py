@@ -14,12 +14,12 @@ from cyclegan.errors import UserError
 from cyclegan.image_pool import ImagePool
 from cyclegan.losses.adversarial import AbsoluteScore, LeastSquares, Objective
 from cyclegan.losses.penalties import GradientPenalty
-from cyclegan.methods.translator import Batch, Translator
+from cyclegan.methods.translator import Batch, Compile, Translator
 from cyclegan.networks.batching import together
 from cyclegan.networks.init import normal
 from cyclegan.networks.patchgan import PatchDiscriminator
 from cyclegan.networks.resnet import ResnetGenerator
-from cyclegan.optim import EpochSchedule, Linear, MakeOptimizer, Schedule, clip_each_player, frozen, player_groups
+from cyclegan.optim import EpochSchedule, Linear, MakeOptimizer, Schedule, frozen, keep_implementation, player_groups
 
 
 class Cycle(NamedTuple):
@@ -55,7 +55,7 @@ class LossWeights:
 
 def adam(params: Any, /) -> Optimizer:
     """Return the optimiser of the paper (section 4): Adam with learning rate 2e-4 and betas as in the authors' code."""
-    return torch.optim.Adam(params, lr=2e-4, betas=(0.5, 0.999))
+    return torch.optim.Adam(params, lr=2e-4, betas=(0.5, 0.999), fused=True)
 
 
 @final
@@ -92,6 +92,8 @@ class CycleGAN(Translator):
         pool_size: number of generated images in the image pool of each domain.
         channels: number of channels of the two domains, by name; None takes 3 channels of A and B.
         seed: seed of the image pools.
+        channels_last: whether weights and feature maps have the memory format channels_last, which is faster.
+        compile: see `Translator.compile_networks`.
 
     Raises:
         UserError: there are not two domains, or the identity loss is on and their numbers of channels differ.
@@ -124,6 +126,8 @@ class CycleGAN(Translator):
         pool_size: int = 50,
         channels: Mapping[str, int] | None = None,
         seed: int = 0,
+        channels_last: bool = True,
+        compile: Compile = "auto",  # noqa: A002, the key's name
     ) -> None:
         super().__init__()
         channels = {"A": 3, "B": 3} if channels is None else channels
@@ -143,6 +147,9 @@ class CycleGAN(Translator):
         networks = (self.gen_ab, self.gen_ba, self.disc_a, self.disc_b)
         for network in networks:
             init(network)
+            if channels_last:
+                network.to(memory_format=torch.channels_last)
+        self.compile_networks = compile
         self.pool_a = ImagePool(pool_size, seed=2 * seed)
         self.pool_b = ImagePool(pool_size, seed=2 * seed + 1)
 
@@ -204,19 +211,9 @@ class CycleGAN(Translator):
     def configure_optimizers(self) -> Any:
         """Return one optimiser with a parameter group for each player, and the schedule of its learning rates."""
         groups = player_groups([self.gen_ab, self.gen_ba], [self.disc_a, self.disc_b], self.discriminator_lr)
-        optimizer = self.make_optimizer(groups)
+        optimizer = keep_implementation(self.make_optimizer(groups))
         scheduler = EpochSchedule(optimizer, self.schedule)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "epoch"}}
-
-    def configure_gradient_clipping(
-        self,
-        optimizer: Optimizer,
-        gradient_clip_val: int | float | None = None,
-        gradient_clip_algorithm: str | None = None,
-    ) -> None:
-        """Clip the gradients of each player separately, if `trainer.gradient_clip_val` is set."""
-        if gradient_clip_val:
-            clip_each_player(optimizer, float(gradient_clip_val), gradient_clip_algorithm or "norm")
 
     # ------------------------------------------------------------------------------------ the Translator interface
 
@@ -229,6 +226,10 @@ class CycleGAN(Translator):
         """Return the images of each domain, their translations and reconstructions."""
         images = self.cycle(batch[self.a], batch[self.b])._asdict()
         return {name: images[name] for name in ("real_a", "fake_b", "rec_a", "real_b", "fake_a", "rec_b")}
+
+    def compiled(self) -> list[nn.Module]:
+        """Return the networks, without the discriminators if a penalty takes their second derivatives."""
+        return [self.gen_ab, self.gen_ba, *([self.disc_a, self.disc_b] if self.penalty is None else [])]
 
     def generators(self) -> Mapping[str, nn.Module]:
         return {"gen_ab": self.gen_ab, "gen_ba": self.gen_ba}

@@ -1,19 +1,24 @@
 """The interface of translation methods, on which commands and callbacks rely."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
+from typing import Literal
 
 import pytorch_lightning as pl
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from cyclegan.data.sizes import Scale
 from cyclegan.errors import UserError
 from cyclegan.image_pool import ImagePool
 from cyclegan.images import PixelFormat
+from cyclegan.optim import clip_each_player
 
 Batch = dict[str, Tensor]
 """Images (N, C, H, W) in [-1, 1] of each domain, by the domain's name."""
+
+Compile = bool | Literal["auto", "reduce-overhead"]
 
 
 class Translator(pl.LightningModule, ABC):
@@ -46,6 +51,10 @@ class Translator(pl.LightningModule, ABC):
     advice: Mapping[str, str] = MappingProxyType({})
     """What to try when an alarm is raised, in configuration keys, by the name of the alarm."""
 
+    compile_networks: Compile = "auto"
+    """Whether training compiles `compiled()` with torch.compile; "auto": on a GPU. "reduce-overhead" also records
+    CUDA graphs, which need a fixed image size."""
+
     @abstractmethod
     def translate(self, images: Tensor, source: str, target: str) -> Tensor:
         """Translate images (N, C, H, W) in [-1, 1] from domain `source` to domain `target`.
@@ -62,6 +71,10 @@ class Translator(pl.LightningModule, ABC):
     def generators(self) -> Mapping[str, nn.Module]:
         """Return the networks that translate, by attribute name. The EMA averages these."""
 
+    def compiled(self) -> Sequence[nn.Module]:
+        """Return the networks that training may compile; not those of which second derivatives are taken."""
+        return []
+
     def discriminator_score(self, images: Tensor, domain: str) -> Tensor | None:
         """Return the scores (N,) of a domain's discriminator in [0, 1], where 1 means real.
 
@@ -76,6 +89,19 @@ class Translator(pl.LightningModule, ABC):
     def pools(self) -> Mapping[str, ImagePool]:
         """Return the image pools by name, which checkpoints store for each device; none by default."""
         return {}
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: int | float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip the gradients of each player separately, if `trainer.gradient_clip_val` is set."""
+        if gradient_clip_val:
+            scaler = getattr(self.trainer.precision_plugin, "scaler", None)
+            if scaler is not None and getattr(optimizer, "_step_supports_amp_scaling", False):
+                scaler.unscale_(optimizer)  # which Lightning leaves to fused optimisers, whose step would come too late
+            clip_each_player(optimizer, float(gradient_clip_val), gradient_clip_algorithm or "norm")
 
     def require_direction(self, source: str, target: str) -> None:
         """Raise a UserError if the method does not translate in this direction."""

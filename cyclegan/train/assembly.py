@@ -13,6 +13,7 @@ from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from omegaconf import DictConfig
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
+from cyclegan.callbacks.compilation import Compilation
 from cyclegan.callbacks.heartbeat import Heartbeat
 from cyclegan.callbacks.run_state import RunState
 from cyclegan.checkpoint.writing import AtomicCheckpointIO
@@ -46,7 +47,7 @@ def assemble_trainer(config: DictConfig, plain: dict[str, Any]) -> pl.Trainer:
             config.trainer,
             benchmark=not config.trainer.get("deterministic") if benchmark is None else benchmark,
             logger=loggers,
-            callbacks=[*callbacks, RunState(plain), Heartbeat()],
+            callbacks=[*callbacks, RunState(plain), Heartbeat(), Compilation()],
             plugins=[AtomicCheckpointIO(), *environment],
             default_root_dir=config.run_dir,
             _convert_="all",  # max_time may be a mapping, which Lightning wants plain

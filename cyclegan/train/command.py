@@ -50,7 +50,7 @@ MEMORY = {
     "data.crop_size": "lower, with data.load_size",
     "model.generator.width": "lower",
     "model.generator.activation_checkpointing": "true",
-    "trainer.precision": "bf16-mixed on a GPU",
+    "trainer.precision": "bf16-mixed",
     "data.num_workers": "lower, for the computer's memory",
 }
 """Keys on which a run's memory depends most, and values that need less."""
@@ -82,6 +82,7 @@ def _train(config: DictConfig) -> pl.Trainer:
     from cyclegan.checkpoint.writing import remove_unfinished
     from cyclegan.train.assembly import assemble_trainer, refuse_unsuitable
     from cyclegan.train.init_from import initialise
+    from cyclegan.train.precision import default_precision
     from cyclegan.train.resume import name_wandb_run, require_same_run, starting_point
 
     check_values(config)
@@ -91,6 +92,9 @@ def _train(config: DictConfig) -> pl.Trainer:
     claim(run_dir, config.resume, config.overwrite)
     start = starting_point(run_dir, config.resume)
     name_wandb_run(config, start)
+    if chooses_precision := config.trainer.precision is None:
+        before = start.content["config"] if start else None
+        config.trainer.precision = default_precision(config.trainer.accelerator, before)
     try:
         plain = cast("dict[str, Any]", OmegaConf.to_container(config, resolve=True, throw_on_missing=True))
     except OmegaConfBaseException as error:
@@ -106,6 +110,8 @@ def _train(config: DictConfig) -> pl.Trainer:
         notes = require_same_run(start, plain, model)
     elif config.init_from:
         notes = initialise(model, plain["init_from"])
+    if chooses_precision and not start:
+        notes.append(f"precision {trainer.precision}, the fastest that this device has; trainer.precision=... sets it")
     if trainer.is_global_zero:
         data.prepare_data()
         data.setup("fit")

@@ -25,7 +25,10 @@ FREE = (
 )
 """Keys, with all below them, that do not influence the weights."""
 
-INEXACT = tuple(f"trainer.{name}" for name in ("devices", "num_nodes", "accelerator", "strategy", "precision"))
+INEXACT = (
+    *(f"trainer.{name}" for name in ("devices", "num_nodes", "accelerator", "strategy", "precision")),
+    *("model.channels_last", "model.compile", "model.optimizer.fused", "model.optimizer.foreach"),
+)
 """Keys that change the rounding and the order of sums, but not what is learnt."""
 
 

@@ -2,6 +2,7 @@
 
 import copy
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -276,3 +277,19 @@ def test_discriminator_score_is_the_mean_over_the_score_map() -> None:
         scores = model.discriminator_score(images, domain)
         assert scores is not None
         torch.testing.assert_close(scores, torch.tensor(expected, dtype=torch.float32))
+
+
+def test_clipping_sees_unscaled_gradients_of_a_fused_optimizer() -> None:
+    """In 16-mixed, a fused Adam divides the gradients by the loss scale in its step, which is after the clipping."""
+    model = small_cyclegan()
+    optimizer = model.configure_optimizers()["optimizer"]
+    scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+    model.trainer = SimpleNamespace(precision_plugin=SimpleNamespace(scaler=scaler))  # type: ignore[assignment]
+    for parameter in model.parameters():
+        parameter.grad = torch.full_like(parameter, 1e-4) * 1024
+    scaler.scale(torch.zeros(()))  # as in the backward pass
+    lengths = [sum(p.numel() for p in group["params"]) ** 0.5 * 1e-4 for group in optimizer.param_groups]
+    assert min(lengths) < 5e-3 < max(lengths), "one player is clipped, the other is not"
+    model.configure_gradient_clipping(optimizer, 5e-3, "norm")
+    norms = [torch.nn.utils.get_total_norm([p.grad for p in group["params"]]) for group in optimizer.param_groups]
+    assert [float(norm) for norm in norms] == pytest.approx([min(length, 5e-3) for length in lengths], rel=1e-3)
