@@ -107,6 +107,7 @@ class BatchProfiler(Profiler):
             return
         for line in self.summary().splitlines():
             log.info("profile   %s", line)
+        log.info("profile   trace of %d batches: %s, for https://ui.perfetto.dev", self.traced, self.file)
 
     def summary(self) -> str:
         """Return the summary: a line for each part with milliseconds a batch and share, and what to change."""
@@ -141,6 +142,11 @@ class BatchProfiler(Profiler):
     def _begin_batch(self) -> None:
         if self._is_measuring:
             self._end_batch()
+        if self._begun == 0:
+            log.info(
+                "profile   %d batches to warm up, %d that are measured, %d into a trace",
+                *(self.warmup, self.batches, self.traced),
+            )
         self._begun += 1
         measured = self._begun - self.warmup
         if measured == 1:
@@ -190,7 +196,6 @@ class BatchProfiler(Profiler):
         self.file.parent.mkdir(parents=True, exist_ok=True)
         self._trace.export_chrome_trace(str(self.file))
         self._trace = None
-        log.info("profile   trace of %d batches in %s; open it in https://ui.perfetto.dev", self.traced, self.file)
 
 
 def part_of(action: str, enclosing: str) -> str:
@@ -212,13 +217,10 @@ def advice(shares: dict[str, float], waiting: float | None) -> str:
         )
     if shares["logging"] > MUCH:
         return f"callbacks take {shares['logging']:.0%}: the trace names them; ~callbacks.NAME removes one"
-    networks = shares["forward"] + shares["backward"]
-    if waiting is None:
-        return f"the networks take {networks:.0%}: trainer.precision, data.crop_size and model.generator change it"
-    if waiting < MUCH:
+    if waiting is not None and waiting < MUCH:
         return (
-            "the GPU waits for Python, which launches its work: a larger data.batch_size or model.compile=true "
-            "launches less for each image"
+            "the GPU waits for Python, which launches its work: a larger data.batch_size, or "
+            "model.compile=reduce-overhead (CUDA graphs), launches less for each image"
         )
-    keys = "trainer.precision, model.compile, data.crop_size and model.generator"
-    return f"the networks take {networks:.0%}: {keys} change it"
+    networks = shares["forward"] + shares["backward"]
+    return f"the networks take {networks:.0%}: trainer.precision, data.crop_size and model.generator change it"

@@ -4,6 +4,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 PROFILER = "cyclegan.callbacks.batch_profiler.BatchProfiler"
 NOT_OF_BATCHES = (
+    "progress",  # which would estimate the time of the whole run
     *("image_grid", "validation", "image_table", "alarms", "early_stopping", "report"),
     "checkpointing",  # which would save where the profiler ends the run
 )
@@ -16,7 +17,7 @@ def is_profiled(config: DictConfig) -> bool:
 
 
 def without_epochs(config: DictConfig) -> DictConfig:
-    """Return the configuration without validation, samples, report and checkpoints, and with metrics.csv as its logger.
+    """Return the configuration without the callbacks above, and with metrics.csv as the only logger.
 
     The table goes to the folder of the trace, so that the folder of the run does not count as that of a run.
     """

@@ -41,47 +41,72 @@ def traces(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return calls
 
 
-def test_the_time_of_an_action_belongs_to_the_innermost_part(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, traces: list[str], caplog: pytest.LogCaptureFixture
-) -> None:
-    now = 0.0
+class Machine:
+    """A clock that stands still but for the methods that take time, and a GPU that works through what they launch."""
 
-    def lasts(owner: type, name: str, seconds: float) -> None:
-        """Let a method last so long, on a clock that stands still otherwise."""
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 0.0
+        self.gpu_ends = 0.0
+        self._patch = monkeypatch
+        monkeypatch.setattr(batch_profiler, "time", SimpleNamespace(perf_counter=lambda: self.now))
+
+    def let(self, owner: type, name: str, host: float, gpu: float = 0.0) -> None:
+        """Let a method take so many milliseconds of the host, and launch so many for the GPU."""
         original = getattr(owner, name)
 
         def slow(*args: Any, **named: Any) -> Any:
-            nonlocal now
-            now += seconds
+            self.gpu_ends = max(self.gpu_ends, self.now) + gpu / 1000
+            self.now += host / 1000
             return original(*args, **named)
 
-        monkeypatch.setattr(owner, name, slow)
+        self._patch.setattr(owner, name, slow)
 
+    def add_cuda(self) -> None:
+        machine = self
+
+        class Event:
+            def __init__(self, enable_timing: bool) -> None:
+                self.time = 0.0
+
+            def record(self) -> None:
+                self.time = max(machine.gpu_ends, machine.now)
+
+            def elapsed_time(self, later: "Event") -> float:
+                return 1000 * (later.time - self.time)
+
+        def synchronise() -> None:
+            self.now = max(self.now, self.gpu_ends)
+
+        self._patch.setattr(BatchProfiler, "_is_cuda", True)
+        self._patch.setattr(torch.cuda, "Event", Event)
+        self._patch.setattr(torch.cuda, "synchronize", synchronise)
+
+
+def test_the_time_of_an_action_belongs_to_the_innermost_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, traces: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
     class Watch(pl.Callback):
         def on_train_batch_end(self, *_: Any) -> None: ...
         def on_before_backward(self, *_: Any) -> None: ...
 
-    monkeypatch.setattr(batch_profiler, "time", SimpleNamespace(perf_counter=lambda: now))
-    lasts(PositionSampler, "advance", 0.001)
-    lasts(SingleDeviceStrategy, "batch_to_device", 0.002)
-    lasts(CycleGAN, "training_step", 0.040)
-    lasts(CycleGAN, "backward", 0.080)
-    lasts(torch.optim.Adam, "step", 0.005)
-    lasts(CycleGAN, "configure_gradient_clipping", 0.003)
-    lasts(Watch, "on_before_backward", 0.004)
-    lasts(Watch, "on_train_batch_end", 0.010)
-    lasts(CycleGAN, "on_train_batch_start", 0.006)
+    machine = Machine(monkeypatch)
+    machine.let(PositionSampler, "advance", 1)
+    machine.let(SingleDeviceStrategy, "batch_to_device", 2)
+    machine.let(CycleGAN, "training_step", 40)
+    machine.let(CycleGAN, "backward", 80)
+    machine.let(torch.optim.Adam, "step", 5)
+    machine.let(CycleGAN, "configure_gradient_clipping", 3)
+    machine.let(Watch, "on_before_backward", 4)
+    machine.let(Watch, "on_train_batch_end", 10)
+    machine.let(CycleGAN, "on_train_batch_start", 6)
 
     profiler = BatchProfiler(str(tmp_path), warmup=1, batches=4, traced=2)
     with caplog.at_level(logging.INFO, "cyclegan"):
         trainer = fit_small(tmp_path, Watch(), profiler=profiler, max_epochs=9)  # epochs of three batches
     assert trainer.global_step == 1 + 4 + 2
     assert traces == ["start", "stop", "trace.json.gz"]
-    expected = {"data": 1, "transfer": 2, "forward": 40, "backward": 80, "optimiser": 5 + 3, "logging": 4 + 10,
-                "waiting": 0, "other": 6}  # fmt: skip
-    assert {part: 1000 * seconds / 4 for part, seconds in profiler.host.items()} == pytest.approx(expected)
     assert [line.removeprefix("profile   ") for line in logged(caplog, batch_profiler.__name__)] == [
-        f"trace of 2 batches in {profiler.file}; open it in https://ui.perfetto.dev",
+        "1 batches to warm up, 4 that are measured, 2 into a trace",
         "4 batches on cpu (1 threads) in 32-true: 151.0 ms each, 13.25 images/s of each domain",
         "                 ms  share",
         "data            1.0     1%  waiting for the next batch of the loader",
@@ -93,14 +118,38 @@ def test_the_time_of_an_action_belongs_to_the_innermost_part(
         "waiting         0.0     0%  for the GPU at the end of the batch",
         "other           6.0     4%  Lightning's loop",
         "the networks take 79%: trainer.precision, data.crop_size and model.generator change it",
+        f"trace of 2 batches: {profiler.file}, for https://ui.perfetto.dev",
     ]
+
+
+def test_a_gpu_is_waited_for_and_has_a_column_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, traces: list[str]
+) -> None:
+    machine = Machine(monkeypatch)
+    machine.let(PositionSampler, "advance", 2)
+    machine.let(CycleGAN, "training_step", 10, gpu=40)
+    machine.let(CycleGAN, "backward", 20, gpu=80)
+    machine.let(torch.optim.Adam, "step", 5, gpu=5)
+    machine.add_cuda()
+    profiler = BatchProfiler(str(tmp_path), warmup=1, batches=4)
+    fit_small(tmp_path, profiler=profiler, max_epochs=9)
+
+    host = {"data": 2, "forward": 10, "backward": 20, "optimiser": 5, "waiting": 40 + 80 + 5 - (10 + 20 + 5)}
+    gpu = {"data": 2, "forward": 40, "backward": 80, "optimiser": 5}
+    for seconds, expected in ((profiler.host, host), (profiler.gpu, gpu)):
+        found = {part: 1000 * value / 4 for part, value in seconds.items() if value}
+        assert found == pytest.approx(expected)
+        assert sum(found.values()) == pytest.approx(127), "both add up to the batch"
+    lines = profiler.summary().splitlines()
+    assert lines[1].split() == ["host", "ms", "GPU", "ms", "share"]
+    assert lines[4].split()[:4] == ["forward", "10.0", "40.0", "31%"]
 
 
 def test_a_run_that_is_too_short_is_warned_of(
     tmp_path: Path, traces: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     fit_small(tmp_path, profiler=BatchProfiler(str(tmp_path), warmup=2, batches=4))
-    assert logged(caplog, batch_profiler.__name__) == [
+    assert logged(caplog, batch_profiler.__name__)[-1:] == [
         "profile   the run has 3 batches, and 8 are needed: a higher trainer.max_epochs, or lower "
         "trainer.profiler.batches=4 and warmup=2"
     ]
@@ -113,7 +162,7 @@ def test_a_run_that_is_too_short_is_warned_of(
         ({"data": 3, "backward": 17}, None, "the loader holds up 15%: a higher data.num_workers"),
         ({"logging": 3, "backward": 17}, 0.5, "callbacks take 15%"),
         ({"forward": 1, "backward": 17}, 0.05, "the GPU waits for Python"),
-        ({"forward": 1, "backward": 17, "other": 2}, 0.5, "the networks take 90%: trainer.precision, model.compile"),
+        ({"forward": 1, "backward": 17, "other": 2}, 0.5, "the networks take 90%: trainer.precision, data.crop_size"),
         ({"forward": 1, "backward": 17, "other": 2}, None, "the networks take 90%: trainer.precision, data.crop_size"),
     ],
 )
