@@ -66,7 +66,7 @@ class BatchProfiler(Profiler):
         super().__init__()
         for name, value in {"warmup": warmup, "batches": batches, "traced": traced}.items():
             if value < 1:
-                raise UserError(f"trainer.profiler.{name} is {value}; it is 1 or more")
+                raise UserError(f"profiler.{name} is {value}; it is 1 or more")
         self.file = Path(run_dir) / "profile" / "trace.json.gz"
         self.warmup = warmup
         self.batches = batches

@@ -173,7 +173,7 @@ def test_the_advice_names_what_dominates(seconds: dict[str, float], waiting: flo
 
 
 def test_refuses_arguments_out_of_range() -> None:
-    with pytest.raises(UserError, match=r"trainer\.profiler\.traced is 0; it is 1 or more"):
+    with pytest.raises(UserError, match=r"profiler\.traced is 0; it is 1 or more"):
         BatchProfiler("run", traced=0)
 
 
