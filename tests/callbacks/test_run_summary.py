@@ -1,6 +1,8 @@
 """Summary that is logged before training."""
 
 import logging
+import re
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,7 +11,9 @@ from typing import Any
 import pytest
 import torch
 
+from cyclegan.callbacks import run_summary
 from cyclegan.callbacks.run_summary import RunSummary
+from cyclegan.methods.cyclegan import CycleGAN
 from cyclegan.networks.resnet import ResnetGenerator
 from tests.small import small_cyclegan
 from tests.toy_runs import fit_toy, logged, toy_data
@@ -67,3 +71,51 @@ def test_logs_over_which_images_batch_norm_averages(
     with caplog.at_level(logging.INFO, "cyclegan"):
         RunSummary("run").on_fit_start(trainer, model)
     assert report(caplog)["norm"] == f"batch norm over the images of {images}"
+
+
+def on_a_gpu_of(
+    size: int, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, model: Any = None
+) -> tuple[str, str]:
+    """Return the level and text of the line about memory, with the CPU in the place of a GPU of `size` bytes."""
+    monkeypatch.setattr(run_summary, "gpu_memory", lambda device: size)
+    trainer: Any = SimpleNamespace(world_size=1, num_nodes=1, accumulate_grad_batches=1, precision="32-true")
+    trainer.datamodule = SimpleNamespace(batch_size=2, crop_size=32, describe=list)
+    trainer.strategy = SimpleNamespace(root_device=torch.device("cpu"))
+    trainer.callbacks, trainer.precision_plugin = [], SimpleNamespace(forward_context=nullcontext)
+    with caplog.at_level(logging.INFO, "cyclegan"):
+        RunSummary("run").on_fit_start(trainer, model or small_cyclegan())
+    (record,) = [record for record in caplog.records if record.getMessage().startswith("memory")]
+    return record.levelname, record.getMessage()
+
+
+def test_logs_the_memory_of_training_on_a_gpu(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wide = small_cyclegan(generator=partial(ResnetGenerator, width=256, blocks=1))  # 28.5 million weights
+    level, line = on_a_gpu_of(24 * 2**30, caplog, monkeypatch, wide)
+    assert level == "INFO"
+    found = re.fullmatch(r"memory    about (\S+) GB of 24.0 GB: (\S+) a step of 2 × 32², (\S+) weights .*", line)
+    assert found
+    total, step, state = map(float, found.groups())
+    assert state == pytest.approx(3 * 4 * sum(p.numel() for p in wide.parameters()) / 2**30, abs=0.05)
+    assert total == pytest.approx(state + step, abs=0.15)
+
+
+def test_advises_if_training_may_need_more_than_a_gpu_has(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    level, line = on_a_gpu_of(2**20, caplog, monkeypatch)
+    assert level == "WARNING"
+    assert "lower data.batch_size" in line
+    assert "model.generator.activation_checkpointing=true" in line
+
+
+def test_a_step_that_cannot_be_estimated_does_not_stop_the_run(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def step(self: CycleGAN, batch: Any, batch_idx: int) -> Any:
+        return batch["A"].sum() if batch["A"].mean() > 0 else batch["B"].sum()
+
+    monkeypatch.setattr(CycleGAN, "training_step", step)
+    level, line = on_a_gpu_of(2**30, caplog, monkeypatch)
+    assert (level, line.startswith("memory    not estimated: ")) == ("INFO", True)
