@@ -1,8 +1,8 @@
 """Memory of training: the estimate beside measurements, and the largest crops and batches by the estimate.
 
-All with the paper's networks (nine blocks, 70 × 70 PatchGAN, image pools of 50). A measurement is the peak of two steps
-in a process of its own, after a first step of small images: what torch allocates on a GPU, the resident memory on a
-CPU. Pools are empty at the start and are not counted.
+All with the paper's networks (nine blocks, 70 × 70 PatchGAN, image pools of 50). A measurement is the peak of a step in
+a process of its own, after a first step of small images: what torch allocates on a GPU, the resident memory on a CPU,
+with an allocator that gives freed memory back at once. There are no image pools in it.
 
 python benchmarks/memory.py measure --sizes 128 256
 python benchmarks/memory.py table
@@ -10,6 +10,7 @@ python benchmarks/memory.py table
 
 import argparse
 import json
+import os
 import re
 import subprocess
 import sys
@@ -21,14 +22,16 @@ from typing import Any
 
 import torch
 
-from cyclegan.callbacks.memory import estimate
+from cyclegan.callbacks.memory import Memory, estimate
 from cyclegan.callbacks.run_summary import GB, RESERVE
 from cyclegan.methods.cyclegan import CycleGAN
 from cyclegan.networks.resnet import ResnetGenerator
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 CARDS = (8, 16, 24, 48, 80)
-CROPS = range(64, 4096, 32)
+CROP_STEP = 32
+MALLOC = {"MALLOC_MMAP_THRESHOLD_": "65536"}
+"""Makes glibc return freed tensors to the system; it keeps up to a fifth more by itself."""
 
 SETTINGS = {
     "float32": (None, False),
@@ -78,7 +81,6 @@ def peak(size: int, batch_size: int, setting: str) -> int:
     before = resident("VmRSS") - 4 * sum(4 * weight.numel() for weight in model.parameters())  # with gradients and Adam
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts again
     step(size)
-    step(size)
     return resident("VmHWM") - before
 
 
@@ -90,7 +92,7 @@ def measure(sizes: list[int], batches: list[int], settings: list[str]) -> None:
                 dtype, checkpointing = SETTINGS[setting]
                 expected = estimate(cyclegan(checkpointing, 0), size, batch_size, DEVICE, precision(dtype)).total
                 words = [sys.executable, __file__, "peak", json.dumps([size, batch_size, setting])]
-                found = int(subprocess.run(words, stdout=subprocess.PIPE, check=True).stdout)
+                found = int(subprocess.run(words, env=os.environ | MALLOC, stdout=subprocess.PIPE, check=True).stdout)
                 cells = f"{size}² | {batch_size} | {setting} | {expected / 2**20:.0f} | {found / 2**20:.0f}"
                 print(f"| {cells} | {found / expected:.2f} |", flush=True)
 
@@ -99,35 +101,31 @@ def table() -> None:
     """Print the formula of each setting, and the largest crops and batches of each card."""
     formulas, crops, batches = [], [], []
     for setting, (dtype, checkpointing) in SETTINGS.items():
-        model = cyclegan(checkpointing)
+        memory = partial(estimate, cyclegan(checkpointing), device=DEVICE, autocast=precision(dtype))
+        small, large = memory(256, 1), memory(512, 1)
+        pool = small.pools / 256**2
+        pixel = (large.total - small.total) / (512**2 - 256**2) - pool
+        fixed = small.total - 256**2 * (pool + pixel)
+        formulas.append(f"{setting} | {fixed / GB:.2f} | {pool / 1e3:.1f} | {pixel / 1e3:.1f}")
 
-        def memory(size: int, batch_size: int, model: CycleGAN = model, dtype: torch.dtype | None = dtype) -> int:
-            return estimate(model, size, batch_size, DEVICE, precision(dtype)).total
-
-        one, two = memory(256, 1), memory(256, 2)
-        large = memory(512, 1)
-        pixels = (large - one) / (512**2 - 256**2)
-        formulas.append(
-            f"{setting} | {(one - 256**2 * pixels) / GB:.2f} | {pixels / 1e3:.1f} | {(two - one) / 1e6:.0f}"
-        )
         rooms = [card * GB * (1 - RESERVE) for card in CARDS]
-        largest = []
-        for room in rooms:
-            fixed = one - 256**2 * pixels
-            guess = ((room - fixed) / pixels) ** 0.5
-            crop = int(guess) // 32 * 32 + 32
-            while memory(crop, 1) > room:
-                crop -= 32
-            largest.append(f"{crop}")
-        crops.append(f"{setting} | {' | '.join(largest)}")
-        batches.append(f"{setting} | {' | '.join(str(1 + int((room - one) / (two - one))) for room in rooms)}")
-    print(
-        "| | fixed, GB | kB for each pixel of a crop, batch 1 | MB for each further image of 256² |\n|---|---|---|---|"
-    )
-    print(*(f"| {row} |" for row in formulas), sep="\n")
-    for rows in (crops, batches):
-        print(f"\n| | {' | '.join(f'{card} GB' for card in CARDS)} |\n|{'---|' * (1 + len(CARDS))}")
-        print(*(f"| {row} |" for row in rows), sep="\n", flush=True)
+        crops.append(
+            f"{setting} | {' | '.join(str(largest_crop(memory, room, fixed, pool + pixel)) for room in rooms)}"
+        )
+        image = memory(256, 2).total - small.total
+        batches.append(f"{setting} | {' | '.join(str(1 + int((room - small.total) / image)) for room in rooms)}")
+    cards = [f"{card} GB" for card in CARDS]
+    for heads, rows in ((["fixed, GB", "pools, kB", "pixel, kB"], formulas), (cards, crops), (cards, batches)):
+        print(f"| | {' | '.join(heads)} |\n|{'---|' * (1 + len(heads))}")
+        print(*(f"| {row} |" for row in rows), sep="\n", end="\n\n", flush=True)
+
+
+def largest_crop(memory: Callable[[int, int], Memory], room: float, fixed: float, pixel: float) -> int:
+    """Return the largest crop that fits with a batch of 1, from just above that of the formula downwards."""
+    crop = (int(((room - fixed) / pixel) ** 0.5) // CROP_STEP + 1) * CROP_STEP
+    while memory(crop, 1).total > room:
+        crop -= CROP_STEP
+    return crop
 
 
 def main() -> None:
