@@ -1,9 +1,10 @@
-"""The effect of each loss term on the toy set: the tables of docs/ablation.md.
+"""The effect of each loss term, and of parts for small data sets, on the toy set: the tables of docs/ablation.md.
 
-Trains each setting with each seed, keeps a checkpoint of each epoch, and measures all of them. Finished runs and
-measurements are reused when the command is started again. A run takes about 5 minutes on two cores.
+Trains each setting with each seed, and measures its checkpoints. Finished runs and measurements are reused when the
+command is started again, and other runs are resumed. A run takes a few minutes on two cores.
 
 python benchmarks/ablation.py --folder runs/ablation
+python benchmarks/ablation.py --folder runs/ablation_small --suite small
 """
 
 import argparse
@@ -11,7 +12,8 @@ import json
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from tqdm import tqdm
@@ -24,38 +26,73 @@ from cyclegan.metrics.random_features import RandomFeatures
 from cyclegan.validation.evaluate import evaluate
 from cyclegan.validation.feature_cache import References
 
-SETTINGS = {
-    "cycle_alone": "cycle alone",
-    "gan_alone": "GAN alone",
-    "gan_forward": "GAN + forward cycle",
-    "gan_backward": "GAN + backward cycle",
-    "no_identity": "all of the paper's equation 3",
-    "no_pool": "… + identity, without pool",
-    "all": "… + identity (the default)",
+TERMS = {
+    "cycle_alone": ("cycle alone", "loss_weights=cycle_alone"),
+    "gan_alone": ("GAN alone", "loss_weights=gan_alone"),
+    "gan_forward": ("GAN + forward cycle", "loss_weights=gan_forward"),
+    "gan_backward": ("GAN + backward cycle", "loss_weights=gan_backward"),
+    "no_identity": ("all of the paper's equation 3", "loss_weights=no_identity"),
+    "no_pool": ("… + identity, without pool", "model.pool_size=0"),
+    "all": ("… + identity (the default)", "loss_weights=paper"),
 }
-"""Settings and their titles: options of the group `loss_weights`, and those of `OVERRIDES`."""
+"""Settings, with the title and the override of each."""
 
-OVERRIDES = {"no_pool": "model.pool_size=0", "all": "loss_weights=paper"}
+SMALL = {
+    "default": ("the default", ""),
+    "diff_augment": ("DiffAugment", "diff_augment=color_translation_cutout"),
+    "ada": ("ADA", "diff_augment=ada model.diff_augment.images=1000"),
+    "spectral_norm": ("spectral norm", "model.discriminator.spectral_norm=true model.discriminator.norm=none"),
+    "r1": ("R1", "penalty=r1"),
+    "n_critic": ("n_critic 2", "model.n_critic=2"),
+    "ema_images": ("EMA in images", "callbacks=ema_images"),
+}
+"""Parts for small data sets."""
+
+SETTINGS = TERMS | SMALL
 
 COMPLETE = ("no_identity", "no_pool", "all")
 """Settings with all terms of equation 3."""
 
-LAST = "epoch0008.ckpt"
+
+@dataclass(frozen=True)
+class Suite:
+    """Settings that are compared in runs of the same length.
+
+    Args:
+        settings: their names.
+        words: overrides of all runs.
+        last: name of the checkpoint of a run's end.
+    """
+
+    settings: Iterable[str]
+    words: str
+    last: str
+
+
+SUITES = {
+    "terms": Suite(TERMS, "callbacks.checkpointing.keep_every_n_epochs=1", "epoch0008.ckpt"),
+    "small": Suite(
+        SMALL,
+        "data.max_images=40 trainer.max_epochs=40 trainer.log_every_n_steps=10 callbacks.validation.every_n_epochs=40 "
+        "callbacks.image_grid.every_n_epochs=40 callbacks.checkpointing.every_n_epochs=10 ~callbacks.report",
+        "epoch0040.ckpt",
+    ),
+}
 
 Metrics = dict[str, float]
 Curve = dict[int, Metrics]
 """Metrics by epoch."""
 
 
-def train(folder: Path, data: Path, setting: str, seed: int) -> Path:
+def train(folder: Path, data: Path, suite: Suite, setting: str, seed: int) -> Path:
     """Train a run, unless it is finished."""
     run_dir = folder / f"{setting}_{seed}"
-    if (run_dir / "checkpoints" / LAST).exists():
+    if (run_dir / "checkpoints" / suite.last).exists():
         return run_dir
-    change = OVERRIDES.get(setting, f"loss_weights={setting}")
-    words = ["experiment=toy", change, f"run_dir={run_dir}", f"data.root={data}", f"seed={seed}"]
-    keep = ["callbacks.checkpointing.keep_every_n_epochs=1", "logger=csv", "resume=auto"]
-    subprocess.run([sys.executable, "-m", "cyclegan.train", *words, *keep], check=True)
+    # In float32 on every machine, and so comparable.
+    words = ["experiment=toy", "trainer.precision=32-true", *suite.words.split(), *SETTINGS[setting][1].split()]
+    place = [f"run_dir={run_dir}", f"data.root={data}", f"seed={seed}", "logger=csv", "resume=auto"]
+    subprocess.run([sys.executable, "-m", "cyclegan.train", *words, *place], check=True)
     return run_dir
 
 
@@ -98,13 +135,13 @@ def last(found: Curve) -> Metrics:
     return found[max(found)]
 
 
-def print_terms(curves: Mapping[tuple[str, int], Curve], seeds: list[int]) -> None:
+def print_settings(curves: Mapping[tuple[str, int], Curve], seeds: list[int]) -> None:
     """Print the table of the ablation."""
     columns = {
         "psnr_ab": 2, "psnr_ba": 2, "ssim_ab": 3, "ssim_ba": 3, "cycle": 3, "kid": 3, "change_ab": 3, "luminance_ab": 2
     }  # fmt: skip
     print("| | " + " | ".join(columns) + " |\n|---|" + "---|" * len(columns))
-    for setting, title in SETTINGS.items():
+    for setting, (title, _) in SETTINGS.items():
         runs = [last(curves[setting, seed]) for seed in seeds if (setting, seed) in curves]
         if runs:
             cells = [spread([run[name] for run in runs], digits) for name, digits in columns.items()]
@@ -132,7 +169,7 @@ RULES: dict[str, Callable[[Curve], int]] = {
 def print_rules(curves: Mapping[tuple[str, int], Curve]) -> None:
     """Print how many dB of PSNR each way of choosing a checkpoint loses against the best."""
     settings = list(dict.fromkeys(setting for setting, _ in curves))
-    print("| rule | " + " | ".join(SETTINGS[setting] for setting in settings) + " |")
+    print("| rule | " + " | ".join(SETTINGS[setting][0] for setting in settings) + " |")
     print("|---|" + "---|" * len(settings))
     for rule, choose in RULES.items():
         lost: dict[str, list[float]] = {setting: [] for setting in settings}
@@ -148,15 +185,19 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("runs/ablation"))
     parser.add_argument("--data", type=Path, default=Path("data/toy"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--settings", nargs="+", choices=SETTINGS, default=list(SETTINGS))
+    parser.add_argument("--suite", choices=SUITES, default="terms")
+    parser.add_argument("--settings", nargs="+", choices=SETTINGS, help="some of the suite's settings; default: all")
     args = parser.parse_args()
 
+    suite = SUITES[args.suite]
     curves = {}
     for seed in args.seeds:
-        for setting in args.settings:
-            run_dir = train(args.folder, args.data, setting, seed)
-            curves[setting, seed] = curve(run_dir, args.data, averaged, LAST)
-    print_terms(curves, args.seeds)
+        for setting in args.settings or suite.settings:
+            run_dir = train(args.folder, args.data, suite, setting, seed)
+            curves[setting, seed] = curve(run_dir, args.data, averaged, suite.last)
+    print_settings(curves, args.seeds)
+    if args.suite != "terms":
+        return
     for load in (averaged, as_trained):
         print(f"\ndB lost by choosing, weights {load.__name__}")
         chosen = [key for key in curves if key[0] in COMPLETE]

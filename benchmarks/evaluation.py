@@ -26,7 +26,7 @@ from cyclegan.images.tensors import to_uint8
 from cyclegan.methods.cyclegan import CycleGAN
 from cyclegan.networks.resnet import ResnetGenerator
 from cyclegan.validation.evaluate import evaluate
-from cyclegan.validation.one_pass import Reader, batches
+from cyclegan.validation.one_pass import batches
 
 
 def images(root: Path, count_a: int, count_b: int, size: int) -> HeldOut:
@@ -41,22 +41,22 @@ def images(root: Path, count_a: int, count_b: int, size: int) -> HeldOut:
     return found
 
 
-def reader(held_out: HeldOut) -> Reader:
-    """Return a reader of the images without their ground truth."""
-    return Reader(HeldOut(held_out.split, held_out.domains))
+def unread(held_out: HeldOut, pairing: str = "none") -> HeldOut:
+    """Return the same images, none of them in memory."""
+    return HeldOut(held_out.split, held_out.domains, pairing=pairing)
 
 
 @torch.no_grad()
 def translate(model: CycleGAN, held_out: HeldOut, batch_size: int) -> None:
     for source, target in model.directions:
-        for _, images, _ in batches(reader(held_out), source, batch_size):
+        for _, images, _ in batches(unread(held_out), source, batch_size):
             to_uint8(model.translate(images.to(model.device), source, target)).cpu()
 
 
 @torch.no_grad()
 def forward(model: CycleGAN, held_out: HeldOut, batch_size: int) -> None:
     for source, target in model.directions:
-        for _, images, _ in batches(reader(held_out), source, batch_size):
+        for _, images, _ in batches(unread(held_out), source, batch_size):
             images = images.to(model.device)
             model.translate(model.translate(images, source, target), target, source)
             model.translate(images, target, source)
@@ -65,7 +65,7 @@ def forward(model: CycleGAN, held_out: HeldOut, batch_size: int) -> None:
 
 
 def measured(model: CycleGAN, held_out: HeldOut, batch_size: int) -> None:
-    evaluate(model, held_out, batch_size=batch_size)
+    evaluate(model, unread(held_out, "by_name"), batch_size=batch_size)
 
 
 def main() -> None:

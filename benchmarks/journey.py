@@ -67,7 +67,7 @@ def main() -> None:
         data.setup("fit")
         batches = iter(data.train_dataloader())
         next(batches)  # a warm-up batch
-        found["one batch of images"] = files_of(lambda: next(batches))
+        found["one batch of images"] = files_of(lambda: data.on_after_batch_transfer(next(batches), 0))
         translator, held_out = cyclegan.load(run), data.held_out()
         found["one validation"] = files_of(lambda: evaluate(translator, held_out))
         words = ["--checkpoint", str(run), "--input", str(root / "testA"), "--output", f"{folder}/out"]

@@ -8,7 +8,10 @@ import pytest
 import torch
 
 import cyclegan
+from cyclegan.images import PixelFormat
+from cyclegan.images.tensors import normalise
 from cyclegan.train.command import train
+from tests.data.image_folders import data_of, image_folder
 from tests.tiny_run import (
     SMALL_NETWORKS,
     TINY,
@@ -64,6 +67,22 @@ def test_the_first_steps_and_the_validation_equal_those_of_the_cpu(root: Path, t
     for on_gpu, on_cpu in zip(*rows, strict=True):
         # Outputs are rounded to uint8 before they are measured: SSIM differed by 1e-3 on an H200, all else by less.
         assert on_gpu == pytest.approx(on_cpu, rel=5e-3, abs=3e-3)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.uint16, torch.int16])
+def test_integers_are_scaled_as_on_the_cpu(dtype: torch.dtype) -> None:
+    limits = torch.iinfo(dtype)
+    stored = torch.arange(limits.min, limits.max + 1).to(dtype)
+    for pixel_format in (PixelFormat(), PixelFormat(range=(3, 200))):
+        assert normalise(stored.cuda(), pixel_format).cpu().equal(normalise(stored, pixel_format))
+
+
+def test_batches_wait_for_the_gpu_as_stored_in_pinned_memory(tmp_path: Path) -> None:
+    data = data_of(image_folder(tmp_path, trainA=2, trainB=2), num_workers=1)
+    (batch,) = data.train_dataloader()
+    for images in batch.values():
+        assert images.is_pinned()
+        assert images.dtype == torch.uint8
 
 
 def test_a_checkpoint_of_the_gpu_translates_the_same_on_both_devices(root: Path, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from cyclegan.data.domains import Domain, find_splits
 from cyclegan.data.draw import DRAWS, Draw
 from cyclegan.data.file_list import ImageSource
 from cyclegan.data.held_out import HeldOut
-from cyclegan.data.loader import Batch, PositionLoader, PositionSampler
+from cyclegan.data.loader import Batch, PositionLoader, PositionSampler, scaled
 from cyclegan.data.reader import DomainImages, find_types, open_caches
 from cyclegan.data.selection import PAIRINGS, Fingerprint, fingerprint, require_same_files
 from cyclegan.data.transforms import TrainingView
@@ -28,7 +28,8 @@ from cyclegan.images import MAX_PIXELS, PixelFormat
 class ImageDataModule(pl.LightningDataModule):
     """Images of each domain for training, validation and testing; see docs/data.md.
 
-    Batches map each domain to images (N, C, crop_size, crop_size) in [-1, 1]. Validation and test images are optional.
+    Training steps receive batches that map each domain to images (N, C, crop_size, crop_size) in [-1, 1]; the loader
+    yields those of integers as stored. Validation and test images are optional.
 
     Args:
         root: folder of the data set; holds trainA, trainB and so on for domains without sources of their own.
@@ -248,6 +249,11 @@ class ImageDataModule(pl.LightningDataModule):
             sampler.position = sampler.epoch_start = self._loader.images_seen
         self._loader = loader
         return loader
+
+    def on_after_batch_transfer(self, batch: Mapping[str, Tensor], dataloader_idx: int) -> Batch:
+        """Scale a batch to [-1, 1] on the device; integers are a quarter or a half of the bytes to transfer."""
+        images = scaled(batch, self.pixel_formats)
+        return images if self.trainer is None else self.trainer.precision_plugin.convert_input(images)
 
     def last_batch_files(self) -> dict[str, list[str]]:
         """Return the files of each domain in this process's last batch; empty before the first."""

@@ -32,13 +32,13 @@ class TrainingSamples(Dataset[Sample]):
         self._errors: dict[Item, str] = {}
 
     def __getitem__(self, position: int) -> Sample:
-        """Return the sample at a position, with images in [-1, 1].
+        """Return the sample at a position.
 
         Raises:
             ImageError: an image cannot be read, or is too small for the crop.
             DataError: with `skip`, no image can be read; or images that share a crop have different sizes.
         """
-        sample = Sample({}, {}, [])
+        sample = Sample({}, {}, [], {domain: images.pixel_format for domain, images in self.domains.items()})
         for _, group in groupby(self.draw(position), key=lambda item: item.group):
             planes = self._first_readable(list(group), sample.skipped)
             self._require_one_size(planes)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from itertools import islice
+from threading import Lock
 
 import torch
 from torch import Tensor
@@ -17,9 +18,15 @@ from cyclegan.images import DiskError, ImageError
 VERSION = 2
 """Version of the transform: results that were computed with another version are not used."""
 
+KEPT_BYTES = 2**28
+"""Limit for the images that a HeldOut keeps in memory: 1,300 images of 256 × 256 and 8 bits."""
+
 
 class HeldOut:
     """The images of one split at training's scale: resized as in training, then centre-cropped.
+
+    Images that were read stay in memory, cropped and in the type of their files, while they fit into `KEPT_BYTES`.
+    Several threads may read.
 
     Args:
         split: name of the split: "val", "test".
@@ -47,6 +54,9 @@ class HeldOut:
         }
         """Indices of the images of each domain that are used."""
         self._keys: dict[str, str] = {}
+        self._kept: dict[tuple[str, int], Planes] = {}
+        self._room = KEPT_BYTES
+        self._lock = Lock()
 
     def image(self, domain: str, index: int) -> Tensor | None:
         """Return an image (C, H, W) in [-1, 1]; None if it is unreadable and `on_error` is "skip".
@@ -54,19 +64,25 @@ class HeldOut:
         Raises:
             ImageError: the image cannot be read.
         """
-        planes = self.planes(domain, index)
+        planes = self._planes(domain, index)
         return None if planes is None else self.domains[domain].tensor(planes)
 
-    def planes(self, domain: str, index: int) -> Planes | None:
-        """Return an image as planes (C, H, W) in the type of its file; see `image`."""
+    def _planes(self, domain: str, index: int) -> Planes | None:
+        if (kept := self._kept.get((domain, index))) is not None:
+            return kept
         try:
-            return self.domains[domain].middle(index)
+            planes = self.domains[domain].middle(index)
         except DiskError:
             raise  # the image may be readable later, and metrics without it would not be comparable
         except ImageError:
             if self.on_error != "skip":
                 raise
             return None
+        with self._lock:
+            if (domain, index) not in self._kept and planes.nbytes <= self._room:
+                self._kept[domain, index] = planes
+                self._room -= planes.nbytes
+        return planes
 
     def first(self, domain: str, count: int) -> Tensor:
         """Return the first readable images of a domain as a batch (N, C, crop_size, crop_size) in [-1, 1].

@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -11,6 +11,8 @@ from torch.utils.data import DataLoader, Dataset, Sampler, default_collate, get_
 
 from cyclegan.data.worker import Workers
 from cyclegan.errors import DataError, UserError
+from cyclegan.images import PixelFormat
+from cyclegan.images.tensors import normalise
 
 log = logging.getLogger(__name__)
 
@@ -19,19 +21,28 @@ Batch = dict[str, Tensor]
 
 
 class Sample(NamedTuple):
-    """An image (C, H, W) of each domain and its file, and the path and error of each image that was skipped."""
+    """An image (C, H, W) of each domain, its file and format, and the path and error of each image that was skipped."""
 
     images: dict[str, Tensor]
     files: dict[str, str]
     skipped: list[tuple[str, str]]
+    formats: Mapping[str, PixelFormat]
 
 
 class Samples(NamedTuple):
     """The samples of a batch: images (N, C, H, W) and their files, and skipped images."""
 
-    images: Batch
+    images: dict[str, Tensor]
     files: dict[str, list[str]]
     skipped: list[tuple[str, str]]
+
+
+def scaled(images: Mapping[str, Tensor], formats: Mapping[str, PixelFormat]) -> Batch:
+    """Scale images that are integers, the stored values of files, to float32 in [-1, 1]; all others already are."""
+    return {
+        domain: each if each.is_floating_point() else normalise(each, formats[domain])
+        for domain, each in images.items()
+    }
 
 
 class PositionSampler(Sampler[list[int]]):
@@ -87,14 +98,16 @@ class _Batches(Dataset[Samples]):
     def __getitem__(self, positions: list[int]) -> Samples | UserError:  # type: ignore[override]
         try:
             samples = [self.dataset[position] for position in positions]
-            _require_one_size([sample.images for sample in samples])
+            images = [sample.images for sample in samples]
+            _require_one_size(images)
         except UserError as error:
             if get_worker_info() is None:
                 raise
             return error
-        images = default_collate([sample.images for sample in samples])
+        if any(len({each[domain].dtype for each in images}) > 1 for domain in images[0]):
+            images = [scaled(sample.images, sample.formats) for sample in samples]
         files = {domain: [sample.files[domain] for sample in samples] for domain in samples[0].files}
-        return Samples(images, files, [each for sample in samples for each in sample.skipped])
+        return Samples(default_collate(images), files, [each for sample in samples for each in sample.skipped])
 
 
 def _require_one_size(images: list[dict[str, Tensor]]) -> None:
@@ -150,8 +163,10 @@ class PositionLoader(DataLoader[Any]):
         """Images of each domain yielded since the start of the run, on all devices together."""
         return self._positions.position
 
-    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override] # DataLoader promises its private iterator
-        """Yield an epoch; after `load_state_dict`, once, the rest of the interrupted epoch.
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:  # type: ignore[override] # DataLoader promises its private iterator
+        """Yield an epoch of images as their files store them, or in [-1, 1]; see `scaled`.
+
+        After `load_state_dict`, once, the rest of the interrupted epoch.
 
         This is a generator, as Lightning makes iterators that it never uses: they have no effect.
         """

@@ -16,7 +16,8 @@ class TrainingData(Protocol):
     """The interface of a LightningDataModule that `cyclegan-train` can train with; `ImageDataModule` has it.
 
     `train_dataloader` returns an iterable with a length, of batches that map each domain to images (N, C, H, W) in
-    [-1, 1]. After `load_state_dict` its next iteration yields the rest of the epoch. `setup` may be called twice.
+    [-1, 1], or to what the class's `on_after_batch_transfer`, a hook of Lightning, turns into them. After
+    `load_state_dict` its next iteration yields the rest of the epoch. `setup` may be called twice.
     """
 
     @property

@@ -1,4 +1,4 @@
-"""Transforms from pixels to the tensor that the networks see: resize, crop, flip, augment, scale to [-1, 1]."""
+"""Transforms from pixels to training samples: resize, crop, flip, augment."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -62,7 +62,7 @@ def half_width(width: int, half: str | None) -> int:
 
 @dataclass(frozen=True)
 class TrainingView:
-    """Training's transform of an image: resize, random crop, flip and augmentation, scale to [-1, 1].
+    """Training's transform of an image: resize, random crop, flip and augmentation.
 
     Args:
         load_size: images are resized to this first; None keeps their size.
@@ -137,13 +137,18 @@ class TrainingView:
         return planes
 
     def __call__(self, planes: Planes, rng: np.random.Generator, pixel_format: PixelFormat) -> Tensor:
-        """Crop, flip and augment planes at random, to float32 (C, crop_size, crop_size) in [-1, 1]."""
+        """Crop, flip and augment planes at random, to a tensor (C, crop_size, crop_size).
+
+        Integers that are not augmented keep their type; see `scaled`. All else becomes float32 in [-1, 1].
+        """
         left, top, width, height = self._window(planes.shape[2], planes.shape[1], rng)
         mirrored = self.flip and rng.random() < 0.5
         # Copies: torch warns of read-only arrays, as a cache returns them.
         if self.affine is None:
             part = torch.from_numpy(planes[:, top : top + height, left : left + width].copy())
-            image = normalise(_mirrored(part) if mirrored else part, pixel_format)
+            part = _mirrored(part) if mirrored else part
+            keeps_type = self.jitter is None and not part.is_floating_point()
+            image = part if keeps_type else normalise(part, pixel_format)
         else:
             whole = normalise(torch.from_numpy(planes.copy()), pixel_format)
             image = self.affine(whole, (left, top, width, height), rng)

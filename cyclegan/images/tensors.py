@@ -16,10 +16,11 @@ def to_tensor(pixels: Pixels, pixel_format: PixelFormat = RGB) -> Tensor:
 
 
 def normalise(planes: Tensor, pixel_format: PixelFormat) -> Tensor:
-    """Scale a tensor of stored values, of any shape, to contiguous float32 in [-1, 1]."""
+    """Scale a tensor of stored values, of any shape, to contiguous float32 in [-1, 1]; the same on every device."""
     low, high = pixel_format.bounds(str(planes.dtype).removeprefix("torch."))
     values = planes.to(torch.float32, copy=True, memory_format=torch.contiguous_format)
-    values = (values.sub_(low) if low else values).div_((high - low) / 2).sub_(1)
+    half = values.new_full((), (high - low) / 2)  # on a GPU, torch multiplies by the rounded reciprocal of a number
+    values = (values.sub_(low) if low else values).div_(half).sub_(1)
     return values if pixel_format.range is None else values.clamp_(-1, 1)
 
 

@@ -7,13 +7,15 @@ from typing import Any, NamedTuple, final
 
 import torch
 import torch.nn.functional as F
+from pytorch_lightning.strategies import DDPStrategy
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from cyclegan.errors import UserError
 from cyclegan.image_pool import ImagePool
 from cyclegan.losses.adversarial import AbsoluteScore, LeastSquares, Objective
-from cyclegan.losses.penalties import GradientPenalty
+from cyclegan.losses.diff_augment import AdaptiveAugment
+from cyclegan.losses.penalties import Penalty
 from cyclegan.methods.translator import Batch, Compile, Translator
 from cyclegan.networks.batching import together
 from cyclegan.networks.init import normal
@@ -33,6 +35,15 @@ class Cycle(NamedTuple):
     rec_b: Tensor  # gen_ab(fake_a)
     idt_a: Tensor | None  # gen_ba(real_a); None without identity loss
     idt_b: Tensor | None  # gen_ab(real_b)
+
+
+class Fakes(NamedTuple):
+    """The images of a step that trains only the discriminators."""
+
+    real_a: Tensor
+    fake_b: Tensor
+    real_b: Tensor
+    fake_a: Tensor
 
 
 @dataclass(frozen=True)
@@ -85,6 +96,10 @@ class CycleGAN(Translator):
         init: initialises the weights of a network in place.
         adversarial: adversarial objective; None takes least squares.
         penalty: penalty added to each discriminator's loss, called with the discriminator, real and fake images.
+        diff_augment: called once for each domain, returns a module that augments all images (N, C, H, W) that the
+            domain's discriminator sees; None leaves them unchanged.
+        n_critic: the generators are trained in one of this number of optimiser steps, the discriminators in all
+            (WGAN, arXiv:1701.07875, algorithm 1); 1 in CycleGAN.
         loss_weights: weights of the generators' terms.
         optimizer: called with the parameter groups of both players, returns an optimiser.
         discriminator_lr: learning rate of the discriminators; None takes that of the optimiser.
@@ -96,7 +111,8 @@ class CycleGAN(Translator):
         compile: see `Translator.compile_networks`.
 
     Raises:
-        UserError: there are not two domains, or the identity loss is on and their numbers of channels differ.
+        UserError: there are not two domains, the identity loss is on and their numbers of channels differ, `n_critic`
+            is less than 1, or an adaptive augmentation has an objective without absolute scores.
     """
 
     advice = MappingProxyType(
@@ -118,7 +134,9 @@ class CycleGAN(Translator):
         discriminator: Callable[..., nn.Module] = PatchDiscriminator,
         init: Callable[[nn.Module], None] = normal,
         adversarial: Objective | None = None,
-        penalty: GradientPenalty | None = None,
+        penalty: Penalty | None = None,
+        diff_augment: Callable[[], nn.Module] | None = None,
+        n_critic: int = 1,
         loss_weights: LossWeights | None = None,
         optimizer: MakeOptimizer = adam,
         discriminator_lr: float | None = None,
@@ -138,6 +156,11 @@ class CycleGAN(Translator):
         self.discriminator_lr = discriminator_lr
         self.schedule = Linear(total_epochs=200) if schedule is None else schedule
         self.require_two_domains(channels, self.loss_weights.identity)
+        self.augment_a, self.augment_b = (nn.Identity() if diff_augment is None else diff_augment() for _ in range(2))
+        self.require_absolute_scores()
+        if n_critic < 1:
+            raise UserError(f"model.n_critic is {n_critic}; it counts optimiser steps, so it is 1 or more")
+        self.n_critic = n_critic
 
         (self.a, in_a), (self.b, in_b) = channels.items()
         self.gen_ab = generator(in_channels=in_a, out_channels=in_b)
@@ -163,10 +186,14 @@ class CycleGAN(Translator):
     # ------------------------------------------------------------------------------------ the algorithm
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Return the sum of the losses of both players on a batch."""
-        cycle = self.cycle(batch[self.a], batch[self.b])
-        losses = self.generator_losses(cycle) | self.discriminator_losses(cycle)
-        self.log_dict({f"train/{name}": loss.detach() for name, loss in losses.items()}, batch_size=1, logger=False)
+        """Return the sum of the losses of both players on a batch; between the generators' steps, of one player."""
+        if (self.global_step + 1) % self.n_critic:
+            losses = self.discriminator_losses(self.fakes(batch[self.a], batch[self.b]))
+        else:
+            cycle = self.cycle(batch[self.a], batch[self.b])
+            losses = self.generator_losses(cycle) | self.discriminator_losses(cycle)
+        logged = {name: loss.detach() for name, loss in losses.items()} | self.augmentation_probabilities()
+        self.log_dict({f"train/{name}": value for name, value in logged.items()}, batch_size=1, logger=False)
         return torch.stack(list(losses.values())).sum()
 
     def cycle(self, real_a: Tensor, real_b: Tensor) -> Cycle:
@@ -179,14 +206,20 @@ class CycleGAN(Translator):
             fake_a, idt_a = self.gen_ba(real_b), None
         return Cycle(real_a, fake_b, self.gen_ba(fake_b), real_b, fake_a, self.gen_ab(fake_a), idt_a, idt_b)
 
+    @torch.no_grad()
+    def fakes(self, real_a: Tensor, real_b: Tensor) -> Fakes:
+        """Translate a batch of each domain to the other domain, without gradients."""
+        return Fakes(real_a, self.gen_ab(real_a), real_b, self.gen_ba(real_b))
+
     def generator_losses(self, cycle: Cycle) -> dict[str, Tensor]:
         """Return the weighted terms of the generators' loss, without gradients of the discriminators' weights."""
         weights = self.loss_weights
         with frozen(self.disc_a, self.disc_b):
-            losses = {
-                "adv_ab": weights.adversarial * self.adversarial.generator(self.disc_b(cycle.fake_b)),
-                "adv_ba": weights.adversarial * self.adversarial.generator(self.disc_a(cycle.fake_a)),
-            }
+            scores_b, scores_a = self.disc_b(self.augment_b(cycle.fake_b)), self.disc_a(self.augment_a(cycle.fake_a))
+        losses = {
+            "adv_ab": weights.adversarial * self.adversarial.generator(scores_b),
+            "adv_ba": weights.adversarial * self.adversarial.generator(scores_a),
+        }
         losses["cycle_a"] = weights.cycle_a * F.l1_loss(cycle.rec_a, cycle.real_a)
         losses["cycle_b"] = weights.cycle_b * F.l1_loss(cycle.rec_b, cycle.real_b)
         if cycle.idt_a is not None and cycle.idt_b is not None:
@@ -194,19 +227,33 @@ class CycleGAN(Translator):
             losses["identity_b"] = weights.cycle_b * weights.identity * F.l1_loss(cycle.idt_b, cycle.real_b)
         return losses
 
-    def discriminator_losses(self, cycle: Cycle) -> dict[str, Tensor]:
+    def discriminator_losses(self, images: Cycle | Fakes) -> dict[str, Tensor]:
         """Return the discriminators' losses on real images and on detached, generated images from the pools."""
-        fake_a, fake_b = self.pool_a.query(cycle.fake_a), self.pool_b.query(cycle.fake_b)
-        losses = {
-            "disc_a": self.adversarial.discriminator(*together(self.disc_a, cycle.real_a, fake_a)),
-            "disc_b": self.adversarial.discriminator(*together(self.disc_b, cycle.real_b, fake_b)),
-        }
-        if self.penalty is not None:
-            losses["penalty_a"] = self.penalty(self.disc_a, cycle.real_a, fake_a)
-            losses["penalty_b"] = self.penalty(self.disc_b, cycle.real_b, fake_b)
+        losses = {}
+        for name, disc, augment, real, fake in (
+            ("a", self.disc_a, self.augment_a, images.real_a, self.pool_a.query(images.fake_a)),
+            ("b", self.disc_b, self.augment_b, images.real_b, self.pool_b.query(images.fake_b)),
+        ):
+            shown_real, shown_fake = augment(real), augment(fake)
+            real_scores, fake_scores = together(disc, shown_real, shown_fake)
+            losses[f"disc_{name}"] = self.adversarial.discriminator(real_scores, fake_scores)
+            if self.penalty is not None and (self.global_step + 1) % self.penalty.every == 0:
+                losses[f"penalty_{name}"] = self.penalty(disc, shown_real, shown_fake)
+            if isinstance(augment, AdaptiveAugment) and isinstance(self.adversarial, AbsoluteScore):
+                augment.adapt(self.adversarial.discriminator_score(real_scores))
         return losses
 
+    def augmentation_probabilities(self) -> dict[str, Tensor]:
+        """Return p of adaptive augmentations, in [0, 1]."""
+        augments = {"ada_p_a": self.augment_a, "ada_p_b": self.augment_b}
+        return {name: each.p.clone() for name, each in augments.items() if isinstance(each, AdaptiveAugment)}
+
     # ------------------------------------------------------------------------------------ Lightning's hooks
+
+    def setup(self, stage: str) -> None:
+        """Let several devices not wait for gradients of generators in steps that do not train them."""
+        if self.n_critic > 1 and isinstance(self.trainer.strategy, DDPStrategy):
+            self.trainer.strategy._ddp_kwargs["find_unused_parameters"] = True
 
     def configure_optimizers(self) -> Any:
         """Return one optimiser with a parameter group for each player, and the schedule of its learning rates."""
@@ -243,6 +290,14 @@ class CycleGAN(Translator):
 
     def pools(self) -> Mapping[str, ImagePool]:
         return {"a": self.pool_a, "b": self.pool_b}
+
+    def require_absolute_scores(self) -> None:
+        """Raise a UserError if an adaptive augmentation has an objective that cannot tell real from generated."""
+        if isinstance(self.augment_a, AdaptiveAugment) and not isinstance(self.adversarial, AbsoluteScore):
+            raise UserError(
+                f"model.diff_augment is adaptive, but scores of {type(self.adversarial).__name__} have no absolute "
+                "scale: choose diff_augment=color_translation_cutout or another option of adversarial"
+            )
 
     @staticmethod
     def require_two_domains(channels: Mapping[str, int], identity: float) -> None:

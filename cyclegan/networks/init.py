@@ -5,6 +5,8 @@ from functools import partial
 
 from torch import Tensor, nn
 
+from cyclegan.networks.spectral import trained_weight
+
 
 def normal(network: nn.Module, std: float = 0.02) -> None:
     """N(0, std); 0.02 as in CycleGAN (arXiv:1703.10593, section 7.1) and DCGAN (arXiv:1511.06434, section 4)."""
@@ -33,7 +35,7 @@ def fill(network: nn.Module, draw: Callable[[Tensor], Tensor]) -> None:
     """
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-            draw(module.weight)
+            draw(trained_weight(module))
         elif isinstance(module, nn.BatchNorm2d):
             nn.init.normal_(module.weight, mean=1.0, std=0.02)
         else:

@@ -4,6 +4,7 @@ from torch import Tensor, nn
 
 from cyclegan.networks.checks import check_at_least, check_images
 from cyclegan.networks.norm import Norm, bias_before, norm_layer
+from cyclegan.networks.spectral import normalise_convolutions
 
 
 class PatchDiscriminator(nn.Module):
@@ -16,11 +17,20 @@ class PatchDiscriminator(nn.Module):
         width: number of channels of the first layer; they double at each layer, up to 8 times `width`.
         layers: number of convolutions of stride 2; two of stride 1 follow.
         norm: normalisation after every convolution but the first and the last.
+        spectral_norm: spectral normalisation of all convolutions. Instance and batch norm cancel it in the convolutions
+            before them, so it belongs to `norm="none"`.
     """
 
     size_multiple = 1
 
-    def __init__(self, in_channels: int = 3, width: int = 64, layers: int = 3, norm: Norm = "instance") -> None:
+    def __init__(
+        self,
+        in_channels: int = 3,
+        width: int = 64,
+        layers: int = 3,
+        norm: Norm = "instance",
+        spectral_norm: bool = False,
+    ) -> None:
         super().__init__()
         check_at_least(1, in_channels=in_channels, width=width, layers=layers)
         self.in_channels = in_channels
@@ -38,6 +48,8 @@ class PatchDiscriminator(nn.Module):
             ]
         model.append(nn.Conv2d(width * min(2**layers, 8), 1, 4, padding=1))
         self.model = nn.Sequential(*model)
+        if spectral_norm:
+            normalise_convolutions(self)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits (N, 1, h, w) for images (N, in_channels, H, W) in [-1, 1]; 30 × 30 at 256 × 256."""
@@ -55,12 +67,15 @@ class PixelDiscriminator(nn.Module):
         in_channels: number of channels of the input images.
         width: number of channels of the first layer; the second has twice as many.
         norm: normalisation after the second convolution.
+        spectral_norm: as in `PatchDiscriminator`.
     """
 
     size_multiple = 1
     minimum_size = 2  # a norm turns a single pixel into 0
 
-    def __init__(self, in_channels: int = 3, width: int = 64, norm: Norm = "instance") -> None:
+    def __init__(
+        self, in_channels: int = 3, width: int = 64, norm: Norm = "instance", spectral_norm: bool = False
+    ) -> None:
         super().__init__()
         check_at_least(1, in_channels=in_channels, width=width)
         self.in_channels = in_channels
@@ -75,6 +90,8 @@ class PixelDiscriminator(nn.Module):
             # No norm follows, but with batch norm the authors' weights have no bias here either.
             nn.Conv2d(2 * width, 1, 1, bias=bias),
         )
+        if spectral_norm:
+            normalise_convolutions(self)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits (N, 1, H, W) for images (N, in_channels, H, W) in [-1, 1]."""

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from cyclegan.networks.checks import check_at_least, check_images
 from cyclegan.networks.norm import Norm, bias_before, norm_layer
+from cyclegan.networks.spectral import normalise_convolutions
 
 
 class StridedDiscriminator(nn.Module):
@@ -21,6 +22,7 @@ class StridedDiscriminator(nn.Module):
         widths: number of channels after each stride-2 convolution.
         norm: normalisation after each of them but the first, as in DCGAN (Radford et al. 2016, arXiv:1511.06434).
         head_padding: pixels of zero padding (left, right, top, bottom) before the last convolution.
+        spectral_norm: as in `PatchDiscriminator`.
     """
 
     size_multiple = 1
@@ -31,6 +33,7 @@ class StridedDiscriminator(nn.Module):
         widths: Sequence[int] = (64, 128, 256, 512),
         norm: Norm = "instance",
         head_padding: Sequence[int] = (2, 1, 2, 1),
+        spectral_norm: bool = False,
     ) -> None:
         super().__init__()
         check_at_least(1, in_channels=in_channels, widths=min(widths, default=0))
@@ -49,6 +52,8 @@ class StridedDiscriminator(nn.Module):
             ]
         layers += [nn.ZeroPad2d((left, right, top, bottom)), nn.Conv2d(widths[-1], 1, 4)]
         self.model = nn.Sequential(*layers)
+        if spectral_norm:
+            normalise_convolutions(self)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits (N, 1, h, w) for images (N, in_channels, H, W) in [-1, 1]."""

@@ -11,7 +11,6 @@ from torch import Tensor
 from tqdm import tqdm
 
 from cyclegan.data.held_out import HeldOut
-from cyclegan.data.transforms import Planes
 from cyclegan.errors import DataError
 from cyclegan.metrics.diagnostics import thumbnails
 from cyclegan.validation.catalogue import Direction
@@ -19,10 +18,7 @@ from cyclegan.validation.distributed import all_or_none, gathered, is_first, sha
 from cyclegan.validation.per_image import Columns, PerImage, paired_metrics
 
 THREADS = 4
-"""Number of threads that read images, and of images that are read ahead."""
-
-KEPT_BYTES = 2**28
-"""Limit for decoded paired images in memory: 1,300 images of 256 × 256 and 8 bits."""
+"""Number of threads that read images."""
 
 Row = dict[str, float]
 GroundTruth = dict[Direction, Tensor]
@@ -68,12 +64,11 @@ def collect(
         DataError: no image of a domain can be read.
     """
     found = Collection()
-    read = Reader(held_out)
     total = sum(len(share(indices)) for indices in held_out.indices.values())
     hidden = None if is_first() else True
     with all_or_none(), tqdm(total=total, desc="measuring", unit="img", delay=2, leave=False, disable=hidden) as bar:
         for domain in held_out.domains:
-            for indices, images, truths in batches(read, domain, batch_size):
+            for indices, images, truths in batches(held_out, domain, batch_size):
                 images = images.to(per_image.device)
                 found.thumbnails |= vectors((domain,), indices, thumbnails(images))
                 if features and domain in real_features:
@@ -96,58 +91,37 @@ def collect(
     return found
 
 
-class Reader:
-    """Reads the images of one pass in threads, ahead of the networks.
+def batches(held_out: HeldOut, domain: str, batch_size: int) -> Iterator[tuple[list[int], Tensor, list[GroundTruth]]]:
+    """Yield this process's readable images of a domain in batches: indices, images (n, C, H, W), and ground truth.
 
-    A paired image is needed twice, as input and as ground truth. It is kept in memory from its first use to its second
-    while such images fit into `KEPT_BYTES`.
+    n is at most `batch_size`. Images of different sizes do not share a batch. Threads read the next batch meanwhile.
     """
-
-    def __init__(self, held_out: HeldOut) -> None:
-        self.held_out = held_out
-        self._paired = {(source, index) for (source, _), pairs in held_out.ground_truth.items() for index in pairs}
-        self._kept: dict[tuple[str, int], Planes] = {}
-
-    def of(self, domain: str) -> Iterator[Example]:
-        """Yield this process's readable images of a domain, in order."""
-        with ThreadPoolExecutor(THREADS) as pool:
-            waiting: deque[Future[Example | None]] = deque()
-            for index in share(self.held_out.indices[domain]):
-                waiting.append(pool.submit(self._read, domain, index))
-                if len(waiting) > THREADS and (example := waiting.popleft().result()):
-                    yield example
-            for each in waiting:
-                if example := each.result():
-                    yield example
-
-    def _read(self, domain: str, index: int) -> Example | None:
-        image = self._image(domain, index)
-        if image is None:
-            return None
-        pairs = {way: each[index] for way, each in self.held_out.ground_truth.items() if index in each}
-        truths = {way: self._image(way[1], pair) for way, pair in pairs.items() if way[0] == domain}
-        return index, image, {way: truth for way, truth in truths.items() if truth is not None}
-
-    def _image(self, domain: str, index: int) -> Tensor | None:
-        planes = self._kept.pop((domain, index), None)
-        if planes is None:
-            planes = self.held_out.planes(domain, index)
-            if planes is None:
-                return None
-            if (domain, index) in self._paired and (len(self._kept) + 1) * planes.nbytes <= KEPT_BYTES:
-                self._kept[domain, index] = planes
-        return self.held_out.domains[domain].tensor(planes)
-
-
-def batches(read: Reader, domain: str, batch_size: int) -> Iterator[tuple[list[int], Tensor, list[GroundTruth]]]:
-    """Yield this process's images of a domain in batches: indices, images (n, C, H, W), and ground truth.
-
-    n is at most `batch_size`. Images of different sizes do not share a batch.
-    """
-    for _, alike in groupby(read.of(domain), key=lambda example: example[1].shape):
+    examples = _examples(held_out, domain, ahead=max(batch_size, THREADS))
+    for _, alike in groupby(examples, key=lambda example: example[1].shape):
         while batch := list(islice(alike, batch_size)):
             indices, images, truths = zip(*batch, strict=True)
             yield list(indices), torch.stack(images), list(truths)
+
+
+def _examples(held_out: HeldOut, domain: str, ahead: int) -> Iterator[Example]:
+    with ThreadPoolExecutor(THREADS) as pool:
+        waiting: deque[Future[Example | None]] = deque()
+        for index in share(held_out.indices[domain]):
+            waiting.append(pool.submit(_example, held_out, domain, index))
+            if len(waiting) > ahead and (example := waiting.popleft().result()):
+                yield example
+        for each in waiting:
+            if example := each.result():
+                yield example
+
+
+def _example(held_out: HeldOut, domain: str, index: int) -> Example | None:
+    image = held_out.image(domain, index)
+    if image is None:
+        return None
+    pairs = {way: each[index] for way, each in held_out.ground_truth.items() if way[0] == domain and index in each}
+    truths = {way: held_out.image(way[1], pair) for way, pair in pairs.items()}
+    return index, image, {way: truth for way, truth in truths.items() if truth is not None}
 
 
 def vectors(of: tuple[str, ...], indices: Sequence[int], batch: Tensor) -> Vectors:

@@ -9,8 +9,9 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from cyclegan.callbacks.ema import Ema, translating
+from cyclegan.callbacks.ema import Ema, HalfLife, translating
 from cyclegan.checkpoint.reading import read
+from cyclegan.errors import UserError
 from cyclegan.methods.cyclegan import CycleGAN
 from cyclegan.optim import Constant
 from tests.small import fit, generator, random_batches, small_cyclegan
@@ -73,6 +74,32 @@ def test_the_average_follows_its_formula_once_per_optimiser_step(accumulate: int
     assert ema.state_dict() == {"updates": 6 // accumulate}
 
 
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_a_half_life_counts_images(tmp_path: Path, accumulate: int) -> None:
+    """The formula of StyleGAN2-ADA, with a half-life of min(5, 0.5 · images seen before the step)."""
+    ema = Ema(HalfLife(images=5, rampup=0.5))
+    record = Recorder(ema)
+    data = toy_data(tmp_path / "toy", train=12, batch_size=2)
+    fit_toy(model(), data, ema, record, accumulate_grad_batches=accumulate)
+
+    expected, seen = record.weights[accumulate - 1], 2 * accumulate
+    for step in range(2 * accumulate - 1, 6, accumulate):
+        decay = 0.5 ** (2 * accumulate / min(5, 0.5 * seen))
+        expected = {key: decay * expected[key] + (1 - decay) * record.weights[step][key] for key in expected}
+        assert difference(record.averages[step], expected) < 1e-6
+        seen += 2 * accumulate
+    assert difference(record.averages[-1], record.weights[-1]) > 1e-4, "the average lags behind"
+
+
+def test_the_batch_size_does_not_change_a_decay_in_images() -> None:
+    half_life = HalfLife(images=1000, rampup=None)
+    assert half_life.decay(500, 1500) == 0.5
+    assert half_life.decay(0, 8) == pytest.approx(half_life.decay(0, 4) * half_life.decay(4, 8))
+    assert HalfLife(1000).decay(400, 440) == 0.25, "a half-life of 0.05 · 400 = 20 images"
+    with pytest.raises(UserError, match="the half-life has images=0"):
+        HalfLife(images=0)
+
+
 def test_ema_does_not_change_training() -> None:
     one, other = model(), model()
     fit(one, random_batches(4))
@@ -80,10 +107,11 @@ def test_ema_does_not_change_training() -> None:
     assert difference(generator_weights(one), generator_weights(other)) == 0
 
 
-def test_a_resumed_run_has_the_same_average(tmp_path: Path) -> None:
+@pytest.mark.parametrize("decay", [DECAY, HalfLife(images=5)])
+def test_a_resumed_run_has_the_same_average(tmp_path: Path, decay: float | HalfLife) -> None:
     def train(name: str, epochs: int, resume: Path | None = None) -> Path:
         data = toy_data(tmp_path / "toy", train=4, batch_size=1)
-        trainer = fit_toy(model(), data, Ema(DECAY), max_epochs=epochs, resume=resume, accumulate_grad_batches=2)
+        trainer = fit_toy(model(), data, Ema(decay), max_epochs=epochs, resume=resume, accumulate_grad_batches=2)
         trainer.save_checkpoint(tmp_path / name)
         return tmp_path / name
 

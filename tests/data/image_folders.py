@@ -41,9 +41,9 @@ def data_of(root: Path, **arguments: Any) -> ImageDataModule:
 
 
 def epochs(data: ImageDataModule, count: int = 2) -> list[Batch]:
-    """All batches of the next epochs."""
+    """All batches of the next epochs, as training steps get them."""
     loader = data.train_dataloader()
-    return [batch for _ in range(count) for batch in loader]
+    return [data.on_after_batch_transfer(batch, 0) for _ in range(count) for batch in loader]
 
 
 def equal(one: list[Batch], other: list[Batch]) -> bool:

@@ -16,7 +16,7 @@ class Positions(Dataset[Sample]):
     """A dataset whose samples are their positions."""
 
     def __getitem__(self, position: int) -> Sample:
-        return Sample({"A": torch.tensor([position])}, {"A": f"{position}.png"}, [])
+        return Sample({"A": torch.tensor([position])}, {"A": f"{position}.png"}, [], {})
 
 
 def loader(epoch_length: int = 10, batch_size: int = 2, **kwargs: Any) -> PositionLoader:

@@ -56,7 +56,7 @@ def test_training_validation_samples_and_evaluation_have_one_scale(
     sizing: dict[str, Any] = {"load_size": load_size, "crop_size": crop_size, "resize": resize}
     data = ImageDataModule(root, num_workers=0, **sizing)
     data.setup()
-    in_training = next(iter(data.train_dataloader()))["A"][0]
+    in_training = data.on_after_batch_transfer(next(iter(data.train_dataloader())), 0)["A"][0]
     held_out, evaluated = data.held_out(), images_of({"root": str(root), **sizing}, {}, ("test",))
     assert held_out is not None
     images = {

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cyclegan.data.augment import Affine
+from cyclegan.data.loader import scaled
 from cyclegan.data.transforms import TrainingView, half_of, resized
 from cyclegan.errors import DataError
 from cyclegan.images import RGB, PixelFormat
@@ -27,8 +28,9 @@ def rng(seed: int = 0) -> np.random.Generator:
 
 
 def seen(view: TrainingView, pixels: Array, seed: int = 0, pixel_format: PixelFormat = RGB) -> torch.Tensor:
-    """Apply the training view."""
-    return view(view.sized(pixels, pixels.shape[1], pixels.shape[0]), rng(seed), pixel_format)
+    """Apply the training view, and scale the image."""
+    image = view(view.sized(pixels, pixels.shape[1], pixels.shape[0]), rng(seed), pixel_format)
+    return scaled({"A": image}, {"A": pixel_format})["A"]
 
 
 EDGE = np.repeat([0, 0, 200, 200], 8 * 3).reshape(4, 8, 3).transpose(1, 0, 2)  # 8 rows, two columns dark, two bright

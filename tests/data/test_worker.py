@@ -153,7 +153,7 @@ class Large(Positions):
     """Samples of 4 MB."""
 
     def __getitem__(self, position: int) -> Sample:
-        return Sample({"A": torch.zeros(1 << 20)}, {}, [])
+        return Sample({"A": torch.zeros(1 << 20)}, {}, [], {})
 
 
 def shortage(dataset: Positions) -> str:

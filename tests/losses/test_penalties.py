@@ -3,7 +3,8 @@ import torch
 from torch import Tensor, nn
 
 from cyclegan.errors import UserError
-from cyclegan.losses.penalties import GradientPenalty
+from cyclegan.losses.penalties import R1, GradientPenalty
+from cyclegan.networks.patchgan import PatchDiscriminator
 
 
 class Linear(nn.Module):
@@ -111,3 +112,68 @@ def test_penalty_keeps_the_dtype_without_autocast() -> None:
 def test_batches_of_different_shapes_are_refused() -> None:
     with pytest.raises(UserError, match=r"real is \(4, 3, 5, 5\), fake is \(1, 3, 5, 5\)"):
         GradientPenalty()(Linear(torch.zeros(3, 5, 5)), images(0), torch.zeros(1, 3, 5, 5))
+
+
+# ---------------------------------------------------------------------------------------------- R1
+
+
+@pytest.mark.parametrize(("weight", "every"), [(10.0, 1), (2.5, 16)])
+def test_r1_of_a_linear_critic_equals_the_formula(weight: float, every: int) -> None:
+    """every · weight / 2 · ‖slope‖², the squared norm over all 75 numbers of an image: here 0.04 · 75."""
+    critic = Linear(torch.full((3, 5, 5), 0.2))
+    penalty = R1(weight, every)(critic, images(0), images(1))
+    assert penalty.item() == pytest.approx(every * weight / 2 * 0.04 * 75, rel=1e-5)
+
+
+def test_r1_is_the_mean_over_images_and_over_patches() -> None:
+    """Image n has slope n; its 25 scores depend on a pixel each, so that each has a squared gradient of 3 · n²."""
+    slopes = torch.arange(4.0)[:, None, None]
+    expected = 10 / 2 * (3 * slopes.square()).mean()
+    torch.testing.assert_close(R1()(lambda image: slopes * image.sum(dim=1), images(0), images(1)), expected)
+
+
+def test_r1_depends_on_real_images_and_trains_only_the_critic() -> None:
+    """The score is steepness · ½ · ‖image‖², so that the gradient is steepness · image."""
+    real, fake = images(0, torch.float64).requires_grad_(), images(1, torch.float64).requires_grad_()
+    steepness = torch.tensor(3.0, requires_grad=True, dtype=torch.float64)
+    penalty = R1()(lambda image: steepness * image.square().sum(dim=(1, 2, 3)) / 2, real, fake)
+    squares = real.detach().square().sum(dim=(1, 2, 3)).mean()
+    torch.testing.assert_close(penalty, 5 * 9 * squares)
+    gradients = torch.autograd.grad(penalty, [steepness, real, fake], allow_unused=True)
+    torch.testing.assert_close(gradients[0], 5 * 2 * 3 * squares)
+    assert all(gradient is None for gradient in gradients[1:])
+
+
+def test_r1_is_computed_in_float32_under_autocast() -> None:
+    torch.manual_seed(0)
+    critic = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Tanh(), nn.Conv2d(8, 1, 3))
+    expected = R1()(critic, images(0).bfloat16().float(), images(1))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        penalty = R1()(critic, images(0).bfloat16(), images(1))
+    torch.testing.assert_close(penalty, expected)
+    with pytest.raises(UserError, match="every is 0; it counts optimiser steps"):
+        R1(every=0)
+
+
+def test_second_derivatives_through_instance_norm_are_right_in_both_memory_formats() -> None:
+    """The derivative of the penalty in a random direction of all weights equals its difference quotient."""
+    torch.manual_seed(0)
+    critic = PatchDiscriminator(width=4, layers=2).double()
+    real = torch.rand(2, 3, 16, 16, dtype=torch.float64)
+    direction = [torch.randn_like(parameter) for parameter in critic.parameters()]
+
+    def penalty_at(distance: float) -> float:
+        for parameter, step in zip(critic.parameters(), direction, strict=True):
+            parameter.data.add_(step, alpha=distance)
+        penalty = R1()(critic, real, real)
+        for parameter, step in zip(critic.parameters(), direction, strict=True):
+            parameter.data.sub_(step, alpha=distance)
+        return penalty.item()
+
+    quotient = (penalty_at(1e-5) - penalty_at(-1e-5)) / 2e-5
+    for layout in (torch.contiguous_format, torch.channels_last):
+        critic.to(memory_format=layout)
+        # The last bias has no influence.
+        gradients = torch.autograd.grad(R1()(critic, real, real), list(critic.parameters()), materialize_grads=True)
+        slope = sum(float((g * step).sum()) for g, step in zip(gradients, direction, strict=True))
+        assert slope == pytest.approx(quotient, rel=1e-6)

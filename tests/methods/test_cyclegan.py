@@ -1,6 +1,7 @@
 """Training steps of CycleGAN, compared with plain PyTorch, and the arguments of CycleGAN."""
 
 import copy
+from collections.abc import Callable
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 
 from cyclegan.errors import UserError
 from cyclegan.losses.adversarial import Wasserstein
-from cyclegan.losses.penalties import GradientPenalty
+from cyclegan.losses.penalties import R1, GradientPenalty
 from cyclegan.methods.cyclegan import LossWeights
 from cyclegan.networks.batching import together
 from cyclegan.networks.encoder_decoder import EncoderDecoder
@@ -35,8 +36,11 @@ def largest_difference(one: nn.Module, other: nn.Module) -> float:
     return max(float((p - theirs[name]).abs().max()) for name, p in weights(one).items())
 
 
-def train_in_plain_pytorch(nets: dict[str, nn.Module], batches: list[dict[str, Tensor]]) -> None:
-    """Train generators, then discriminators, with an optimizer each; an image pool would still be filling."""
+def train_in_plain_pytorch(nets: dict[str, nn.Module], batches: list[dict[str, Tensor]], n_critic: int) -> None:
+    """Train generators, then discriminators, with an optimizer each; an image pool would still be filling.
+
+    The generators are trained in every n-th step.
+    """
     gen_ab, gen_ba, disc_a, disc_b = (nets[name] for name in NETWORKS)
     adam = partial(torch.optim.Adam, lr=2e-4, betas=(0.5, 0.999))
     opt_g = adam([*gen_ab.parameters(), *gen_ba.parameters()])
@@ -45,7 +49,7 @@ def train_in_plain_pytorch(nets: dict[str, nn.Module], batches: list[dict[str, T
     def mse_to(scores: Tensor, label: float) -> Tensor:
         return ((scores - label) ** 2).mean()
 
-    for batch in batches:
+    for number, batch in enumerate(batches, 1):
         real_a, real_b = batch["A"], batch["B"]
         fake_b, fake_a = gen_ab(real_a), gen_ba(real_b)
         rec_a, rec_b = gen_ba(fake_b), gen_ab(fake_a)
@@ -61,8 +65,9 @@ def train_in_plain_pytorch(nets: dict[str, nn.Module], batches: list[dict[str, T
             + 10 * 0.5 * F.l1_loss(gen_ba(real_a), real_a)
             + 10 * 0.5 * F.l1_loss(gen_ab(real_b), real_b)
         )
-        loss_g.backward()
-        opt_g.step()
+        if number % n_critic == 0:
+            loss_g.backward()
+            opt_g.step()
 
         for parameter in [*disc_a.parameters(), *disc_b.parameters()]:
             parameter.requires_grad_(True)
@@ -72,18 +77,22 @@ def train_in_plain_pytorch(nets: dict[str, nn.Module], batches: list[dict[str, T
         opt_d.step()
 
 
-def test_training_equals_plain_pytorch_with_two_optimizers() -> None:
+@pytest.mark.parametrize("n_critic", [1, 3])
+def test_training_equals_plain_pytorch_with_two_optimizers(n_critic: int) -> None:
     batches = random_batches(7, dtype=torch.float64)
-    model = small_cyclegan(schedule=Constant()).double()
+    model = small_cyclegan(schedule=Constant(), n_critic=n_critic).double()
     reference = copy.deepcopy(model)
     before = weights(model)
 
-    fit(model, batches, precision="64-true")
-    train_in_plain_pytorch({name: getattr(reference, name) for name in NETWORKS}, batches)
+    trainer = fit(model, batches, precision="64-true")
+    train_in_plain_pytorch({name: getattr(reference, name) for name in NETWORKS}, batches, n_critic)
 
     moved = max(float((p - before[name]).abs().max()) for name, p in weights(model).items())
     assert moved > 1e-3, "seven Adam steps of 2e-4 move the weights far more than the tolerance"
     assert largest_difference(model, reference) < 1e-9
+    steps = {name: trainer.optimizers[0].state[p]["step"].item() for name, p in model.named_parameters()}
+    assert {count for name, count in steps.items() if name.startswith("gen")} == {7 // n_critic}
+    assert {count for name, count in steps.items() if name.startswith("disc")} == {7}
 
 
 def test_losses_equal_the_written_out_terms() -> None:
@@ -174,10 +183,11 @@ def test_wasserstein_trains_with_gradient_penalty_and_has_no_discriminator_score
     assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in model.disc_b.parameters())
 
 
-def test_accumulation_of_two_equals_a_batch_of_two() -> None:
+@pytest.mark.parametrize("n_critic", [1, 2])
+def test_accumulation_of_two_equals_a_batch_of_two(n_critic: int) -> None:
     pairs = random_batches(4, size=2, dtype=torch.float64)
     singles = [{d: images[i : i + 1] for d, images in pair.items()} for pair in pairs for i in range(2)]
-    one, two = small_cyclegan(schedule=Constant()).double(), small_cyclegan(schedule=Constant()).double()
+    one, two = (small_cyclegan(schedule=Constant(), n_critic=n_critic).double() for _ in range(2))
     assert fit(one, pairs, precision="64-true").global_step == 4
     assert fit(two, singles, precision="64-true", accumulate_grad_batches=2).global_step == 4
     assert largest_difference(one, two) < 1e-9
@@ -237,6 +247,8 @@ def test_channels_set_the_names_and_channels_of_the_domains() -> None:
     assert {name: image.shape[1] for name, image in visuals.items()} == {
         "real_a": 3, "fake_b": 1, "rec_a": 3, "real_b": 1, "fake_a": 3, "rec_b": 1,
     }  # fmt: skip
+    with pytest.raises(UserError, match="n_critic is 0; it counts optimiser steps"):
+        small_cyclegan(n_critic=0)
     with pytest.raises(UserError, match="identity=0"):
         small_cyclegan(channels={"A": 3, "B": 1})
     for names in (["A"], ["A", "B", "C"], ["photo", "Photo"]):  # the last two would both be val/cycle_photo
@@ -254,6 +266,48 @@ def test_discriminators_see_fakes_from_the_pool() -> None:
     for _ in range(20):
         model.discriminator_losses(model.cycle(second["A"], second["B"]))
     assert any(torch.allclose(fake, stored) for fake in shown), "the pool returns the fake of the first batch"
+
+
+class Negative(nn.Module):
+    """An augmentation whose images are recognised."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return -images
+
+
+def test_discriminators_see_augmented_images_in_all_terms_and_pools_keep_plain_ones() -> None:
+    model = small_cyclegan(diff_augment=Negative, penalty=R1(every=1))
+    batch = random_batches(1, size=2)[0]
+    cycle = model.cycle(batch["A"], batch["B"])
+    losses = model.generator_losses(cycle) | model.discriminator_losses(cycle)
+    expected = {
+        "adv_ab": ((model.disc_b(-cycle.fake_b) - 1) ** 2).mean(),
+        "cycle_a": 10 * (cycle.rec_a - batch["A"]).abs().mean(),
+        "disc_a": 0.5 * ((model.disc_a(-batch["A"]) - 1) ** 2).mean() + 0.5 * (model.disc_a(-cycle.fake_a) ** 2).mean(),
+        "penalty_b": R1()(model.disc_b, -batch["B"], -cycle.fake_b),
+    }
+    for name, value in expected.items():
+        torch.testing.assert_close(losses[name], value, msg=name)
+    torch.testing.assert_close(torch.stack(model.pool_a.state_dict()["images"]), cycle.fake_a.detach())
+
+    losses["adv_ab"].backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.gen_ab.parameters() if p.ndim == 4)
+
+
+@pytest.mark.parametrize(("accumulate", "expected"), [(1, [2, 5]), (2, [2, 2])])
+def test_a_penalty_is_computed_in_one_of_its_number_of_optimiser_steps(accumulate: int, expected: list[int]) -> None:
+    model = small_cyclegan(schedule=Constant())
+    steps: list[int] = []
+
+    class Recorded(R1):
+        def __call__(self, critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor) -> Tensor:
+            if critic is model.disc_a:
+                steps.append(model.global_step)
+            return super().__call__(critic, real, fake)
+
+    model.penalty = Recorded(every=3)
+    fit(model, random_batches(7), accumulate_grad_batches=accumulate)
+    assert steps == expected
 
 
 class QuarterMeans(nn.Module):

@@ -1,7 +1,6 @@
 """Metrics against their formulas over single images, the feature cache, and metrics that cannot be measured."""
 
 import threading
-from collections import Counter
 from contextlib import nullcontext
 from functools import partial
 from math import isfinite
@@ -24,7 +23,7 @@ from cyclegan.metrics.perceptual import Lpips
 from cyclegan.networks.patchgan import PatchDiscriminator
 from cyclegan.validation.evaluate import evaluate
 from cyclegan.validation.feature_cache import References
-from cyclegan.validation.one_pass import vectors
+from cyclegan.validation.one_pass import batches, vectors
 from cyclegan.validation.per_image import PerImage
 from cyclegan.validation.summary import distances, overall
 from tests.small import small_cyclegan
@@ -226,10 +225,11 @@ def test_an_unreadable_image_is_an_error_or_skipped(translator: CycleGAN, tmp_pa
     assert sum("psnr" in row for row in found.images) == 2 * (COUNT - 1)
 
 
-@pytest.mark.parametrize(("kept_bytes", "times"), [(2**28, 1), (0, 2)])
-def test_paired_images_are_decoded_once_if_they_fit_and_in_other_threads(
-    translator: CycleGAN, held_out: HeldOut, monkeypatch: pytest.MonkeyPatch, kept_bytes: int, times: int
+@pytest.mark.parametrize(("kept", "decodings"), [(2 * COUNT, 2 * COUNT), (3, 3 + 4 * (2 * COUNT - 3)), (0, 8 * COUNT)])
+def test_images_that_fit_are_decoded_once_for_all_passes_and_in_other_threads(
+    translator: CycleGAN, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: int, decodings: int
 ) -> None:
+    """A pass needs each image twice, as input and as ground truth."""
     decoded: list[str] = []
 
     def counted(data: bytes, name: str, *more: Any) -> Any:
@@ -237,11 +237,30 @@ def test_paired_images_are_decoded_once_if_they_fit_and_in_other_threads(
         decoded.append(name)
         return decode(data, name, *more)
 
-    expected = evaluate(translator, held_out).metrics
+    expected = evaluate(translator, held_out_of(tmp_path / "toy")).metrics
+    monkeypatch.setattr("cyclegan.data.held_out.KEPT_BYTES", kept * 16 * 16 * 3)
+    held_out = held_out_of(tmp_path / "toy")
     monkeypatch.setattr("cyclegan.data.reader.decode", counted)
-    monkeypatch.setattr("cyclegan.validation.one_pass.KEPT_BYTES", kept_bytes)
-    assert evaluate(translator, held_out).metrics == expected
-    assert Counter(decoded) == {held_out.path(domain, i): times for domain in "AB" for i in range(COUNT)}
+    assert [evaluate(translator, held_out).metrics for _ in range(2)] == [expected, expected]
+    assert len(decoded) == decodings
+    assert set(decoded) == {held_out.path(domain, i) for domain in "AB" for i in range(COUNT)}
+
+
+@pytest.mark.parametrize("batch_size", [4, 12])
+def test_the_next_batch_is_read_while_one_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch_size: int
+) -> None:
+    held_out = held_out_of(tmp_path / "toy", count=30)
+    read: list[int] = []
+
+    def image(domain: str, index: int) -> torch.Tensor:
+        read.append(index)
+        return torch.zeros(3, 4, 4)
+
+    monkeypatch.setattr(held_out, "image", image)
+    monkeypatch.setattr(held_out, "ground_truth", {})
+    next(batches(held_out, "A", batch_size))
+    assert len(read) == 2 * batch_size
 
 
 def test_the_protocol_states_images_features_and_versions(translator: CycleGAN, held_out: HeldOut) -> None:
