@@ -5,6 +5,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from copy import deepcopy
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -85,6 +86,8 @@ def _step(
             copies[id(tensor)] = nn.Parameter(fake, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else fake
         copy = deepcopy(translator, copies)
         copy.log = copy.log_dict = lambda *_, **__: None  # type: ignore[method-assign, assignment]
+        # What is done in one of several steps is done when the number of steps with this one is divisible, as 0 is.
+        copy._trainer = SimpleNamespace(global_step=-1)  # type: ignore[assignment]
         weights = living.bytes
         size = (crop_size, crop_size)
         batch = {domain: torch.empty(batch_size, n, *size, device=device) for domain, n in copy.channels.items()}

@@ -74,6 +74,12 @@ def test_checkpointing_and_bfloat16_take_less() -> None:
     assert memory(checkpointed, crop=64).step < 0.75 * plain
 
 
+def test_a_step_has_the_parts_that_are_not_in_every_step() -> None:
+    (batch,) = random_batches(1, size=2, pixels=32)
+    rare = small_cyclegan(pool_size=0, n_critic=5)
+    assert memory(rare, batch=2).step >= bytes_saved_by_autograd(rare, batch)
+
+
 def test_changes_neither_the_model_nor_random_numbers() -> None:
     model = small_cyclegan(pool_size=3)
     (batch,) = random_batches(1)

@@ -1,7 +1,6 @@
 """Summary that is logged before training."""
 
 import logging
-import re
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 import torch
 
 from cyclegan.callbacks import run_summary
+from cyclegan.callbacks.memory import Memory
 from cyclegan.callbacks.run_summary import RunSummary
 from cyclegan.methods.cyclegan import CycleGAN
 from cyclegan.networks.resnet import ResnetGenerator
@@ -73,9 +73,7 @@ def test_logs_over_which_images_batch_norm_averages(
     assert report(caplog)["norm"] == f"batch norm over the images of {images}"
 
 
-def on_a_gpu_of(
-    size: int, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, model: Any = None
-) -> tuple[str, str]:
+def on_a_gpu_of(size: int, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> tuple[str, str]:
     """Return the level and text of the line about memory, with the CPU in the place of a GPU of `size` bytes."""
     monkeypatch.setattr(run_summary, "gpu_memory", lambda device: size)
     trainer: Any = SimpleNamespace(world_size=1, num_nodes=1, accumulate_grad_batches=1, precision="32-true")
@@ -83,7 +81,7 @@ def on_a_gpu_of(
     trainer.strategy = SimpleNamespace(root_device=torch.device("cpu"))
     trainer.callbacks, trainer.precision_plugin = [], SimpleNamespace(forward_context=nullcontext)
     with caplog.at_level(logging.INFO, "cyclegan"):
-        RunSummary("run").on_fit_start(trainer, model or small_cyclegan())
+        RunSummary("run").on_fit_start(trainer, small_cyclegan())
     (record,) = [record for record in caplog.records if record.getMessage().startswith("memory")]
     return record.levelname, record.getMessage()
 
@@ -91,14 +89,15 @@ def on_a_gpu_of(
 def test_logs_the_memory_of_training_on_a_gpu(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wide = small_cyclegan(generator=partial(ResnetGenerator, width=256, blocks=1))  # 28.5 million weights
-    level, line = on_a_gpu_of(24 * 2**30, caplog, monkeypatch, wide)
-    assert level == "INFO"
-    found = re.fullmatch(r"memory    about (\S+) GB of 24.0 GB: (\S+) a step of 2 × 32², (\S+) weights .*", line)
-    assert found
-    total, step, state = map(float, found.groups())
-    assert state == pytest.approx(3 * 4 * sum(p.numel() for p in wide.parameters()) / 2**30, abs=0.05)
-    assert total == pytest.approx(state + step, abs=0.15)
+    memory = Memory(state=int(0.4 * 2**30), pools=int(0.1 * 2**30), step=2 * 2**30)
+    monkeypatch.setattr(run_summary, "estimate", lambda *_: memory)
+    for size, level in ((2.79, "INFO"), (2.76, "WARNING")):  # 2.5 GB and a tenth of the GPU's memory
+        caplog.clear()
+        found = on_a_gpu_of(int(size * 2**30), caplog, monkeypatch)
+        assert found[0] == level
+        assert found[1].startswith(
+            "memory    about 2.5 GB of 2.8 GB: 2.0 a step of 2 × 32², 0.4 weights and optimizer, 0.1 image pools"
+        )
 
 
 def test_advises_if_training_may_need_more_than_a_gpu_has(
