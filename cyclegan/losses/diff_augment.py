@@ -16,7 +16,8 @@ def color(images: Tensor) -> Tensor:
     grey = images.mean(dim=1, keepdim=True)
     images = grey + 2 * saturation * (images - grey)
     mean = images.mean(dim=(1, 2, 3), keepdim=True)
-    return mean + (contrast + 0.5) * (images - mean)
+    changed: Tensor = mean + (contrast + 0.5) * (images - mean)
+    return changed
 
 
 def translation(images: Tensor) -> Tensor:
