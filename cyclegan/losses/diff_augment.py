@@ -12,12 +12,12 @@ from cyclegan.errors import UserError
 def color(images: Tensor) -> Tensor:
     """Add U(−½, ½) to the brightness, then scale saturation by U(0, 2), then contrast by U(½, 1½)."""
     brightness, saturation, contrast = torch.rand(3, len(images), 1, 1, 1, device=images.device)
-    brighter = images + (brightness - 0.5)
-    grey = brighter.mean(dim=1, keepdim=True)
-    coloured = grey + 2 * saturation * (brighter - grey)
-    mean = coloured.mean(dim=(1, 2, 3), keepdim=True)
-    contrasted: Tensor = mean + (contrast + 0.5) * (coloured - mean)
-    return contrasted
+    images = images + (brightness - 0.5)
+    grey = images.mean(dim=1, keepdim=True)
+    images = grey + 2 * saturation * (images - grey)
+    mean = images.mean(dim=(1, 2, 3), keepdim=True)
+    changed: Tensor = mean + (contrast + 0.5) * (images - mean)
+    return changed
 
 
 def translation(images: Tensor) -> Tensor:
