@@ -125,6 +125,23 @@ def test_four_processes_equal_one_with_the_batch_of_all(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_two_processes_with_steps_of_the_discriminators_alone_equal_one(tmp_path: Path) -> None:
+    """Generators have no gradients in every other step, and the average of their weights counts all images."""
+    average = ("callbacks=ema_images", "callbacks.ema.decay.images=4")
+    added = ("model.n_critic=2", "penalty=r1", "model.penalty.every=2")
+    train(composed(tmp_path / "one", tmp_path / "toy", *SHARED, *average, *added))
+    words = (*TINY, *average, *SMALL_NETWORKS, *SHARED, *added, "data.root=toy", "data.batch_size=1", "name=two")
+    command_line(*words, "trainer.devices=2", "trainer.strategy=ddp", folder=tmp_path)
+    require_equal_weights(tmp_path / "one", tmp_path / "runs" / "two")
+    one, two = (read_checkpoint(run) for run in (tmp_path / "one", tmp_path / "runs" / "two"))
+    for network, weights in one["ema"].items():
+        for name, value in weights.items():
+            assert (value - two["ema"][network][name]).abs().max() < 1e-9, name
+        trained = (one["state_dict"][f"{network}.{name}"] for name in weights)
+        assert any((value - now).abs().max() > 1e-6 for value, now in zip(weights.values(), trained, strict=True))
+
+
+@pytest.mark.slow
 def test_two_machines_under_torchrun_equal_one(tmp_path: Path) -> None:
     """Runs the script of docs/scaling.md for each machine, both on the loopback device."""
     train(composed(tmp_path / "one", tmp_path / "toy", *SHARED))
