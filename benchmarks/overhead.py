@@ -124,7 +124,7 @@ def whole_run(config: DictConfig, apart: Apart) -> float:
     data, model = (hydra.utils.instantiate(part, _convert_="all") for part in (config.data, config.model))
     plain: Any = OmegaConf.to_container(config, resolve=True)
     trainer, watch = assemble_trainer(config, plain), Stopwatch(apart)
-    trainer.callbacks.append(watch)  # type: ignore[attr-defined]
+    trainer.callbacks.insert(0, watch)  # type: ignore[attr-defined] # before the report at the end of training
     trainer.fit(model, datamodule=data)
     return watch.seconds / watch.batches
 

@@ -3,8 +3,10 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import pytorch_lightning as pl
 import torch
 from PIL import Image
 
@@ -13,6 +15,7 @@ from cyclegan.datasets.toy import draw
 from cyclegan.images import PixelFormat
 from cyclegan.images.tensors import normalise
 from cyclegan.train.command import train
+from tests.callbacks.test_no_waiting import EVERY, STEPS
 from tests.data.image_folders import data_of, image_folder
 from tests.tiny_run import (
     SMALL_NETWORKS,
@@ -70,6 +73,34 @@ def test_a_run_resumes_bit_for_bit(root: Path, tmp_path: Path, overrides: tuple[
     entries = ("state_dict", "optimizer_states", "lr_schedulers", "ranks", "data")
     assert [d for entry in entries for d in differences(one[entry], other[entry], entry)] == []
     assert metrics(tmp_path / "whole") == metrics(tmp_path / "cut")
+
+
+class NeverWait(pl.Callback):
+    """Raise an error where a step waits for the GPU, between the rows after the first `EVERY` steps and the next."""
+
+    def on_train_batch_start(self, trainer: pl.Trainer, *_: Any) -> None:
+        between = EVERY <= trainer.global_step < 2 * EVERY - 1
+        torch.cuda.set_sync_debug_mode("error" if between else "default")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("trainer.precision=bf16-mixed",),
+        ("trainer.precision=16-mixed", "trainer.gradient_clip_val=0.5", "model.compile=false"),
+        ("trainer.strategy=ddp", "model.compile=false"),
+    ],
+    ids=["bf16, compiled", "fp16, clipped", "ddp"],
+)
+def test_no_step_waits_for_the_gpu_between_two_rows(root: Path, tmp_path: Path, words: tuple[str, ...]) -> None:
+    target = f"{NeverWait.__module__}.{NeverWait.__qualname__}"
+    pool = "model.pool_size=3"  # which draws on the CPU
+    try:
+        words = (*STEPS, *words, "trainer.accelerator=gpu", pool, f"+callbacks.never_wait._target_={target}")
+        trainer = train(composed(tmp_path / "run", tmp_path / "toy", *words))
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert trainer.global_step == 10
 
 
 def test_the_first_steps_and_the_validation_equal_those_of_the_cpu(root: Path, tmp_path: Path) -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 from pytorch_lightning.callbacks import Checkpoint
 
+from cyclegan.callbacks._agreement import Agreement
 from cyclegan.callbacks._best import Best, MetricWatch
 from cyclegan.callbacks._position import data_of
 from cyclegan.callbacks.stop_signals import SavingError, StopRequestedError, StopSignals, end_by
@@ -27,6 +27,9 @@ RETRY_SECONDS = 10.0
 
 class Checkpointing(Checkpoint):
     """Writes checkpoints between two batches, and stops the run there on a signal or when `trainer.should_stop` is set.
+
+    Several devices agree about every two seconds on signals and clocks, and not after every batch, which would wait for
+    all of them. All set `should_stop` after the same batch, as Lightning needs it.
 
     Each checkpoint is a file `imagesNNNNNNNNN.ckpt`, named by the images of each domain that its weights have seen.
     `last.ckpt` is another name of the newest, `best.ckpt` of the one with the best metric, and those of every few
@@ -79,6 +82,7 @@ class Checkpointing(Checkpoint):
         self._best_before: Best | None = None
         self._newest: Path | None = None
         self._signals = StopSignals(notifies=False)
+        self._agreement = Agreement()
         self._failures = 0
         self._steps = 0
         self._saved = (0, 0.0)
@@ -86,6 +90,8 @@ class Checkpointing(Checkpoint):
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         # Until the first batch; Lightning's own would end the run after it, without saving and with exit code 0.
         trainer._signal_connector._sigterm_notifier_fn = end_by  # type: ignore[method-assign, assignment]
+        # Lightning would ask the first device before every batch whether it had a SIGTERM, and wait for the GPU.
+        trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         images = data_of(trainer).images_seen
@@ -117,7 +123,7 @@ class Checkpointing(Checkpoint):
         stepped, self._steps = trainer.global_step != self._steps, trainer.global_step
         if not stepped or trainer.is_last_batch:
             return
-        decision = self._decide(trainer)
+        decision = max(self._agreement.soon(trainer, self._wanted()), self._due(trainer))
         if decision == SAVE:
             self.save(trainer)
         elif decision == STOP:
@@ -131,7 +137,7 @@ class Checkpointing(Checkpoint):
         is_last = epoch == trainer.max_epochs or trainer.global_step == trainer.max_steps or trainer.should_stop
         is_kept = is_last or (self.keep_every_n_epochs is not None and epoch % self.keep_every_n_epochs == 0)
         is_due = self.every_n_epochs is not None and epoch % self.every_n_epochs == 0
-        decision = self._decide(trainer)
+        decision = max(self._agreement.now(trainer, self._wanted()), self._due(trainer))
         names = [f"epoch{epoch:04d}.ckpt"] if is_kept else []
         save = self.save_last if is_last or decision == STOP else self.save
         if self._watch and self._is_best:
@@ -145,16 +151,15 @@ class Checkpointing(Checkpoint):
         if decision == STOP and not is_last:
             self._leave(trainer)
 
-    def _decide(self, trainer: pl.Trainer) -> int:
-        """Return the most that any device wants: their clocks differ, and a signal may reach only one of them."""
-        images, clock = self._saved
-        enough = self.every_n_images and data_of(trainer).images_seen - images >= self.every_n_images
-        old = self.every_n_minutes and time.monotonic() - clock >= 60 * self.every_n_minutes
-        decision = STOP if self._signals.received or trainer.should_stop else SAVE if enough or old else NOTHING
-        if trainer.world_size == 1:
-            return decision
-        wanted = torch.tensor(decision, device=trainer.strategy.root_device)
-        return int(trainer.strategy.reduce(wanted, reduce_op="max"))
+    def _wanted(self) -> int:
+        """Return what this device wants: clocks differ, and a signal may reach only one."""
+        old = self.every_n_minutes and time.monotonic() - self._saved[1] >= 60 * self.every_n_minutes
+        return STOP if self._signals.received else SAVE if old else NOTHING
+
+    def _due(self, trainer: pl.Trainer) -> int:
+        """Return what is due on all devices alike."""
+        enough = self.every_n_images and data_of(trainer).images_seen - self._saved[0] >= self.every_n_images
+        return STOP if trainer.should_stop else SAVE if enough else NOTHING
 
     def save(self, trainer: pl.Trainer, *names: str) -> bool:
         """Write a checkpoint, with further names, and return whether that succeeded; a failure is logged.

@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.callbacks import ProgressBar
 from tqdm import tqdm
 
@@ -18,7 +19,7 @@ REFRESH_SECONDS = 0.5
 
 
 class RunProgress(ProgressBar):
-    """Shows images seen, images per second, time left of the run, and the losses.
+    """Shows images seen, images per second, time left of the run, and the losses of every `trainer.log_every_n_steps`.
 
     If stderr is not a terminal, logs a line at the end of each epoch instead.
     """
@@ -29,6 +30,7 @@ class RunProgress(ProgressBar):
         self._enabled = True
         self._refreshed = 0.0
         self._start = (0.0, 0)
+        self._steps = 0
 
     def disable(self) -> None:
         """Show nothing. Lightning calls it on all processes but the first."""
@@ -46,7 +48,11 @@ class RunProgress(ProgressBar):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Update the bar, but not at every batch: reading the losses waits for the GPU."""
+        """Update the bar; reading the losses waits for the GPU, so only when their row is logged."""
+        step = trainer.global_step  # unchanged while gradients are accumulated
+        if self._bar is not None and step != self._steps and step % trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
+            self._steps = step
+            self._bar.set_postfix_str(losses(trainer), refresh=False)
         if self._bar is not None and time.monotonic() - self._refreshed > REFRESH_SECONDS:
             self._refresh(trainer)
 
@@ -54,6 +60,7 @@ class RunProgress(ProgressBar):
         if not self._enabled:
             return
         if self._bar is not None:
+            self._bar.set_postfix_str(losses(trainer), refresh=False)
             self._refresh(trainer)
             return
         seen, (then, before) = images_seen(trainer), self._start
@@ -74,18 +81,19 @@ class RunProgress(ProgressBar):
     def _refresh(self, trainer: pl.Trainer) -> None:
         self._refreshed = time.monotonic()
         self._bar.set_description_str(_epoch(trainer), refresh=False)
-        self._bar.set_postfix_str(losses(trainer), refresh=False)
         self._bar.update(images_seen(trainer) - self._bar.n)
 
 
 def losses(trainer: pl.Trainer) -> str:
     """Format the latest losses, summed over directions and domains: `cycle` is `cycle_a` plus `cycle_b`."""
+    found = {name: value for name, value in trainer.callback_metrics.items() if name.startswith("train/")}
+    if not found:
+        return ""
     sums: dict[str, float] = {}
-    for name, value in trainer.callback_metrics.items():
-        if name.startswith("train/"):
-            term = name.removeprefix("train/")
-            term = term.rpartition("_")[0] or term
-            sums[term] = sums.get(term, 0.0) + float(value)
+    for name, value in zip(found, torch.stack(list(found.values())).tolist(), strict=True):
+        term = name.removeprefix("train/")
+        term = term.rpartition("_")[0] or term
+        sums[term] = sums.get(term, 0.0) + value
     return " ".join(f"{term} {value:.3f}" for term, value in sums.items())
 
 

@@ -14,7 +14,7 @@ EXIT_RESUME = 75
 EXIT_NOT_SAVED = 74
 """Exit code of a run whose state could not be written (EX_IOERR of sysexits.h)."""
 
-NOTICE = b"\nstopping after this batch; Ctrl-C once more leaves at once, without saving\n"
+NOTICE = b"\nstopping between two batches; Ctrl-C once more leaves at once, without saving\n"
 
 
 class StopRequestedError(Exception):

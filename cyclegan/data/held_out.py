@@ -84,6 +84,11 @@ class HeldOut:
                 self._room -= planes.nbytes
         return planes
 
+    def forget(self) -> None:
+        """Free the memory of the images that were read."""
+        with self._lock:
+            self._kept, self._room = {}, KEPT_BYTES
+
     def first(self, domain: str, count: int) -> Tensor:
         """Return the first readable images of a domain as a batch (N, C, crop_size, crop_size) in [-1, 1].
 

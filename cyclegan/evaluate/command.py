@@ -108,6 +108,7 @@ def run(args: argparse.Namespace) -> list[Result]:
         known = references.get(folder)
         evaluation = evaluate(translator, held_out, known, perceptual, args.batch_size, directions=directions)
         results.append(Result(checkpoint, evaluation))
+        held_out.forget()  # each checkpoint has its own
 
     first = found[0][0]
     try:

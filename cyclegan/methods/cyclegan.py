@@ -117,8 +117,9 @@ class CycleGAN(Translator):
 
     advice = MappingProxyType(
         {
-            "discriminator_won": "a lower model.discriminator_lr, a smaller discriminator, augmentation=light, or more "
-            "images; and check that model.loss_weights.adversarial is not 0",
+            "discriminator_won": "a lower model.discriminator_lr, a smaller discriminator, augmentation=light, "
+            "diff_augment=color_translation_cutout, or more images; and check that model.loss_weights.adversarial is "
+            "not 0",
             "copies_input": "a larger model.loss_weights.adversarial, or a smaller model.loss_weights.identity",
             "outputs_alike": "larger model.loss_weights.cycle_a and cycle_b, a lower model.optimizer.lr, another seed",
             "luminance_inverted": "a new run with another seed, or with a larger model.loss_weights.identity",

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import plotly.graph_objects as go
+from plotly.io import to_html
 
 from cyclegan.report.run_files import Row
 from cyclegan.validation.catalogue import GROUPS, METRICS, Group, split
@@ -54,8 +55,8 @@ def training_charts(rows: Sequence[Row]) -> dict[Group, list[Chart]]:
     if groups := _columns(rows, "lr/"):
         curves = [_curve(rows, "lr/", name, groups) for name in groups]
         for place, curve in enumerate(curves):
-            curve.name = html.escape(groups[place])
-            curve.line.dash = "dash" if place else "solid"  # often equal: the first shows between the dashes
+            curve["name"] = html.escape(groups[place])
+            curve["line"]["dash"] = "dash" if place else "solid"  # often equal: the first shows between the dashes
         charts.append(chart("Learning rate", "", curves))
     return {LOSSES: charts} if charts else {}
 
@@ -91,8 +92,11 @@ def _by_metric(columns: Sequence[str]) -> dict[str, list[str]]:
     return grouped
 
 
-def _curve(rows: Sequence[Row], prefix: str, column: str, same: Sequence[str]) -> go.Scatter:
-    """Draw a column; `same` holds all columns of its chart, among which its colour is chosen."""
+def _curve(rows: Sequence[Row], prefix: str, column: str, same: Sequence[str]) -> dict[str, Any]:
+    """Draw a column; `same` holds all columns of its chart, among which its colour is chosen.
+
+    A plain dictionary: plotly's classes check every point, which takes most of the time of a report.
+    """
     metric, variant, domains = split(column)
     logged = [row for row in rows if prefix + column in row.metrics]
     logged = logged[:: -(-len(logged) // MAX_POINTS)]
@@ -100,26 +104,27 @@ def _curve(rows: Sequence[Row], prefix: str, column: str, same: Sequence[str]) -
     spread_column = prefix + "_".join(filter(None, (metric, "spread", domains)))
     spread = [row.metrics.get(spread_column, 0.0) for row in logged] if not variant else []
     name = " ".join(filter(None, (variant, arrow(domains)))) or ("mean" if len(same) > 1 else metric)
-    return go.Scatter(
-        x=[row.images for row in logged],
-        y=[row.metrics[prefix + column] for row in logged],
-        customdata=[row.epoch for row in logged],
-        name=html.escape(name),  # plotly reads names as HTML
-        mode="lines+markers" if len(logged) <= 60 and variant != "copied" else "lines",
-        line={
+    curve = {
+        "type": "scatter",
+        "x": [row.images for row in logged],
+        "y": [row.metrics[prefix + column] for row in logged],
+        "customdata": [row.epoch for row in logged],
+        "name": html.escape(name),  # plotly reads names as HTML
+        "mode": "lines+markers" if len(logged) <= 60 and variant != "copied" else "lines",
+        "line": {
             "color": COLOURS[colours.index(domains) % len(COLOURS)] if domains else GREY,
             "dash": "dash" if variant in ("copied", "real") else "solid",
         },
-        error_y={"array": spread, "thickness": 1} if any(spread) else None,
-        hovertemplate="%{y:.4~g} · epoch %{customdata:.3~f}",
-    )
+        "hovertemplate": "%{y:.4~g} · epoch %{customdata:.3~f}",
+    }
+    return {**curve, "error_y": {"array": spread, "thickness": 1}} if any(spread) else curve
 
 
 def chart(title: str, hint: str, traces: Sequence[Any], **layout: Any) -> Chart:
-    """Draw plotly's traces with the layout of all pages; `layout` changes it."""
-    figure = go.Figure(list(traces), LAYOUT).update_layout(layout)
-    drawn = figure.to_html(
+    """Draw plotly's traces, as its classes or as dictionaries, with the layout of all pages; `layout` changes it."""
+    drawn = to_html(
+        {"data": list(traces), "layout": (go.Layout(LAYOUT).update(layout) if layout else LAYOUT).to_plotly_json()},
         config={"displayModeBar": False, "responsive": True},
-        include_plotlyjs=False, full_html=False, default_height="16rem",
+        include_plotlyjs=False, full_html=False, default_height="16rem", validate=False,
     )  # fmt: skip
     return Chart(title, hint, drawn)

@@ -23,6 +23,7 @@ from cyclegan.errors import RunError, UserError, is_out_of_memory
 from cyclegan.sweep.child import end_with_parent
 from cyclegan.sweep.objective import objective
 from cyclegan.train.configuration import conf_dir, explain, frozen_config, hydra_arguments
+from cyclegan.train.profiled import is_profiled, without_epochs
 from cyclegan.train.run_folder import added_by_lightning, claim, clear, held, is_first_process, save_config, settle_rank
 from cyclegan.train.signatures import check_values
 
@@ -85,6 +86,8 @@ def _train(config: DictConfig) -> pl.Trainer:
     from cyclegan.train.resume import name_wandb_run, require_same_run, starting_point
 
     check_values(config)
+    if is_profiled(config):
+        config = without_epochs(config)
     run_dir = Path(config.run_dir)
     claim(run_dir, config.resume, config.overwrite)
     start = starting_point(run_dir, config.resume)

@@ -25,7 +25,7 @@ except ImportError:  # Windows has no such locks
     fcntl = None  # type: ignore[assignment]
 
 LOCK = ".lock"
-FOLDERS = ("checkpoints", "samples", "validation", "wandb", "tensorboard")
+FOLDERS = ("checkpoints", "samples", "validation", "wandb", "tensorboard", "profile")
 FILES = ("config.yaml", "metrics.csv", "report.html", "environment.json")
 SWEEP_FILE = "sweep.yaml"
 """What a sweep was asked for, in the folder that holds the folders of its jobs."""

@@ -1,5 +1,6 @@
 """Non-finite losses and gradients: the run stops, or the batch is skipped."""
 
+import re
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -57,10 +58,50 @@ def test_the_run_stops_with_finite_weights_and_the_error_names_terms_and_files(t
     assert differences(dict(model.state_dict()), read(tmp_path / "checkpoints" / "last.ckpt")["state_dict"]) == []
 
 
+class Files(pl.Callback):
+    """Record the files of each batch, and the ends of epochs."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[str]] = []
+        self.epochs = 0
+
+    def on_after_backward(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        files = trainer.datamodule.last_batch_files()  # type: ignore[attr-defined]
+        self.batches.append([file for domain in files.values() for file in domain])
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.epochs += 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "every_n_images", "batches"),
+    [
+        ({"log_every_n_steps": 4}, None, 8),
+        ({"log_every_n_steps": 50}, 6, 6),  # instead of the second checkpoint
+        ({"log_every_n_steps": 50}, None, 10),
+        ({"log_every_n_steps": 50, "max_steps": 8}, None, 8),
+        ({"log_every_n_steps": 3, "accumulate_grad_batches": 3}, None, 9),
+    ],
+    ids=["row", "checkpoint", "epoch", "max_steps", "accumulated"],
+)
+def test_between_two_readings_the_first_spoilt_batch_is_named_and_nothing_is_written(
+    tmp_path: Path, arguments: dict[str, Any], every_n_images: int | None, batches: int
+) -> None:
+    saving = Checkpointing(str(tmp_path), every_n_images=every_n_images, every_n_epochs=None)
+    model, data, files = small_cyclegan(), toy_data(tmp_path / "toy", train=20), Files()
+    with pytest.raises(NonFiniteError, match=r"train/cycle_a is nan, .* at 10 images, in a batch of A: ") as caught:
+        fit_toy(model, data, files, NonFiniteGuard(), Poison(4), saving, **arguments)
+    assert re.findall(r"[^ ;,]+\.png", str(caught.value)) == files.batches[4]
+    assert len(files.batches) == batches
+    assert files.epochs == 0, "no sample, no validation"
+    saved = sorted(path.name for path in tmp_path.glob("checkpoints/*"))
+    assert saved == (["images000000006.ckpt", "last.ckpt"] if every_n_images else [])
+
+
 def test_a_non_finite_gradient_stops_the_run(tmp_path: Path) -> None:
     model = small_cyclegan()
     model.get_parameter("disc_b.model.0.weight").register_post_accumulate_grad_hook(spoil)
-    with pytest.raises(NonFiniteError, match=r"gradients of disc_b\.model\.0\.weight and 0 other weights"):
+    with pytest.raises(NonFiniteError, match=r"losses are finite, but the gradient norm of disc_b is inf at 2 images"):
         fit_toy(model, toy_data(tmp_path / "toy"), NonFiniteGuard())
 
 
@@ -126,6 +167,18 @@ def test_max_skips_counts_across_a_resume(tmp_path: Path) -> None:
     assert read(last)["callbacks"]["NonFiniteGuard"] == {"skips": 2}
     with pytest.raises(NonFiniteError, match="after 2 skipped batches"):
         fit_small(tmp_path, NonFiniteGuard("skip", 2), Poison(2), resume=last)
+
+
+class LogsNan(pl.Callback):
+    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
+        if trainer.global_step == 0:
+            pl_module.log("train/rare", NAN, on_step=True, on_epoch=False, logger=False)
+
+
+def test_a_term_that_is_logged_in_some_batches_only_spoils_no_later_batch(tmp_path: Path) -> None:
+    guard = NonFiniteGuard("skip")
+    fit_small(tmp_path, guard, LogsNan())  # Lightning keeps the last value of a term
+    assert guard.skips == 0
 
 
 def test_another_answer_is_refused() -> None:

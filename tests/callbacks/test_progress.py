@@ -69,20 +69,29 @@ def test_a_resumed_bar_starts_at_the_position_of_the_run(tmp_path: Path, monkeyp
     assert "12/12 [" in screen.frames()[-1]
 
 
-def test_the_bar_is_updated_at_most_every_half_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_bar_counts_every_half_second_and_reads_losses_when_their_row_is_due(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     terminal(monkeypatch)
     data = toy_data(tmp_path / "toy", train=20)  # ten batches
     monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: 100 + data.images_seen / 10))
     read_at: list[int] = []
+    shown_at: list[int] = []
 
     def count(trainer: pl.Trainer) -> str:
         read_at.append(data.images_seen)
         return "losses"
 
+    def count_frame(trainer: pl.Trainer) -> str:
+        shown_at.append(data.images_seen)
+        return "epoch"
+
     monkeypatch.setattr(progress, "losses", count)
-    fit_toy(small_cyclegan(), data, RunProgress())
-    # Reading losses makes a GPU wait: at most every half second (batches take 0.2 s), and at the end.
-    assert read_at == [2, 8, 14, 20, 20]
+    monkeypatch.setattr(progress, "_epoch", count_frame)
+    fit_toy(small_cyclegan(), data, RunProgress(), log_every_n_steps=3)
+    # Batches of two images take 0.2 s. Reading losses makes a GPU wait: only at rows, and at the end of the epoch.
+    assert shown_at == [2, 8, 14, 20, 20]
+    assert read_at == [6, 12, 18, 20]
 
 
 def test_an_error_closes_the_bar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """Summary that is logged before training."""
 
 import logging
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,7 +10,10 @@ from typing import Any
 import pytest
 import torch
 
+from cyclegan.callbacks import run_summary
+from cyclegan.callbacks.memory import Memory
 from cyclegan.callbacks.run_summary import RunSummary
+from cyclegan.methods.cyclegan import CycleGAN
 from cyclegan.networks.resnet import ResnetGenerator
 from tests.small import small_cyclegan
 from tests.toy_runs import fit_toy, logged, toy_data
@@ -67,3 +71,50 @@ def test_logs_over_which_images_batch_norm_averages(
     with caplog.at_level(logging.INFO, "cyclegan"):
         RunSummary("run").on_fit_start(trainer, model)
     assert report(caplog)["norm"] == f"batch norm over the images of {images}"
+
+
+def on_a_gpu_of(size: int, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> tuple[str, str]:
+    """Return the level and text of the line about memory, with the CPU in the place of a GPU of `size` bytes."""
+    monkeypatch.setattr(run_summary, "gpu_memory", lambda device: size)
+    trainer: Any = SimpleNamespace(world_size=1, num_nodes=1, accumulate_grad_batches=1, precision="32-true")
+    trainer.datamodule = SimpleNamespace(batch_size=2, crop_size=32, describe=list)
+    trainer.strategy = SimpleNamespace(root_device=torch.device("cpu"))
+    trainer.callbacks, trainer.precision_plugin = [], SimpleNamespace(forward_context=nullcontext)
+    with caplog.at_level(logging.INFO, "cyclegan"):
+        RunSummary("run").on_fit_start(trainer, small_cyclegan())
+    (record,) = [record for record in caplog.records if record.getMessage().startswith("memory")]
+    return record.levelname, record.getMessage()
+
+
+def test_logs_the_memory_of_training_on_a_gpu(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory = Memory(state=int(0.4 * 2**30), pools=int(0.1 * 2**30), step=2 * 2**30)
+    monkeypatch.setattr(run_summary, "estimate", lambda *_: memory)
+    for size, level in ((2.79, "INFO"), (2.76, "WARNING")):  # 2.5 GB and a tenth of the GPU's memory
+        caplog.clear()
+        found = on_a_gpu_of(int(size * 2**30), caplog, monkeypatch)
+        assert found[0] == level
+        assert found[1].startswith(
+            "memory    about 2.5 GB of 2.8 GB: 2.0 a step of 2 × 32², 0.4 weights and optimizer, 0.1 image pools"
+        )
+
+
+def test_advises_if_training_may_need_more_than_a_gpu_has(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    level, line = on_a_gpu_of(2**20, caplog, monkeypatch)
+    assert level == "WARNING"
+    assert "lower data.batch_size" in line
+    assert "model.generator.activation_checkpointing=true" in line
+
+
+def test_a_step_that_cannot_be_estimated_does_not_stop_the_run(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def step(self: CycleGAN, batch: Any, batch_idx: int) -> Any:
+        return batch["A"].sum() if batch["A"].mean() > 0 else batch["B"].sum()
+
+    monkeypatch.setattr(CycleGAN, "training_step", step)
+    level, line = on_a_gpu_of(2**30, caplog, monkeypatch)
+    assert (level, line.startswith("memory    not estimated: ")) == ("INFO", True)

@@ -77,6 +77,7 @@ def test_steps_receive_images_in_the_precision_of_the_run(tmp_path: Path, precis
     data = data_of(image_folder(tmp_path, trainA=2, trainB=2), **WHOLE | {"crop_size": 8})
     dtype = torch.float64 if precision == "64-true" else torch.bfloat16
     for single, other in zip(trained(data), trained(data, precision=precision), strict=True):
+        assert other["A"].dtype == dtype
         assert other["A"].equal(single["A"].to(dtype))
 
 

@@ -1,5 +1,6 @@
 """Training in several processes equals training in one: the command, Lightning's ddp strategy, gloo, float64."""
 
+import json
 import os
 import resource
 import signal
@@ -13,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities import rank_zero_only
 
 from cyclegan.train.command import train
+from tests.callbacks.test_no_waiting import EVERY, STEPS, counting
 from tests.faults import largest_file
 from tests.small import small_cyclegan
 from tests.tiny_run import (
@@ -119,6 +122,23 @@ def test_four_processes_equal_one_with_the_batch_of_all(tmp_path: Path) -> None:
     words = (*TINY, *SMALL_NETWORKS, *SHARED, "data.root=toy", "data.batch_size=1", "name=four")
     command_line(*words, "trainer.devices=4", "trainer.strategy=ddp", folder=tmp_path)
     require_equal_weights(tmp_path / "one", tmp_path / "runs" / "four")
+
+
+@pytest.mark.slow
+def test_two_processes_with_steps_of_the_discriminators_alone_equal_one(tmp_path: Path) -> None:
+    """Generators have no gradients in every other step, and the average of their weights counts all images."""
+    average = ("callbacks=ema_images", "callbacks.ema.decay.images=4")
+    added = ("model.n_critic=2", "penalty=r1", "model.penalty.every=2")
+    train(composed(tmp_path / "one", tmp_path / "toy", *SHARED, *average, *added))
+    words = (*TINY, *average, *SMALL_NETWORKS, *SHARED, *added, "data.root=toy", "data.batch_size=1", "name=two")
+    command_line(*words, "trainer.devices=2", "trainer.strategy=ddp", folder=tmp_path)
+    require_equal_weights(tmp_path / "one", tmp_path / "runs" / "two")
+    one, two = (read_checkpoint(run) for run in (tmp_path / "one", tmp_path / "runs" / "two"))
+    for network, weights in one["ema"].items():
+        for name, value in weights.items():
+            assert (value - two["ema"][network][name]).abs().max() < 1e-9, name
+        trained = (one["state_dict"][f"{network}.{name}"] for name in weights)
+        assert any((value - now).abs().max() > 1e-6 for value, now in zip(weights.values(), trained, strict=True))
 
 
 @pytest.mark.slow
@@ -248,3 +268,35 @@ def test_the_death_of_one_process_ends_the_other_and_the_run_can_be_resumed(tmp_
     with two_processes(tmp_path, resource.RLIM_INFINITY, *words) as processes:
         assert wait_for(processes[0], run, before + 4)
     assert f"resume    from {run.relative_to(tmp_path)}/checkpoints/" in (tmp_path / "0.txt").read_text()
+
+
+class PoisonSecond(pl.Callback):
+    """Set a pixel of domain A to NaN on the second device, after `steps` steps."""
+
+    def __init__(self, steps: int) -> None:
+        self.steps = steps
+
+    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, *_: Any) -> None:
+        if trainer.global_rank == 1 and trainer.global_step == self.steps:
+            batch["A"][0, 0, 0, 0] = float("nan")
+
+
+@pytest.mark.slow
+def test_processes_talk_only_in_backward_passes_between_two_rows_and_name_the_spoilt_batch_of_another(
+    tmp_path: Path,
+) -> None:
+    words = (*TINY, *SMALL_NETWORKS, *STEPS, "data.root=toy", "name=two", "logger=csv", "trainer.accelerator=cpu")
+    poison = f"+callbacks.poison={{_target_: {PoisonSecond.__module__}.PoisonSecond, steps: {2 * EVERY + 1}}}"
+    watching = counting(EVERY, 2 * EVERY - 1, tmp_path)
+    with two_processes(tmp_path, resource.RLIM_INFINITY, *words, watching, poison, "data.batch_size=1") as processes:
+        for process in processes:
+            process.join(TIMEOUT)
+        assert [process.exitcode for process in processes] == [1, 1]
+    for rank in range(2):
+        counts = json.loads((tmp_path / f"reads{rank}.json").read_text())
+        assert [counts[str(step)] for step in range(EVERY, 2 * EVERY - 1)] == [0] * (EVERY - 1)
+        assert counts[str(2 * EVERY - 1)] > 0
+    errors = [(tmp_path / f"{rank}.txt").read_text().splitlines()[-1] for rank in range(2)]
+    assert errors[0] == errors[1]
+    assert "train/cycle_a is nan" in errors[0]
+    assert "at 20 images, in a batch of A: " in errors[0]

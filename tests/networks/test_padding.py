@@ -27,3 +27,11 @@ def test_values_and_gradients_equal_those_of_torch(padding: int | tuple[int, int
         gradients.append(gradient)
     assert torch.equal(*outputs)
     torch.testing.assert_close(*gradients)
+
+
+def test_autocast_leaves_the_type_as_it_is() -> None:
+    features = torch.randn(1, 2, 4, 4, dtype=torch.bfloat16)
+    with torch.autocast("cpu", torch.bfloat16):
+        padded = ReflectionPad2d(1)(features)
+    assert padded.dtype == torch.bfloat16  # nn.ReflectionPad2d gives float32 here
+    assert torch.equal(padded.float(), nn.ReflectionPad2d(1)(features.float()))

@@ -86,7 +86,8 @@ def test_a_run_killed_at_any_moment_resumes_bit_for_bit(whole: Path, root: Path,
     [
         ("generator=unet128", "adversarial=wasserstein"),  # dropout and the penalty draw from torch's random numbers
         (
-            *("diff_augment=ada", "penalty=r1", "model.penalty.every=2", "model.n_critic=2", "callbacks=ema_images"),
+            *("diff_augment=ada", "model.diff_augment.target=-2", "model.diff_augment.images=20"),  # p rises
+            *("penalty=r1", "model.penalty.every=2", "model.n_critic=2", "callbacks=ema_images"),
             # Between their steps, the terms of the generators and of R1 are not in every row of a resumed run.
             *("model.discriminator.spectral_norm=true", "model.discriminator.norm=none", "trainer.log_every_n_steps=2"),
         ),
