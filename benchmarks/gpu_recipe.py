@@ -1,7 +1,7 @@
 """Choose a training recipe for the time that is left, from the measurements of benchmarks/step.py.
 
 Prints the batch size, the pairs a second of its step, and overrides for cyclegan-train: the fastest setting whose loss
-is that of the authors' order within 3 %, at the smallest batch size within a tenth of the fastest. The learning rate
+is that of the authors' order within 10 %, at the smallest batch size within a tenth of the fastest. The learning rate
 grows with the square root of the batch size, as suits Adam (Malladi et al. 2022, arXiv:2205.10287).
 
 python benchmarks/gpu_recipe.py step.json
@@ -22,7 +22,7 @@ def choose(rows: list[dict[str, Any]]) -> dict[str, Any]:
         row
         for row in rows
         if row["pairs_per_s"] and row["setting"] != "authors"
-        if row["batch"] not in loss or math.isclose(row["loss"], loss[row["batch"]], rel_tol=0.03)
+        if row["batch"] not in loss or math.isclose(row["loss"], loss[row["batch"]], rel_tol=0.1)
     ]
     fastest: float = max(row["pairs_per_s"] for row in fit)
     smallest = min(row["batch"] for row in fit if row["pairs_per_s"] > 0.9 * fastest)
