@@ -64,9 +64,9 @@ def darkened(images: Tensor) -> Tensor:
 def measured(model: CycleGAN) -> dict[str, float]:
     """Measure all metrics on `REAL` that need no ground truth and no pretrained network."""
     held_out: Any = SimpleNamespace(
-        domains={domain: SimpleNamespace(tensor=lambda image: image) for domain in REAL},
+        domains=tuple(REAL),
         indices={domain: range(len(images)) for domain, images in REAL.items()},
-        planes=lambda domain, index: REAL[domain][index],
+        image=lambda domain, index: REAL[domain][index],
         ground_truth={},
     )
     per_image = PerImage(model, model.directions, None, nullcontext)
