@@ -43,6 +43,7 @@ SMALL = {
     "ada": ("ADA", "diff_augment=ada model.diff_augment.images=1000"),
     "spectral_norm": ("spectral norm", "model.discriminator.spectral_norm=true model.discriminator.norm=none"),
     "r1": ("R1", "penalty=r1"),
+    "r1_weak": ("R1, weight 0.2", "penalty=r1 model.penalty.weight=0.2"),
     "n_critic": ("n_critic 2", "model.n_critic=2"),
     "ema_images": ("EMA in images", "callbacks=ema_images"),
 }
