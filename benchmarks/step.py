@@ -407,6 +407,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=540, help="begin no further setting or turn after this time")
     parser.add_argument("--json", type=Path, help="write all measurements to this file too")
     args = parser.parse_args()
+    if any(size % 4 for size in args.sizes):
+        parser.error(f"--sizes {' '.join(map(str, args.sizes))}: the generators take multiples of 4")
     end = time.monotonic() + args.seconds
     warnings.filterwarnings("ignore", category=UserWarning)  # advice of the compiler
     torch.backends.cudnn.benchmark = True  # as cyclegan-train and the authors' code set it

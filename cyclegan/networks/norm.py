@@ -22,8 +22,14 @@ class InstanceNorm(nn.Module):
         if features.is_contiguous():
             return F.group_norm(features, features.shape[1])
         # In channels_last, nn.InstanceNorm2d returns contiguous features, and the backward pass of group norm takes 40
-        # times that of batch norm (benchmarks/README.md). Batch norm of one image is instance norm.
-        images = [F.batch_norm(image, None, None, training=True) for image in features.split(1)]
+        # times that of batch norm (benchmarks/README.md). Batch norm of one image is instance norm; weights of float32
+        # make it compute in float32 within, without which results in bfloat16 have twice the rounding error.
+        dtype = torch.promote_types(features.dtype, torch.float32)
+        one, zero = (
+            features.new_ones(features.shape[1], dtype=dtype),
+            features.new_zeros(features.shape[1], dtype=dtype),
+        )
+        images = [F.batch_norm(image, None, None, one, zero, training=True) for image in features.split(1)]
         return images[0] if len(images) == 1 else torch.cat(images)
 
 

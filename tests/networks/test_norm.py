@@ -32,6 +32,13 @@ def test_instance_norm_keeps_channels_last(batch: int) -> None:
     torch.testing.assert_close(results[0], results[1])
 
 
+def test_instance_norm_of_bfloat16_is_computed_in_float32() -> None:
+    features = (3 * torch.randn(2, 4, 32, 32) + 5).bfloat16().to(memory_format=torch.channels_last)
+    exact = nn.functional.instance_norm(features.double())
+    rounded = norm_layer("instance", 4)(features)
+    torch.testing.assert_close(rounded.double(), exact, rtol=2**-8, atol=1e-5)  # half a step of bfloat16
+
+
 def test_instance_norm_of_one_pixel_is_zero() -> None:
     pixel = torch.randn(2, 5, 1, 1).to(memory_format=torch.channels_last)
     torch.testing.assert_close(norm_layer("instance", 5)(pixel), torch.zeros_like(pixel), atol=1e-4, rtol=0)
