@@ -1,12 +1,13 @@
 """Differentiable augmentation of the images that a discriminator sees, for small sets of images."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, distributed, nn
 
 from cyclegan.errors import UserError
+from cyclegan.losses.adversarial import AbsoluteScore, Objective
 
 
 def color(images: Tensor) -> Tensor:
@@ -122,6 +123,26 @@ class AdaptiveAugment(nn.Module):
         self.p.clamp_(0, 1)
         self.signs *= ~due
         self.batches *= ~due
+
+
+def adapt(augment: nn.Module, objective: Objective, real_scores: Tensor) -> None:
+    """Let an adaptive augmentation record a discriminator's scores (N, ...) of real images; others do not need them."""
+    if isinstance(augment, AdaptiveAugment) and isinstance(objective, AbsoluteScore):
+        augment.adapt(objective.discriminator_score(real_scores))
+
+
+def probabilities(augments: Mapping[str, nn.Module]) -> dict[str, Tensor]:
+    """Return p, in [0, 1], of those augmentations that are adaptive."""
+    return {name: each.p.clone() for name, each in augments.items() if isinstance(each, AdaptiveAugment)}
+
+
+def require_absolute_scores(augment: nn.Module, objective: Objective) -> None:
+    """Raise a UserError if an adaptive augmentation has an objective that cannot tell real from generated images."""
+    if isinstance(augment, AdaptiveAugment) and not isinstance(objective, AbsoluteScore):
+        raise UserError(
+            f"model.diff_augment is adaptive, but scores of {type(objective).__name__} have no absolute scale: choose "
+            "diff_augment=color_translation_cutout or another option of adversarial"
+        )
 
 
 def _named(transforms: Sequence[str]) -> list[Callable[[Tensor], Tensor]]:

@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 from cyclegan.errors import UserError
 from cyclegan.image_pool import ImagePool
 from cyclegan.losses.adversarial import AbsoluteScore, LeastSquares, Objective
-from cyclegan.losses.diff_augment import AdaptiveAugment
+from cyclegan.losses.diff_augment import adapt, probabilities, require_absolute_scores
 from cyclegan.losses.penalties import Penalty
 from cyclegan.methods.translator import Batch, Compile, Translator
 from cyclegan.networks.batching import together
@@ -158,7 +158,7 @@ class CycleGAN(Translator):
         self.schedule = Linear(total_epochs=200) if schedule is None else schedule
         self.require_two_domains(channels, self.loss_weights.identity)
         self.augment_a, self.augment_b = (nn.Identity() if diff_augment is None else diff_augment() for _ in range(2))
-        self.require_absolute_scores()
+        require_absolute_scores(self.augment_a, self.adversarial)
         if n_critic < 1:
             raise UserError(f"model.n_critic is {n_critic}; it counts optimiser steps, so it is 1 or more")
         self.n_critic = n_critic
@@ -193,7 +193,8 @@ class CycleGAN(Translator):
         else:
             cycle = self.cycle(batch[self.a], batch[self.b])
             losses = self.generator_losses(cycle) | self.discriminator_losses(cycle)
-        logged = {name: loss.detach() for name, loss in losses.items()} | self.augmentation_probabilities()
+        logged = {name: loss.detach() for name, loss in losses.items()}
+        logged |= probabilities({"ada_p_a": self.augment_a, "ada_p_b": self.augment_b})
         self.log_dict({f"train/{name}": value for name, value in logged.items()}, batch_size=1, logger=False)
         return torch.stack(list(losses.values())).sum()
 
@@ -240,14 +241,8 @@ class CycleGAN(Translator):
             losses[f"disc_{name}"] = self.adversarial.discriminator(real_scores, fake_scores)
             if self.penalty is not None and (self.global_step + 1) % self.penalty.every == 0:
                 losses[f"penalty_{name}"] = self.penalty(disc, shown_real, shown_fake)
-            if isinstance(augment, AdaptiveAugment) and isinstance(self.adversarial, AbsoluteScore):
-                augment.adapt(self.adversarial.discriminator_score(real_scores))
+            adapt(augment, self.adversarial, real_scores)
         return losses
-
-    def augmentation_probabilities(self) -> dict[str, Tensor]:
-        """Return p of adaptive augmentations, in [0, 1]."""
-        augments = {"ada_p_a": self.augment_a, "ada_p_b": self.augment_b}
-        return {name: each.p.clone() for name, each in augments.items() if isinstance(each, AdaptiveAugment)}
 
     # ------------------------------------------------------------------------------------ Lightning's hooks
 
@@ -291,14 +286,6 @@ class CycleGAN(Translator):
 
     def pools(self) -> Mapping[str, ImagePool]:
         return {"a": self.pool_a, "b": self.pool_b}
-
-    def require_absolute_scores(self) -> None:
-        """Raise a UserError if an adaptive augmentation has an objective that cannot tell real from generated."""
-        if isinstance(self.augment_a, AdaptiveAugment) and not isinstance(self.adversarial, AbsoluteScore):
-            raise UserError(
-                f"model.diff_augment is adaptive, but scores of {type(self.adversarial).__name__} have no absolute "
-                "scale: choose diff_augment=color_translation_cutout or another option of adversarial"
-            )
 
     @staticmethod
     def require_two_domains(channels: Mapping[str, int], identity: float) -> None:
