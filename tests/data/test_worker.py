@@ -64,7 +64,7 @@ def test_workers_ignore_signals_except_the_sigterm_of_the_main_process(root: Pat
     undisturbed = [*loader(root, 0)]
     batches = loader(root, 2)
     iterator = iter(batches)
-    seen = [next(iterator)]
+    seen = [next(iterator), next(iterator)]  # one of each worker, so that both have begun to block signals
     ours = workers()
     assert len(ours) == 2
     for worker in ours:
