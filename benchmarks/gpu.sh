@@ -17,7 +17,7 @@ trap 'rm -rf "$work"' EXIT
 export PYTHONPATH=$here:$work/packages:${PYTHONPATH:-} TORCHINDUCTOR_CACHE_DIR=$work/compiled
 python() { command "${PYTHON:-python3}" "$@"; }
 
-size=256 step=(--sizes 256 --batches 8 1 --settings float32 bf16+channels_last+fused bf16+channels_last+fused+compile
+size=256 step=(--sizes 256 --batches 1 8 --settings float32 bf16+channels_last+fused bf16+channels_last+fused+compile
     bf16 bf16+channels_last bf16+channels_last+fused+reduce-overhead)
 if [ "$1" = --rehearse ]; then
     data=$work/photos out=$2 seconds=100 size=32
@@ -57,7 +57,7 @@ part "tests on CUDA"
 timeout $((seconds / 5)) "${PYTHON:-python3}" -m pytest -m gpu tests/test_gpu.py tests/methods/test_precisions.py -p no:cacheprovider || true
 
 part "a step at $size²"
-python benchmarks/step.py --seconds $((seconds / 5)) "${step[@]}" --json "$out/step.json" || true
+timeout $((seconds / 3)) "${PYTHON:-python3}" benchmarks/step.py --seconds $((seconds / 5)) "${step[@]}" --json "$out/step.json" || true
 read -r batch speed recipe <<<"$(python benchmarks/gpu_recipe.py "$out/step.json" ||
     echo 4 30 data.batch_size=4 model.optimizer.lr=4e-4)"
 read -ra recipe <<<"$recipe"
@@ -80,13 +80,14 @@ echo "pairs/s end to end: $speed; seconds with the start: $start"
 
 # As many epochs as fit, at most the paper's 200, with a minute for the translations.
 left=$((seconds - SECONDS - 60))
+left=$((left > 20 ? left : 20))
 epochs=$(python -c 'import sys; left, speed, images = map(float, sys.argv[1:])
 print(min(200, max(1, int(left * 0.9 * speed / images))))' $((left - start)) "$speed" "$images")
 part "training for $epochs epochs: ${recipe[*]}"
-train trained "${recipe[@]}" trainer.max_epochs="$epochs" trainer.max_time="00:00:00:$((left > 20 ? left : 20))" \
+train trained "${recipe[@]}" trainer.max_epochs="$epochs" trainer.max_time="$(printf '00:00:%02d:%02d' $((left / 60)) $((left % 60)))" \
     callbacks.validation.every_n_epochs=$(((epochs + 1) / 2)) callbacks.checkpointing.every_n_minutes=2 \
     "${report[@]}" "$@" || true
-tar -C "$work/trained" --exclude=checkpoints -cf "$out/training.tar" .
+tar -C "$work/trained" --exclude=checkpoints -cf "$out/training.tar" . || true
 
 part "generators and translations"
 python benchmarks/half_precision.py "$work/trained" "$out" &

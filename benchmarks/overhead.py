@@ -19,6 +19,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 os.environ.setdefault("WANDB_MODE", "offline")
@@ -137,7 +138,8 @@ def bare_step(config: DictConfig, steps: int) -> float:
                          logger=False, enable_checkpointing=False)  # fmt: skip
     model.to(trainer.strategy.root_device).train()
     model.log_dict = lambda *_, **__: None
-    Compilation().on_train_start(trainer, model)
+    data: Any = SimpleNamespace(datamodule=SimpleNamespace(crop_size=config.data.crop_size))
+    Compilation().on_train_start(data, model)
     optimizer = model.configure_optimizers()["optimizer"]
     shape = (config.data.batch_size, 3, config.data.crop_size, config.data.crop_size)
     batches = [{d: torch.rand(shape, device=model.device) * 2 - 1 for d in "AB"} for _ in range(4)]

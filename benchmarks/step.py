@@ -1,10 +1,11 @@
 """Speed and memory of one training step in several settings, beside the authors' order of it in plain PyTorch.
 
-A setting is `authors`, or a precision (float32, tf32, bf16) with any of channels_last, fused (optimiser), compile and
-reduce-overhead (compiled, with CUDA graphs), joined by plus signs. All settings of a size and batch size take turns, so
-that a machine that grows slower or faster favours none; a ratio is the median over the turns. `authors` has the order,
-networks and optimisers of the authors' code with torch's defaults, by which convolutions may use TF32 on a GPU; the
-other settings are `CycleGAN` with 6 blocks, from 256² on 9. Images are noise, as their values do not change the speed.
+A setting is `authors`, or a precision (float32, tf32, bf16) with any of channels_last, fused (optimiser), compile,
+reduce-overhead (compiled, with CUDA graphs) and checkpointing (of activations), joined by plus signs. All settings of a
+size and batch size take turns, so that a machine that grows slower or faster favours none; a ratio is the median over
+the turns. `authors` has the order, networks and optimisers of the authors' code with torch's defaults, by which
+convolutions may use TF32 on a GPU; the other settings are `CycleGAN` with 6 blocks, from 256² on 9. Images are noise,
+as their values do not change the speed.
 
 share   achieved share of the fastest bf16 matrix product measured on the machine
 memory  on a GPU, the peak that torch allocates above what it held before; on a CPU, the growth of the peak resident
@@ -19,6 +20,7 @@ import gc
 import itertools
 import json
 import logging
+import os
 import platform
 import resource
 import statistics
@@ -45,7 +47,7 @@ from cyclegan.networks.resnet import ResnetGenerator
 ON_GPU = torch.cuda.is_available()
 DEVICE = "cuda" if ON_GPU else "cpu"
 AUTHORS = "authors"
-OPTIONS = ("channels_last", "fused", "compile", "reduce-overhead")
+OPTIONS = ("channels_last", "fused", "compile", "reduce-overhead", "checkpointing")
 FAST = "channels_last+fused"
 DEFAULTS: dict[str, tuple[list[int], list[int], list[str]]] = {  # sizes, batch sizes, settings
     "cuda": (
@@ -208,12 +210,18 @@ def flops(shape: Shape) -> int:
 
 def cyclegan(shape: Shape, options: Collection[str] = ()) -> CycleGAN:
     torch.manual_seed(0)
+    checkpointing = "checkpointing" in options
     return CycleGAN(
-        partial(ResnetGenerator, width=shape.width, blocks=shape.blocks),
+        partial(ResnetGenerator, width=shape.width, blocks=shape.blocks, activation_checkpointing=checkpointing),
         partial(PatchDiscriminator, width=shape.width),
         optimizer=partial(torch.optim.Adam, lr=2e-4, betas=(0.5, 0.999), fused="fused" in options),
         channels_last="channels_last" in options,
     )
+
+
+def autocast(precision: str) -> torch.autocast:
+    """Return the context of a precision, as Lightning has it."""
+    return torch.autocast(DEVICE, torch.bfloat16, enabled=precision == "bf16", cache_enabled=False)
 
 
 def cyclegan_step(shape: Shape, setting: str) -> Step:
@@ -228,7 +236,9 @@ def cyclegan_step(shape: Shape, setting: str) -> Step:
 
     def step() -> Tensor:
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = precision != "float32"
-        with torch.autocast(DEVICE, torch.bfloat16, enabled=precision == "bf16"):
+        if "reduce-overhead" in options:
+            torch.compiler.cudagraph_mark_step_begin()
+        with autocast(precision):
             cycle = model.cycle(a, b)
             losses = model.generator_losses(cycle) | model.discriminator_losses(cycle)
             loss = torch.stack(list(losses.values())).sum()
@@ -285,36 +295,41 @@ def ceiling() -> float:
     return best
 
 
-def growth_of_a_process(shape: Shape, setting: str, threads: int) -> float:
+def growth_of_a_process(build: Callable[[], Step], threads: int) -> float:
     """Return the megabytes by which two steps raise the peak of this process, which has done nothing else."""
     torch.set_num_threads(threads)
+    for setting in ("float32", f"bf16+{FAST}"):
+        cyclegan_step(Shape(size=32, batch=1, width=8), setting)()  # loads libraries
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    step = build(shape, setting)
+    step = build()
     step()
     step()
     return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 / 1e6
 
 
-def memory_on_cpu(shape: Shape, setting: str) -> float:
+def memory_on_cpu(build: Callable[[], Step]) -> float:
+    """Return the megabytes that two steps take in a process of their own."""
+    os.environ["MALLOC_MMAP_THRESHOLD_"] = "65536"  # by itself, glibc keeps up to a fifth more than is in use
     # Forked by a server that is still small: a process inherits the peak of the one that starts it.
     with ProcessPoolExecutor(1, mp_context=get_context("forkserver")) as pool:
-        return pool.submit(growth_of_a_process, shape, setting, torch.get_num_threads()).result()
+        return pool.submit(growth_of_a_process, build, torch.get_num_threads()).result()
 
 
 def prepare(shape: Shape, row: Row) -> Step:
     """Build a setting and take its first steps, which compile it and show what it needs."""
-    if not ON_GPU:
-        row.memory_mb = memory_on_cpu(shape, row.setting)
-        step = build(shape, row.setting)
-    else:
+    held = 0
+    if ON_GPU:
         held = torch.cuda.memory_allocated()
         torch.cuda.reset_peak_memory_stats()
-        step = build(shape, row.setting)
+    step = build(shape, row.setting)
     row.first_step_s = seconds(step)
     step()
     row.loss = float(step())
-    if ON_GPU:
-        row.memory_mb = (torch.cuda.max_memory_allocated() - held) / 1e6
+    row.memory_mb = (
+        (torch.cuda.max_memory_allocated() - held) / 1e6
+        if ON_GPU
+        else memory_on_cpu(partial(build, shape, row.setting))
+    )
     return step
 
 

@@ -42,15 +42,18 @@ ON_GPU = (
 )
 
 
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The toy set as JPEG files: a machine that is lent for training may lack what decodes PNG."""
-    root = tmp_path_factory.mktemp("data") / "toy"
-    draw(root, train=5, test=2, size=24)
+def draw_jpegs(root: Path, train: int) -> Path:
+    """Draw the toy set as JPEG files: a machine that is lent for training may lack what decodes PNG."""
+    draw(root, train=train, test=2, size=24)
     for file in root.glob("*/*.png"):
         Image.open(file).save(file.with_suffix(".jpg"))
         file.unlink()
     return root
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return draw_jpegs(tmp_path_factory.mktemp("data") / "toy", train=5)
 
 
 @pytest.mark.parametrize(
@@ -88,16 +91,17 @@ class NeverWait(pl.Callback):
     [
         ("trainer.precision=bf16-mixed",),
         ("trainer.precision=16-mixed", "trainer.gradient_clip_val=0.5", "model.compile=false"),
-        ("trainer.strategy=ddp", "model.compile=false"),
+        ("trainer.strategy=ddp",),
+        ("model.compile=reduce-overhead", "trainer.accumulate_grad_batches=2"),
     ],
-    ids=["bf16, compiled", "fp16, clipped", "ddp"],
+    ids=["bf16, compiled", "fp16, clipped", "ddp, compiled", "CUDA graphs, accumulated"],
 )
-def test_no_step_waits_for_the_gpu_between_two_rows(root: Path, tmp_path: Path, words: tuple[str, ...]) -> None:
+def test_no_step_waits_for_the_gpu_between_two_rows(tmp_path: Path, words: tuple[str, ...]) -> None:
     target = f"{NeverWait.__module__}.{NeverWait.__qualname__}"
     pool = "model.pool_size=3"  # which draws on the CPU
     try:
         words = (*STEPS, *words, "trainer.accelerator=gpu", pool, f"+callbacks.never_wait._target_={target}")
-        trainer = train(composed(tmp_path / "run", tmp_path / "toy", *words))
+        trainer = train(composed(tmp_path / "run", draw_jpegs(tmp_path / "toy", train=20), *words, "data.source=null"))
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert trainer.global_step == 10

@@ -23,7 +23,7 @@ class Agreement:
     def soon(self, trainer: pl.Trainer, wanted: int) -> int:
         """Return the largest number, or 0 between two collective operations; with one device, its own. Once a batch."""
         self._batches += 1
-        return self.now(trainer, wanted) if trainer.world_size == 1 or self._batches >= self._interval else 0
+        return self.now(trainer, wanted) if self._batches >= self._interval else 0
 
     def now(self, trainer: pl.Trainer, wanted: int) -> int:
         """Return the largest number."""

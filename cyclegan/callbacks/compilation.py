@@ -9,6 +9,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
+from cyclegan.callbacks._position import data_of
 from cyclegan.errors import UserError, is_out_of_memory
 from cyclegan.methods.translator import Translator
 
@@ -28,12 +29,22 @@ class Compilation(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, Translator)
         wanted = pl_module.compile_networks
-        if wanted is False or (wanted == "auto" and pl_module.device.type != "cuda"):
+        pays = pl_module.device.type == "cuda" and data_of(trainer).crop_size is not None
+        if wanted is False or (wanted == "auto" and not pays):
             return
         self._start = time.monotonic()
         mode = wanted if isinstance(wanted, str) and wanted != "auto" else None
         for network in pl_module.compiled():
             compile_for_training(network, mode)
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Let CUDA graphs reuse their memory, but not before the optimiser's step: images and gradients are in it."""
+        assert isinstance(pl_module, Translator)
+        is_first = batch_idx % trainer.accumulate_grad_batches == 0
+        if pl_module.compile_networks == "reduce-overhead" and is_first:
+            torch.compiler.cudagraph_mark_step_begin()
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int

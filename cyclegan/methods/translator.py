@@ -52,8 +52,8 @@ class Translator(pl.LightningModule, ABC):
     """What to try when an alarm is raised, in configuration keys, by the name of the alarm."""
 
     compile_networks: Compile = "auto"
-    """Whether training compiles `compiled()` with torch.compile; "auto": on a GPU. "reduce-overhead" also records
-    CUDA graphs, which need a fixed image size."""
+    """Whether training compiles `compiled()` with torch.compile; "auto": on a GPU, for crops of one size.
+    "reduce-overhead" also records CUDA graphs, which need a fixed image size."""
 
     @abstractmethod
     def translate(self, images: Tensor, source: str, target: str) -> Tensor:

@@ -25,6 +25,9 @@ class InstanceNorm(nn.Module):
         # times that of batch norm (benchmarks/README.md). Batch norm of one image is instance norm; weights of float32
         # make it compute in float32 within, without which results in bfloat16 have twice the rounding error.
         dtype = torch.promote_types(features.dtype, torch.float32)
+        if torch.compiler.is_compiling():  # which joins this to few kernels, for a batch of any size
+            variance, mean = torch.var_mean(features.to(dtype), (2, 3), correction=0, keepdim=True)
+            return ((features - mean) * torch.rsqrt(variance + 1e-5)).to(features.dtype)
         one, zero = (
             features.new_ones(features.shape[1], dtype=dtype),
             features.new_zeros(features.shape[1], dtype=dtype),

@@ -111,7 +111,7 @@ def _train(config: DictConfig) -> pl.Trainer:
     elif config.init_from:
         notes = initialise(model, plain["init_from"])
     if chooses_precision and not start:
-        notes.append(f"precision {trainer.precision}, the fastest that this device has; trainer.precision=... sets it")
+        notes.append(f"precision {trainer.precision}, chosen for this device; trainer.precision=... sets it")
     if trainer.is_global_zero:
         data.prepare_data()
         data.setup("fit")

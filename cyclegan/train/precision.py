@@ -22,6 +22,8 @@ def default_precision(accelerator: str, resumed: Mapping[str, Any] | None) -> st
         return str(precision)
     if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
         fast = torch.cuda.is_bf16_supported(including_emulation=False)
+    elif accelerator == "cpu" or (accelerator == "auto" and not torch.backends.mps.is_available()):
+        fast = any(torch.cpu.get_capabilities().get(name) for name in HARDWARE)
     else:
-        fast = accelerator in ("auto", "cpu") and any(torch.cpu.get_capabilities().get(name) for name in HARDWARE)
+        fast = False
     return "bf16-mixed" if fast else "32-true"

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -40,17 +41,41 @@ def test_only_training_runs_the_compiled_network(compiled: list[Callable[..., An
 
 
 @pytest.mark.parametrize(
-    ("wanted", "device", "count"),
-    [("auto", "cpu", 0), ("auto", "cuda", 4), (True, "cpu", 4), (False, "cuda", 0), ("reduce-overhead", "cuda", 4)],
+    ("wanted", "device", "crop_size", "count"),
+    [
+        ("auto", "cpu", 256, 0),
+        ("auto", "cuda", 256, 4),
+        ("auto", "cuda", None, 0),  # every size of images would be compiled
+        (True, "cpu", None, 4),
+        (False, "cuda", 256, 0),
+        ("reduce-overhead", "cuda", 256, 4),
+    ],
 )
 def test_what_is_compiled(
-    compiled: list[Callable[..., Any]], monkeypatch: pytest.MonkeyPatch, wanted: Compile, device: str, count: int
+    compiled: list[Callable[..., Any]],
+    monkeypatch: pytest.MonkeyPatch,
+    wanted: Compile,
+    device: str,
+    crop_size: int | None,
+    count: int,
 ) -> None:
     model = small_cyclegan(compile=wanted)
     monkeypatch.setattr(model, "_device", torch.device(device, 0))
-    trainer: Any = SimpleNamespace()
+    trainer: Any = SimpleNamespace(datamodule=SimpleNamespace(crop_size=crop_size))
     Compilation().on_train_start(trainer, model)
     assert len(compiled) == count
+
+
+@pytest.mark.parametrize(("wanted", "starts"), [("reduce-overhead", [0, 3]), (True, [])])
+def test_the_batches_of_a_step_share_the_memory_of_cuda_graphs(
+    monkeypatch: pytest.MonkeyPatch, wanted: Compile, starts: list[int]
+) -> None:
+    started: list[int] = []
+    trainer: Any = SimpleNamespace(accumulate_grad_batches=3)
+    for batch in range(6):
+        monkeypatch.setattr(torch.compiler, "cudagraph_mark_step_begin", partial(started.append, batch))
+        Compilation().on_train_batch_start(trainer, small_cyclegan(compile=wanted), None, batch)
+    assert started == starts
 
 
 def test_a_network_that_cannot_be_compiled_runs_as_it_is(
