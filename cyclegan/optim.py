@@ -34,6 +34,11 @@ def player_groups(
     return groups
 
 
+def adam(params: Any, /) -> Optimizer:
+    """Return Adam with learning rate 2e-4 (arXiv:1703.10593, section 4) and betas as in the authors' code."""
+    return torch.optim.Adam(params, lr=2e-4, betas=(0.5, 0.999), fused=True)
+
+
 @contextmanager
 def frozen(*modules: nn.Module) -> Iterator[None]:
     """Compute no gradients of the modules' weights; gradients still reach the modules' inputs."""

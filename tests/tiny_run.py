@@ -43,6 +43,9 @@ TINY = (
     "trainer.log_every_n_steps=1",
 )
 
+# pix2pix, on pairs of the same toy scenes; `root` is that of no other tiny run.
+PAIRS = ("experiment=toy_pix2pix", "data.source.size=24", "model.generator.downs=3")
+
 # Without held-out images, for runs that are not about them: half of the time of a tiny run.
 UNMEASURED = (
     "~callbacks.validation", "~callbacks.alarms", "~callbacks.early_stopping", "callbacks.checkpointing.best=null",

@@ -59,6 +59,18 @@ class NonFiniteGuard(pl.Callback):
         self._accumulated: dict[nn.Parameter, Tensor] = {}
         self._is_step = True
 
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Refuse to skip batches of a method that takes turns.
+
+        Raises:
+            UserError: `on_nonfinite` is "skip", and an earlier turn of the batch has changed weights already.
+        """
+        if self.max_skips and not pl_module.automatic_optimization:
+            raise UserError(
+                f"callbacks.nonfinite.on_nonfinite is skip, but {type(pl_module).__name__} updates its players in "
+                "turns: when one is not finite, another has learnt from the batch already. Take on_nonfinite=stop"
+            )
+
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:

@@ -15,7 +15,9 @@ STREAMS = {"trainA": 0, "trainB": 1, "testA": 2, "testB": 2}
 """Number of each folder's random stream: the test folders hold the same scenes, the training folders different ones."""
 
 
-def draw(root: Path | str, train: int = 400, test: int = 40, size: int = 64, seed: int = 0) -> None:
+def draw(
+    root: Path | str, train: int = 400, test: int = 40, size: int = 64, seed: int = 0, paired: bool = False
+) -> None:
     """Draw the toy set into `root` as PNG files: plain brown animals in trainA and testA, striped ones in the others.
 
     If `root` holds the same set already, nothing is done. The set is drawn next to `root` and then renamed, so `root`
@@ -27,18 +29,20 @@ def draw(root: Path | str, train: int = 400, test: int = 40, size: int = 64, see
         test: number of test scenes; each is drawn in both domains, under the same name.
         size: height and width in pixels.
         seed: seed of the scenes.
+        paired: whether the training folders hold the same scenes too, under the same names.
 
     Raises:
         DataError: `root` holds something else.
     """
     root = Path(root)
-    parameters = json.dumps({"version": VERSION, "train": train, "test": test, "size": size, "seed": seed})
+    described = {"version": VERSION, "train": train, "test": test, "size": size, "seed": seed}
+    parameters = json.dumps(described | ({"paired": True} if paired else {}))
     if _holds(root, parameters):
         return
     root.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=f".{root.name}-", dir=root.parent) as temporary:
         staging = Path(temporary, "toy")
-        for name, stream in STREAMS.items():
+        for name, stream in (STREAMS | ({"trainB": STREAMS["trainA"]} if paired else {})).items():
             (staging / name).mkdir(parents=True)
             for i in range(train if name.startswith("train") else test):
                 rng = np.random.default_rng([seed, stream, i])

@@ -9,7 +9,6 @@ import torch
 import torch.nn.functional as F
 from pytorch_lightning.strategies import DDPStrategy
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from cyclegan.errors import UserError
 from cyclegan.image_pool import ImagePool
@@ -21,7 +20,16 @@ from cyclegan.networks.batching import together
 from cyclegan.networks.init import normal
 from cyclegan.networks.patchgan import PatchDiscriminator
 from cyclegan.networks.resnet import ResnetGenerator
-from cyclegan.optim import EpochSchedule, Linear, MakeOptimizer, Schedule, frozen, keep_implementation, player_groups
+from cyclegan.optim import (
+    EpochSchedule,
+    Linear,
+    MakeOptimizer,
+    Schedule,
+    adam,
+    frozen,
+    keep_implementation,
+    player_groups,
+)
 
 
 class Cycle(NamedTuple):
@@ -62,11 +70,6 @@ class LossWeights:
     cycle_a: float = 10.0
     cycle_b: float = 10.0
     identity: float = 0.5
-
-
-def adam(params: Any, /) -> Optimizer:
-    """Return the optimiser of the paper (section 4): Adam with learning rate 2e-4 and betas as in the authors' code."""
-    return torch.optim.Adam(params, lr=2e-4, betas=(0.5, 0.999), fused=True)
 
 
 @final

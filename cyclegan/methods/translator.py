@@ -55,6 +55,9 @@ class Translator(pl.LightningModule, ABC):
     """Whether training compiles `compiled()` with torch.compile; "auto": on a GPU, for crops of one size.
     "reduce-overhead" also records CUDA graphs, which need a fixed image size."""
 
+    gradient_clipping: tuple[float | None, str | None] = (None, None)
+    """`trainer.gradient_clip_val` and its algorithm for a method that takes turns, as Lightning refuses them there."""
+
     @abstractmethod
     def translate(self, images: Tensor, source: str, target: str) -> Tensor:
         """Translate images (N, C, H, W) in [-1, 1] from domain `source` to domain `target`.
@@ -102,6 +105,11 @@ class Translator(pl.LightningModule, ABC):
             if scaler is not None and getattr(optimizer, "_step_supports_amp_scaling", False):
                 scaler.unscale_(optimizer)  # which Lightning leaves to fused optimisers, whose step would come too late
             clip_each_player(optimizer, float(gradient_clip_val), gradient_clip_algorithm or "norm")
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Clip gradients where Lightning does not: for methods that take turns."""
+        if not self.automatic_optimization:
+            self.configure_gradient_clipping(optimizer, *self.gradient_clipping)
 
     def require_direction(self, source: str, target: str) -> None:
         """Raise a UserError if the method does not translate in this direction."""

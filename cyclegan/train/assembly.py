@@ -59,6 +59,13 @@ def assemble_trainer(config: DictConfig, plain: dict[str, Any]) -> pl.Trainer:
     return trainer
 
 
+def hand_over_clipping(trainer: pl.Trainer, model: Any) -> None:
+    """Let a method that takes turns clip its gradients itself, as Lightning refuses to do so for it."""
+    if not model.automatic_optimization:
+        model.gradient_clipping = (trainer.gradient_clip_val, trainer.gradient_clip_algorithm)
+        trainer.gradient_clip_val = None
+
+
 def refuse_unsuitable(data: Any, model: Any, trainer: pl.Trainer, resume: Path | None) -> None:
     """Check before the first batch that data, networks and trainer fit together.
 
@@ -93,6 +100,11 @@ def refuse_unsuitable(data: Any, model: Any, trainer: pl.Trainer, resume: Path |
         raise RunError(
             f"a sweep (-m) trains on one device: on {trainer.world_size}, the processes that Lightning adds would each "
             "run the whole sweep again. Take trainer.devices=1, or start the jobs one by one without -m"
+        )
+    if not model.automatic_optimization and trainer.accumulate_grad_batches != 1:
+        raise RunError(
+            f"trainer.accumulate_grad_batches is {trainer.accumulate_grad_batches}, but {type(model).__name__} updates "
+            "its players in turns, each on the whole batch: raise data.batch_size instead"
         )
     if resume and trainer.max_steps != -1:
         raise RunError(

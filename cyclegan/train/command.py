@@ -80,7 +80,7 @@ def _train(config: DictConfig) -> pl.Trainer:
     from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
     from cyclegan.checkpoint.writing import remove_unfinished
-    from cyclegan.train.assembly import assemble_trainer, refuse_unsuitable
+    from cyclegan.train.assembly import assemble_trainer, hand_over_clipping, refuse_unsuitable
     from cyclegan.train.init_from import initialise
     from cyclegan.train.precision import default_precision
     from cyclegan.train.resume import name_wandb_run, require_same_run, starting_point
@@ -105,6 +105,7 @@ def _train(config: DictConfig) -> pl.Trainer:
     model = hydra.utils.instantiate(config.model, _convert_="all")  # OmegaConf containers would end up in checkpoints
     trainer = assemble_trainer(config, plain)
     refuse_unsuitable(data, model, trainer, start.path if start else None)
+    hand_over_clipping(trainer, model)
     notes = []
     if start:
         notes = require_same_run(start, plain, model)
