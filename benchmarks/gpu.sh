@@ -20,14 +20,14 @@ python() { command "${PYTHON:-python3}" "$@"; }
 size=256 step=(--sizes 256 --batches 1 8 --settings float32 bf16+channels_last+fused bf16+channels_last+fused+compile
     bf16 bf16+channels_last bf16+channels_last+fused+reduce-overhead)
 if [ "$1" = --rehearse ]; then
-    data=$work/photos out=$2 seconds=100 size=32
+    data=$work/photos out=$2 seconds=100 size=32 limit=300
     set -- model.generator.width=8 model.generator.blocks=1 model.discriminator.width=8 model.discriminator.layers=1 \
         data.load_size=36 data.crop_size=32
     step=(--sizes 32 --batches 2 1 --settings float32 bf16+channels_last+fused --width 8 --turns 2 --seconds 300)
     (cd "$here/benchmarks" && python -c 'import pathlib, sys, overhead
 overhead.draw_photos(pathlib.Path(sys.argv[1]), count=12, size=40)' "$data")
 else
-    data=$(realpath "$1") out=$2 seconds=$3
+    data=$(realpath "$1") out=$2 seconds=$3 limit=$((seconds / 3))
     shift 3
 fi
 mkdir -p "$out"
@@ -57,7 +57,7 @@ part "tests on CUDA"
 timeout $((seconds / 5)) "${PYTHON:-python3}" -m pytest -m gpu tests/test_gpu.py tests/methods/test_precisions.py -p no:cacheprovider || true
 
 part "a step at $size²"
-timeout $((seconds / 3)) "${PYTHON:-python3}" benchmarks/step.py --seconds $((seconds / 5)) "${step[@]}" --json "$out/step.json" || true
+timeout "$limit" "${PYTHON:-python3}" benchmarks/step.py --seconds $((seconds / 5)) "${step[@]}" --json "$out/step.json" || true
 read -r batch speed recipe <<<"$(python benchmarks/gpu_recipe.py "$out/step.json" ||
     echo 4 30 data.batch_size=4 model.optimizer.lr=4e-4)"
 read -ra recipe <<<"$recipe"

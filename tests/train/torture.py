@@ -29,6 +29,7 @@ from tests.tiny_run import SMALL_NETWORKS, TINY, differences, metrics, read_chec
 LIMIT = 180  # seconds that one start of the training may take
 IMAGES_PER_EPOCH = 6  # five images in batches of two
 SCRIPT = str(Path(sys.executable).with_name("cyclegan-train"))
+ROOT = str(Path(__file__).parents[2])
 # A checkpoint every other batch and at the end of every epoch; averages; small pools, which are random early.
 WORDS = (
     *TINY,
@@ -84,10 +85,11 @@ def run_command(words: list[str], folder: Path, variables: dict[str, str], scree
 def environment() -> dict[str, str]:
     """Return the variables of a training: none of a cluster, one thread, and gloo on the loopback device.
 
-    Gloo would look up the name of this machine, which fails in some containers.
+    Gloo would look up the name of this machine, which fails in some containers. Processes that Lightning starts import
+    classes of these tests, and torch-fidelity installs another package of the name `tests`.
     """
     own = {key: value for key, value in os.environ.items() if not key.startswith(CLUSTER)}
-    return own | {"GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1", "WANDB_MODE": "offline"}
+    return own | {"GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1", "WANDB_MODE": "offline", "PYTHONPATH": ROOT}
 
 
 def fork(target: Callable[..., None], *arguments: object) -> ForkServerProcess:
