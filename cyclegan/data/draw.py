@@ -80,7 +80,7 @@ def _partners(first: str, domain: str, domains: Mapping[str, ImageSource]) -> ND
     ours, theirs = domains[first], domains[domain]
     if len(ours) == len(theirs) and all(a == b for a, b in zip(ours.names(), theirs.names(), strict=True)):
         return np.arange(len(ours))
-    pairs = dict(paired_names(ours, theirs))
+    pairs = dict(paired_names(ours, theirs, (first, domain)))
     found = set(pairs.values())
     alone = [ours[i] for i in range(len(ours)) if i not in pairs] + [
         theirs[j] for j in range(len(theirs)) if j not in found

@@ -120,8 +120,8 @@ class HeldOut:
     def _same_names(self) -> list[tuple[int, int]]:
         if len(self.domains) != 2:
             return []
-        a, b = self.domains.values()
-        return paired_names(a.images, b.images)
+        (a, ours), (b, theirs) = self.domains.items()
+        return paired_names(ours.images, theirs.images, (a, b))
 
     def _are_paired(self, i: int, j: int) -> bool:
         if self.pairing != "auto":

@@ -51,20 +51,26 @@ def train_val_split(images: ImageSource, share: float) -> tuple[ImageSource, Ima
     return images.subset(np.flatnonzero(~is_val)), images.subset(np.flatnonzero(is_val))
 
 
-def paired_names(a: ImageSource, b: ImageSource) -> list[tuple[int, int]]:
+def paired_names(a: ImageSource, b: ImageSource, domains: tuple[str, str]) -> list[tuple[int, int]]:
     """Pair images of two domains by their names without extension: testA/x/1.png and testB/x/1.jpg.
 
-    Names that a domain has more than once, such as 1.png and 1.jpg in one folder, are not paired.
+    An ending `_A` of domain A is not part of a name, as published sets have trainA/1_A.jpg and trainB/1_B.jpg. Names
+    that a domain has more than once, such as 1.png and 1.jpg in one folder, are not paired.
+
+    Args:
+        a: images of the first domain.
+        b: images of the second domain.
+        domains: names of both.
 
     Returns:
         Indices (in a, in b), ascending in a.
     """
-    in_b = _index_by_stem(b)
-    return [(index, in_b[stem]) for stem, index in _index_by_stem(a).items() if stem in in_b]
+    in_b = _index_by_stem(b, domains[1])
+    return [(index, in_b[stem]) for stem, index in _index_by_stem(a, domains[0]).items() if stem in in_b]
 
 
-def _index_by_stem(images: ImageSource) -> dict[str, int]:
-    stems = [splitext(name)[0] for name in images.names()]
+def _index_by_stem(images: ImageSource, domain: str) -> dict[str, int]:
+    stems = [splitext(name)[0].removesuffix(f"_{domain}") for name in images.names()]
     counts = Counter(stems)
     return {stem: index for index, stem in enumerate(stems) if counts[stem] == 1}
 

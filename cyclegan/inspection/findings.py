@@ -82,8 +82,9 @@ def find_all(
         "resize=stretch distorts them, as in the paper; data.resize=short_side or width keeps their proportions")
     add("skipped", False, _skipped(scan), "skipped files",
         "no action needed, unless they are images: convert or rename those")
-    add("paired_names", False, _paired_names(scan), "file names in several test folders",
-        "no action needed; if such images show the same scene, data.pairing=by_name measures PSNR and SSIM")
+    add("paired_names", False, _paired_names(scan), "file names in several domains",
+        "no action needed; if such images show the same scene, data.pairing=by_name measures PSNR and SSIM of held-out "
+        "ones, and data.draw=aligned trains on pairs, as model=pix2pix needs them")
     add("unequal", False, _unequal(scan), "domains less than half as large as the largest",
         "no action needed: an epoch has as many images as the largest domain, and images of the others repeat")
     # fmt: on
@@ -173,9 +174,11 @@ def _skipped(scan: Scan) -> Iterator[Item]:
 
 
 def _paired_names(scan: Scan) -> Iterator[Item]:
-    tests = [folder for folder in scan.folders if folder.split == "test" and folder.domain]
-    for one, other in combinations(tests, 2):
-        if pairs := len(paired_names(one.images, other.images)):
+    folders = [folder for folder in scan.folders if folder.split and folder.domain]
+    for one, other in combinations(folders, 2):
+        if one.split != other.split:
+            continue
+        if pairs := len(paired_names(one.images, other.images, (one.domain, other.domain))):
             why = f"{pairs:,} of {len(one.images):,} and {len(other.images):,}"
             yield Item(one.name, why, (other.name,), pairs)
 

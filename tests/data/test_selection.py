@@ -19,6 +19,9 @@ from cyclegan.errors import DataError
 names = st.lists(st.text("abc/é\udce9", min_size=1, max_size=12), min_size=2, max_size=60, unique=True)
 
 
+DOMAINS = ("A", "B")
+
+
 def chosen(given_names: list[str], count: int) -> set[str]:
     return {given_names[i] for i in choose_by_hash(Files("/data", given_names), count)}
 
@@ -63,15 +66,21 @@ def test_one_image_cannot_be_split() -> None:
 def test_pairs_have_the_same_name_without_extension() -> None:
     a = Files("/data/testA", ["1.png", "x/1.png", "x/2.PNG", "x/y.1.png", "only_a.png"])
     b = Files("/data/testB", ["only_b.jpg", "x/2.jpg", "x/y.1.jpg", "x/y.2.jpg", "1.jpg", "y/1.jpg"])
-    assert paired_names(a, b) == [(0, 4), (2, 1), (3, 2)]
+    assert paired_names(a, b, DOMAINS) == [(0, 4), (2, 1), (3, 2)]
+
+
+def test_an_ending_with_the_domains_name_is_not_part_of_a_name() -> None:
+    a = Files("/data/trainA", ["1_A.jpg", "2_B.jpg", "x/3_A.jpg"])
+    b = Files("/data/trainB", ["1_B.jpg", "2_B.jpg", "x/3.jpg"])
+    assert paired_names(a, b, DOMAINS) == [(0, 0), (2, 2)]
 
 
 def test_names_that_a_domain_has_twice_are_not_paired() -> None:
     twice = Files("/data/testA", ["1.png", "1.jpg", "2.png", "x/1.png", "1.tif"])
     once = Files("/data/testB", ["1.png", "2.png", "x/1.jpg"])
-    assert paired_names(twice, once) == [(2, 1), (3, 2)]
-    assert paired_names(once, twice) == [(1, 2), (2, 3)]
-    assert paired_names(twice, twice) == [(2, 2), (3, 3)]
+    assert paired_names(twice, once, DOMAINS) == [(2, 1), (3, 2)]
+    assert paired_names(once, twice, DOMAINS) == [(1, 2), (2, 3)]
+    assert paired_names(twice, twice, DOMAINS) == [(2, 2), (3, 3)]
 
 
 def test_the_fingerprint_depends_on_the_names_in_their_order_and_not_on_the_place() -> None:
