@@ -51,7 +51,8 @@ def estimate(
     of cuDNN, fragmentation, copies of gradients that DDP sends, and validation; `torch.compile` keeps less.
 
     Args:
-        translator: a method whose `training_step` returns a loss and does not depend on the values of tensors.
+        translator: a method whose `training_step` returns a loss or takes turns, and does not depend on the values of
+            tensors.
         crop_size: height and width of the images.
         batch_size: number of images of each domain.
         device: the device of training. Kernels differ between devices, and so does what autograd keeps.
@@ -87,21 +88,39 @@ def _step(
         copy = deepcopy(translator, copies)
         copy.log = copy.log_dict = lambda *_, **__: None  # type: ignore[method-assign, assignment]
         # What is done in one of several steps is done when the number of steps with this one is divisible, as 0 is.
-        copy._trainer = SimpleNamespace(global_step=-1)  # type: ignore[assignment]
+        copy._trainer = SimpleNamespace(global_step=-1, is_last_batch=False)  # type: ignore[assignment]
         weights = living.bytes
         size = (crop_size, crop_size)
         batch = {domain: torch.empty(batch_size, n, *size, device=device) for domain, n in copy.channels.items()}
-        for weight in copy.parameters():
-            weight.grad = torch.empty_like(weight)  # of the step before, which Lightning drops after the forward pass
-        with autocast():
-            loss = copy.training_step(batch, 0)
-        assert isinstance(loss, Tensor)
-        copy.zero_grad()
-        loss.backward()
+        if copy.automatic_optimization:
+            for weight in copy.parameters():
+                weight.grad = torch.empty_like(weight)  # of the step before, which Lightning drops after a forward pass
+            with autocast():
+                loss = copy.training_step(batch, 0)
+            assert isinstance(loss, Tensor)
+            copy.zero_grad()
+            loss.backward()
+        else:
+            _let_take_turns(copy)
+            with autocast():
+                copy.training_step(batch, 0)
         stored = [
             (pool.size, copy.pools()[name].state_dict()["images"][:1]) for name, pool in translator.pools().items()
         ]
     return living.peak - weights, sum(count * _bytes(images) for count, images in stored)
+
+
+def _let_take_turns(copy: Any) -> None:
+    """Replace what `take_turn` uses of Lightning by the same without updates."""
+    optimizer = SimpleNamespace(
+        param_groups=copy.configure_optimizers()["optimizer"].param_groups,
+        optimizer=None,
+        step=lambda: None,
+        zero_grad=copy.zero_grad,
+    )
+    copy.optimizers = lambda: optimizer
+    copy.manual_backward = lambda loss: loss.backward()
+    copy.trainer.strategy = SimpleNamespace(optimizer_step=lambda *_, **__: None)
 
 
 def _bytes(tensors: Any) -> int:

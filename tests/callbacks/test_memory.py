@@ -8,14 +8,18 @@ import torch
 
 from cyclegan.callbacks.memory import Memory, estimate
 from cyclegan.methods.cyclegan import CycleGAN
+from cyclegan.methods.pix2pix import Pix2Pix
+from cyclegan.methods.translator import Translator
+from cyclegan.networks.patchgan import PatchDiscriminator
 from cyclegan.networks.resnet import ResnetGenerator
+from cyclegan.networks.unet import UnetGenerator
 from tests.small import random_batches, small_cyclegan
 
 CPU = torch.device("cpu")
 
 
 def memory(
-    model: CycleGAN, crop: int = 32, batch: int = 1, precision: torch.dtype | None = None, **more: Any
+    model: Translator, crop: int = 32, batch: int = 1, precision: torch.dtype | None = None, **more: Any
 ) -> Memory:
     autocast = partial(torch.autocast, "cpu", precision, enabled=precision is not None)
     return estimate(model, crop, batch, CPU, autocast, **more)
@@ -90,3 +94,11 @@ def test_changes_neither_the_model_nor_random_numbers() -> None:
     assert all(torch.equal(one, other) for one, other in zip(before, after, strict=True))
     assert len(model.pool_a) == 1
     assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_a_method_that_takes_turns_never_holds_the_gradients_of_both_players() -> None:
+    """With wide networks and small images, a step takes little but gradients."""
+    model = Pix2Pix(partial(UnetGenerator, width=32, downs=4), partial(PatchDiscriminator, width=32))
+    players = [sum(4 * p.numel() for p in network.parameters()) for network in (model.gen, model.disc)]
+    assert min(players) > 0.25 * max(players)
+    assert max(players) < memory(model, crop=32).step < sum(players)
