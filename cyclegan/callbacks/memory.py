@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import torch
+from pytorch_lightning.profilers import PassThroughProfiler
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -121,6 +122,7 @@ def _let_take_turns(copy: Any) -> None:
     copy.optimizers = lambda: optimizer
     copy.manual_backward = lambda loss: loss.backward()
     copy.trainer.strategy = SimpleNamespace(optimizer_step=lambda *_, **__: None)
+    copy.trainer.profiler = PassThroughProfiler()
 
 
 def _bytes(tensors: Any) -> int:
