@@ -38,7 +38,8 @@ def take_turn(method: Translator, player: str, losses: Callable[[], Losses], *, 
     try:
         terms = losses()
         method.log_dict({f"train/{name}": term.detach() for name, term in terms.items()}, batch_size=1, logger=False)
-        with method.trainer.profiler.profile("backward"):  # which Lightning does in automatic optimisation only
+        # Lightning names this part for profilers in automatic optimisation only.
+        with method.trainer.profiler.profile("backward"):  # type: ignore[attr-defined]
             method.manual_backward(torch.stack(list(terms.values())).sum())
     finally:
         for parameter in held:
