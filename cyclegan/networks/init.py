@@ -29,12 +29,12 @@ def orthogonal(network: nn.Module, gain: float = 0.02) -> None:
 
 
 def fill(network: nn.Module, draw: Callable[[Tensor], Tensor]) -> None:
-    """Draw the weights of all (transposed) convolutions with `draw`, and set their biases to 0.
+    """Draw the weights of all (transposed) convolutions and linear layers with `draw`, and set their biases to 0.
 
     Batch norm gets weights N(1, 0.02) and biases 0, as in DCGAN's code.
     """
     for module in network.modules():
-        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
             draw(trained_weight(module))
         elif isinstance(module, nn.BatchNorm2d):
             nn.init.normal_(module.weight, mean=1.0, std=0.02)

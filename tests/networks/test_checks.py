@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from cyclegan.networks.antialiased import AntialiasedPatchDiscriminator, AntialiasedResnetGenerator
 from cyclegan.networks.checks import nearest_size
 from cyclegan.networks.encoder_decoder import EncoderDecoder
 from cyclegan.networks.patchgan import PatchDiscriminator, PixelDiscriminator
@@ -20,6 +21,8 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], int]] = {  # with its smalles
     "patch": (lambda: PatchDiscriminator(width=2), 24),  # 12, 6, 3, then 2 and 1 after the convolutions of stride 1
     "patch_1": (lambda: PatchDiscriminator(width=2, layers=1), 6),
     "patch_5": (lambda: PatchDiscriminator(width=2, layers=5), 96),
+    "antialiased_resnet": (lambda: AntialiasedResnetGenerator(width=2, blocks=1), 8),
+    "antialiased_patch": (lambda: AntialiasedPatchDiscriminator(width=2), 24),  # 12, 6, 3, then 2 and 1, as above
     "pixel": (lambda: PixelDiscriminator(width=2), 2),
     "strided": (lambda: StridedDiscriminator(widths=[2, 4]), 8),  # 4, 2, and 2 + 3 - 3 scores
     "one_score": (lambda: StridedDiscriminator(widths=[2, 4], head_padding=[0, 0, 0, 0]), 16),  # 8, 4, 4 - 3 scores

@@ -59,3 +59,11 @@ def test_batch_norm_starts_near_one(init: Callable[[nn.Module], None]) -> None:
     assert norm.weight.mean().item() == pytest.approx(1, abs=0.002)
     assert norm.weight.std().item() == pytest.approx(0.02, rel=0.05)
     assert not norm.bias.any()
+
+
+def test_linear_layers_are_filled_too() -> None:
+    torch.manual_seed(0)
+    layer = nn.Linear(200, 100)
+    xavier(nn.Sequential(layer))
+    assert layer.weight.std().item() == pytest.approx(0.02 * math.sqrt(2 / (200 + 100)), rel=0.03)
+    assert not layer.bias.any()
