@@ -28,6 +28,10 @@ def orthogonal(network: nn.Module, gain: float = 0.02) -> None:
     fill(network, partial(nn.init.orthogonal_, gain=gain))
 
 
+def as_built(network: nn.Module) -> None:
+    """PyTorch's own initial weights: uniform, of variance 1 / (3 · fan_in); batch norm starts at 1."""
+
+
 def fill(network: nn.Module, draw: Callable[[Tensor], Tensor]) -> None:
     """Draw the weights of all (transposed) convolutions with `draw`, and set their biases to 0.
 

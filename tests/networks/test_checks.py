@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from cyclegan.networks.checks import nearest_size
+from cyclegan.networks.discogan import DiscoDiscriminator, DiscoGenerator
 from cyclegan.networks.encoder_decoder import EncoderDecoder
 from cyclegan.networks.patchgan import PatchDiscriminator, PixelDiscriminator
 from cyclegan.networks.resnet import ResnetGenerator
@@ -17,6 +18,8 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], int]] = {  # with its smalles
     "resnet": (lambda: ResnetGenerator(width=2, blocks=1), 8),  # 2 × 2 where the blocks reflect
     "unet": (lambda: UnetGenerator(width=2, downs=4), 2**4),  # 1 × 1 innermost
     "encoder_decoder": (lambda: EncoderDecoder(widths=[2, 4], norm="instance"), 2 * 2**2),  # 2 × 2 innermost
+    "disco_generator": (lambda: DiscoGenerator(width=2), 16),  # 1 × 1 innermost, normalised over the batch
+    "disco_discriminator": (lambda: DiscoDiscriminator(width=2), 64),  # 32, 16, 8, 4, and 4 - 3 scores
     "patch": (lambda: PatchDiscriminator(width=2), 24),  # 12, 6, 3, then 2 and 1 after the convolutions of stride 1
     "patch_1": (lambda: PatchDiscriminator(width=2, layers=1), 6),
     "patch_5": (lambda: PatchDiscriminator(width=2, layers=5), 96),

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from cyclegan.networks.init import kaiming, normal, orthogonal, xavier
+from cyclegan.networks.init import as_built, kaiming, normal, orthogonal, xavier
 
 
 def two_convolutions() -> tuple[nn.Sequential, nn.Conv2d, nn.ConvTranspose2d]:
@@ -59,3 +59,11 @@ def test_batch_norm_starts_near_one(init: Callable[[nn.Module], None]) -> None:
     assert norm.weight.mean().item() == pytest.approx(1, abs=0.002)
     assert norm.weight.std().item() == pytest.approx(0.02, rel=0.05)
     assert not norm.bias.any()
+
+
+def test_as_built_keeps_the_weights_of_the_layers() -> None:
+    network, conv, _ = two_convolutions()
+    before = conv.weight.clone()
+    as_built(network)
+    assert torch.equal(conv.weight, before)
+    assert before.std().item() == pytest.approx(math.sqrt(1 / (3 * FAN_IN)), rel=0.03)
