@@ -13,6 +13,14 @@ def normal(network: nn.Module, std: float = 0.02) -> None:
     fill(network, partial(nn.init.normal_, mean=0.0, std=std))
 
 
+def truncated(network: nn.Module, std: float = 0.02) -> None:
+    """As `normal`, but convolutions' weights beyond two standard deviations are drawn again, as in DualGAN's code."""
+    normal(network, std)
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.trunc_normal_(trained_weight(module), std=std, a=-2 * std, b=2 * std)
+
+
 def xavier(network: nn.Module, gain: float = 0.02) -> None:
     """Normal, of variance gain² · 2 / (fan_in + fan_out) (Glorot & Bengio 2010); 0.02 as in the authors' code."""
     fill(network, partial(nn.init.xavier_normal_, gain=gain))
@@ -33,12 +41,12 @@ def as_built(network: nn.Module) -> None:
 
 
 def fill(network: nn.Module, draw: Callable[[Tensor], Tensor]) -> None:
-    """Draw the weights of all (transposed) convolutions with `draw`, and set their biases to 0.
+    """Draw the weights of (transposed) convolutions and linear layers with `draw`, and set their biases to 0.
 
     Batch norm gets weights N(1, 0.02) and biases 0, as in DCGAN's code.
     """
     for module in network.modules():
-        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
             draw(trained_weight(module))
         elif isinstance(module, nn.BatchNorm2d):
             nn.init.normal_(module.weight, mean=1.0, std=0.02)

@@ -16,8 +16,8 @@ def normalise_convolutions(network: nn.Module) -> None:
             spectral_norm(module)
 
 
-def trained_weight(module: nn.Conv2d | nn.ConvTranspose2d) -> Tensor:
-    """Return the parameter from which a convolution's weight is computed, or which it is."""
+def trained_weight(module: nn.Conv2d | nn.ConvTranspose2d | nn.Linear) -> Tensor:
+    """Return the parameter from which a layer's weight is computed, or which it is."""
     if is_parametrized(module, "weight"):
         weight = module.parametrizations["weight"].original  # type: ignore[index, union-attr]
         assert isinstance(weight, Tensor)
