@@ -52,7 +52,8 @@ class DiscoGAN(Translator):
     one optimiser is the same as the authors' two: it skips the weights of the player that has no gradients.
 
     The authors also test with the statistics of the batch. Here translations of an image do not depend on others:
-    they use the running statistics of batch norm, which move in the discriminators' steps too.
+    they use the running statistics of batch norm, which move in the discriminators' steps too. Each of several
+    devices has the statistics of its own batch, in batch norm and in feature matching.
 
     Args:
         generator: called with `in_channels` and `out_channels`, returns a network from images (N, in_channels, H, W) to

@@ -22,7 +22,8 @@ from tests.tiny_run import UNMEASURED, StoppedError, composed, differences, read
 
 RUN = (
     *UNMEASURED, "experiment=toy_discogan", "data.source.size=64", "data.load_size=64", "data.crop_size=64",
-    "model.loss_weights.curriculum=4", "callbacks.checkpointing.every_n_images=2",
+    "model.loss_weights.starting_rate=0.01", "model.loss_weights.curriculum=4",
+    "callbacks.checkpointing.every_n_images=2",
 )  # fmt: skip
 
 
