@@ -39,6 +39,38 @@ def adam(params: Any, /) -> Optimizer:
     return torch.optim.Adam(params, lr=2e-4, betas=(0.5, 0.999), fused=True)
 
 
+class TensorFlowRMSprop(Optimizer):
+    """RMSprop as in TensorFlow 1: `average ← α · average + (1 − α) · g²`, `w ← w − lr · g / √(average + ε)`.
+
+    The average starts at 1, so that the first steps are small; torch's starts at 0, with first steps of about 3 · lr
+    for α = 0.9. The defaults are those of DualGAN's code.
+    """
+
+    def __init__(self, params: Any, lr: float = 5e-5, alpha: float = 0.9, eps: float = 1e-10) -> None:
+        super().__init__(params, {"lr": lr, "alpha": alpha, "eps": eps})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        loss = None if closure is None else torch.enable_grad()(closure)()
+        for group in self.param_groups:
+            for weight in group["params"]:
+                if weight.grad is not None:
+                    if not self.state[weight]:
+                        self.state[weight]["square_avg"] = torch.ones_like(weight)
+                    average = self.state[weight]["square_avg"]
+                    average.lerp_(weight.grad.square(), 1 - group["alpha"])
+                    weight.addcdiv_(weight.grad, (average + group["eps"]).sqrt(), value=-group["lr"])
+        return loss
+
+
+@torch.no_grad()
+def clip_weights(networks: Iterable[nn.Module], bound: float) -> None:
+    """Clamp all parameters to [-bound, bound], as after each step of WGAN's critic (arXiv:1701.07875, algorithm 1)."""
+    for network in networks:
+        for parameter in network.parameters():
+            parameter.clamp_(-bound, bound)
+
+
 @contextmanager
 def frozen(*modules: nn.Module) -> Iterator[None]:
     """Compute no gradients of the modules' weights; gradients still reach the modules' inputs."""

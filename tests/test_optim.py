@@ -7,7 +7,18 @@ import pytest
 import torch
 from torch import nn
 
-from cyclegan.optim import Constant, Cosine, Linear, Step, clip_each_player, frozen, keep_implementation, player_groups
+from cyclegan.optim import (
+    Constant,
+    Cosine,
+    Linear,
+    Step,
+    TensorFlowRMSprop,
+    clip_each_player,
+    clip_weights,
+    frozen,
+    keep_implementation,
+    player_groups,
+)
 
 
 def test_linear_schedule_over_200_epochs() -> None:
@@ -97,3 +108,24 @@ def test_a_resumed_optimizer_keeps_its_implementation_and_memory_format() -> Non
     assert fused.param_groups[0]["fused"]
     assert fused.state[resumed]["exp_avg"].is_contiguous(memory_format=torch.channels_last)
     torch.testing.assert_close(stepped(fused, gradients[2]), stepped(plain, gradients[2]))
+
+
+def test_rmsprop_of_tensorflow_by_hand() -> None:
+    """Gradients 2, none and −1: averages 0.9 + 0.1 · 4 = 1.3, and 0.9 · 1.3 + 0.1 = 1.27; epsilon 0.3 in the root."""
+    weight = nn.Parameter(torch.tensor([5.0], dtype=torch.float64))
+    optimizer = TensorFlowRMSprop([weight], lr=0.1, eps=0.3)
+    expected = 5.0
+    for gradient, average in ((2.0, 1.3), (None, None), (-1.0, 1.27)):
+        weight.grad = None if gradient is None else torch.tensor([gradient], dtype=torch.float64)
+        optimizer.step()
+        if gradient is not None and average is not None:
+            expected -= 0.1 * gradient / math.sqrt(average + 0.3)
+        assert weight.item() == pytest.approx(expected, abs=1e-12)
+
+
+def test_all_weights_are_clipped() -> None:
+    networks = [nn.Conv2d(1, 1, 1), nn.BatchNorm2d(1)]
+    for parameter, value in zip(networks[0].parameters(), (-3, 0.1), strict=True):
+        nn.init.constant_(parameter, value)
+    clip_weights(networks, 0.5)
+    assert [p.item() for network in networks for p in network.parameters()] == pytest.approx([-0.5, 0.1, 0.5, 0.0])

@@ -39,6 +39,9 @@ class Translator(pl.LightningModule, ABC):
     minimum_crop: int
     """Smallest height and width of training images, which the discriminators process too."""
 
+    minimum_batch: int = 1
+    """Smallest number of images of each domain in a training batch of one device."""
+
     channels: dict[str, int]
     """Number of channels, by domain."""
 

@@ -13,6 +13,14 @@ def normal(network: nn.Module, std: float = 0.02) -> None:
     fill(network, partial(nn.init.normal_, mean=0.0, std=std))
 
 
+def truncated(network: nn.Module, std: float = 0.02) -> None:
+    """As `normal`, but convolutions' weights beyond two standard deviations are drawn again, as in DualGAN's code."""
+    normal(network, std)
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.trunc_normal_(trained_weight(module), std=std, a=-2 * std, b=2 * std)
+
+
 def xavier(network: nn.Module, gain: float = 0.02) -> None:
     """Normal, of variance gain² · 2 / (fan_in + fan_out) (Glorot & Bengio 2010); 0.02 as in the authors' code."""
     fill(network, partial(nn.init.xavier_normal_, gain=gain))
@@ -26,6 +34,10 @@ def kaiming(network: nn.Module) -> None:
 def orthogonal(network: nn.Module, gain: float = 0.02) -> None:
     """Orthogonal filters scaled by gain (Saxe et al. 2014, arXiv:1312.6120); 0.02 as in the authors' code."""
     fill(network, partial(nn.init.orthogonal_, gain=gain))
+
+
+def as_built(network: nn.Module) -> None:
+    """PyTorch's own initial weights: uniform, of variance 1 / (3 · fan_in); batch norm starts at 1."""
 
 
 def fill(network: nn.Module, draw: Callable[[Tensor], Tensor]) -> None:

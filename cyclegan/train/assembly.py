@@ -70,8 +70,8 @@ def refuse_unsuitable(data: Any, model: Any, trainer: pl.Trainer, resume: Path |
     """Check before the first batch that data, networks and trainer fit together.
 
     Raises:
-        RunError: the data module lacks a method, the channels or the crop do not suit the networks, a sweep uses
-            several devices, or a resumed run is bounded by `max_steps`.
+        RunError: the data module lacks a method, the channels or the crop do not suit the networks, batches are
+            too small for the method, a sweep uses several devices, or a resumed run is bounded by `max_steps`.
     """
     if missing := missing_members(data):
         raise RunError(
@@ -95,6 +95,11 @@ def refuse_unsuitable(data: Any, model: Any, trainer: pl.Trainer, resume: Path |
         raise RunError(
             f"data.crop_size is {crop}, but these networks take multiples of {multiple} from {minimum} on; the nearest "
             f"is data.crop_size={nearest}, with data.load_size={nearest} or more"
+        )
+    if data.batch_size < model.minimum_batch:
+        raise RunError(
+            f"data.batch_size is {data.batch_size}, but {type(model).__name__} compares statistics of a batch: set "
+            f"data.batch_size={model.minimum_batch} or, better, far more"
         )
     if trainer.world_size > 1 and HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
         raise RunError(

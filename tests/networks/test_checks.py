@@ -8,6 +8,8 @@ from torch import Tensor, nn
 
 from cyclegan.networks.antialiased import AntialiasedPatchDiscriminator, AntialiasedResnetGenerator
 from cyclegan.networks.checks import nearest_size
+from cyclegan.networks.discogan import DiscoDiscriminator, DiscoGenerator
+from cyclegan.networks.dualgan import DualDiscriminator, DualGenerator
 from cyclegan.networks.encoder_decoder import EncoderDecoder
 from cyclegan.networks.patchgan import PatchDiscriminator, PixelDiscriminator
 from cyclegan.networks.resnet import ResnetGenerator
@@ -18,6 +20,11 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], int]] = {  # with its smalles
     "resnet": (lambda: ResnetGenerator(width=2, blocks=1), 8),  # 2 × 2 where the blocks reflect
     "unet": (lambda: UnetGenerator(width=2, downs=4), 2**4),  # 1 × 1 innermost
     "encoder_decoder": (lambda: EncoderDecoder(widths=[2, 4], norm="instance"), 2 * 2**2),  # 2 × 2 innermost
+    "disco_generator": (lambda: DiscoGenerator(width=2), 16),  # 1 × 1 innermost, normalised over the batch
+    "disco_discriminator": (lambda: DiscoDiscriminator(width=2), 64),  # 32, 16, 8, 4, and 4 - 3 scores
+    "dual_generator": (lambda: DualGenerator(width=2, downs=4), 2**4),
+    "dual_discriminator": (lambda: DualDiscriminator(width=2, image_size=33), 33),  # 17, 9, 5, 3, 2
+    "dual_patch": (lambda: DualDiscriminator(width=2, image_size=None), 33),
     "patch": (lambda: PatchDiscriminator(width=2), 24),  # 12, 6, 3, then 2 and 1 after the convolutions of stride 1
     "patch_1": (lambda: PatchDiscriminator(width=2, layers=1), 6),
     "patch_5": (lambda: PatchDiscriminator(width=2, layers=5), 96),
@@ -100,6 +107,8 @@ def test_nearest_size_is_valid_and_none_is_nearer(side: int, minimum: int, multi
         (lambda: ResnetGenerator(norm="layer"), "one of instance, batch, none"),  # type: ignore[arg-type]
         (lambda: UnetGenerator(downs=1), "downs is 1; it must be 2 or more"),
         (lambda: EncoderDecoder(widths=[]), "widths is 0; it must be 1 or more"),
+        (lambda: DualGenerator(downs=1), "downs is 1; it must be 2 or more"),
+        (lambda: DualDiscriminator(image_size=32), "image_size is 32; it must be 33 or more"),
         (lambda: PatchDiscriminator(layers=0), "layers is 0; it must be 1 or more"),
         (lambda: PixelDiscriminator(width=-1), "width is -1"),
         (lambda: StridedDiscriminator(widths=(64, 0)), "widths is 0"),

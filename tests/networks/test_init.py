@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from cyclegan.networks.init import kaiming, normal, orthogonal, xavier
+from cyclegan.networks.init import as_built, kaiming, normal, orthogonal, truncated, xavier
 
 
 def two_convolutions() -> tuple[nn.Sequential, nn.Conv2d, nn.ConvTranspose2d]:
@@ -67,3 +67,26 @@ def test_linear_layers_are_filled_too() -> None:
     xavier(nn.Sequential(layer))
     assert layer.weight.std().item() == pytest.approx(0.02 * math.sqrt(2 / (200 + 100)), rel=0.03)
     assert not layer.bias.any()
+
+
+def test_as_built_keeps_the_weights_of_the_layers() -> None:
+    network, conv, _ = two_convolutions()
+    before = conv.weight.clone()
+    as_built(network)
+    assert torch.equal(conv.weight, before)
+    assert before.std().item() == pytest.approx(math.sqrt(1 / (3 * FAN_IN)), rel=0.03)
+
+
+def test_truncated_draws_no_weight_of_a_convolution_beyond_two_standard_deviations() -> None:
+    torch.manual_seed(0)
+    network, conv, transposed = two_convolutions()
+    linear = nn.Linear(400, 50)
+    truncated(nn.Sequential(network, linear))
+    assert conv.weight.abs().max() <= 0.04
+    assert conv.weight.std().item() == pytest.approx(
+        0.02 * 0.8796, rel=0.03
+    )  # of a normal cut at 2: 1 − 4 φ(2) / .9545
+    for whole in (transposed.weight, linear.weight):
+        assert whole.std().item() == pytest.approx(0.02, rel=0.03)
+        assert whole.abs().max() > 0.06
+    assert not linear.bias.any()

@@ -1,0 +1,135 @@
+"""DualGAN: its steps, compared with the authors' code in plain PyTorch, and its arguments."""
+
+import copy
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from pytorch_lightning.callbacks import LambdaCallback
+from torch import Tensor, nn
+
+import cyclegan
+from cyclegan.errors import UserError
+from cyclegan.losses.penalties import GradientPenalty
+from cyclegan.methods.dualgan import DualGAN, LossWeights
+from cyclegan.networks.dualgan import DualDiscriminator, DualGenerator
+from cyclegan.train.command import train
+from tests.small import fit, random_batches
+from tests.tiny_run import UNMEASURED, StoppedError, composed, differences, read_checkpoint, stop_at
+
+RUN = (*UNMEASURED, "experiment=toy_dualgan", "data.source.size=24", "callbacks.checkpointing.every_n_images=2")
+
+
+def small_dualgan(**arguments: Any) -> DualGAN:
+    torch.manual_seed(0)
+    defaults: dict[str, Any] = {
+        "generator": partial(DualGenerator, width=4, downs=3),
+        "discriminator": partial(DualDiscriminator, width=4, layers=3, image_size=16),
+    }
+    return DualGAN(**defaults | arguments)
+
+
+class PlainRMSprop:
+    """tf.train.RMSPropOptimizer(5e-5, decay=0.9)."""
+
+    def __init__(self, *networks: nn.Module) -> None:
+        self.weights = [parameter for network in networks for parameter in network.parameters()]
+        self.averages = [torch.ones_like(weight) for weight in self.weights]
+
+    def minimize(self, loss: Tensor) -> None:
+        for weight, average, gradient in zip(
+            self.weights, self.averages, torch.autograd.grad(loss, self.weights), strict=True
+        ):
+            average.data = 0.9 * average + 0.1 * gradient**2
+            weight.data -= 5e-5 * gradient / torch.sqrt(average + 1e-10)
+
+
+def train_as_the_authors(model: DualGAN, batches: list[dict[str, Tensor]], gan_type: str) -> None:
+    """One run of the discriminators' operation, then one of the generators' (model.py)."""
+    gen_ab, gen_ba, disc_a, disc_b = model.gen_ab, model.gen_ba, model.disc_a, model.disc_b
+    d_optim, g_optim = PlainRMSprop(disc_a, disc_b), PlainRMSprop(gen_ab, gen_ba)
+
+    def d_loss(disc: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
+        loss = disc(fake).mean() - disc(real).mean()
+        if gan_type == "wgan-gp":
+            epsilon = 1 - torch.rand(len(real), 1, 1, 1, dtype=torch.float64)  # as `GradientPenalty` draws it
+            x_hat = (real + epsilon * (fake - real)).detach().requires_grad_()
+            (gradient,) = torch.autograd.grad(disc(x_hat).sum(), x_hat, create_graph=True)
+            slopes = torch.sqrt(1e-8 + gradient.square().sum((1, 2, 3)))
+            loss = loss + 10 * (slopes - 1).square().mean()
+        return loss  # type: ignore[no-any-return]
+
+    for batch in batches:
+        real_a, real_b = batch["A"], batch["B"]
+        d_optim.minimize(d_loss(disc_a, real_a, gen_ba(real_b)) + d_loss(disc_b, real_b, gen_ab(real_a)))
+        if gan_type == "wgan":
+            for weight in d_optim.weights:
+                weight.data = torch.clip(weight, -0.01, 0.01)
+        fake_b, fake_a = gen_ab(real_a), gen_ba(real_b)
+        a_loss, b_loss = F.l1_loss(gen_ba(fake_b), real_a), F.l1_loss(gen_ab(fake_a), real_b)
+        g_optim.minimize(-disc_b(fake_b).mean() - disc_a(fake_a).mean() + 500 * a_loss + 500 * b_loss)
+
+
+@pytest.mark.parametrize("gan_type", ["wgan-gp", "wgan"])
+def test_six_steps_equal_those_of_the_authors(gan_type: str) -> None:
+    """The authors generate again for the generators' step, and add 1e-8 in the penalty's root, which is 2e-11 here."""
+    options: dict[str, Any] = {"penalty": GradientPenalty()} if gan_type == "wgan-gp" else {"weight_clip": 0.01}
+    batches = random_batches(6, size=2, pixels=16, dtype=torch.float64)
+    model = small_dualgan(**options).double()
+    before, reference = copy.deepcopy(model.state_dict()), copy.deepcopy(model)
+    seed = LambdaCallback(on_train_epoch_start=lambda *_: torch.manual_seed(1))  # the loader has drawn a seed before
+    trainer = fit(model, batches, precision="64-true", callbacks=[seed])
+    torch.manual_seed(1)
+    train_as_the_authors(reference, batches, gan_type)
+
+    state = model.state_dict()
+    unmoved = {name for name, value in before.items() if (state[name] == value).all()}
+    assert unmoved == {"disc_a.model.9.bias", "disc_b.model.9.bias"}, "which shift all scores alike"
+    for name, value in reference.state_dict().items():
+        assert (state[name] - value).abs().max() <= 1e-9, name
+    assert trainer.global_step == 6
+
+
+@pytest.mark.usefixtures("quiet")
+def test_a_run_resumes_bit_for_bit_and_its_checkpoint_translates(tmp_path: Path) -> None:
+    """Also one that is cut between the turns of a batch. The penalty draws random points."""
+    root = tmp_path / "toy"
+    whole = train(composed(tmp_path / "whole", root, *RUN))
+    for hook, step in (("on_after_backward", 2), ("on_train_batch_start", 4)):
+        with pytest.raises(StoppedError):
+            train(composed(tmp_path / "cut", root, *RUN, *stop_at(hook, step), "resume=auto"))
+    train(composed(tmp_path / "cut", root, *RUN, "resume=auto"))
+    first, second = (read_checkpoint(tmp_path / run) for run in ("whole", "cut"))
+    assert first["global_step"] == 6
+    for entry in ("state_dict", "optimizer_states", "lr_schedulers", "data", "loops"):
+        assert first[entry]
+        assert differences(first[entry], second[entry]) == []
+
+    model = whole.lightning_module
+    assert isinstance(model, DualGAN)
+    images = torch.rand(2, 3, 16, 16) * 2 - 1
+    translated = cyclegan.load(tmp_path / "whole" / "checkpoints" / "last.ckpt").translate(images, "B", "A")
+    torch.testing.assert_close(translated, model.eval().translate(images, "B", "A"))
+
+
+def test_weights_of_the_terms() -> None:
+    (batch,) = random_batches(1, pixels=16)
+    small, default = small_dualgan(loss_weights=LossWeights(0.5, 7, 11)), small_dualgan()
+    one, other = (model.generator_losses(model.fakes(batch)) for model in (small, default))
+    ratios = {name: (one[name] / other[name]).item() for name in one}
+    assert ratios == pytest.approx({"adv_ab": 0.5, "adv_ba": 0.5, "cycle_a": 7 / 500, "cycle_b": 11 / 500})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"channels": {"A": 3}}, "DualGAN needs two domains"),
+        ({"weight_clip": 0.0}, r"model\.weight_clip is 0\.0; .* more than 0"),
+    ],
+)
+def test_unsuitable_arguments_are_named(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        small_dualgan(**arguments)
