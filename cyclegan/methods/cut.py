@@ -13,7 +13,7 @@ from cyclegan.losses.adversarial import AbsoluteScore, LeastSquares, Objective
 from cyclegan.losses.patch_nce import patch_nce
 from cyclegan.losses.penalties import Penalty
 from cyclegan.methods.translator import Batch, Compile, Translator
-from cyclegan.methods.turns import prepare_turns, take_turn
+from cyclegan.methods.turns import allow_unused_parameters, take_turn
 from cyclegan.networks.antialiased import AntialiasedPatchDiscriminator, AntialiasedResnetGenerator
 from cyclegan.networks.batching import together
 from cyclegan.networks.init import xavier
@@ -195,7 +195,7 @@ class CUT(Translator):
     # ------------------------------------------------------------------------------------ Lightning's hooks
 
     def setup(self, stage: str) -> None:
-        prepare_turns(self)
+        allow_unused_parameters(self)
 
     def configure_optimizers(self) -> Any:
         """Return one optimiser with a parameter group for each player, and the schedule of its learning rates."""

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple, final
 
 import torch
 import torch.nn.functional as F
-from pytorch_lightning.strategies import DDPStrategy
 from torch import Tensor, nn
 
 from cyclegan.errors import UserError
@@ -16,6 +15,7 @@ from cyclegan.losses.adversarial import AbsoluteScore, LeastSquares, Objective
 from cyclegan.losses.diff_augment import adapt, probabilities, require_absolute_scores
 from cyclegan.losses.penalties import Penalty
 from cyclegan.methods.translator import Batch, Compile, Translator
+from cyclegan.methods.turns import allow_unused_parameters
 from cyclegan.networks.batching import together
 from cyclegan.networks.init import normal
 from cyclegan.networks.patchgan import PatchDiscriminator
@@ -250,9 +250,8 @@ class CycleGAN(Translator):
     # ------------------------------------------------------------------------------------ Lightning's hooks
 
     def setup(self, stage: str) -> None:
-        """Let several devices not wait for gradients of generators in steps that do not train them."""
-        if self.n_critic > 1 and isinstance(self.trainer.strategy, DDPStrategy):
-            self.trainer.strategy._ddp_kwargs["find_unused_parameters"] = True
+        if self.n_critic > 1:
+            allow_unused_parameters(self)
 
     def configure_optimizers(self) -> Any:
         """Return one optimiser with a parameter group for each player, and the schedule of its learning rates."""

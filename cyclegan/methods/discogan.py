@@ -14,7 +14,7 @@ from cyclegan.errors import UserError
 from cyclegan.losses.adversarial import AbsoluteScore, Objective, Vanilla
 from cyclegan.losses.feature_matching import feature_matching
 from cyclegan.methods.translator import Batch, Compile, Translator
-from cyclegan.methods.turns import prepare_turns
+from cyclegan.methods.turns import allow_unused_parameters
 from cyclegan.networks.discogan import DiscoDiscriminator, DiscoGenerator
 from cyclegan.networks.init import as_built
 from cyclegan.optim import Constant, EpochSchedule, MakeOptimizer, Schedule, frozen, keep_implementation, player_groups
@@ -176,7 +176,7 @@ class DiscoGAN(Translator):
     # ------------------------------------------------------------------------------------ Lightning's hooks
 
     def setup(self, stage: str) -> None:
-        prepare_turns(self)
+        allow_unused_parameters(self)
 
     def configure_optimizers(self) -> Any:
         """Return one optimiser with a parameter group for each player, and the schedule of its learning rates."""

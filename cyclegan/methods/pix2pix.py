@@ -15,7 +15,7 @@ from cyclegan.errors import UserError
 from cyclegan.losses.adversarial import Objective, Vanilla
 from cyclegan.losses.penalties import Penalty
 from cyclegan.methods.translator import Batch, Compile, Translator
-from cyclegan.methods.turns import prepare_turns, take_turn
+from cyclegan.methods.turns import allow_unused_parameters, take_turn
 from cyclegan.networks.init import normal
 from cyclegan.networks.patchgan import PatchDiscriminator
 from cyclegan.networks.unet import UnetGenerator
@@ -168,7 +168,7 @@ class Pix2Pix(Translator):
     # ------------------------------------------------------------------------------------ Lightning's hooks
 
     def setup(self, stage: str) -> None:
-        prepare_turns(self)
+        allow_unused_parameters(self)
 
     def configure_optimizers(self) -> Any:
         """Return one optimiser with a parameter group for each player, and the schedule of its learning rates."""

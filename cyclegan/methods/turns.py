@@ -53,7 +53,7 @@ def take_turn(method: Translator, player: str, losses: Callable[[], Losses], *, 
         cast("LRScheduler", method.lr_schedulers()).step()
 
 
-def prepare_turns(method: Translator) -> None:
-    """Let several devices not wait for gradients of players whose turn it is not. Call it in `setup`."""
+def allow_unused_parameters(method: Translator) -> None:
+    """Let several devices not wait for gradients of players that a backward pass does not train. Call it in `setup`."""
     if isinstance(method.trainer.strategy, DDPStrategy):
         method.trainer.strategy._ddp_kwargs["find_unused_parameters"] = True
