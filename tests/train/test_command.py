@@ -292,7 +292,7 @@ MISTAKES = {
     "+trainer.max_epochs=3": "a key 'trainer.max_epochs' already: set it without the plus, trainer.max_epochs=...",
     "modle=cyclegan": "no key 'modle'. Did you mean model?",
     "generator=unet128 model.generator.blocks=3": "'model.generator.blocks'. Did you mean model.generator.downs?",
-    "generator=resnet7": "no generator=resnet7. Did you mean generator=resnet9? There are: encoder_decoder, ",
+    "generator=resnet7": "no generator=resnet7. Did you mean generator=resnet9? There are: discogan, ",
     "experiment=folders": "domain A has no images: set data.root, the folder",
     "experiment=folders data.root=nowhere": "no folder nowhere/trainA: nowhere does not exist; set data.root",
     "data.crop_size=63 discriminator=pixel": "data.crop_size is 63, but these networks take multiples of 4 from 8 on; "
