@@ -1,5 +1,6 @@
 """Adversarial objectives. Scores are logits (N, ...); losses are scalars, at least in float32."""
 
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -24,16 +25,24 @@ class AbsoluteScore(Protocol):
         ...
 
 
+@dataclass(frozen=True)
 class LeastSquares:
     """LSGAN with real at 1 and fake at 0 (Mao et al. 2017, arXiv:1611.04076), the objective of CycleGAN.
 
     The discriminator's loss is halved as in CycleGAN (arXiv:1703.10593, section 7.1), the generator's is not, as in
     the authors' code.
+
+    Args:
+        real_label: what the discriminator's scores of real images should be; less than 1, such as 0.9, is one-sided
+            label smoothing (Salimans et al. 2016, arXiv:1606.03498, section 3.4). The generator's target stays 1.
     """
 
+    real_label: float = 1.0
+
     def discriminator(self, real_scores: Tensor, fake_scores: Tensor) -> Tensor:
-        """½ · (mean (real − 1)² + mean fake²)."""
-        return 0.5 * ((widened(real_scores) - 1).square().mean() + widened(fake_scores).square().mean())
+        """½ · (mean (real − label)² + mean fake²)."""
+        real = (widened(real_scores) - self.real_label).square().mean()
+        return 0.5 * (real + widened(fake_scores).square().mean())
 
     def generator(self, fake_scores: Tensor) -> Tensor:
         """Mean (fake − 1)²."""
@@ -44,15 +53,24 @@ class LeastSquares:
         return widened(scores).clamp(0, 1)
 
 
+@dataclass(frozen=True)
 class Vanilla:
     """Cross-entropy, with the generator's non-saturating form (Goodfellow et al. 2014, arXiv:1406.2661, section 3).
 
     The discriminator's loss is halved, as in the authors' code.
+
+    Args:
+        real_label: as in `LeastSquares`, the probability of being real.
     """
 
+    real_label: float = 1.0
+
     def discriminator(self, real_scores: Tensor, fake_scores: Tensor) -> Tensor:
-        """−½ · (mean log σ(real) + mean log (1 − σ(fake)))."""
-        return -0.5 * (F.logsigmoid(widened(real_scores)).mean() + F.logsigmoid(-widened(fake_scores)).mean())
+        """−½ · (mean (label · log σ(real) + (1 − label) · log (1 − σ(real))) + mean log (1 − σ(fake)))."""
+        scores = widened(real_scores)
+        # log (1 − σ(x)) = log σ(x) − x
+        real = (F.logsigmoid(scores) - (1 - self.real_label) * scores).mean()
+        return -0.5 * (real + F.logsigmoid(-widened(fake_scores)).mean())
 
     def generator(self, fake_scores: Tensor) -> Tensor:
         """−mean log σ(fake)."""

@@ -48,6 +48,19 @@ def test_losses_equal_hand_computed_values(objective: Objective, discriminator: 
     assert objective.generator(FAKE).item() == pytest.approx(generator, abs=1e-12)
 
 
+def test_one_sided_label_smoothing_moves_the_target_of_real_images_only() -> None:
+    squares, vanilla = LeastSquares(real_label=0.9), Vanilla(real_label=0.9)
+    fakes = LeastSquares().discriminator(REAL, FAKE) - 0.5 * (REAL - 1).square().mean()
+    expected = fakes + 0.5 * ((2 - 0.9) ** 2 + (0.5 - 0.9) ** 2) / 2
+    assert squares.discriminator(REAL, FAKE).item() == pytest.approx(expected.item(), abs=1e-12)
+    assert squares.generator(FAKE) == LeastSquares().generator(FAKE)
+
+    bce = torch.nn.functional.binary_cross_entropy_with_logits
+    expected = 0.5 * (bce(REAL, torch.full_like(REAL, 0.9)) + bce(FAKE, torch.zeros_like(FAKE)))
+    assert vanilla.discriminator(REAL, FAKE).item() == pytest.approx(expected.item(), abs=1e-12)
+    assert vanilla.generator(FAKE) == Vanilla().generator(FAKE)
+
+
 @every_objective
 def test_losses_are_means_over_each_set_of_scores(objective: Objective) -> None:
     loss = objective.discriminator(REAL, FAKE)
