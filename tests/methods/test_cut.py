@@ -188,7 +188,8 @@ def test_unsuitable_arguments_are_named(arguments: dict[str, Any], message: str)
 
 
 @pytest.mark.usefixtures("quiet")
-@pytest.mark.parametrize("name", ["cut", pytest.param("fastcut", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["cut", "fastcut"])
 def test_a_run_resumes_bit_for_bit_and_its_checkpoint_translates(tmp_path: Path, root: Path, name: str) -> None:
     """Patches and mirrored batches come from torch's random numbers; the second cut is between the turns of a batch."""
     words = (f"experiment=toy_{name}", "model.patches=8", "callbacks.checkpointing.every_n_images=2")

@@ -129,6 +129,7 @@ def test_a_batch_of_one_is_refused_before_the_first(tmp_path: Path, root: Path) 
     assert not list((tmp_path / "run").glob("[!.]*"))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quiet")
 def test_a_run_resumes_bit_for_bit_and_its_checkpoint_translates(tmp_path: Path) -> None:
     """Also when it is cut before a step of the generators, which would be the discriminators' in a new run."""

@@ -93,6 +93,7 @@ def test_six_steps_equal_those_of_the_authors(gan_type: str) -> None:
     assert trainer.global_step == 6
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quiet")
 def test_a_run_resumes_bit_for_bit_and_its_checkpoint_translates(tmp_path: Path) -> None:
     """Also one that is cut between the turns of a batch. The penalty draws random points."""

@@ -92,7 +92,6 @@ def test_a_run_killed_at_any_moment_resumes_bit_for_bit(whole: Path, root: Path,
             # Between their steps, the terms of the generators and of R1 are not in every row of a resumed run.
             *("model.discriminator.spectral_norm=true", "model.discriminator.norm=none", "trainer.log_every_n_steps=2"),
         ),
-        ("generator=encoder_decoder", "model.discriminator.norm=batch"),  # statistics that are no parameters
         ("trainer.accumulate_grad_batches=2", "trainer.gradient_clip_val=0.5", "data.num_workers=2"),
         ("schedule=cosine", "optimizer=adamw", "trainer.precision=bf16-mixed", "trainer.limit_train_batches=2"),
     ],
