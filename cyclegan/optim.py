@@ -145,6 +145,12 @@ class EpochSchedule(LambdaLR):
         self._last_lr = [group["lr"] for group in self.optimizer.param_groups]
 
 
+def scheduled(optimizer: Optimizer, schedule: Schedule) -> dict[str, Any]:
+    """Return what Lightning's `configure_optimizers` returns: an optimiser and the schedule of its learning rates."""
+    keep_implementation(optimizer)
+    return {"optimizer": optimizer, "lr_scheduler": EpochSchedule(optimizer, schedule)}
+
+
 @dataclass(frozen=True)
 class Linear:
     """Constant, then linear decay: `1 − max(0, epoch + 1 − constant) / (decay + 1)`; 0 after the last epoch.

@@ -18,7 +18,7 @@ from cyclegan.networks.antialiased import AntialiasedPatchDiscriminator, Antiali
 from cyclegan.networks.batching import together
 from cyclegan.networks.init import xavier
 from cyclegan.networks.patch_sampler import PatchSampler
-from cyclegan.optim import EpochSchedule, Linear, MakeOptimizer, Schedule, adam, keep_implementation, player_groups
+from cyclegan.optim import Linear, MakeOptimizer, Schedule, adam, player_groups, scheduled
 
 
 @dataclass(frozen=True)
@@ -200,8 +200,7 @@ class CUT(Translator):
     def configure_optimizers(self) -> Any:
         """Return one optimiser with a parameter group for each player, and the schedule of its learning rates."""
         groups = player_groups([self.gen, self.sampler], [self.disc], self.discriminator_lr)
-        optimizer = keep_implementation(self.make_optimizer(groups))
-        return {"optimizer": optimizer, "lr_scheduler": EpochSchedule(optimizer, self.schedule)}
+        return scheduled(self.make_optimizer(groups), self.schedule)
 
     # ------------------------------------------------------------------------------------ the Translator interface
 

@@ -21,14 +21,13 @@ from cyclegan.networks.init import normal
 from cyclegan.networks.patchgan import PatchDiscriminator
 from cyclegan.networks.resnet import ResnetGenerator
 from cyclegan.optim import (
-    EpochSchedule,
     Linear,
     MakeOptimizer,
     Schedule,
     adam,
     frozen,
-    keep_implementation,
     player_groups,
+    scheduled,
 )
 
 
@@ -256,9 +255,7 @@ class CycleGAN(Translator):
     def configure_optimizers(self) -> Any:
         """Return one optimiser with a parameter group for each player, and the schedule of its learning rates."""
         groups = player_groups([self.gen_ab, self.gen_ba], [self.disc_a, self.disc_b], self.discriminator_lr)
-        optimizer = keep_implementation(self.make_optimizer(groups))
-        scheduler = EpochSchedule(optimizer, self.schedule)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "epoch"}}
+        return scheduled(self.make_optimizer(groups), self.schedule)
 
     # ------------------------------------------------------------------------------------ the Translator interface
 

@@ -17,7 +17,7 @@ from cyclegan.methods.translator import Batch, Compile, Translator
 from cyclegan.methods.turns import allow_unused_parameters
 from cyclegan.networks.discogan import DiscoDiscriminator, DiscoGenerator
 from cyclegan.networks.init import as_built
-from cyclegan.optim import Constant, EpochSchedule, MakeOptimizer, Schedule, frozen, keep_implementation, player_groups
+from cyclegan.optim import Constant, MakeOptimizer, Schedule, frozen, player_groups, scheduled
 
 
 @dataclass(frozen=True)
@@ -181,8 +181,7 @@ class DiscoGAN(Translator):
     def configure_optimizers(self) -> Any:
         """Return one optimiser with a parameter group for each player, and the schedule of its learning rates."""
         groups = player_groups([self.gen_ab, self.gen_ba], [self.disc_a, self.disc_b], self.discriminator_lr)
-        optimizer = keep_implementation(self.make_optimizer(groups))
-        return {"optimizer": optimizer, "lr_scheduler": EpochSchedule(optimizer, self.schedule)}
+        return scheduled(self.make_optimizer(groups), self.schedule)
 
     # ------------------------------------------------------------------------------------ the Translator interface
 

@@ -19,13 +19,12 @@ from cyclegan.networks.dualgan import DualDiscriminator, DualGenerator
 from cyclegan.networks.init import truncated
 from cyclegan.optim import (
     Constant,
-    EpochSchedule,
     MakeOptimizer,
     Schedule,
     TensorFlowRMSprop,
     clip_weights,
-    keep_implementation,
     player_groups,
+    scheduled,
 )
 
 
@@ -184,8 +183,7 @@ class DualGAN(Translator):
     def configure_optimizers(self) -> Any:
         """Return one optimiser with a parameter group for each player, and the schedule of its learning rates."""
         groups = player_groups([self.gen_ab, self.gen_ba], [self.disc_a, self.disc_b], self.discriminator_lr)
-        optimizer = keep_implementation(self.make_optimizer(groups))
-        return {"optimizer": optimizer, "lr_scheduler": EpochSchedule(optimizer, self.schedule)}
+        return scheduled(self.make_optimizer(groups), self.schedule)
 
     # ------------------------------------------------------------------------------------ the Translator interface
 

@@ -19,7 +19,7 @@ from cyclegan.methods.turns import allow_unused_parameters, take_turn
 from cyclegan.networks.init import normal
 from cyclegan.networks.patchgan import PatchDiscriminator
 from cyclegan.networks.unet import UnetGenerator
-from cyclegan.optim import EpochSchedule, Linear, MakeOptimizer, Schedule, adam, keep_implementation, player_groups
+from cyclegan.optim import Linear, MakeOptimizer, Schedule, adam, player_groups, scheduled
 
 
 @dataclass(frozen=True)
@@ -172,10 +172,8 @@ class Pix2Pix(Translator):
 
     def configure_optimizers(self) -> Any:
         """Return one optimiser with a parameter group for each player, and the schedule of its learning rates."""
-        optimizer = keep_implementation(
-            self.make_optimizer(player_groups([self.gen], [self.disc], self.discriminator_lr))
-        )
-        return {"optimizer": optimizer, "lr_scheduler": EpochSchedule(optimizer, self.schedule)}
+        groups = player_groups([self.gen], [self.disc], self.discriminator_lr)
+        return scheduled(self.make_optimizer(groups), self.schedule)
 
     # ------------------------------------------------------------------------------------ the Translator interface
 
