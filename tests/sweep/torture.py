@@ -201,7 +201,8 @@ def disturbed(
         before = positions(sweep)
         with sweeping(folder, words, run) as process:
             done = sum(job.state == "done" for job in jobs(sweep))
-            goal = done + rng.randint(0, (count - done - 1) // (len(kinds) - number + 1))
+            # The last two jobs may end at the same moment, after which there is nothing to disturb.
+            goal = done + rng.randint(0, max(0, count - done - 2) // (len(kinds) - number + 1))
             training = rng.random() < 0.6
             if not wait_for(process, sweep, goal, training):
                 report.mistakes.append(f"ended before it was disturbed: {(folder / 'screen.txt').read_text()}")
