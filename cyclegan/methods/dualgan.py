@@ -67,6 +67,8 @@ class DualGAN(Translator):
         adversarial: adversarial objective; None takes Wasserstein's.
         penalty: penalty added to each discriminator's loss, see `CycleGAN`; `GradientPenalty()` in the authors' code.
         weight_clip: bound of the discriminators' weights after their turn, instead of a penalty; 0.01 in the paper.
+        n_critic: the generators have a turn in one of this number of batches, the discriminators in all; 1 in the
+            authors' code, 2 to 4 in the paper.
         loss_weights: weights of the generators' terms.
         optimizer: called with the parameter groups of both players, returns an optimiser.
         discriminator_lr: learning rate of the discriminators; None takes that of the optimiser.
@@ -76,7 +78,7 @@ class DualGAN(Translator):
         compile: see `Translator.compile_networks`.
 
     Raises:
-        UserError: there are not two domains, or `weight_clip` is not positive.
+        UserError: there are not two domains, `weight_clip` is not positive, or `n_critic` is less than 1.
     """
 
     advice = MappingProxyType(
@@ -96,6 +98,7 @@ class DualGAN(Translator):
         adversarial: Objective | None = None,
         penalty: Penalty | None = None,
         weight_clip: float | None = None,
+        n_critic: int = 1,
         loss_weights: LossWeights | None = None,
         optimizer: MakeOptimizer = TensorFlowRMSprop,
         discriminator_lr: float | None = None,
@@ -110,6 +113,7 @@ class DualGAN(Translator):
         self.adversarial = Wasserstein() if adversarial is None else adversarial
         self.penalty = penalty
         self.weight_clip = weight_clip
+        self.n_critic = n_critic
         self.loss_weights = LossWeights() if loss_weights is None else loss_weights
         self.make_optimizer = optimizer
         self.discriminator_lr = discriminator_lr
@@ -118,6 +122,8 @@ class DualGAN(Translator):
             raise UserError(f"model.channels names {list(channels)}: DualGAN needs two domains; data.domains sets them")
         if weight_clip is not None and weight_clip <= 0:
             raise UserError(f"model.weight_clip is {weight_clip}; it bounds weights, so it is more than 0")
+        if n_critic < 1:
+            raise UserError(f"model.n_critic is {n_critic}; it counts batches, so it is 1 or more")
 
         (self.a, in_a), (self.b, in_b) = channels.items()
         self.gen_ab = generator(in_channels=in_a, out_channels=in_b)
@@ -141,12 +147,15 @@ class DualGAN(Translator):
     # ------------------------------------------------------------------------------------ the algorithm
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
-        """Update the discriminators, then the generators, on a batch of each domain."""
-        images = self.fakes(batch)
-        take_turn(self, "discriminators", lambda: self.discriminator_losses(images), closes=False)
+        """Update the discriminators, then in one of `n_critic` batches the generators, on a batch of each domain."""
+        trains_generators = (self.global_step + 1) % self.n_critic == 0
+        with torch.set_grad_enabled(trains_generators):
+            images = self.fakes(batch)
+        take_turn(self, "discriminators", lambda: self.discriminator_losses(images), closes=not trains_generators)
         if self.weight_clip is not None:
             clip_weights([self.disc_a, self.disc_b], self.weight_clip)
-        take_turn(self, "generators", lambda: self.generator_losses(images), closes=True)
+        if trains_generators:
+            take_turn(self, "generators", lambda: self.generator_losses(images), closes=True)
 
     def fakes(self, batch: Batch) -> Fakes:
         """Translate a batch of each domain to the other domain."""

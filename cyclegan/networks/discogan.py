@@ -18,15 +18,18 @@ class DiscoGenerator(nn.Module):
         in_channels: number of channels of the input images.
         out_channels: number of channels of the output images.
         width: number of channels of the first layer; they double at each layer, up to 8 times `width`.
+        bottleneck: number of channels of a further pair of layers in the middle, whose feature map has one pixel for
+            images of 64 × 64; 0 leaves them out. The authors' `extra_layers` have 100.
     """
 
     mixes_samples = True
-    size_multiple = minimum_size = 16
+    size_multiple = 16
 
-    def __init__(self, in_channels: int = 3, out_channels: int = 3, width: int = 64) -> None:
+    def __init__(self, in_channels: int = 3, out_channels: int = 3, width: int = 64, bottleneck: int = 0) -> None:
         super().__init__()
         check_at_least(1, in_channels=in_channels, out_channels=out_channels, width=width)
         self.in_channels = in_channels
+        self.minimum_size = 64 if bottleneck else 16
         widths = [width, 2 * width, 4 * width, 8 * width]
         layers = [nn.Conv2d(in_channels, width, 4, stride=2, padding=1, bias=False), nn.LeakyReLU(0.2, inplace=True)]
         for before, after in pairwise(widths):
@@ -34,6 +37,15 @@ class DiscoGenerator(nn.Module):
                 nn.Conv2d(before, after, 4, stride=2, padding=1, bias=False),
                 nn.BatchNorm2d(after),
                 nn.LeakyReLU(0.2, inplace=True),
+            ]
+        if bottleneck:
+            layers += [
+                nn.Conv2d(8 * width, bottleneck, 4, bias=False),
+                nn.BatchNorm2d(bottleneck),
+                nn.LeakyReLU(0.2, inplace=True),
+                nn.ConvTranspose2d(bottleneck, 8 * width, 4, bias=False),
+                nn.BatchNorm2d(8 * width),
+                nn.ReLU(inplace=True),
             ]
         for before, after in pairwise(reversed(widths)):
             layers += [

@@ -1,5 +1,8 @@
 """DiscoGAN's networks: layers, names and counts of the authors' code, and their image range."""
 
+from collections.abc import Callable
+from functools import partial
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -8,8 +11,15 @@ from torch import nn
 from cyclegan.networks.discogan import DiscoDiscriminator, DiscoGenerator
 
 
-@pytest.mark.parametrize(("build", "count"), [(DiscoGenerator, 5_513_856), (DiscoDiscriminator, 2_765_568)])
-def test_parameter_count_matches_the_authors(build: type[nn.Module], count: int) -> None:
+@pytest.mark.parametrize(
+    ("build", "count"),
+    [
+        (DiscoGenerator, 5_513_856),
+        (partial(DiscoGenerator, bottleneck=100), 7_153_480),
+        (DiscoDiscriminator, 2_765_568),
+    ],
+)
+def test_parameter_count_matches_the_authors(build: Callable[[], nn.Module], count: int) -> None:
     with torch.device("meta"):
         assert sum(parameter.numel() for parameter in build().parameters()) == count
 
@@ -25,6 +35,14 @@ def test_layers_have_the_authors_names_and_no_biases() -> None:
         *(f"conv{layer}.weight" for layer in range(1, 6)),
         *(f"bn{layer}.{part}" for layer in (2, 3, 4) for part in ("weight", "bias")),
     }
+
+
+def test_a_bottleneck_has_one_pixel_and_gives_images_of_the_same_size() -> None:
+    gen = DiscoGenerator(width=2, bottleneck=5)
+    assert gen.main[:12](torch.rand(2, 3, 64, 64)).shape == (2, 5, 1, 1)
+    assert gen(torch.rand(2, 3, 64, 64)).shape == (2, 3, 64, 64)
+    with pytest.raises(ValueError, match="at least 64"):
+        gen(torch.rand(2, 3, 48, 48))
 
 
 def test_the_authors_layers_see_and_give_images_between_0_and_1() -> None:
