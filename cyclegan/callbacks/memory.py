@@ -1,5 +1,6 @@
 """An estimate of the memory that training takes on a device."""
 
+import random
 import weakref
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -61,11 +62,12 @@ def estimate(
         averaged: whether training averages the weights of the generators.
     """
     # The memory of a step is linear in the batch size, and fake steps of large batches take long.
-    first = _step(translator, crop_size, min(batch_size, 2), device, autocast)
-    step, pools = first
+    drawn = random.getstate()
+    step, pools = _step(translator, crop_size, min(batch_size, 2), device, autocast)
     if batch_size > 2:
         smaller, _ = _step(translator, crop_size, 1, device, autocast)
         step += (batch_size - 2) * (step - smaller)
+    random.setstate(drawn)  # torch's numbers are not drawn in fake steps, and Python's are
     generators = (weight for network in translator.generators().values() for weight in network.parameters())
     return Memory(3 * _bytes(translator.parameters()) + (_bytes(generators) if averaged else 0), pools, step)
 

@@ -1,5 +1,6 @@
 """Estimate of the memory that training takes."""
 
+import random
 from functools import partial
 from typing import Any
 
@@ -7,9 +8,11 @@ import pytest
 import torch
 
 from cyclegan.callbacks.memory import Memory, estimate
+from cyclegan.methods.cut import CUT
 from cyclegan.methods.cyclegan import CycleGAN
 from cyclegan.methods.pix2pix import Pix2Pix
 from cyclegan.methods.translator import Translator
+from cyclegan.networks.antialiased import AntialiasedResnetGenerator
 from cyclegan.networks.patchgan import PatchDiscriminator
 from cyclegan.networks.resnet import ResnetGenerator
 from cyclegan.networks.unet import UnetGenerator
@@ -94,6 +97,14 @@ def test_changes_neither_the_model_nor_random_numbers() -> None:
     assert all(torch.equal(one, other) for one, other in zip(before, after, strict=True))
     assert len(model.pool_a) == 1
     assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_a_step_that_draws_random_numbers_leaves_them_as_they_are() -> None:
+    """Whether a batch is mirrored is no tensor, whose value a fake step does not have."""
+    fastcut = CUT(partial(AntialiasedResnetGenerator, width=4, blocks=2), flip_equivariance=True, patches=8)
+    before = random.getstate()
+    assert memory(fastcut, crop=32).step > 0
+    assert random.getstate() == before
 
 
 def test_a_method_that_takes_turns_never_holds_the_gradients_of_both_players() -> None:
