@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, NamedTuple, final
+from typing import NamedTuple, final
 
 import torch
 import torch.nn.functional as F
@@ -11,11 +11,12 @@ from torch import Tensor, nn
 
 from cyclegan.errors import UserError
 from cyclegan.image_pool import ImagePool
-from cyclegan.losses.adversarial import AbsoluteScore, LeastSquares, Objective
+from cyclegan.losses.adversarial import LeastSquares, Objective
 from cyclegan.losses.diff_augment import adapt, probabilities, require_absolute_scores
 from cyclegan.losses.penalties import Penalty
-from cyclegan.methods.translator import Batch, Compile, Translator
+from cyclegan.methods.translator import Batch, Compile
 from cyclegan.methods.turns import allow_unused_parameters
+from cyclegan.methods.two_way import Fakes, TwoWay
 from cyclegan.networks.batching import together
 from cyclegan.networks.init import normal
 from cyclegan.networks.patchgan import PatchDiscriminator
@@ -26,8 +27,6 @@ from cyclegan.optim import (
     Schedule,
     adam,
     frozen,
-    player_groups,
-    scheduled,
 )
 
 
@@ -42,15 +41,6 @@ class Cycle(NamedTuple):
     rec_b: Tensor  # gen_ab(fake_a)
     idt_a: Tensor | None  # gen_ba(real_a); None without identity loss
     idt_b: Tensor | None  # gen_ab(real_b)
-
-
-class Fakes(NamedTuple):
-    """The images of a step that trains only the discriminators."""
-
-    real_a: Tensor
-    fake_b: Tensor
-    real_b: Tensor
-    fake_a: Tensor
 
 
 @dataclass(frozen=True)
@@ -72,7 +62,7 @@ class LossWeights:
 
 
 @final
-class CycleGAN(Translator):
+class CycleGAN(TwoWay):
     """Unpaired translation between two domains (Zhu et al. 2017, arXiv:1703.10593).
 
     A discriminator has the name of the domain whose images it scores, unlike in the authors' code:
@@ -151,47 +141,36 @@ class CycleGAN(Translator):
         compile: Compile = "auto",  # noqa: A002, the key's name
     ) -> None:
         super().__init__()
-        channels = {"A": 3, "B": 3} if channels is None else channels
         self.adversarial = LeastSquares() if adversarial is None else adversarial
         self.penalty = penalty
         self.loss_weights = LossWeights() if loss_weights is None else loss_weights
         self.make_optimizer = optimizer
         self.discriminator_lr = discriminator_lr
         self.schedule = Linear(total_epochs=200) if schedule is None else schedule
-        self.require_two_domains(channels, self.loss_weights.identity)
         self.augment_a, self.augment_b = (nn.Identity() if diff_augment is None else diff_augment() for _ in range(2))
         require_absolute_scores(self.augment_a, self.adversarial)
         if n_critic < 1:
             raise UserError(f"model.n_critic is {n_critic}; it counts optimiser steps, so it is 1 or more")
         self.n_critic = n_critic
 
-        (self.a, in_a), (self.b, in_b) = channels.items()
-        self.gen_ab = generator(in_channels=in_a, out_channels=in_b)
-        self.gen_ba = generator(in_channels=in_b, out_channels=in_a)
-        self.disc_a = discriminator(in_channels=in_a)
-        self.disc_b = discriminator(in_channels=in_b)
-        networks = (self.gen_ab, self.gen_ba, self.disc_a, self.disc_b)
-        for network in networks:
-            init(network)
-            if channels_last:
-                network.to(memory_format=torch.channels_last)
+        self.build(generator, discriminator, init, channels, channels_last)
+        if self.loss_weights.identity > 0 and len(set(self.channels.values())) == 2:
+            raise UserError(
+                f"the identity loss needs domains of the same number of channels, not {self.channels}: "
+                "set model.loss_weights.identity=0"
+            )
         self.compile_networks = compile
         self.pool_a = ImagePool(pool_size, seed=2 * seed)
         self.pool_b = ImagePool(pool_size, seed=2 * seed + 1)
-
-        self.domains = (self.a, self.b)
-        self.channels = dict(channels)
-        self.directions = ((self.a, self.b), (self.b, self.a))
-        self.size_multiple = int(self.gen_ab.size_multiple)  # type: ignore[arg-type]
-        self.minimum_size = int(self.gen_ab.minimum_size)  # type: ignore[arg-type]
-        self.minimum_crop = max(int(network.minimum_size) for network in networks)  # type: ignore[arg-type]
 
     # ------------------------------------------------------------------------------------ the algorithm
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the sum of the losses of both players on a batch; between the generators' steps, of one player."""
         if (self.global_step + 1) % self.n_critic:
-            losses = self.discriminator_losses(self.fakes(batch[self.a], batch[self.b]))
+            with torch.no_grad():
+                fakes = self.fakes(batch)
+            losses = self.discriminator_losses(fakes)
         else:
             cycle = self.cycle(batch[self.a], batch[self.b])
             losses = self.generator_losses(cycle) | self.discriminator_losses(cycle)
@@ -209,11 +188,6 @@ class CycleGAN(Translator):
             fake_b, idt_b = self.gen_ab(real_a), None
             fake_a, idt_a = self.gen_ba(real_b), None
         return Cycle(real_a, fake_b, self.gen_ba(fake_b), real_b, fake_a, self.gen_ab(fake_a), idt_a, idt_b)
-
-    @torch.no_grad()
-    def fakes(self, real_a: Tensor, real_b: Tensor) -> Fakes:
-        """Translate a batch of each domain to the other domain, without gradients."""
-        return Fakes(real_a, self.gen_ab(real_a), real_b, self.gen_ba(real_b))
 
     def generator_losses(self, cycle: Cycle) -> dict[str, Tensor]:
         """Return the weighted terms of the generators' loss, without gradients of the discriminators' weights."""
@@ -252,50 +226,11 @@ class CycleGAN(Translator):
         if self.n_critic > 1:
             allow_unused_parameters(self)
 
-    def configure_optimizers(self) -> Any:
-        """Return one optimiser with a parameter group for each player, and the schedule of its learning rates."""
-        groups = player_groups([self.gen_ab, self.gen_ba], [self.disc_a, self.disc_b], self.discriminator_lr)
-        return scheduled(self.make_optimizer(groups), self.schedule)
-
-    # ------------------------------------------------------------------------------------ the Translator interface
-
-    def translate(self, images: Tensor, source: str, target: str) -> Tensor:
-        self.require_direction(source, target)
-        translated: Tensor = (self.gen_ab if source == self.a else self.gen_ba)(images)
-        return translated
-
-    def visuals(self, batch: Batch) -> dict[str, Tensor]:
-        """Return the images of each domain, their translations and reconstructions."""
-        images = self.cycle(batch[self.a], batch[self.b])._asdict()
-        return {name: images[name] for name in ("real_a", "fake_b", "rec_a", "real_b", "fake_a", "rec_b")}
+    # ------------------------------------------------------------------------- the rest of the Translator interface
 
     def compiled(self) -> list[nn.Module]:
         """Return the networks, without the discriminators if a penalty takes their second derivatives."""
         return [self.gen_ab, self.gen_ba, *([self.disc_a, self.disc_b] if self.penalty is None else [])]
 
-    def generators(self) -> Mapping[str, nn.Module]:
-        return {"gen_ab": self.gen_ab, "gen_ba": self.gen_ba}
-
-    def discriminator_score(self, images: Tensor, domain: str) -> Tensor | None:
-        """Return the mean over the score map of the domain's discriminator; see `Translator.discriminator_score`."""
-        if not isinstance(self.adversarial, AbsoluteScore):
-            return None
-        scores = {self.a: self.disc_a, self.b: self.disc_b}[domain](images)
-        return self.adversarial.discriminator_score(scores).flatten(1).mean(1)
-
     def pools(self) -> Mapping[str, ImagePool]:
         return {"a": self.pool_a, "b": self.pool_b}
-
-    @staticmethod
-    def require_two_domains(channels: Mapping[str, int], identity: float) -> None:
-        """Raise a UserError unless there are two domains, with equal channels if the identity loss is on."""
-        if len({domain.lower() for domain in channels}) != 2 or len(channels) != 2:
-            raise UserError(
-                f"model.channels names {list(channels)}: CycleGAN needs two domains whose lower-case names differ; "
-                "data.domains sets them"
-            )
-        if identity > 0 and len(set(channels.values())) == 2:
-            raise UserError(
-                f"the identity loss needs domains of the same number of channels, not {dict(channels)}: "
-                "set model.loss_weights.identity=0"
-            )

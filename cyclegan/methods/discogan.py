@@ -4,20 +4,21 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
-from typing import Any, final
+from typing import final
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cyclegan.errors import UserError
-from cyclegan.losses.adversarial import AbsoluteScore, Objective, Vanilla
+from cyclegan.losses.adversarial import Objective, Vanilla
 from cyclegan.losses.feature_matching import feature_matching
-from cyclegan.methods.translator import Batch, Compile, Translator
+from cyclegan.methods.translator import Batch, Compile
 from cyclegan.methods.turns import allow_unused_parameters
+from cyclegan.methods.two_way import TwoWay
 from cyclegan.networks.discogan import DiscoDiscriminator, DiscoGenerator
 from cyclegan.networks.init import as_built
-from cyclegan.optim import Constant, MakeOptimizer, Schedule, frozen, player_groups, scheduled
+from cyclegan.optim import Constant, MakeOptimizer, Schedule, frozen
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ adam_decay = partial(torch.optim.Adam, lr=2e-4, betas=(0.5, 0.999), weight_decay
 
 
 @final
-class DiscoGAN(Translator):
+class DiscoGAN(TwoWay):
     """Unpaired translation between two domains (Kim et al. 2017, arXiv:1703.05192).
 
     A step trains either the discriminators or the generators, so its loss is a function of the step's number, and
@@ -102,40 +103,19 @@ class DiscoGAN(Translator):
         compile: Compile = "auto",  # noqa: A002, the key's name
     ) -> None:
         super().__init__()
-        channels = {"A": 3, "B": 3} if channels is None else channels
         self.adversarial = Vanilla() if adversarial is None else adversarial
         self.loss_weights = LossWeights() if loss_weights is None else loss_weights
         self.update_interval = update_interval
         self.make_optimizer = optimizer
         self.discriminator_lr = discriminator_lr
         self.schedule = Constant() if schedule is None else schedule
-        if len(channels) != 2:
-            raise UserError(
-                f"model.channels names {list(channels)}: DiscoGAN needs two domains; data.domains sets them"
-            )
         if update_interval < 2:
             raise UserError(f"model.update_interval is {update_interval}; the generators need steps too: 2 or more")
 
-        (self.a, in_a), (self.b, in_b) = channels.items()
-        self.gen_ab = generator(in_channels=in_a, out_channels=in_b)
-        self.gen_ba = generator(in_channels=in_b, out_channels=in_a)
-        self.disc_a = discriminator(in_channels=in_a)
-        self.disc_b = discriminator(in_channels=in_b)
+        self.build(generator, discriminator, init, channels, channels_last)
         if not hasattr(self.disc_a, "scores_and_features"):
             raise UserError(f"{type(self.disc_a).__name__} gives no features to match: take discriminator=discogan")
-        networks = (self.gen_ab, self.gen_ba, self.disc_a, self.disc_b)
-        for network in networks:
-            init(network)
-            if channels_last:
-                network.to(memory_format=torch.channels_last)
         self.compile_networks = compile
-
-        self.domains = (self.a, self.b)
-        self.channels = dict(channels)
-        self.directions = ((self.a, self.b), (self.b, self.a))
-        self.size_multiple = int(self.gen_ab.size_multiple)  # type: ignore[arg-type]
-        self.minimum_size = int(self.gen_ab.minimum_size)  # type: ignore[arg-type]
-        self.minimum_crop = max(int(network.minimum_size) for network in networks)  # type: ignore[arg-type]
 
     # ------------------------------------------------------------------------------------ the algorithm
 
@@ -149,9 +129,8 @@ class DiscoGAN(Translator):
 
     def discriminator_losses(self, batch: Batch) -> dict[str, Tensor]:
         """Return the discriminators' losses, on real and generated images in calls of their own for batch norm."""
-        real_a, real_b = batch[self.a], batch[self.b]
         with torch.no_grad():
-            fake_b, fake_a = self.gen_ab(real_a), self.gen_ba(real_b)
+            real_a, fake_b, real_b, fake_a = self.fakes(batch)
         return {
             "disc_a": self.adversarial.discriminator(self.disc_a(real_a), self.disc_a(fake_a)),
             "disc_b": self.adversarial.discriminator(self.disc_b(real_b), self.disc_b(fake_b)),
@@ -178,35 +157,8 @@ class DiscoGAN(Translator):
     def setup(self, stage: str) -> None:
         allow_unused_parameters(self)
 
-    def configure_optimizers(self) -> Any:
-        """Return one optimiser with a parameter group for each player, and the schedule of its learning rates."""
-        groups = player_groups([self.gen_ab, self.gen_ba], [self.disc_a, self.disc_b], self.discriminator_lr)
-        return scheduled(self.make_optimizer(groups), self.schedule)
-
-    # ------------------------------------------------------------------------------------ the Translator interface
-
-    def translate(self, images: Tensor, source: str, target: str) -> Tensor:
-        self.require_direction(source, target)
-        translated: Tensor = (self.gen_ab if source == self.a else self.gen_ba)(images)
-        return translated
-
-    def visuals(self, batch: Batch) -> dict[str, Tensor]:
-        """Return the images of each domain, their translations and reconstructions."""
-        real_a, real_b = batch[self.a], batch[self.b]
-        fake_b, fake_a = self.gen_ab(real_a), self.gen_ba(real_b)
-        rec_a, rec_b = self.gen_ba(fake_b), self.gen_ab(fake_a)
-        return {"real_a": real_a, "fake_b": fake_b, "rec_a": rec_a, "real_b": real_b, "fake_a": fake_a, "rec_b": rec_b}
+    # ------------------------------------------------------------------------- the rest of the Translator interface
 
     def compiled(self) -> list[nn.Module]:
         """Return the generators; the discriminators run in two ways."""
         return [self.gen_ab, self.gen_ba]
-
-    def generators(self) -> Mapping[str, nn.Module]:
-        return {"gen_ab": self.gen_ab, "gen_ba": self.gen_ba}
-
-    def discriminator_score(self, images: Tensor, domain: str) -> Tensor | None:
-        """Return the mean over the score map of the domain's discriminator; see `Translator.discriminator_score`."""
-        if not isinstance(self.adversarial, AbsoluteScore):
-            return None
-        scores = {self.a: self.disc_a, self.b: self.disc_b}[domain](images)
-        return self.adversarial.discriminator_score(scores).flatten(1).mean(1)

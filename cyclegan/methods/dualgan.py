@@ -3,17 +3,18 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, NamedTuple, final
+from typing import final
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cyclegan.errors import UserError
-from cyclegan.losses.adversarial import AbsoluteScore, Objective, Wasserstein
+from cyclegan.losses.adversarial import Objective, Wasserstein
 from cyclegan.losses.penalties import Penalty
-from cyclegan.methods.translator import Batch, Compile, Translator
+from cyclegan.methods.translator import Batch, Compile
 from cyclegan.methods.turns import allow_unused_parameters, take_turn
+from cyclegan.methods.two_way import Fakes, TwoWay
 from cyclegan.networks.batching import together
 from cyclegan.networks.dualgan import DualDiscriminator, DualGenerator
 from cyclegan.networks.init import truncated
@@ -23,18 +24,7 @@ from cyclegan.optim import (
     Schedule,
     TensorFlowRMSprop,
     clip_weights,
-    player_groups,
-    scheduled,
 )
-
-
-class Fakes(NamedTuple):
-    """Images (N, C, H, W) in [-1, 1] of one training step. The last letter of a name is the domain."""
-
-    real_a: Tensor
-    fake_b: Tensor  # gen_ab(real_a)
-    real_b: Tensor
-    fake_a: Tensor  # gen_ba(real_b)
 
 
 @dataclass(frozen=True)
@@ -53,7 +43,7 @@ class LossWeights:
 
 
 @final
-class DualGAN(Translator):
+class DualGAN(TwoWay):
     """Unpaired translation between two domains (Yi et al. 2017, arXiv:1704.02510).
 
     The discriminators are updated first, and the generators are judged by the new ones. The authors generate the
@@ -109,7 +99,6 @@ class DualGAN(Translator):
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
-        channels = {"A": 3, "B": 3} if channels is None else channels
         self.adversarial = Wasserstein() if adversarial is None else adversarial
         self.penalty = penalty
         self.weight_clip = weight_clip
@@ -118,31 +107,13 @@ class DualGAN(Translator):
         self.make_optimizer = optimizer
         self.discriminator_lr = discriminator_lr
         self.schedule = Constant() if schedule is None else schedule
-        if len(channels) != 2:
-            raise UserError(f"model.channels names {list(channels)}: DualGAN needs two domains; data.domains sets them")
         if weight_clip is not None and weight_clip <= 0:
             raise UserError(f"model.weight_clip is {weight_clip}; it bounds weights, so it is more than 0")
         if n_critic < 1:
             raise UserError(f"model.n_critic is {n_critic}; it counts batches, so it is 1 or more")
 
-        (self.a, in_a), (self.b, in_b) = channels.items()
-        self.gen_ab = generator(in_channels=in_a, out_channels=in_b)
-        self.gen_ba = generator(in_channels=in_b, out_channels=in_a)
-        self.disc_a = discriminator(in_channels=in_a)
-        self.disc_b = discriminator(in_channels=in_b)
-        networks = (self.gen_ab, self.gen_ba, self.disc_a, self.disc_b)
-        for network in networks:
-            init(network)
-            if channels_last:
-                network.to(memory_format=torch.channels_last)
+        self.build(generator, discriminator, init, channels, channels_last)
         self.compile_networks = compile
-
-        self.domains = (self.a, self.b)
-        self.channels = dict(channels)
-        self.directions = ((self.a, self.b), (self.b, self.a))
-        self.size_multiple = int(self.gen_ab.size_multiple)  # type: ignore[arg-type]
-        self.minimum_size = int(self.gen_ab.minimum_size)  # type: ignore[arg-type]
-        self.minimum_crop = max(int(network.minimum_size) for network in networks)  # type: ignore[arg-type]
 
     # ------------------------------------------------------------------------------------ the algorithm
 
@@ -156,11 +127,6 @@ class DualGAN(Translator):
             clip_weights([self.disc_a, self.disc_b], self.weight_clip)
         if trains_generators:
             take_turn(self, "generators", lambda: self.generator_losses(images), closes=True)
-
-    def fakes(self, batch: Batch) -> Fakes:
-        """Translate a batch of each domain to the other domain."""
-        real_a, real_b = batch[self.a], batch[self.b]
-        return Fakes(real_a, self.gen_ab(real_a), real_b, self.gen_ba(real_b))
 
     def discriminator_losses(self, images: Fakes) -> dict[str, Tensor]:
         """Return the discriminators' losses on real and generated images."""
@@ -189,34 +155,8 @@ class DualGAN(Translator):
     def setup(self, stage: str) -> None:
         allow_unused_parameters(self)
 
-    def configure_optimizers(self) -> Any:
-        """Return one optimiser with a parameter group for each player, and the schedule of its learning rates."""
-        groups = player_groups([self.gen_ab, self.gen_ba], [self.disc_a, self.disc_b], self.discriminator_lr)
-        return scheduled(self.make_optimizer(groups), self.schedule)
-
-    # ------------------------------------------------------------------------------------ the Translator interface
-
-    def translate(self, images: Tensor, source: str, target: str) -> Tensor:
-        self.require_direction(source, target)
-        translated: Tensor = (self.gen_ab if source == self.a else self.gen_ba)(images)
-        return translated
-
-    def visuals(self, batch: Batch) -> dict[str, Tensor]:
-        """Return the images of each domain, their translations and reconstructions."""
-        real_a, fake_b, real_b, fake_a = self.fakes(batch)
-        rec_a, rec_b = self.gen_ba(fake_b), self.gen_ab(fake_a)
-        return {"real_a": real_a, "fake_b": fake_b, "rec_a": rec_a, "real_b": real_b, "fake_a": fake_a, "rec_b": rec_b}
+    # ------------------------------------------------------------------------- the rest of the Translator interface
 
     def compiled(self) -> list[nn.Module]:
         """Return the networks, without the discriminators if a penalty takes their second derivatives."""
         return [self.gen_ab, self.gen_ba, *([self.disc_a, self.disc_b] if self.penalty is None else [])]
-
-    def generators(self) -> Mapping[str, nn.Module]:
-        return {"gen_ab": self.gen_ab, "gen_ba": self.gen_ba}
-
-    def discriminator_score(self, images: Tensor, domain: str) -> Tensor | None:
-        """Return the mean over the score map of the domain's discriminator; see `Translator.discriminator_score`."""
-        if not isinstance(self.adversarial, AbsoluteScore):
-            return None
-        scores = {self.a: self.disc_a, self.b: self.disc_b}[domain](images)
-        return self.adversarial.discriminator_score(scores).flatten(1).mean(1)
