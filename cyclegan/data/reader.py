@@ -5,9 +5,11 @@ import logging
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import torch
@@ -93,6 +95,12 @@ class DomainImages:
             ImageError: it cannot be read, or is too small for the crop.
         """
         return self.view.middle(self[index])
+
+    def at_size(self, size: int) -> Self:
+        """Return the same images with the view `TrainingView.at_size`, without the cache."""
+        resized = copy(self)
+        resized.view, resized.cache = self.view.at_size(size), None
+        return resized
 
     def tensor(self, planes: Planes) -> Tensor:
         """Convert planes of this domain to float32 in [-1, 1]."""
