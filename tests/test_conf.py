@@ -79,7 +79,7 @@ def test_every_experiment_states_its_command_and_requirements(path: Path) -> Non
 
 
 def names_of_published_sets() -> list[str]:
-    others = ("folders", "pairs", "colorization", "toy", "toy_pairs")
+    others = ("folders", "pairs", "toy", "toy_pairs")
     return [path.stem for path in (CONF / "data").glob("*.yaml") if path.stem not in others]
 
 
