@@ -10,14 +10,15 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
+from torch.utils.data import Dataset
 
 from cyclegan.data.augment import Affine
-from cyclegan.data.dataset import TrainingSamples
+from cyclegan.data.dataset import Switched, TrainingSamples
 from cyclegan.data.domains import Domain, find_splits
 from cyclegan.data.draw import DRAWS, Draw
 from cyclegan.data.file_list import ImageSource
 from cyclegan.data.held_out import HeldOut
-from cyclegan.data.loader import Batch, PositionLoader, PositionSampler, scaled
+from cyclegan.data.loader import Batch, PositionLoader, PositionSampler, Sample, scaled
 from cyclegan.data.reader import DomainImages, find_types, open_caches
 from cyclegan.data.selection import PAIRINGS, Fingerprint, fingerprint, require_same_files
 from cyclegan.data.transforms import TrainingView
@@ -35,6 +36,8 @@ class ImageDataModule(pl.LightningDataModule):
         root: folder of the data set; holds trainA, trainB and so on for domains without sources of their own.
         load_size: images are resized to this first, as `resize` says; None keeps their size.
         crop_size: height and width of the random crop; None: whole images.
+        crop_epochs: number of epochs with a random crop, each of `epoch_length` samples; later samples are resized to
+            `crop_size` directly, as in CUT's authors' decay epochs. None: all epochs have the crop.
         flip: whether to mirror half of the images, chosen at random.
         batch_size: images of each domain in a batch of one device.
         num_workers: processes that decode images.
@@ -66,6 +69,7 @@ class ImageDataModule(pl.LightningDataModule):
         root: str | Path | None = None,
         load_size: int | None = 286,
         crop_size: int | None = 256,
+        crop_epochs: int | None = None,
         flip: bool = True,
         batch_size: int = 1,
         num_workers: int = 2,
@@ -91,6 +95,7 @@ class ImageDataModule(pl.LightningDataModule):
         self.root = None if root is None else Path(root).expanduser()
         self.view = TrainingView(load_size, crop_size, flip, resize, affine, jitter, size_multiple)
         self.crop_size = crop_size
+        self.crop_epochs = crop_epochs
         self.size_multiple = size_multiple
         self.batch_size = batch_size
         self.num_workers = num_workers
@@ -115,10 +120,13 @@ class ImageDataModule(pl.LightningDataModule):
                 raise DataError(f"data.{name} is {value!r}; available: {', '.join(words)}")
         for name, number, least in (
             ("batch_size", batch_size, 1), ("num_workers", num_workers, 0), ("header_checks", header_checks, 0),
-            ("max_pixels", max_pixels, 1), ("reducing_gap", reducing_gap, 1), ("max_images", max_images, 1)
+            ("max_pixels", max_pixels, 1), ("reducing_gap", reducing_gap, 1), ("max_images", max_images, 1),
+            ("crop_epochs", crop_epochs, 0),
         ):  # fmt: skip
             if number is not None and number < least:
                 raise DataError(f"data.{name} is {number}; it must be at least {least}")
+        if crop_epochs is not None and crop_size is None:
+            raise DataError(f"data.crop_epochs is {crop_epochs}, but data.crop_size is null: set data.crop_epochs=null")
         self._splits: dict[str, dict[str, DomainImages]] = {}
         self._loader: PositionLoader | None = None
         self._resume_from: dict[str, int] = {}
@@ -149,11 +157,18 @@ class ImageDataModule(pl.LightningDataModule):
                 for domain, images in each.items():
                     images.check_headers(self.header_checks, f"{split}{domain}")
         find_types(self._splits)
-        if self.cache == "disk":
-            open_caches(training, self.cache_dir, is_first)
         make_draw = DRAWS[self.draw] if isinstance(self.draw, str) else self.draw
         draw = make_draw({domain: images.images for domain, images in training.items()}, self.seed)
-        self._samples = TrainingSamples(training, draw, self.seed, skip=self.on_error == "skip")
+        self._samples = self._training_samples(training, draw, is_first)
+        if self.crop_epochs is not None and self.crop_size is not None:
+            whole = {domain: images.at_size(self.crop_size) for domain, images in training.items()}
+            later = self._training_samples(whole, draw, is_first)
+            self._samples = Switched(self._samples, later, self.crop_epochs * self.epoch_length)
+
+    def _training_samples(self, images: Mapping[str, DomainImages], draw: Draw, is_first: bool) -> Dataset[Sample]:
+        if self.cache == "disk":
+            open_caches(images, self.cache_dir, is_first)
+        return TrainingSamples(images, draw, self.seed, skip=self.on_error == "skip")
 
     def _reader(self, domain: str, images: ImageSource) -> DomainImages:
         given = self.domains[domain]

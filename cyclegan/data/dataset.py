@@ -82,3 +82,16 @@ class TrainingSamples(Dataset[Sample]):
             raise DataError(
                 f"aligned images share one crop, but these have different sizes: {sizes}; set data.resize=stretch"
             )
+
+
+class Switched(Dataset[Sample]):
+    """The samples of one set before a position, and those of another set from it on."""
+
+    def __init__(self, before: Dataset[Sample], after: Dataset[Sample], position: int) -> None:
+        self.before = before
+        self.after = after
+        self.position = position
+
+    def __getitem__(self, position: int) -> Sample:
+        """Return the sample at a position."""
+        return (self.before if position < self.position else self.after)[position]

@@ -24,8 +24,8 @@ class Domain:
     """Where one domain's images are and how they are read.
 
     A source is a folder, a glob pattern, a list file, or shards (see docs/data.md); if it is None, the folder below
-    the root of the data set is used: `trainA` or `train/A`, or `train` for a domain that is one half of side-by-side
-    pairs.
+    the root of the data set is used: `trainA` or `train/A` for domain A, or `train` for a domain that is one half of
+    side-by-side pairs.
 
     Args:
         train: source of the training images.
@@ -37,6 +37,8 @@ class Domain:
         page: of files with several.
         convert: lossy conversions that are allowed: see `PixelFormat`.
         half: "left" or "right" if every image file holds a pair side by side, and this is the domain's half.
+        lightness: whether the networks see the lightness of the images: see `PixelFormat`.
+        folder: replaces the domain's name in `trainA`; "" for `train`. None: the name.
 
     Raises:
         UserError: an argument has an invalid value.
@@ -51,6 +53,8 @@ class Domain:
     page: int = 0
     convert: Sequence[str] = ()
     half: str | None = None
+    lightness: bool = False
+    folder: str | None = None
 
     def __post_init__(self) -> None:
         if self.range is not None and len(self.range) != 2:
@@ -72,7 +76,7 @@ class Domain:
     def pixel_format(self) -> PixelFormat:
         """How images are read and written; the dtype may still be None."""
         values = None if self.range is None else (float(self.range[0]), float(self.range[1]))
-        return PixelFormat(self.channels, self.dtype, values, self.page, tuple(self.convert))
+        return PixelFormat(self.channels, self.dtype, values, self.page, tuple(self.convert), self.lightness)
 
 
 def find_splits(
@@ -128,7 +132,7 @@ def _source(root: Path | None, split: str, name: str, domain: Domain) -> Path | 
             f"domain {name} has no images: set data.root, the folder that holds train{name}, or "
             f"data.domains.{name}.train; or choose experiment=toy, whose images are drawn"
         )
-    label = "" if domain.half else name
+    label = domain.folder if domain.folder is not None else "" if domain.half else name
     folder = find_folder(root, split, label)
     if folder is None and split == "train":
         raise DataError(f"there is no folder {root / f'{split}{label}'}: {_remedy(root, split, label)}")
@@ -142,7 +146,7 @@ def find_folder(root: Path, split: str, domain: str) -> Path | None:
 
 
 def _remedy(root: Path, split: str, domain: str) -> str:
-    remedy = "set data.root to the folder that holds trainA and trainB"
+    remedy = f"set data.root to the folder that holds {'trainA and trainB' if domain else split}"
     if not root.is_dir():
         if root.name in CATALOG:
             remedy = f"download it: cyclegan-data download {root.name}. For images of your own, {remedy}"

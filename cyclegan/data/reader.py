@@ -5,9 +5,11 @@ import logging
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import torch
@@ -94,6 +96,12 @@ class DomainImages:
         """
         return self.view.middle(self[index])
 
+    def at_size(self, size: int) -> Self:
+        """Return the same images with the view `TrainingView.at_size`, without the cache."""
+        resized = copy(self)
+        resized.view, resized.cache = self.view.at_size(size), None
+        return resized
+
     def tensor(self, planes: Planes) -> Tensor:
         """Convert planes of this domain to float32 in [-1, 1]."""
         return normalise(torch.from_numpy(planes), self.pixel_format)
@@ -129,7 +137,9 @@ class DomainImages:
         form = self.pixel_format
         low, high = form.bounds(self.stored)
         seen = ", ".join(f"{mode} ×{count}" for mode, count in self.modes.items())
-        channels = f"{form.channels} channel{'' if form.channels == 1 else 's'}{f' of {seen}' if seen else ''}"
+        kind = "channel" if form.channels == 1 else "channels"
+        kind = "channel, the lightness" if form.lightness else "channel" if form.channels == 1 else "channels"
+        channels = f"{form.channels} {kind}{f' of {seen}' if seen else ''}"
         return f"{f'domain {domain}':<10}{channels}; {self.stored} {low:g} to {high:g} become -1 to 1"
 
     def digest(self, settings: object, indices: Sequence[int] | None = None) -> str:

@@ -14,7 +14,7 @@ from cyclegan.data.augment import Affine
 from cyclegan.data.sizes import RESIZES, target_size
 from cyclegan.errors import DataError
 from cyclegan.images import PixelFormat, Pixels
-from cyclegan.images.tensors import normalise
+from cyclegan.images.tensors import as_seen, scale
 
 Planes = NDArray[Any]
 """An image with channels first, (C, H, W), in the type of its file."""
@@ -147,13 +147,14 @@ class TrainingView:
         if self.affine is None:
             part = torch.from_numpy(planes[:, top : top + height, left : left + width].copy())
             part = _mirrored(part) if mirrored else part
-            keeps_type = self.jitter is None and not part.is_floating_point()
-            image = part if keeps_type else normalise(part, pixel_format)
+            if self.jitter is None and not part.is_floating_point():
+                return part
+            image = scale(part, pixel_format)
         else:
-            whole = normalise(torch.from_numpy(planes.copy()), pixel_format)
+            whole = scale(torch.from_numpy(planes.copy()), pixel_format)
             image = self.affine(whole, (left, top, width, height), rng)
             image = image.flip(-1) if mirrored else image
-        return image if self.jitter is None else self.jitter(image, rng)
+        return as_seen(image if self.jitter is None else self.jitter(image, rng), pixel_format)
 
     def _window(self, width: int, height: int, rng: np.random.Generator) -> tuple[int, int, int, int]:
         """Return left, top, width and height of the crop; every place is equally likely."""

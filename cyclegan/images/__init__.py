@@ -1,6 +1,6 @@
 """Read and write image files: the only place that decodes or encodes them.
 
-Nothing here imports torch, except `cyclegan.images.tensors`.
+Nothing here imports torch, except `cyclegan.images.tensors` and `cyclegan.images.lab`.
 """
 
 from cyclegan.errors import DiskError, ImageError

@@ -57,7 +57,7 @@ def require_suitable(header: Header, pixel_format: PixelFormat, name: str, max_p
         ImageError: too many pixels, no such page, the wrong number of bands, a conversion that is not allowed, or a
             type of pixels that needs a range.
     """
-    require_decodable(header, Wanted(name, pixel_format, None, max_pixels))
+    require_decodable(header, Wanted(name, pixel_format.decoded, None, max_pixels))
     if header.dtype not in FULL_RANGE and pixel_format.range is None:
         raise ImageError(
             f"{name}: its pixels are {header.dtype}, and its domain has no range; "

@@ -1,7 +1,7 @@
 """Pixel formats: how the stored values of a domain's images correspond to the networks' [-1, 1]."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,7 @@ class PixelFormat:
         page: page of files with several, from 0.
         convert: allowed conversions that lose something: "alpha" (transparent pixels onto white), "grey" (colours to
             grey) and "cmyk" (CMYK to RGB).
+        lightness: whether the networks see the lightness L of CIE Lab, one channel, of files that are read as RGB.
 
     Raises:
         UserError: an argument is invalid.
@@ -39,6 +40,7 @@ class PixelFormat:
     range: tuple[float, float] | None = None
     page: int = 0
     convert: tuple[str, ...] = ()
+    lightness: bool = False
 
     def __post_init__(self) -> None:
         if self.channels < 1:
@@ -52,6 +54,13 @@ class PixelFormat:
         unknown = [word for word in self.convert if word not in CONVERSIONS]
         if unknown:
             raise UserError(f"convert={list(self.convert)}: {unknown[0]} is none of {', '.join(CONVERSIONS)}")
+        if self.lightness and self.channels != 1:
+            raise UserError(f"channels={self.channels}: lightness is one channel, set channels=1 or lightness=false")
+
+    @property
+    def decoded(self) -> "PixelFormat":
+        """The format to decode files to: RGB if the networks see its lightness."""
+        return replace(self, channels=3, lightness=False) if self.lightness else self
 
     def bounds(self, dtype: str) -> tuple[float, float]:
         """Return the values of a stored type that become -1 and 1.

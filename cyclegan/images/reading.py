@@ -44,7 +44,7 @@ def decode(
     at_least: tuple[int, int] | None = None,
     max_pixels: int = MAX_PIXELS,
 ) -> Pixels:
-    """Decode the content of an image file, upright, with the channels of `pixel_format` and the type of the file.
+    """Decode the content of an image file, upright, with the channels of `pixel_format.decoded` and its type.
 
     Args:
         data: content of the file.
@@ -60,7 +60,7 @@ def decode(
         ImageError: the content is damaged, is not an image, has too many pixels, or needs a conversion that loses
             something and that `pixel_format` does not allow.
     """
-    wanted = Wanted(name, pixel_format, at_least, max_pixels)
+    wanted = Wanted(name, pixel_format.decoded, at_least, max_pixels)
     try:
         return convert(_decode(data, wanted), wanted)
     except (ImageError, MemoryError):
@@ -93,7 +93,7 @@ def header_of(data: bytes, name: str, pixel_format: PixelFormat | None = None) -
 
 def header_in(file: IO[bytes], name: str, pixel_format: PixelFormat | None = None) -> Header:
     """Read the header of an open image file, from its beginning; see `header`."""
-    page, channels = (0, None) if pixel_format is None else (pixel_format.page, pixel_format.channels)
+    page, channels = (0, None) if pixel_format is None else (pixel_format.page, pixel_format.decoded.channels)
     start = file.read(START_BYTES)
     file.seek(0)
     try:

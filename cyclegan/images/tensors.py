@@ -7,15 +7,26 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from cyclegan.images.lab import rgb_to_lab
 from cyclegan.images.pixel_format import RGB, PixelFormat, Pixels
 
 
 def to_tensor(pixels: Pixels, pixel_format: PixelFormat = RGB) -> Tensor:
-    """Convert pixels (H, W, C) to a float32 tensor (C, H, W) in [-1, 1]."""
+    """Convert decoded pixels (H, W, C) to a float32 tensor (C, H, W) in [-1, 1], as the networks see it."""
     return normalise(torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1), pixel_format)
 
 
 def normalise(planes: Tensor, pixel_format: PixelFormat) -> Tensor:
+    """Convert stored values (..., C, H, W) to what the networks see: contiguous float32 in [-1, 1]."""
+    return as_seen(scale(planes, pixel_format), pixel_format)
+
+
+def as_seen(images: Tensor, pixel_format: PixelFormat) -> Tensor:
+    """Return images (..., C, H, W) in [-1, 1] as they are, or their lightness (..., 1, H, W), as the format says."""
+    return rgb_to_lab(images)[..., :1, :, :].contiguous() if pixel_format.lightness else images
+
+
+def scale(planes: Tensor, pixel_format: PixelFormat) -> Tensor:
     """Scale a tensor of stored values, of any shape, to contiguous float32 in [-1, 1]; the same on every device."""
     low, high = pixel_format.bounds(str(planes.dtype).removeprefix("torch."))
     values = planes.to(torch.float32, copy=True, memory_format=torch.contiguous_format)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from cyclegan.errors import UserError
+from cyclegan.images.lab import lab_to_rgb, rgb_to_lab
 from cyclegan.losses.adversarial import Objective, Vanilla
 from cyclegan.losses.penalties import Penalty
 from cyclegan.methods.translator import Batch, Compile, Translator
@@ -58,6 +59,8 @@ class Pix2Pix(Translator):
         discriminator_lr: learning rate of the discriminator; None takes that of the optimiser.
         schedule: factor on the learning rates, by 0-based epoch; None takes `Linear(200)`.
         direction: `"A2B"` translates the first domain into the second, `"B2A"` the second into the first.
+        output: `"image"`: the generator returns images of the target; `"ab"`: their colours a / 110 and b / 110 in
+            CIE Lab, for inputs (N, 1, H, W) that are their lightness L / 50 - 1, which is colorization.
         translate_in: `"eval"` translates without dropout, with the running statistics of batch norm; `"train"` as the
             authors' code does, with dropout and the statistics of the image itself.
         channels: number of channels of the two domains, by name; None takes 3 channels of A and B.
@@ -65,7 +68,8 @@ class Pix2Pix(Translator):
         compile: see `Translator.compile_networks`.
 
     Raises:
-        UserError: there are not two domains, or `direction` or `translate_in` has another value.
+        UserError: there are not two domains, `direction`, `output` or `translate_in` has another value, or the channels
+            do not suit `output`.
     """
 
     advice = MappingProxyType(
@@ -91,6 +95,7 @@ class Pix2Pix(Translator):
         discriminator_lr: float | None = None,
         schedule: Schedule | None = None,
         direction: Literal["A2B", "B2A"] = "A2B",
+        output: Literal["image", "ab"] = "image",
         translate_in: Literal["eval", "train"] = "eval",
         channels: Mapping[str, int] | None = None,
         channels_last: bool = True,
@@ -106,11 +111,13 @@ class Pix2Pix(Translator):
         self.make_optimizer = optimizer
         self.discriminator_lr = discriminator_lr
         self.schedule = Linear(total_epochs=200) if schedule is None else schedule
+        self.output = output
         self.translate_in = translate_in
         if len(channels) != 2:
             raise UserError(f"model.channels names {list(channels)}: pix2pix needs two domains; data.domains sets them")
         for name, value, known in (
             ("direction", direction, ("A2B", "B2A")),
+            ("output", output, ("image", "ab")),
             ("translate_in", translate_in, ("eval", "train")),
         ):
             if value not in known:
@@ -118,6 +125,13 @@ class Pix2Pix(Translator):
 
         self.source, self.target = list(channels) if direction == "A2B" else list(channels)[::-1]
         ins, outs = channels[self.source], channels[self.target]
+        if output == "ab":
+            if (ins, outs) != (1, 3):
+                raise UserError(
+                    f"model.output=ab makes RGB from lightness, but the domains have {ins} and {outs} channels: set "
+                    f"data.domains.{self.source}.lightness=true, .channels=1, and data.domains.{self.target}.channels=3"
+                )
+            outs = 2
         self.gen = generator(in_channels=ins, out_channels=outs)
         self.disc = discriminator(in_channels=ins + outs if conditional else outs)
         for network in (self.gen, self.disc):
@@ -137,7 +151,7 @@ class Pix2Pix(Translator):
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """Update the discriminator, then the generator, on a batch of pairs."""
-        inputs, real = batch[self.source], batch[self.target]
+        inputs, real = batch[self.source], self.wanted(batch[self.target])
         fake = self.gen(inputs)
         if self.loss_weights.adversarial > 0:
             take_turn(self, "discriminators", lambda: self.discriminator_losses(inputs, real, fake), closes=False)
@@ -160,6 +174,14 @@ class Pix2Pix(Translator):
             losses["adv"] = weights.adversarial * self.adversarial.generator(self.scores(inputs, fake))
         return losses
 
+    def wanted(self, images: Tensor) -> Tensor:
+        """Return what the generator should return for images of the target domain: themselves, or their a and b."""
+        return rgb_to_lab(images)[:, 1:] if self.output == "ab" else images
+
+    def shown(self, inputs: Tensor, outputs: Tensor) -> Tensor:
+        """Return the images that outputs stand for: themselves, or RGB of the inputs' lightness and these colours."""
+        return lab_to_rgb(torch.cat([inputs, outputs], dim=1)) if self.output == "ab" else outputs
+
     def scores(self, inputs: Tensor, outputs: Tensor) -> Tensor:
         """Return the discriminator's logits of outputs, given the inputs if it is conditional."""
         logits: Tensor = self.disc(torch.cat([inputs, outputs], dim=1) if self.conditional else outputs)
@@ -180,18 +202,18 @@ class Pix2Pix(Translator):
     def translate(self, images: Tensor, source: str, target: str) -> Tensor:
         self.require_direction(source, target)
         if self.translate_in == "eval":
-            return self.gen(images)  # type: ignore[no-any-return]
+            return self.shown(images, self.gen(images))
         buffers = {name: buffer.clone() for name, buffer in self.gen.named_buffers()}  # running statistics stay
         was_training = self.gen.training
         try:
-            return functional_call(self.gen.train(), buffers, images)  # type: ignore[no-any-return]
+            return self.shown(images, functional_call(self.gen.train(), buffers, images))
         finally:
             self.gen.train(was_training)
 
     def visuals(self, batch: Batch) -> dict[str, Tensor]:
         """Return the inputs, their translations, and the real outputs."""
         inputs = batch[self.source]
-        return {"input": inputs, "fake": self.gen(inputs), "real": batch[self.target]}
+        return {"input": inputs, "fake": self.shown(inputs, self.gen(inputs)), "real": batch[self.target]}
 
     def compiled(self) -> list[nn.Module]:
         """Return the networks, without the discriminator if a penalty takes its second derivatives."""

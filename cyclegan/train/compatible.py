@@ -13,7 +13,7 @@ FREE = (
     *("name", "group", "run_dir", "resume", "overwrite", "init_from", "logger"),
     *("objective", "objective_value"),
     # The data module itself checks that the training images are the same.
-    *("data.root", "data.domains.*.train", "data.domains.*.val", "data.domains.*.test"),
+    *("data.root", *(f"data.domains.*.{name}" for name in ("train", "val", "test", "folder"))),
     *("data.num_workers", "data.cache", "data.cache_dir", "data.header_checks"),
     "data.on_error",  # raise → skip lets the run continue; skip → raise can only stop it
     "data.domains.*.dtype",  # of translations

@@ -49,7 +49,9 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_checkpoint_holds_the_pixel_formats(checkpoint: Path) -> None:
     entry = torch.load(checkpoint, weights_only=True)["pixel_formats"]
-    assert entry["A"] == {"channels": 1, "dtype": "uint16", "range": (0.0, 4095.0), "page": 0, "convert": ()}
+    assert entry["A"] == {
+        "channels": 1, "dtype": "uint16", "range": (0.0, 4095.0), "page": 0, "convert": (), "lightness": False,
+    }  # fmt: skip
     formats = {"A": PixelFormat(1, "uint16", (0.0, 4095.0)), "B": PixelFormat(3, "uint8")}
     assert cyclegan.load(checkpoint).pixel_formats == formats
 

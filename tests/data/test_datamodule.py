@@ -1,5 +1,6 @@
 from collections.abc import Callable
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +132,8 @@ def test_sample_batch_falls_back_on_training_images_and_the_log_shows_it(root: P
         ({"crop_size": 0}, "crop_size is 0; it must be at least 1 pixel"),
         ({"batch_size": 0}, r"data\.batch_size is 0; it must be at least 1"),
         ({"reducing_gap": 0.5}, r"data\.reducing_gap is 0\.5; it must be at least 1"),
+        ({"crop_epochs": -1}, r"data\.crop_epochs is -1; it must be at least 0"),
+        ({"crop_epochs": 2, "crop_size": None}, r"data\.crop_size is null: set data\.crop_epochs=null"),
         ({"on_error": "ignore"}, r"data\.on_error is 'ignore'; available: raise, skip"),
         ({"pairing": "names"}, r"data\.pairing is 'names'; available: auto, by_name, none"),
         ({"draw": "paired"}, r"data\.draw is 'paired'; available: independent, aligned"),
@@ -160,3 +163,30 @@ def test_a_single_domain_of_any_name(root: Path) -> None:
     Path(root / "trainA").rename(root / "trainsummer")
     data = data_of(root, domains={"summer": Domain()})
     assert list(next(iter(data.train_dataloader()))) == ["summer"]
+
+
+def test_after_the_crop_epochs_images_are_resized_to_the_crop_size(root: Path) -> None:
+    """An epoch is seven samples, so that the fifteenth is the first of the third epoch, whatever batches it has."""
+    data, cropped, small = data_of(root, crop_epochs=2), data_of(root), data_of(root, load_size=6)
+    for position in range(20):
+        images, as_before = data._samples[position].images, cropped._samples[position].images
+        assert all(images[domain].equal(as_before[domain]) for domain in "AB") == (position < 14)
+        if position >= 14:
+            for domain, file in data._samples[position].files.items():
+                plain = torch.from_numpy(resized(read(file), 6, 6)).permute(2, 0, 1)
+                assert images[domain].equal(plain) or images[domain].equal(plain.flip(-1))
+                assert images[domain].equal(small._samples[position].images[domain]), "the same order and flip"
+    assert data_of(root, crop_epochs=0)._samples[0].images["A"].equal(small._samples[0].images["A"])
+
+
+@pytest.mark.filterwarnings("ignore:This process.*is multi-threaded:DeprecationWarning")
+@pytest.mark.parametrize("changes", [{"num_workers": 1}, {"cache": "disk"}])
+def test_workers_cache_and_resume_change_nothing_after_the_crop_epochs(root: Path, changes: dict[str, Any]) -> None:
+    whole = epochs(data_of(root, crop_epochs=1), 3)
+    first = data_of(root, crop_epochs=1, **changes)
+    loader = first.train_dataloader()
+    begun = [first.on_after_batch_transfer(batch, 0) for batch in [*loader, *islice(loader, 1)]]
+    second = data_of(root, crop_epochs=1, **changes)
+    second.load_state_dict(first.state_dict())
+    assert equal(begun + epochs(second, 2), whole)
+    assert second.sample_batch(1)["A"].equal(data_of(root).sample_batch(1)["A"]), "held-out images do not change"

@@ -123,6 +123,18 @@ def test_a_missing_folder_is_an_error_with_the_remedy(tmp_path: Path, there: str
     assert remedy in str(caught.value).replace(str(root), "ROOT")
 
 
+def test_domains_of_the_same_files_name_their_folder(tmp_path: Path) -> None:
+    touch(tmp_path, "train/1.png", "train/sub/2.png", "trainB/3.png", "test/4.png")
+    domains = {"A": Domain(folder=""), "B": Domain(folder=""), "C": Domain(folder="B")}
+    found = names(tmp_path, domains)
+    assert found["train"] == {"A": ["1.png", "2.png"], "B": ["1.png", "2.png"], "C": ["3.png"]}
+    assert found["test"] == {"A": ["4.png"], "B": ["4.png"]}, "which are optional"
+    with pytest.raises(
+        DataError, match=r"there is no folder .*train: .* set data.root to the folder that holds train$"
+    ):
+        find_splits(tmp_path / "test", {"A": Domain(folder="")})
+
+
 def test_a_missing_published_data_set_names_the_command_that_downloads_it(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"download it: cyclegan-data download horse2zebra\."):
         find_splits(tmp_path / "horse2zebra", {"A": Domain()})

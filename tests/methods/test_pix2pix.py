@@ -5,21 +5,29 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import hydra
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from hydra import compose, initialize_config_dir
+from PIL import Image
 from pytorch_lightning.callbacks import LambdaCallback
+from skimage.color import rgb2lab
 from torch import Tensor, nn
 
 import cyclegan
 from cyclegan import translate
 from cyclegan.errors import UserError
 from cyclegan.evaluate import command as evaluate
+from cyclegan.images import read
+from cyclegan.images.lab import rgb_to_lab
 from cyclegan.methods.pix2pix import LossWeights, Pix2Pix
 from cyclegan.networks.patchgan import PatchDiscriminator
 from cyclegan.networks.unet import UnetGenerator
 from cyclegan.optim import Constant
 from cyclegan.train.command import train
+from cyclegan.train.configuration import conf_dir
 from tests.small import fit, random_batches
 from tests.tiny_run import PAIRS, composed, metrics, read_checkpoint
 
@@ -72,6 +80,48 @@ def train_as_the_authors(
         opt_g.step()
         for parameter in disc.parameters():
             parameter.requires_grad_(True)
+
+
+def lab_by_hand(images: Tensor) -> tuple[Tensor, Tensor]:
+    """Return L / 50 - 1 and (a, b) / 110 of RGB (N, 3, H, W) in [-1, 1], as the authors' dataset does with skimage."""
+    lab = torch.from_numpy(rgb2lab(((images + 1) / 2).permute(0, 2, 3, 1).numpy())).permute(0, 3, 1, 2)
+    return lab[:, :1] / 50 - 1, lab[:, 1:] / 110
+
+
+def small_colorizer(**arguments: Any) -> Pix2Pix:
+    return small_pix2pix(channels={"A": 1, "B": 3}, output="ab", **arguments)
+
+
+def test_steps_of_colorization_equal_those_of_the_authors() -> None:
+    """Theirs is pix2pix from lightness to ab: L1 of ab, and a discriminator of (L, ab)."""
+    rgb = [batch["B"] for batch in random_batches(5, size=2, pixels=PIXELS, dtype=torch.float64)]
+    by_hand = [dict(zip("AB", lab_by_hand(images), strict=True)) for images in rgb]
+    model = small_colorizer(schedule=Constant()).double()
+    reference = copy.deepcopy(model)
+
+    fit(model, [{"A": lab["A"], "B": images} for lab, images in zip(by_hand, rgb, strict=True)], precision="64-true")
+    train_as_the_authors(reference, by_hand)
+
+    for name, value in reference.state_dict().items():
+        assert (model.state_dict()[name] - value).abs().max() <= 1e-9, name
+
+
+def test_a_colorizer_translates_to_rgb_with_the_lightness_of_its_input() -> None:
+    model = small_colorizer().eval()
+    inputs = torch.rand(2, 1, PIXELS, PIXELS) * 1.6 - 0.8
+    ab = model.gen(inputs)
+    assert ab.shape == (2, 2, PIXELS, PIXELS)
+    translated = model.translate(inputs, "A", "B")
+    back = rgb_to_lab(translated)
+    assert (back - torch.cat([inputs, ab], 1)).abs().max() < 1e-4
+    assert model.visuals({"A": inputs, "B": translated})["fake"].equal(translated)
+
+
+def test_the_networks_of_the_colorization_experiment_have_the_authors_sizes() -> None:
+    with initialize_config_dir(conf_dir(), version_base="1.3"), torch.device("meta"):
+        model = hydra.utils.instantiate(compose("train", ["experiment=colorization", "data.root=photos"]).model)
+    assert sum(parameter.numel() for parameter in model.gen.parameters()) == 54_409_858
+    assert sum(parameter.numel() for parameter in model.disc.parameters()) == 2_765_633
 
 
 @pytest.mark.parametrize("clip", [None, 0.05])
@@ -161,11 +211,40 @@ def test_commands_read_the_checkpoint_of_a_run(tmp_path: Path, quiet: None) -> N
     assert not any("_ba" in name for name in result.evaluation.metrics)
 
 
+def test_commands_colorize_one_folder_of_images(tmp_path: Path, quiet: None) -> None:
+    """The written image has the lightness of the input, be it grey or coloured, up to rounding to 8 bits."""
+    run, toy, inputs = tmp_path / "run", tmp_path / "toy", tmp_path / "inputs"
+    one_folder = (
+        *("experiment=toy_colorization", "data.source.size=24", "data.domains.A.folder=null", "data.val_share=0.4"),
+        *(f"data.domains.{domain}.train=trainB" for domain in "AB"),
+        *(f"data.domains.{domain}.test=trainB" for domain in "AB"),
+    )
+    train(composed(run, toy, *one_folder))
+    inputs.mkdir()
+    with Image.open(next((toy / "trainB").iterdir())) as image:
+        image.save(inputs / "rgb.png")
+        image.convert("L").save(inputs / "grey.png")
+    words = ("--checkpoint", run, "--input", inputs, "--output", tmp_path / "out", "--resize", "none")
+    translate.main([str(word) for word in words])
+    for name in ("rgb.png", "grey.png"):
+        given, written = read(inputs / name), read(tmp_path / "out" / name)
+        assert written.shape == (24, 24, 3)
+        assert np.ptp(written.astype(int), axis=2).max() > 0, "it has colours"
+        lightness = [rgb2lab(pixels)[..., 0] for pixels in (given, written)]
+        assert np.abs(lightness[0] - lightness[1]).max() < 0.5, "of 100"
+    options = evaluate.build_parser().parse_args(["--checkpoint", str(run), "--output", str(tmp_path / "evaluation")])
+    (result,) = evaluate.run(options)
+    assert {"psnr_ab", "kid_ab"} <= result.evaluation.metrics.keys()
+    assert list((tmp_path / "evaluation").rglob("worst_A2B.jpg"))
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({"channels": {"A": 3}}, "pix2pix needs two domains"),
         ({"direction": "BtoA"}, "model.direction is 'BtoA'; it is A2B or B2A"),
+        ({"output": "lab"}, "model.output is 'lab'; it is image or ab"),
+        ({"output": "ab"}, "the domains have 3 and 3 channels: set data.domains.A.lightness=true"),
         ({"translate_in": "test"}, "model.translate_in is 'test'; it is eval or train"),
     ],
 )
