@@ -137,7 +137,6 @@ class DomainImages:
         form = self.pixel_format
         low, high = form.bounds(self.stored)
         seen = ", ".join(f"{mode} ×{count}" for mode, count in self.modes.items())
-        kind = "channel" if form.channels == 1 else "channels"
         kind = "channel, the lightness" if form.lightness else "channel" if form.channels == 1 else "channels"
         channels = f"{form.channels} {kind}{f' of {seen}' if seen else ''}"
         return f"{f'domain {domain}':<10}{channels}; {self.stored} {low:g} to {high:g} become -1 to 1"
