@@ -21,7 +21,8 @@ class SameConv(nn.Conv2d):
         super().__init__(in_channels, out_channels, kernel, stride=2)
 
     def forward(self, images: Tensor) -> Tensor:
-        rows, columns = (self.kernel_size[0] - 2 + side % 2 for side in images.shape[2:])
+        # With a condition, the padding of even sides is a constant when a network is exported.
+        rows, columns = (self.kernel_size[0] - (1 if side % 2 else 2) for side in images.shape[2:])
         return super().forward(F.pad(images, (columns // 2, -(-columns // 2), rows // 2, -(-rows // 2))))
 
 
