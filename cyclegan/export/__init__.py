@@ -1,0 +1,1 @@
+"""cyclegan-export: generators for other programs."""
