@@ -14,22 +14,34 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from cyclegan.methods.translator import Translator
+    from cyclegan.networks.modes import Mode
 
 __version__ = "0.1.0"
 
 
-def load(path: str | os.PathLike[str], device: str = "cpu", trust: Iterable[str] = ()) -> Translator:
+def load(
+    path: str | os.PathLike[str],
+    device: str = "cpu",
+    trust: Iterable[str] = (),
+    direction: str | None = None,
+    translate_in: Mode | None = None,
+) -> Translator:
     """Load the translator of a checkpoint, in eval mode.
 
     Args:
-        path: a checkpoint of `cyclegan-train`, or a run folder: its `best.ckpt`, else the newest checkpoint.
+        path: a checkpoint of `cyclegan-train`, or a run folder: its `best.ckpt`, else the newest checkpoint. Or
+            published weights: a file, a folder of the authors' code, or a name that `cyclegan-weights` has downloaded.
         device: torch's name of the device for the weights.
         trust: packages besides cyclegan whose classes the checkpoint may use.
+        direction: "A2B" or "B2A", of a file with one published generator, which does not store it; None: A2B.
+        translate_in: "train" translates with dropout and the batch statistics of each image, as pix2pix's authors do;
+            None: as the checkpoint says, without for published weights.
 
     Raises:
-        CheckpointError: the file is missing or damaged, or names code that does not exist or is not trusted.
+        CheckpointError: the file is missing or damaged, names code that does not exist or is not trusted, or is a state
+            dict of no known network.
     """
     # Not at the top, so that `--help` answers without importing torch.
     from cyclegan.checkpoint.loading import load_translator
 
-    return load_translator(path, trust).to(device)
+    return load_translator(path, trust, direction, translate_in).to(device)

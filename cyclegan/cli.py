@@ -95,6 +95,12 @@ def add_max_pixels(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-pixels", type=positive, default=MAX_PIXELS, metavar="N", help=text)
 
 
+def add_translate_in(parser: argparse.ArgumentParser) -> None:
+    """Add `--translate-in`."""
+    text = "train: with dropout and the batch statistics of each image, as pix2pix's authors test (default: as the "
+    parser.add_argument("--translate-in", choices=("eval", "train"), help=f"{text}checkpoint says, or eval)")
+
+
 def add_sizing(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the resizing in training."""
     parser.add_argument(

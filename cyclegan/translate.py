@@ -165,7 +165,12 @@ def build_parser() -> argparse.ArgumentParser:
         parser.add_argument(name, metavar=metavar, help=text, **arguments)  # type: ignore[arg-type]
 
     cli.add_version(parser)
-    add("--checkpoint", "PATH", "checkpoint file, or a run folder: its best.ckpt, else its newest", required=True)
+    add(
+        "--checkpoint",
+        "PATH",
+        "checkpoint or published weights: a file, a folder, or a name that cyclegan-weights has downloaded",
+        required=True,
+    )
     add("--input", "PATH", "image, folder, quoted glob pattern, or .txt file with a path in each line", required=True)
     add("--output", "FOLDER", "output folder, created if missing", required=True, type=Path)
     add("--direction", "A2B", "A2B or B2A (default: A2B)")
@@ -181,6 +186,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--convert", "NAMES", "lossy conversions of the input to allow besides those of training, comma-separated: "
         f"{','.join(CONVERSIONS)}", type=cli.conversions, default=())  # fmt: skip
     cli.add_max_pixels(parser)
+    cli.add_translate_in(parser)
     add("--trust", "PACKAGE", "let the checkpoint use classes of this package", action="append", default=[])
     return parser
 
@@ -213,7 +219,7 @@ def run(args: argparse.Namespace) -> list[str]:
     checkpoint = checkpoint_file(args.checkpoint)
     if checkpoint != Path(args.checkpoint):
         print(f"checkpoint {checkpoint}", file=sys.stderr)
-    translator = cyclegan.load(checkpoint, trust=args.trust)
+    translator = cyclegan.load(checkpoint, trust=args.trust, direction=args.direction, translate_in=args.translate_in)
     direction = source, target = cli.parse_direction(translator, args.direction)
     formats = dict(translator.pixel_formats)
     formats[source] = replace(formats[source], convert=(*formats[source].convert, *args.convert))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 FOREIGN = (
     *("SLURM_", "RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_"),
-    *("TORCHELASTIC_", "LSB_", "JSM_", "PL_", "WANDB_", "NETRC", "HYDRA_", "XDG_"),
+    *("CYCLEGAN_", "TORCHELASTIC_", "LSB_", "JSM_", "PL_", "WANDB_", "NETRC", "HYDRA_", "XDG_"),
     *("LANG", "LC_", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "PYTHONWARNINGS", "PYTHONIOENCODING", "OMP_NUM_THREADS"),
 )
 """Beginnings of the names of variables that would change what a test sees."""

@@ -10,42 +10,56 @@ from hydra.errors import InstantiationException
 from torch import nn
 
 from cyclegan import __version__
+from cyclegan.checkpoint.published import published
 from cyclegan.checkpoint.reading import checkpoint_file, read
-from cyclegan.checkpoint.state_dicts import Weights, is_bare, misfits, renamed, shortened, unwrapped
+from cyclegan.checkpoint.state_dicts import misfits
 from cyclegan.checkpoint.targets import calls, require_trusted
 from cyclegan.data.sizes import RESIZES, Scale
 from cyclegan.errors import CheckpointError, UserError
 from cyclegan.images import CONVERSIONS, PixelFormat
-from cyclegan.methods.single_generator import SingleGenerator
 from cyclegan.methods.translator import Translator
-from cyclegan.networks.resnet import ResnetGenerator, resnet_arguments
+from cyclegan.networks.modes import Mode
 
 
-def load_translator(path: str | os.PathLike[str], trust: Iterable[str] = ()) -> Translator:
-    """Build the translator of a run from a checkpoint, on the CPU and in eval mode.
+def load_translator(
+    path: str | os.PathLike[str],
+    trust: Iterable[str] = (),
+    direction: str | None = None,
+    translate_in: Mode | None = None,
+) -> Translator:
+    """Build the translator of a run or of published weights, on the CPU and in eval mode.
 
     Uses the averages of the generators' weights if the run kept them (`callbacks=ema`). Does not advance the global
     random number generators.
 
     Args:
-        path: a file that `cyclegan-train` wrote, or the folder of a run; see `checkpoint_file`. Or the bare state dict
-            of one ResNet generator in the layout of the CycleGAN authors' code, which translates A into B.
+        path: a file that `cyclegan-train` wrote, or the folder of a run; see `checkpoint_file`. Or published weights;
+            see `published`.
         trust: packages besides this one whose classes the checkpoint's configuration may name.
+        direction: "A2B" or "B2A", of a file with one generator, which does not store it; None: A2B.
+        translate_in: see `apply_in`; None: as the run's configuration says, `"eval"` for published weights.
 
     Raises:
         CheckpointError: the file cannot be read, its configuration names code that is not allowed or does not exist,
-            or its weights do not fit.
+            its weights do not fit, or its method takes no `translate_in`.
     """
     path = checkpoint_file(path)
     checkpoint = read(path)
     config = checkpoint.get("config")
-    if not isinstance(config, dict) or config.get("model") is None:
-        if is_bare(checkpoint):
-            return _single_generator(checkpoint, path)
-        raise CheckpointError(
-            f"{path} carries no configuration (found: {shortened(map(str, checkpoint))}); checkpoints written by "
-            "cyclegan-train can be loaded, and state dicts of single ResNet generators"
-        )
+    if isinstance(config, dict) and config.get("model") is not None:
+        translator = _of_run(checkpoint, config, path, trust)
+    else:
+        translator = published(checkpoint, path, direction)
+    if translate_in is not None:
+        if not hasattr(translator, "translate_in"):
+            raise CheckpointError(f"{path}: {type(translator).__name__} has no translate_in, only its eval mode")
+        translator.translate_in = translate_in  # type: ignore[assignment] # of the Module that torch sees
+    return translator.eval()
+
+
+def _of_run(
+    checkpoint: dict[str, Any], config: dict[str, Any], path: os.PathLike[str], trust: Iterable[str]
+) -> Translator:
     require_trusted(config["model"], path, tuple(trust))
     with torch.random.fork_rng(devices=[]):  # networks draw weights before they get those of the checkpoint
         translator: Translator = build(config["model"], "model", path)
@@ -57,20 +71,7 @@ def load_translator(path: str | os.PathLike[str], trust: Iterable[str] = ()) -> 
         domain: _pixel_format(formats.get(domain), channels, path) for domain, channels in translator.channels.items()
     }
     translator.scale = _scale(config.get("data"), path)
-    return translator.eval()
-
-
-def _single_generator(weights: Weights, path: os.PathLike[str]) -> Translator:
-    arguments = resnet_arguments(unwrapped(weights))
-    if arguments is None:
-        raise CheckpointError(
-            f"{path} is a state dict (found: {shortened(weights)}), but not of a ResNet generator in the layout of the "
-            f"CycleGAN authors' code. To begin a run with it: 'init_from={{gen_ab: {path}}}'"
-        )
-    with torch.random.fork_rng(devices=[]):
-        generator = ResnetGenerator(**arguments)
-    _load_weights(generator, renamed(weights, generator.state_dict())[0], path)
-    return SingleGenerator(generator, arguments["in_channels"], arguments["out_channels"]).eval()
+    return translator
 
 
 def build(config: dict[str, Any], key: str, path: os.PathLike[str]) -> Any:

@@ -19,11 +19,31 @@ FOLDER = "checkpoints"
 """Folder of the checkpoints, in the folder of a run."""
 
 
+AUTHORS_FILES = {
+    "gen_ab": "latest_net_G_A.pth",
+    "gen_ba": "latest_net_G_B.pth",
+    "disc_a": "latest_net_D_B.pth",  # the authors name a discriminator for the generator that it trains
+    "disc_b": "latest_net_D_A.pth",
+    "gen": "latest_net_G.pth",
+    "disc": "latest_net_D.pth",
+}
+"""The files of a run of the authors' code of CycleGAN, pix2pix and CUT, by the names of the networks here."""
+
+
+def weights_cache() -> Path:
+    """Return the folder of downloaded weights, in the folder that the environment variable CYCLEGAN_CACHE names."""
+    return Path(os.environ.get("CYCLEGAN_CACHE") or "~/.cache/cyclegan").expanduser() / "weights"
+
+
 def checkpoint_file(path: str | os.PathLike[str]) -> Path:
-    """Return a file's own path; for a run's folder, its `best.ckpt`, else its newest checkpoint."""
+    """Return a file's own path; for a run's folder, its `best.ckpt`, else its newest checkpoint.
+
+    A name without such a file or folder stands for the downloaded weights of this name.
+    """
     file = Path(path).expanduser()
     if not file.is_dir():
-        return file
+        cached = weights_cache() / f"{file.name}.pth"
+        return cached if file.name == str(path) and not file.exists() and cached.is_file() else file
     folder = file / FOLDER if (file / FOLDER).is_dir() else file
     best = folder / "best.ckpt"
     return best if best.is_file() else next(iter(by_age(folder)), file)
@@ -32,14 +52,22 @@ def checkpoint_file(path: str | os.PathLike[str]) -> Path:
 def read(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Read a checkpoint onto the CPU, tensors and plain Python values only.
 
-    Names of earlier versions of this package are replaced by the present ones.
+    Names of earlier versions of this package are replaced by the present ones. Of a folder that the authors' code
+    wrote, the networks are read into one `state_dict`.
 
     Raises:
         CheckpointError: the file does not exist, is damaged, or holds objects whose reading would run code.
     """
     file = Path(path)
+    if networks := authors_files(file):
+        found = {network: read(part) for network, part in networks.items()}
+        return {
+            "state_dict": {f"{network}.{name}": value for network in found for name, value in found[network].items()}
+        }
     if not file.is_file():
         raise CheckpointError(f"no checkpoint at {file}{_others_nearby(file)}")
+    if file.suffix == ".safetensors":
+        return _read_safetensors(file)
     try:
         # Files of torch.save before torch 1.6, such as the CycleGAN authors' generators, are no zip archives.
         with file.open("rb") as opened:
@@ -59,6 +87,25 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
     if not isinstance(checkpoint, dict):
         raise CheckpointError(f"{file} holds a {type(checkpoint).__name__}, not a checkpoint of cyclegan-train")
     return _upgraded(checkpoint)
+
+
+def authors_files(folder: Path) -> dict[str, Path]:
+    """Return the files of `AUTHORS_FILES` in a folder, by network; none for a file."""
+    return {network: folder / name for network, name in AUTHORS_FILES.items() if (folder / name).is_file()}
+
+
+def _read_safetensors(file: Path) -> dict[str, Any]:
+    try:
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+    except ImportError as error:
+        raise CheckpointError(
+            f"{file} needs the package safetensors, which is not installed: pip install 'cyclegan[export]'"
+        ) from error
+    try:
+        return load_file(file)
+    except SafetensorError as error:
+        raise CheckpointError(f"{file} is damaged or is no safetensors file: {error}") from error
 
 
 def _upgraded(checkpoint: dict[str, Any]) -> dict[str, Any]:

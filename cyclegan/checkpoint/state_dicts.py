@@ -18,9 +18,15 @@ def is_bare(content: Mapping[str, Any]) -> bool:
     return bool(content) and all(isinstance(value, Tensor) for value in content.values())
 
 
-def unwrapped(weights: Weights) -> Weights:
-    """Remove the prefixes of wrappers from the names."""
-    return {WRAPPERS.sub("", name): value for name, value in weights.items()}
+def canonical(name: str) -> str:
+    """Remove the prefixes of wrappers from a tensor's name, and rename the residual blocks of PyTorch-GAN."""
+    return WRAPPERS.sub("", name).replace(".block.", ".conv_block.")
+
+
+def of_network(weights: Weights, network: str) -> Weights:
+    """Return the tensors of a network among those of a translator, by the network's own names."""
+    prefix = f"{network}."
+    return {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
 
 
 def renamed(found: Weights, own: Mapping[str, Tensor]) -> tuple[Weights, str]:
@@ -31,7 +37,7 @@ def renamed(found: Weights, own: Mapping[str, Tensor]) -> tuple[Weights, str]:
     Returns:
         the tensors, and a note on the dropped ones; empty if there are none.
     """
-    weights = {name if name in own else WRAPPERS.sub("", name): value for name, value in found.items()}
+    weights = {name if name in own else canonical(name): value for name, value in found.items()}
     kept = {}
     for name, value in weights.items():
         statistic = STATISTIC.fullmatch(name)

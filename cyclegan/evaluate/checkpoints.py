@@ -9,9 +9,11 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from cyclegan.checkpoint.reading import FOLDER, read
+from cyclegan.checkpoint.published import published
+from cyclegan.checkpoint.reading import FOLDER, authors_files, checkpoint_file, read
 from cyclegan.data.training_data import stored_state
 from cyclegan.errors import CheckpointError, InputError
+from cyclegan.images import CONVERSIONS
 
 NAMES = ("epoch*.ckpt", "best.ckpt", "last.ckpt")
 """The checkpoints in a run's folder that a run does not delete; it deletes `images*.ckpt`."""
@@ -25,7 +27,7 @@ class EvaluatedCheckpoint:
     sha256: str
     epoch: float
     images: int
-    """Number of images of each domain seen in training."""
+    """Number of images of each domain seen in training; 0 for published weights, as `epoch`."""
     averaged: bool
     """Whether it holds averaged weights, which are then used for translating."""
     data: dict[str, Any]
@@ -36,12 +38,13 @@ class EvaluatedCheckpoint:
     """The configuration of the validation callback; empty without one."""
 
 
-def read_checkpoints(names: Sequence[str]) -> list[EvaluatedCheckpoint]:
+def read_checkpoints(names: Sequence[str], direction: str | None = None) -> list[EvaluatedCheckpoint]:
     """Read checkpoints, run after run, each run in the order of training.
 
     Args:
-        names: files, quoted patterns, folders of runs or of checkpoints. A file with several names or copies is read
-            once.
+        names: files, quoted patterns, folders of runs or of checkpoints, published weights. A file with several names
+            or copies is read once.
+        direction: of published weights; see `published`.
 
     Raises:
         InputError: a name matches no file.
@@ -50,6 +53,9 @@ def read_checkpoints(names: Sequence[str]) -> list[EvaluatedCheckpoint]:
     found = []
     for sha256, path in find_checkpoints(names).items():
         checkpoint = read(path)
+        if "config" not in checkpoint:
+            found.append(_published(path, sha256, checkpoint, direction))
+            continue
         try:
             found.append(_described(path, sha256, checkpoint))
         except (KeyError, TypeError) as error:
@@ -63,7 +69,10 @@ def find_checkpoints(names: Sequence[str]) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for name in names:
         path = Path(name).expanduser()
-        if path.is_dir():
+        path = path if path.is_dir() else checkpoint_file(path)
+        if authors_files(path):
+            files = [path]
+        elif path.is_dir():
             where = path / FOLDER if (path / FOLDER).is_dir() else path
             files = [file for pattern in NAMES for file in sorted(where.glob(pattern))]
         elif path.exists() or not glob.has_magic(name):
@@ -75,13 +84,24 @@ def find_checkpoints(names: Sequence[str]) -> dict[str, Path]:
             raise InputError(f"--checkpoint {name} is {what}; a run keeps its own in runs/NAME/checkpoints")
         for file in files:
             # Reading a missing file reports it, with the files nearby.
-            found.setdefault(_sha256(file) if file.is_file() else str(file), file)
+            found.setdefault(_sha256(file) if file.exists() else str(file), file)
     return found
 
 
 def _sha256(file: Path) -> str:
+    """Return the hash of a file, or of the hashes of a folder's files of the authors' code."""
+    if parts := authors_files(file):
+        return hashlib.sha256("".join(map(_sha256, parts.values())).encode()).hexdigest()
     with file.open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def _published(path: Path, sha256: str, checkpoint: dict[str, Any], direction: str | None) -> EvaluatedCheckpoint:
+    """Describe published weights, which are measured at 256 × 256 pixels, as their authors do."""
+    channels = published(checkpoint, path, direction).channels
+    domains = {domain: {"channels": count, "convert": list(CONVERSIONS)} for domain, count in channels.items()}
+    data = {"domains": domains, "load_size": 256, "crop_size": 256}
+    return EvaluatedCheckpoint(path, sha256, 0.0, 0, averaged=False, data=data, pixel_formats={}, validation={})
 
 
 def _described(path: Path, sha256: str, checkpoint: Mapping[str, Any]) -> EvaluatedCheckpoint:

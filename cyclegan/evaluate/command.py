@@ -8,7 +8,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cyclegan.cli import add_version, at_least_two, open_screen, parse_direction, positive, usable_device
+from cyclegan.cli import (
+    add_translate_in,
+    add_version,
+    at_least_two,
+    open_screen,
+    parse_direction,
+    positive,
+    usable_device,
+)
 from cyclegan.data.selection import PAIRINGS
 from cyclegan.errors import CheckpointError, DiskError, ImageError, InputError, UserError
 
@@ -38,7 +46,8 @@ def build_parser() -> argparse.ArgumentParser:
         parser.add_argument(name, metavar=metavar, help=text, **arguments)  # type: ignore[arg-type]
 
     add_version(parser)
-    add("--checkpoint", "PATH", "files, quoted patterns, or a run's folder: its epoch*.ckpt, best.ckpt and last.ckpt",
+    add("--checkpoint", "PATH", "files, quoted patterns, or a run's folder: its epoch*.ckpt, best.ckpt and last.ckpt; "
+        "or published weights, as for cyclegan-translate",
         required=True, nargs="+")  # fmt: skip
     add("--data", "ROOT", "folder with testA and testB (default: the data set of the run)", type=Path)
     add("--split", "{test,val,train}", "which images to use (default: test, or val if there is no test)",
@@ -61,6 +70,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--worst", "N", "images on each sheet (default: %(default)s)", type=positive, default=8)
     add("--output", "FOLDER", "where to write, replacing an earlier evaluation (default: evaluation in the run's "
         "folder)", type=Path)  # fmt: skip
+    add_translate_in(parser)
     add("--trust", "PACKAGE", "let checkpoints use classes of this package", action="append", default=[])
     return parser
 
@@ -93,7 +103,7 @@ def run(args: argparse.Namespace) -> list[Result]:
 
     # Checks come before the long work, and files are written after it.
     device = usable_device(args.device)
-    checkpoints = read_checkpoints(args.checkpoint)
+    checkpoints = read_checkpoints(args.checkpoint, args.direction)
     found = [find_images(checkpoint, args) for checkpoint in checkpoints]
     features, perceptual = load_networks(args, checkpoints, device)
     output = args.output or output_for([checkpoint.path for checkpoint in checkpoints])
@@ -136,7 +146,7 @@ def load(path: Path, held_out: HeldOut, args: argparse.Namespace) -> tuple[Trans
     """
     from cyclegan.checkpoint.loading import load_translator
 
-    translator = load_translator(path, args.trust)
+    translator = load_translator(path, args.trust, args.direction, args.translate_in)
     if set(translator.domains) != set(held_out.domains):
         raise CheckpointError(
             f"{path} contradicts itself: its data have the domains {', '.join(held_out.domains)}, its networks "

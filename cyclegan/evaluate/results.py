@@ -75,7 +75,8 @@ def as_text(results: Sequence[Result], directions: Sequence[Direction], held_out
     """Return a table, the protocol, and remarks on missing metrics; `held_out`: the images of the first checkpoint."""
     first, count, runs = results[0], len(results), count_runs(results)
     if count == 1:
-        head = f"{first.checkpoint.path}: epoch {first.checkpoint.epoch:g}, {first.checkpoint.images:,} images"
+        trained = f"epoch {first.checkpoint.epoch:g}, {first.checkpoint.images:,} images"
+        head = f"{first.checkpoint.path}: {trained if first.checkpoint.images else 'weights without their training'}"
         table = of_one(first.evaluation.metrics, directions)
     else:
         head = f"{count} checkpoints" + (f" of {runs} runs" if runs > 1 else "")

@@ -9,7 +9,6 @@ from typing import Any, Literal, final
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from cyclegan.errors import UserError
 from cyclegan.images.lab import lab_to_rgb, rgb_to_lab
@@ -18,6 +17,7 @@ from cyclegan.losses.penalties import Penalty
 from cyclegan.methods.translator import Batch, Compile, Translator
 from cyclegan.methods.turns import allow_unused_parameters, take_turn
 from cyclegan.networks.init import normal
+from cyclegan.networks.modes import Mode, apply_in
 from cyclegan.networks.patchgan import PatchDiscriminator
 from cyclegan.networks.unet import UnetGenerator
 from cyclegan.optim import Linear, MakeOptimizer, Schedule, adam, player_groups, scheduled
@@ -96,7 +96,7 @@ class Pix2Pix(Translator):
         schedule: Schedule | None = None,
         direction: Literal["A2B", "B2A"] = "A2B",
         output: Literal["image", "ab"] = "image",
-        translate_in: Literal["eval", "train"] = "eval",
+        translate_in: Mode = "eval",
         channels: Mapping[str, int] | None = None,
         channels_last: bool = True,
         compile: Compile = "auto",  # noqa: A002, the key's name
@@ -201,14 +201,7 @@ class Pix2Pix(Translator):
 
     def translate(self, images: Tensor, source: str, target: str) -> Tensor:
         self.require_direction(source, target)
-        if self.translate_in == "eval":
-            return self.shown(images, self.gen(images))
-        buffers = {name: buffer.clone() for name, buffer in self.gen.named_buffers()}  # running statistics stay
-        was_training = self.gen.training
-        try:
-            return self.shown(images, functional_call(self.gen.train(), buffers, images))
-        finally:
-            self.gen.train(was_training)
+        return self.shown(images, apply_in(self.translate_in, self.gen, images))
 
     def visuals(self, batch: Batch) -> dict[str, Tensor]:
         """Return the inputs, their translations, and the real outputs."""

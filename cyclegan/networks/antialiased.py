@@ -1,6 +1,7 @@
 """The networks of CUT: stride-1 convolutions, with blurred resampling between them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -121,6 +122,18 @@ class AntialiasedResnetGenerator(nn.Module):
             features = layer(features)
             found[number] = features
         return [found[tap] for tap in taps]
+
+
+def antialiased_arguments(weights: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Return the arguments of the `AntialiasedResnetGenerator` with this state dict.
+
+    Raises:
+        LookupError: the layers have other names.
+    """
+    first = weights["model.1.weight"]
+    blocks = sum(name.endswith(".conv_block.1.weight") for name in weights)
+    out_channels = weights[f"model.{21 + blocks}.weight"].shape[0]
+    return {"in_channels": first.shape[1], "out_channels": out_channels, "width": first.shape[0], "blocks": blocks}
 
 
 class AntialiasedPatchDiscriminator(nn.Module):

@@ -4,7 +4,9 @@ Layers and their names are those of the authors' code (SKTBrain/DiscoGAN, discog
 norm. The authors' images are in [0, 1]; here images are in [-1, 1], and the networks convert them.
 """
 
+from collections.abc import Mapping
 from itertools import pairwise
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -61,6 +63,23 @@ class DiscoGenerator(nn.Module):
         check_images(self, images)
         translated: Tensor = self.main((images + 1) / 2)
         return 2 * translated - 1
+
+
+def disco_arguments(weights: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Return the arguments of the `DiscoGenerator` with this state dict.
+
+    Raises:
+        LookupError: the layers have other names.
+    """
+    first, middle = weights["main.0.weight"], weights["main.11.weight"]
+    bottleneck = middle.shape[0] if "main.26.weight" in weights else 0
+    last = weights["main.26.weight" if bottleneck else "main.20.weight"]
+    return {
+        "in_channels": first.shape[1],
+        "out_channels": last.shape[1],
+        "width": first.shape[0],
+        "bottleneck": bottleneck,
+    }
 
 
 class DiscoDiscriminator(nn.Module):

@@ -4,7 +4,9 @@ It is TensorFlow's: its padding "SAME" of convolutions of stride 2 is not symmet
 "batch norm" normalises each image by itself, then scales and shifts.
 """
 
+from collections.abc import Mapping
 from itertools import pairwise
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -97,6 +99,17 @@ class DualGenerator(nn.Module):
             x = torch.cat([up(x), levels.pop()], dim=1)
         translated: Tensor = self.last(x)
         return translated
+
+
+def dual_arguments(weights: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Return the arguments of the `DualGenerator` with this state dict.
+
+    Raises:
+        LookupError: the layers have other names.
+    """
+    first, last = weights["first.weight"], weights["last.1.weight"]
+    downs = sum(value.dim() == 4 for value in weights.values()) // 2
+    return {"in_channels": first.shape[1], "out_channels": last.shape[1], "width": first.shape[0], "downs": downs}
 
 
 class DualDiscriminator(nn.Module):

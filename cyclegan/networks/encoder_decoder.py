@@ -1,7 +1,8 @@
 """A small generator for small images: stride-2 convolutions, then transposed convolutions."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -58,3 +59,19 @@ class EncoderDecoder(nn.Module):
         check_images(self, images)
         translated: Tensor = self.model(images)
         return translated
+
+
+def encoder_decoder_arguments(weights: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Return the arguments of the `EncoderDecoder` with this state dict.
+
+    Raises:
+        LookupError: the layers have other names.
+    """
+    convolutions = sum(value.dim() == 4 for value in weights.values())
+    first, last = weights["model.0.weight"], weights[f"model.{3 * (convolutions - 1)}.weight"]
+    return {
+        "in_channels": first.shape[1],
+        "out_channels": last.shape[1],
+        "widths": [weights[f"model.{3 * layer}.weight"].shape[0] for layer in range(convolutions // 2)],
+        "norm": "batch" if "model.1.weight" in weights else "instance",
+    }

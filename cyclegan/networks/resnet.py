@@ -93,23 +93,25 @@ class ResnetGenerator(nn.Module):
         return features
 
 
-def resnet_arguments(weights: Mapping[str, Tensor]) -> dict[str, Any] | None:
-    """Return the arguments of the `ResnetGenerator` with this state dict; None if it is not in the authors' layout.
+def resnet_arguments(weights: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Return the arguments of the `ResnetGenerator` with this state dict.
 
     Instance norm has no weights, so a network without norm layers is assumed to have instance norm.
+
+    Raises:
+        LookupError: the layers have other names.
     """
-    first = weights.get("model.1.weight")
+    first = weights["model.1.weight"]
     blocks = sum(name.endswith(".conv_block.1.weight") for name in weights)
-    convolutions = {name: value for name, value in weights.items() if name.endswith(".weight") and value.dim() == 4}
-    if first is None or "model.1.weight" not in convolutions or not blocks:
-        return None
+    transposed = f"model.{10 + blocks}.weight" in weights
     return {
         "in_channels": first.shape[1],
-        "out_channels": list(convolutions.values())[-1].shape[0],
+        "out_channels": weights[f"model.{(17 if transposed else 19) + blocks}.weight"].shape[0],
         "width": first.shape[0],
         "blocks": blocks,
         "norm": "batch" if "model.2.weight" in weights else "instance",
-        "dropout": 0.5 if any(name.endswith(".conv_block.6.weight") for name in convolutions) else 0.0,
+        "dropout": 0.0 if "model.10.conv_block.5.weight" in weights else 0.5,
+        "upsampling": "transposed" if transposed else "resize",
     }
 
 

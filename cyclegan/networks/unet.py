@@ -1,7 +1,9 @@
 """The generator of pix2pix: an encoder and a decoder with skip connections."""
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -61,6 +63,26 @@ class UnetGenerator(nn.Module):
         check_images(self, images)
         translated: Tensor = self.model(images)
         return translated
+
+
+def unet_arguments(weights: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Return the arguments of the `UnetGenerator` with this state dict.
+
+    Dropout has no weights: its probability is the default.
+
+    Raises:
+        LookupError: the layers have other names.
+    """
+    first, last = weights["model.model.0.weight"], weights["model.model.3.weight"]
+    return {
+        "in_channels": first.shape[1],
+        "out_channels": last.shape[1],
+        "width": first.shape[0],
+        "downs": sum(value.dim() == 4 for value in weights.values()) // 2,
+        "norm": "batch"
+        if any(value.dim() == 1 and name.endswith(".weight") for name, value in weights.items())
+        else "instance",
+    }
 
 
 class SkipBlock(nn.Module):

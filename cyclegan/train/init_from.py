@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from cyclegan.checkpoint.reading import checkpoint_file, read
-from cyclegan.checkpoint.state_dicts import Weights, is_bare, misfits, renamed, shortened
+from cyclegan.checkpoint.state_dicts import Weights, is_bare, misfits, of_network, renamed, shortened
 from cyclegan.errors import RunError
 from cyclegan.methods.translator import Translator
 
@@ -73,5 +73,4 @@ def _weights_for(
             f"{path} has no entry state_dict, where checkpoints of cyclegan-train keep their weights, and is no bare "
             f"state dict: it holds {shortened(map(str, checkpoint))}"
         )
-    prefix = f"{network}."
-    return {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}, ""
+    return renamed(of_network(weights, network), own)

@@ -22,6 +22,7 @@ from cyclegan.data.held_out import HeldOut
 from cyclegan.evaluate.command import main
 from cyclegan.metrics.random_features import RandomFeatures
 from cyclegan.train.command import train
+from tests.checkpoint.published_layouts import resnet
 from tests.faults import largest_file
 from tests.tiny_run import composed, metrics
 
@@ -99,6 +100,35 @@ def copied(root: Path, other: str = "other") -> Path:
     for domain in "AB":
         shutil.copytree(root / f"test{domain}", Path(other, f"test{domain}"))
     return Path(other)
+
+
+# ---------------------------------------------------------------------------------------- published weights
+
+
+def test_published_weights_are_measured_in_the_direction_that_is_asked_for(
+    command: Any, run_dir: Path, root: Path
+) -> None:
+    torch.manual_seed(0)
+    network = resnet()
+    torch.save(network.state_dict(), "zebra2horse.pth")
+    words = ("--checkpoint", "zebra2horse.pth", "--data", str(root), "--features", "random", "--size", "24")
+    measured = command(*words, "--direction", "B2A")
+    (entry,) = measured.record["checkpoints"]
+    assert measured.screen.startswith("zebra2horse.pth: weights without their training")
+    assert entry["protocol"]["images"]["load_size"] == 24
+    assert {"kid_ba", "lightness_ba"} & entry["metrics"].keys()
+    assert not any(name.endswith("_ab") for name in entry["metrics"])
+    assert {row["direction"] for row in measured.images} == {"B2A"}
+    assert "testB" in measured.images[0]["image"]
+
+    Path("both").mkdir()
+    for name in ("latest_net_G_A.pth", "latest_net_G_B.pth"):
+        torch.save(network.state_dict(), Path("both", name))
+    both = command("--checkpoint", "both", *words[2:]).record["checkpoints"][0]
+    assert both["metrics"]["kid_ba"] == pytest.approx(entry["metrics"]["kid_ba"], rel=1e-5)
+    assert "cycle_a" in both["metrics"]
+    assert len(both["sha256"]) == 64
+    assert "Pass --data ROOT" in refusal("--checkpoint", "zebra2horse.pth", *NONE)
 
 
 # ---------------------------------------------------------------------------------------- values

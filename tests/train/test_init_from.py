@@ -7,12 +7,15 @@ from typing import Any
 import pytest
 import torch
 from omegaconf import OmegaConf
+from torch import nn
 
 from cyclegan.errors import CheckpointError, RunError
 from cyclegan.methods.cyclegan import CycleGAN
 from cyclegan.networks.patchgan import PatchDiscriminator
 from cyclegan.networks.resnet import ResnetGenerator
+from cyclegan.networks.strided import StridedDiscriminator
 from cyclegan.train.init_from import initialise
+from tests.checkpoint.published_layouts import resnet
 from tests.small import small_cyclegan
 from tests.tiny_run import differences
 
@@ -155,3 +158,36 @@ def test_a_folder_stands_for_its_best_checkpoint(tmp_path: Path) -> None:
     model = small_cyclegan(3)
     initialise(model, tmp_path / "run")
     assert differences(state(model), best) == []
+
+
+def test_a_folder_of_the_authors_code_gives_all_networks_theirs(tmp_path: Path) -> None:
+    """The authors' D_A judges what G_A makes, images of B."""
+    theirs = small_cyclegan(2)
+    files = {"G_A": theirs.gen_ab, "G_B": theirs.gen_ba, "D_A": theirs.disc_b, "D_B": theirs.disc_a}
+    for name, network in files.items():
+        torch.save(network.state_dict(), tmp_path / f"latest_net_{name}.pth")
+    model = small_cyclegan(1)
+    lines = initialise(model, tmp_path)
+    assert differences(state(model), state(theirs)) == []
+    assert len(lines) == 4
+
+
+def test_the_networks_of_pytorch_gan_are_taken(tmp_path: Path) -> None:
+    strided = partial(StridedDiscriminator, widths=(2, 4, 6, 8))
+    model = small_cyclegan(discriminator=strided, generator=partial(ResnetGenerator, width=4, upsampling="resize"))
+    their_discriminator = nn.Sequential(
+        nn.Conv2d(3, 2, 4, 2, 1), nn.LeakyReLU(0.2),
+        nn.Conv2d(2, 4, 4, 2, 1), nn.InstanceNorm2d(4), nn.LeakyReLU(0.2),
+        nn.Conv2d(4, 6, 4, 2, 1), nn.InstanceNorm2d(6), nn.LeakyReLU(0.2),
+        nn.Conv2d(6, 8, 4, 2, 1), nn.InstanceNorm2d(8), nn.LeakyReLU(0.2),
+        nn.ZeroPad2d((1, 0, 1, 0)), nn.Conv2d(8, 1, 4, padding=1),
+    )  # fmt: skip
+    weights = {f"model.{name}": value for name, value in their_discriminator.state_dict().items()}
+    torch.save(weights, tmp_path / "D_B.pth")
+    their_generator = resnet(4, 9, resize=True)
+    blocks = {name.replace("conv_block", "block"): value for name, value in their_generator.state_dict().items()}
+    torch.save(blocks, tmp_path / "G_AB.pth")
+    initialise(model, {"gen_ab": tmp_path / "G_AB.pth", "disc_b": tmp_path / "D_B.pth"})
+    images = torch.rand(2, 3, 32, 32) * 2 - 1
+    torch.testing.assert_close(model.disc_b(images), their_discriminator(images))
+    torch.testing.assert_close(model.gen_ab(images), their_generator(images), atol=1e-5, rtol=0)
