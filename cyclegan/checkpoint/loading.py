@@ -10,13 +10,14 @@ from hydra.errors import InstantiationException
 from torch import nn
 
 from cyclegan import __version__
-from cyclegan.checkpoint.published import published
+from cyclegan.checkpoint.published import published, recognised
 from cyclegan.checkpoint.reading import checkpoint_file, read
 from cyclegan.checkpoint.state_dicts import misfits
 from cyclegan.checkpoint.targets import calls, require_trusted
 from cyclegan.data.sizes import RESIZES, Scale
 from cyclegan.errors import CheckpointError, UserError
 from cyclegan.images import CONVERSIONS, PixelFormat
+from cyclegan.methods.trained_generators import TrainedGenerators
 from cyclegan.methods.translator import Translator
 from cyclegan.networks.modes import Mode
 
@@ -48,6 +49,8 @@ def load_translator(
     config = checkpoint.get("config")
     if isinstance(config, dict) and config.get("model") is not None:
         translator = _of_run(checkpoint, config, path, trust)
+    elif "export" in checkpoint:
+        translator = _of_export(checkpoint, path, trust)
     else:
         translator = published(checkpoint, path, direction)
     if translate_in is not None:
@@ -66,12 +69,36 @@ def _of_run(
     _load_weights(translator, checkpoint.get("state_dict"), path)
     for name, weights in checkpoint.get("ema", {}).items():
         _load_weights(translator.generators()[name], weights, path)
-    formats = checkpoint.get("pixel_formats", {})
+    _set_formats(translator, checkpoint.get("pixel_formats", {}), config.get("data"), path)
+    return translator
+
+
+def _of_export(checkpoint: dict[str, Any], path: os.PathLike[str], trust: Iterable[str]) -> Translator:
+    about = checkpoint["export"]
+    try:
+        source, target = about["direction"]
+        channels, spec, output = about["channels"], about["generator"], about["output"]
+        formats, scale, mode = about["pixel_formats"], about["scale"], about["translate_in"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path}: the JSON file beside it is not complete ({error!r})") from error
+    if spec is None:
+        generator, _ = recognised(checkpoint["state_dict"], path)
+    else:
+        require_trusted(spec, path, tuple(trust))
+        with torch.random.fork_rng(devices=[]):
+            generator = build(spec, "generator", path)
+        _load_weights(generator, checkpoint["state_dict"], path)
+    translator = TrainedGenerators({(source, target): generator}, channels, output)
+    translator.translate_in = mode
+    _set_formats(translator, formats, scale, path)
+    return translator
+
+
+def _set_formats(translator: Translator, formats: dict[str, Any], scale: Any, path: os.PathLike[str]) -> None:
     translator.pixel_formats = {
         domain: _pixel_format(formats.get(domain), channels, path) for domain, channels in translator.channels.items()
     }
-    translator.scale = _scale(config.get("data"), path)
-    return translator
+    translator.scale = _scale(scale, path)
 
 
 def build(config: dict[str, Any], key: str, path: os.PathLike[str]) -> Any:

@@ -61,7 +61,7 @@ def published(checkpoint: dict[str, Any], path: os.PathLike[str], direction: str
         networks = {("B", "A") if direction == "B2A" else ("A", "B"): of_network(state, "gen") or state}
     generators, channels = {}, dict[str, int]()
     for way, weights in networks.items():
-        generators[way], arguments = _generator(weights, path)
+        generators[way], arguments = recognised(weights, path)
         for domain, count in zip(way, (arguments["in_channels"], arguments["out_channels"]), strict=True):
             if channels.setdefault(domain, count) != count:
                 raise CheckpointError(
@@ -70,8 +70,8 @@ def published(checkpoint: dict[str, Any], path: os.PathLike[str], direction: str
     return TrainedGenerators(generators, channels)
 
 
-def _generator(weights: Weights, path: os.PathLike[str]) -> tuple[nn.Module, dict[str, Any]]:
-    """Return the network with these weights, and the arguments that it was built with."""
+def recognised(weights: Weights, path: os.PathLike[str]) -> tuple[nn.Module, dict[str, Any]]:
+    """Return the generator with these weights, and the arguments that it was built with; see `published`."""
     known = {canonical(name): value for name, value in weights.items()}
     near: list[tuple[int, str]] = []
     for network, read_arguments in GENERATORS:

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from cyclegan.checkpoint.exported import read_export
 from cyclegan.checkpoint.targets import with_present_names
 from cyclegan.errors import CheckpointError
 from cyclegan.files import damage
@@ -67,7 +68,7 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
     if not file.is_file():
         raise CheckpointError(f"no checkpoint at {file}{_others_nearby(file)}")
     if file.suffix == ".safetensors":
-        return _read_safetensors(file)
+        return read_export(file)
     try:
         # Files of torch.save before torch 1.6, such as the CycleGAN authors' generators, are no zip archives.
         with file.open("rb") as opened:
@@ -92,20 +93,6 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
 def authors_files(folder: Path) -> dict[str, Path]:
     """Return the files of `AUTHORS_FILES` in a folder, by network; none for a file."""
     return {network: folder / name for network, name in AUTHORS_FILES.items() if (folder / name).is_file()}
-
-
-def _read_safetensors(file: Path) -> dict[str, Any]:
-    try:
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-    except ImportError as error:
-        raise CheckpointError(
-            f"{file} needs the package safetensors, which is not installed: pip install 'cyclegan[export]'"
-        ) from error
-    try:
-        return load_file(file)
-    except SafetensorError as error:
-        raise CheckpointError(f"{file} is damaged or is no safetensors file: {error}") from error
 
 
 def _upgraded(checkpoint: dict[str, Any]) -> dict[str, Any]:

@@ -1,1 +1,5 @@
-"""cyclegan-export: generators for other programs."""
+"""cyclegan-export: one direction of a checkpoint, for other programs."""
+
+from cyclegan.export.command import main
+
+__all__ = ["main"]

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from cyclegan import __version__, cli
+from cyclegan import cli
+from cyclegan.data.training_data import stored_state
 from cyclegan.errors import InputError, UserError
+from cyclegan.report.run_files import read_rows
 
 # torch is imported where it is used, so that --help answers without it.
 if TYPE_CHECKING:
+    from cyclegan.export.graphs import Pixels
     from cyclegan.methods.translator import Translator
 
 PROGRAM = "cyclegan-export"
@@ -33,7 +37,7 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser = argparse.ArgumentParser(
         prog=PROGRAM,
-        description="Export one direction of a checkpoint for other programs, with averaged weights if the run kept them.",
+        description="Export one direction of a checkpoint for other programs; averaged weights, if the run kept them.",
         epilog="example: cyclegan-export runs/toy --format onnx --direction B2A",
     )
 
@@ -66,12 +70,92 @@ def main(argv: Sequence[str] | None = None) -> None:
 def run(args: argparse.Namespace) -> None:
     """Run a parsed command line."""
     import cyclegan
+    from cyclegan.checkpoint.exported import description
+    from cyclegan.checkpoint.reading import checkpoint_file, read
 
-    translator = cyclegan.load(args.checkpoint, trust=args.trust)
-    source, target = cli.parse_direction(translator, args.direction)
-    name = f"{Path(args.checkpoint).resolve().stem}_{source}2{target}"
-    file = args.output or Path(name).with_suffix(EXTENSIONS[args.format])
-    cli.require_new(file)
-    print(write(translator, source, target, args.format, args.pixels, file))
-    print(f"{file}  {file.stat().st_size / 1e6:.1f} MB, {source}2{target}")
-    print(USES[args.format].format(file=file, source=source, target=target))
+    file = checkpoint_file(args.checkpoint)
+    translator = cyclegan.load(file, trust=args.trust)
+    direction = source, target = cli.parse_direction(translator, args.direction)
+    output = args.output or Path(f"{run_name(file)}_{source}2{target}{EXTENSIONS[args.format]}")
+    if output.exists():
+        raise InputError(f"{output} exists; give another --output, or remove it")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    checkpoint = read(file)
+    about = description(translator, checkpoint, *direction) | trained(checkpoint, file)
+    print(write(translator, about, direction, args.format, args.pixels, output))
+    print(f"{output}  {output.stat().st_size / 1e6:.1f} MB, {source}2{target} of {file}")
+    print(f"use it: {USES[args.format].format(file=output, source=source, target=target)}")
+
+
+def run_name(checkpoint: Path) -> str:
+    """Return the name of a checkpoint's run, or of a file that belongs to none."""
+    folder = checkpoint.resolve().parent
+    return folder.parent.name if folder.name == "checkpoints" else checkpoint.stem
+
+
+def trained(checkpoint: Mapping[str, Any], file: Path) -> dict[str, Any]:
+    """Return how a checkpoint was trained, and the metrics of its weights that lie in the run's folder, if any."""
+    if "export" in checkpoint:
+        return {key: checkpoint["export"].get(key) for key in ("training", "metrics", "protocol")}
+    config = checkpoint.get("config")
+    if config is None:
+        return {"training": None, "metrics": None, "protocol": None}
+    images = stored_state(checkpoint)["position"]
+    training = {"name": config["name"], "data": Path(config["data"].get("root") or "").name, "images": images}
+    curves, protocol = (file.resolve().parents[1] / name for name in ("metrics.csv", "validation/protocol.json"))
+    rows = read_rows(curves) if curves.is_file() and protocol.is_file() else []
+    metrics = {
+        name.removeprefix("val/"): value
+        for row in rows
+        for name, value in row.metrics.items()
+        if row.images == images and name.startswith("val/")
+    }
+    return {
+        "training": training,
+        "metrics": metrics or None,
+        "protocol": json.loads(protocol.read_text()) if metrics else None,
+    }
+
+
+def write(
+    translator: Translator,
+    about: Mapping[str, Any],
+    direction: tuple[str, str],
+    kind: str,
+    pixels: Pixels,
+    output: Path,
+) -> str:
+    """Write a direction in a format; return a line about how it was checked.
+
+    Args:
+        translator: in eval mode.
+        about: what is stored with it; see `description`.
+        direction: (source, target).
+        kind: the format, of `EXTENSIONS`.
+        pixels: of graphs; see `Direction`.
+        output: the file.
+
+    Raises:
+        UserError: the direction cannot be written in this format, or the file's results differ from the translator's.
+    """
+    import torch
+
+    from cyclegan.checkpoint.exported import weights_of, write_export
+    from cyclegan.files import replacing
+
+    if kind in ("onnx", "torch.export"):
+        from cyclegan.export.graphs import TOLERANCE, Direction, save_onnx, save_torch_export
+
+        save = save_onnx if kind == "onnx" else save_torch_export
+        with replacing(output) as temporary:
+            difference = save(Direction(translator, *direction, pixels), temporary, about)
+            if difference > (limit := TOLERANCE[pixels]):
+                raise UserError(f"{output} is not written: its translations differ by {difference:.2g} from torch's")
+        return f"largest difference to torch at three sizes: {difference:.2g} (limit {limit:g})"
+    weights = weights_of(translator, *direction)
+    if kind == "safetensors":
+        write_export(weights, about, output)
+    else:
+        with replacing(output) as temporary:
+            torch.save(weights, temporary)
+    return f"{len(weights)} tensors"

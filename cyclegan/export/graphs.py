@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import copy, deepcopy
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
+from cyclegan.checkpoint.exported import networks_of
 from cyclegan.errors import InputError
 from cyclegan.images import RGB
 from cyclegan.images.tensors import normalise, to_uint8
@@ -18,8 +19,8 @@ from cyclegan.methods.translator import Translator
 
 Pixels = Literal["float", "uint8"]
 
-TOLERANCE = 1e-4
-"""Largest difference to the translator, of values in [-1, 1]."""
+TOLERANCE: dict[Pixels, float] = {"float": 1e-4, "uint8": 1.0}
+"""Largest difference to the translator: of values in [-1, 1], or in 0..255, which are rounded."""
 
 INPUT, OUTPUT = "images", "translated"
 
@@ -39,7 +40,14 @@ class Direction(nn.Module):
 
     def __init__(self, translator: Translator, source: str, target: str, pixels: Pixels) -> None:
         super().__init__()
-        self.translator = _without_unused(translator, source, target)
+        if getattr(translator, "translate_in", "eval") != "eval":
+            raise InputError("a graph translates in eval mode, without dropout: export with --format safetensors")
+        self.translator = copy(translator)
+        # In channels_last, the strides of small feature maps would become conditions on the size of the images.
+        self.translator._modules = {
+            name: deepcopy(network).to(memory_format=torch.contiguous_format)
+            for name, network in networks_of(translator, source, target).items()
+        }
         self.source, self.target, self.pixels = source, target, pixels
         self.read_as, written_as = (translator.pixel_formats.get(domain, RGB) for domain in (source, target))
         if pixels == "uint8" and (written_as.dtype not in (None, "uint8") or written_as.range is not None):
@@ -66,27 +74,6 @@ class Direction(nn.Module):
         return to_uint8(2 * images - 1) if self.pixels == "uint8" else 2 * images - 1
 
 
-def _without_unused(translator: Translator, source: str, target: str) -> Translator:
-    """Return a copy of a translator that has only the networks that translate in this direction."""
-    used: list[nn.Module] = []
-    hooks = [
-        network.register_forward_pre_hook(lambda called, *_: used.append(called)) for network in translator.children()
-    ]
-    side = -(-translator.minimum_size // translator.size_multiple) * translator.size_multiple
-    with torch.inference_mode():
-        translator.translate(torch.zeros(1, translator.channels[source], side, side), source, target)
-    for hook in hooks:
-        hook.remove()
-    small = copy(translator)
-    # In channels_last, the strides of small feature maps would become conditions on the size of the images.
-    small._modules = {
-        name: deepcopy(network).to(memory_format=torch.contiguous_format)
-        for name, network in translator.named_children()
-        if network in used
-    }
-    return small
-
-
 def export(direction: Direction) -> torch.export.ExportedProgram:
     """Trace a direction; the batch size, height and width may change."""
     translator = direction.translator
@@ -97,15 +84,16 @@ def export(direction: Direction) -> torch.export.ExportedProgram:
         return torch.export.export(direction, (direction.example(2, 3, 4),), dynamic_shapes=(shape,))
 
 
-def save_torch_export(direction: Direction, path: Path, metadata: Mapping[str, str]) -> float:
+def save_torch_export(direction: Direction, path: Path, about: Mapping[str, Any]) -> float:
     """Write a direction for `torch.export.load`; return the largest difference to the translator."""
     program = export(direction)
-    difference = largest_difference(direction, program.module())
-    torch.export.save(program, path, extra_files={"metadata.json": json.dumps(dict(metadata))})
+    difference = largest_difference(direction, program.module(check_guards=False))
+    with path.open("wb") as file:
+        torch.export.save(program, file, extra_files=strings(direction, about))
     return difference
 
 
-def save_onnx(direction: Direction, path: Path, metadata: Mapping[str, str]) -> float:
+def save_onnx(direction: Direction, path: Path, about: Mapping[str, Any]) -> float:
     """Write a direction as ONNX; return the largest difference of ONNX Runtime's results to the translator's."""
     import onnxruntime
 
@@ -114,7 +102,7 @@ def save_onnx(direction: Direction, path: Path, metadata: Mapping[str, str]) -> 
             export(direction), dynamo=True, input_names=[INPUT], output_names=[OUTPUT], verbose=False
         )
     assert program is not None
-    program.model.metadata_props.update(metadata)
+    program.model.metadata_props.update(strings(direction, about))
     program.save(path)
     session = onnxruntime.InferenceSession(path)
 
@@ -122,6 +110,12 @@ def save_onnx(direction: Direction, path: Path, metadata: Mapping[str, str]) -> 
         return torch.from_numpy(session.run([OUTPUT], {INPUT: images.numpy()})[0])
 
     return largest_difference(direction, run)
+
+
+def strings(direction: Direction, about: Mapping[str, Any]) -> dict[str, str]:
+    """Return what is known of a direction as texts: JSON, but for texts."""
+    values = {**about, "pixels": direction.pixels, "input": f"{direction.channels} channels"}
+    return {key: value if isinstance(value, str) else json.dumps(value) for key, value in values.items()}
 
 
 def largest_difference(direction: Direction, graph: Callable[[Tensor], Tensor]) -> float:

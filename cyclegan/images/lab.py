@@ -5,9 +5,13 @@ pix2pix's authors colorize with. Sums are written out, as matrix products have f
 """
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor
+
+Output = Literal["image", "ab"]
+"""What a generator returns: images, or the colours a / 110 and b / 110 of images whose lightness is its input."""
 
 Matrix = Sequence[Sequence[float]]
 
@@ -36,6 +40,11 @@ def lab_to_rgb(images: Tensor) -> Tensor:
     ]
     linear = torch.stack(_mixed(xyz, _RGB_OF_XYZ), dim=-3).clamp(0, 1)
     return torch.where(linear > 0.0031308, 1.055 * linear ** (1 / 2.4) - 0.055, 12.92 * linear) * 2 - 1
+
+
+def coloured(lightness: Tensor, colours: Tensor) -> Tensor:
+    """Return sRGB (N, 3, H, W) in [-1, 1] of L / 50 - 1 (N, 1, H, W), and of a / 110 and b / 110 (N, 2, H, W)."""
+    return lab_to_rgb(torch.cat([lightness, colours], dim=1))
 
 
 def _mixed(planes: Sequence[Tensor], matrix: Matrix) -> list[Tensor]:

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cyclegan.errors import UserError
-from cyclegan.images.lab import lab_to_rgb, rgb_to_lab
+from cyclegan.images.lab import Output, coloured, rgb_to_lab
 from cyclegan.losses.adversarial import Objective, Vanilla
 from cyclegan.losses.penalties import Penalty
 from cyclegan.methods.translator import Batch, Compile, Translator
@@ -95,7 +95,7 @@ class Pix2Pix(Translator):
         discriminator_lr: float | None = None,
         schedule: Schedule | None = None,
         direction: Literal["A2B", "B2A"] = "A2B",
-        output: Literal["image", "ab"] = "image",
+        output: Output = "image",
         translate_in: Mode = "eval",
         channels: Mapping[str, int] | None = None,
         channels_last: bool = True,
@@ -180,7 +180,7 @@ class Pix2Pix(Translator):
 
     def shown(self, inputs: Tensor, outputs: Tensor) -> Tensor:
         """Return the images that outputs stand for: themselves, or RGB of the inputs' lightness and these colours."""
-        return lab_to_rgb(torch.cat([inputs, outputs], dim=1)) if self.output == "ab" else outputs
+        return coloured(inputs, outputs) if self.output == "ab" else outputs
 
     def scores(self, inputs: Tensor, outputs: Tensor) -> Tensor:
         """Return the discriminator's logits of outputs, given the inputs if it is conditional."""

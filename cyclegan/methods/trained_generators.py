@@ -6,28 +6,32 @@ from typing import final
 from torch import Tensor, nn
 
 from cyclegan.images import CONVERSIONS, PixelFormat
+from cyclegan.images.lab import Output, coloured
 from cyclegan.methods.translator import Batch, Translator
 from cyclegan.networks.modes import Mode, apply_in
 
 
 @final
 class TrainedGenerators(Translator):
-    """Translates between the domains A and B in one direction, or in both, with trained generators.
+    """Translates between two domains in one direction, or in both, with trained generators.
 
     Args:
         generators: by direction, networks with `size_multiple` and `minimum_size`, from images in [-1, 1] to images in
             [-1, 1].
-        channels: number of channels of each domain.
+        channels: number of channels of each domain, by name.
+        output: what the generators return, see `Pix2Pix`.
 
     Attributes:
         translate_in: `"eval"`, or `"train"` to translate with dropout and the batch statistics of the image; see
             `apply_in`.
     """
 
-    domains = ("A", "B")
-
-    def __init__(self, generators: Mapping[tuple[str, str], nn.Module], channels: Mapping[str, int]) -> None:
+    def __init__(
+        self, generators: Mapping[tuple[str, str], nn.Module], channels: Mapping[str, int], output: Output = "image"
+    ) -> None:
         super().__init__()
+        self.domains = tuple(channels)
+        self.output = output
         self.translate_in: Mode = "eval"
         self.directions = tuple(generators)
         for (source, target), generator in generators.items():
@@ -43,7 +47,8 @@ class TrainedGenerators(Translator):
 
     def translate(self, images: Tensor, source: str, target: str) -> Tensor:
         self.require_direction(source, target)
-        return apply_in(self.translate_in, self.get_submodule(f"gen_{source}{target}".lower()), images)
+        outputs = apply_in(self.translate_in, self.get_submodule(f"gen_{source}{target}".lower()), images)
+        return coloured(images, outputs) if self.output == "ab" else outputs
 
     def visuals(self, batch: Batch) -> dict[str, Tensor]:
         """Return the images of each source and their translations."""
