@@ -216,7 +216,7 @@ def run(args: argparse.Namespace) -> list[str]:
 
     files, output = find_images(args.input), args.output.expanduser()
     device = cli.usable_device(args.device)
-    checkpoint = checkpoint_file(args.checkpoint)
+    checkpoint = checkpoint_file(args.checkpoint, args.direction)
     if checkpoint != Path(args.checkpoint):
         print(f"checkpoint {checkpoint}", file=sys.stderr)
     translator = cyclegan.load(checkpoint, trust=args.trust, direction=args.direction, translate_in=args.translate_in)

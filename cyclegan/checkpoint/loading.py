@@ -44,7 +44,7 @@ def load_translator(
         CheckpointError: the file cannot be read, its configuration names code that is not allowed or does not exist,
             its weights do not fit, or its method takes no `translate_in`.
     """
-    path = checkpoint_file(path)
+    path = checkpoint_file(path, direction)
     checkpoint = read(path)
     config = checkpoint.get("config")
     if isinstance(config, dict) and config.get("model") is not None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from cyclegan.checkpoint import hub
 from cyclegan.checkpoint.exported import read_export
 from cyclegan.checkpoint.targets import with_present_names
 from cyclegan.errors import CheckpointError
@@ -36,11 +37,14 @@ def weights_cache() -> Path:
     return Path(os.environ.get("CYCLEGAN_CACHE") or "~/.cache/cyclegan").expanduser() / "weights"
 
 
-def checkpoint_file(path: str | os.PathLike[str]) -> Path:
+def checkpoint_file(path: str | os.PathLike[str], direction: str | None = None) -> Path:
     """Return a file's own path; for a run's folder, its `best.ckpt`, else its newest checkpoint.
 
-    A name without such a file or folder stands for the downloaded weights of this name.
+    A name without such a file or folder stands for the downloaded weights of this name. `hf://USER/MODEL` is downloaded
+    from the Hugging Face Hub, see `cyclegan.checkpoint.hub.download`.
     """
+    if str(path).startswith(hub.PREFIX):
+        return hub.download(str(path), direction)
     file = Path(path).expanduser()
     if not file.is_dir():
         cached = weights_cache() / f"{file.name}.pth"

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from cyclegan import cli
+from cyclegan import __version__, cli
 from cyclegan.data.training_data import stored_state
 from cyclegan.errors import InputError, UserError
 from cyclegan.report.run_files import read_rows
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
     from cyclegan.methods.translator import Translator
 
 PROGRAM = "cyclegan-export"
+
+About = Mapping[str, Any]
+"""What is stored with an export; see `description`."""
 
 EXTENSIONS = {"safetensors": ".safetensors", "torch": ".pth", "onnx": ".onnx", "torch.export": ".pt2"}
 """File extensions of the formats."""
@@ -53,6 +58,9 @@ def build_parser() -> argparse.ArgumentParser:
     add("--output", "FILE", "file to write (default: CHECKPOINT's name and the direction, in this folder)", type=Path)
     add("--pixels", None, "onnx, torch.export: images are float32 in [-1, 1], or uint8 in 0..255 (default: float)",
         choices=("float", "uint8"), default="float")  # fmt: skip
+    add("--push", "USER/MODEL", "upload safetensors of all directions, or of --direction, with a model card to the "
+        "Hugging Face Hub; the login is that of `hf auth login`")  # fmt: skip
+    add("--license", "NAME", "--push: identifier of the model's licence, such as mit")
     add("--trust", "PACKAGE", "let the checkpoint use classes of this package", action="append", default=[])
     return parser
 
@@ -74,17 +82,51 @@ def run(args: argparse.Namespace) -> None:
     from cyclegan.checkpoint.reading import checkpoint_file, read
 
     file = checkpoint_file(args.checkpoint)
-    translator = cyclegan.load(file, trust=args.trust)
-    direction = source, target = cli.parse_direction(translator, args.direction)
+    translator, checkpoint = cyclegan.load(file, trust=args.trust), read(file)
+    chosen = cli.parse_direction(translator, args.direction)
+    history = trained(checkpoint, file)
+    if args.push:
+        directions = [chosen] if args.direction else translator.directions
+        abouts = [description(translator, checkpoint, *direction) | history for direction in directions]
+        print(push(translator, abouts, args.push, args.license, newest_samples(file)))
+        return
+    source, target = chosen
     output = args.output or Path(f"{run_name(file)}_{source}2{target}{EXTENSIONS[args.format]}")
     if output.exists():
         raise InputError(f"{output} exists; give another --output, or remove it")
     output.parent.mkdir(parents=True, exist_ok=True)
-    checkpoint = read(file)
-    about = description(translator, checkpoint, *direction) | trained(checkpoint, file)
-    print(write(translator, about, direction, args.format, args.pixels, output))
+    about = description(translator, checkpoint, source, target) | history
+    print(write(translator, about, args.format, args.pixels, output))
     print(f"{output}  {output.stat().st_size / 1e6:.1f} MB, {source}2{target} of {file}")
     print(f"use it: {USES[args.format].format(file=output, source=source, target=target)}")
+
+
+def push(
+    translator: Translator,
+    abouts: Sequence[Mapping[str, Any]],
+    repository: str,
+    license_: str | None,
+    grid: Path | None,
+) -> str:
+    """Upload directions to the Hugging Face Hub; return the line that loads them."""
+    from cyclegan.checkpoint.hub import upload
+    from cyclegan.export.model_card import model_card
+
+    with TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        for about in abouts:
+            write(translator, about, "safetensors", "float", folder / f"{'2'.join(about['direction'])}.safetensors")
+        samples = None if grid is None else f"samples{grid.suffix}"
+        if grid is not None:
+            shutil.copyfile(grid, folder / f"samples{grid.suffix}")
+        (folder / "README.md").write_text(model_card(repository, abouts, license_, samples))
+        address = upload(folder, repository, f"Export by cyclegan {__version__}")
+    return f"{address}\nuse it: cyclegan.load('hf://{repository}')"
+
+
+def newest_samples(checkpoint: Path) -> Path | None:
+    """Return the newest sample grid of a checkpoint's run, if there is one."""
+    return max((checkpoint.resolve().parents[1] / "samples").glob("*.jpg"), default=None)
 
 
 def run_name(checkpoint: Path) -> str:
@@ -119,8 +161,7 @@ def trained(checkpoint: Mapping[str, Any], file: Path) -> dict[str, Any]:
 
 def write(
     translator: Translator,
-    about: Mapping[str, Any],
-    direction: tuple[str, str],
+    about: About,
     kind: str,
     pixels: Pixels,
     output: Path,
@@ -129,8 +170,7 @@ def write(
 
     Args:
         translator: in eval mode.
-        about: what is stored with it; see `description`.
-        direction: (source, target).
+        about: the direction, and what is stored with it; see `description`.
         kind: the format, of `EXTENSIONS`.
         pixels: of graphs; see `Direction`.
         output: the file.
@@ -143,16 +183,17 @@ def write(
     from cyclegan.checkpoint.exported import weights_of, write_export
     from cyclegan.files import replacing
 
+    source, target = about["direction"]
     if kind in ("onnx", "torch.export"):
         from cyclegan.export.graphs import TOLERANCE, Direction, save_onnx, save_torch_export
 
         save = save_onnx if kind == "onnx" else save_torch_export
         with replacing(output) as temporary:
-            difference = save(Direction(translator, *direction, pixels), temporary, about)
+            difference = save(Direction(translator, source, target, pixels), temporary, about)
             if difference > (limit := TOLERANCE[pixels]):
                 raise UserError(f"{output} is not written: its translations differ by {difference:.2g} from torch's")
         return f"largest difference to torch at three sizes: {difference:.2g} (limit {limit:g})"
-    weights = weights_of(translator, *direction)
+    weights = weights_of(translator, source, target)
     if kind == "safetensors":
         write_export(weights, about, output)
     else:
