@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from cyclegan.checkpoint.targets import with_present_names
+from cyclegan.datasets.weights import WEIGHTS, weights_cache
 from cyclegan.errors import CheckpointError
 from cyclegan.files import damage
 from cyclegan.metrics.pretrained import UNREADABLE
@@ -28,11 +29,6 @@ AUTHORS_FILES = {
     "disc": "latest_net_D.pth",
 }
 """The files of a run of the authors' code of CycleGAN, pix2pix and CUT, by the names of the networks here."""
-
-
-def weights_cache() -> Path:
-    """Return the folder of downloaded weights, in the folder that the environment variable CYCLEGAN_CACHE names."""
-    return Path(os.environ.get("CYCLEGAN_CACHE") or "~/.cache/cyclegan").expanduser() / "weights"
 
 
 def checkpoint_file(path: str | os.PathLike[str]) -> Path:
@@ -166,5 +162,7 @@ def _number(path: Path) -> int:
 
 
 def _others_nearby(file: Path) -> str:
+    if str(file) in WEIGHTS:
+        return f"; cyclegan-weights download {file} downloads the published weights of this name"
     found = sorted(file.parent.glob("*.ckpt")) or sorted(file.glob("**/*.ckpt"))
     return f"; there are {', '.join(str(p) for p in found[-5:])}" if found else ""
