@@ -162,7 +162,7 @@ def _number(path: Path) -> int:
 
 
 def _others_nearby(file: Path) -> str:
-    if str(file) in WEIGHTS:
-        return f"; cyclegan-weights download {file} downloads the published weights of this name"
+    if file.stem in WEIGHTS:
+        return f"; after cyclegan-weights download {file.stem}, --checkpoint {file.stem} finds the published weights"
     found = sorted(file.parent.glob("*.ckpt")) or sorted(file.glob("**/*.ckpt"))
     return f"; there are {', '.join(str(p) for p in found[-5:])}" if found else ""

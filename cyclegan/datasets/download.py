@@ -68,8 +68,8 @@ def fetch_verified(url: str, file: Path, expected: str | None, retries: int, tim
             print(f"{url} has SHA-256 {found} instead of {expected}; downloading it again")
             file.unlink()
     raise DataError(
-        f"{url} has SHA-256 {found}, and {expected} is expected: the download was altered, another process wrote to the "
-        f"same file, or the server has another version. It is not used; to accept this version, add --sha256 {found}"
+        f"{url} has SHA-256 {found}, and {expected} is expected: the download was altered, another process wrote to "
+        f"the same file, or the server has another version. It is not used; to accept it, add --sha256 {found}"
     )
 
 

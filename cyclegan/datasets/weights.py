@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 RIGHTS = (
-    "The weights come without a licence of their own; the authors' code has a BSD licence, and the data sets have their "
-    "own terms. Cite the authors."
+    "The weights come without a licence of their own; the authors' code has a BSD licence, and the data sets have "
+    "their own terms. Cite the authors."
 )
 
 SERVER = "http://efrosgans.eecs.berkeley.edu"
