@@ -120,6 +120,27 @@ def add_sizing(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pairs", action="store_true", help="each file holds two images side by side")
 
 
+def add_transfer(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of downloads."""
+    parser.add_argument(
+        "--sha256", metavar="HEX", help="accept the file with this SHA-256 (default: the pinned one, if there is one)"
+    )
+    parser.add_argument(
+        "--retries",
+        type=not_negative,
+        default=5,
+        metavar="N",
+        help="attempts after a failure, with growing pauses (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--timeout",
+        type=seconds,
+        default=30.0,
+        metavar="SECONDS",
+        help="time without any data after which an attempt fails (default: %(default)g)",
+    )
+
+
 def add_workers(parser: argparse.ArgumentParser) -> None:
     """Add `--num-workers`."""
     text = "processes that decode images (default: one for each processor)"

@@ -11,13 +11,12 @@ from pathlib import Path
 from cyclegan.cli import (
     add_format,
     add_sizing,
+    add_transfer,
     add_version,
     add_workers,
-    not_negative,
     open_screen,
     positive,
     quality,
-    seconds,
 )
 from cyclegan.datasets.catalog import BASE_URL, CATALOG, RIGHTS, counts_text, find
 from cyclegan.datasets.download import download
@@ -125,23 +124,7 @@ def _add_download(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--base-url", default=BASE_URL, metavar="URL", help="server folder that holds NAME.zip (default: %(default)s)"
     )
-    parser.add_argument(
-        "--sha256", metavar="HEX", help="accept the archive with this SHA-256 (default: the pinned one)"
-    )
-    parser.add_argument(
-        "--retries",
-        type=not_negative,
-        default=5,
-        metavar="N",
-        help="attempts after a failure, with growing pauses (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--timeout",
-        type=seconds,
-        default=30.0,
-        metavar="SECONDS",
-        help="time without any data after which an attempt fails (default: %(default)g)",
-    )
+    add_transfer(parser)
     parser.set_defaults(run=run_download)
 
 

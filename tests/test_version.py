@@ -5,7 +5,7 @@ import sys
 
 import cyclegan
 
-COMMANDS = ("train", "translate", "evaluate", "data_tool", "sweep.command", "demo")
+COMMANDS = ("train", "translate", "evaluate", "data_tool", "weights_tool", "sweep.command", "demo")
 
 
 def test_every_command_prints_its_version_without_importing_torch() -> None:

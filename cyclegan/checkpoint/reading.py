@@ -11,6 +11,7 @@ import torch
 from cyclegan.checkpoint import hub
 from cyclegan.checkpoint.exported import read_export
 from cyclegan.checkpoint.targets import with_present_names
+from cyclegan.datasets.weights import WEIGHTS, weights_cache
 from cyclegan.errors import CheckpointError
 from cyclegan.files import damage
 from cyclegan.metrics.pretrained import UNREADABLE
@@ -30,11 +31,6 @@ AUTHORS_FILES = {
     "disc": "latest_net_D.pth",
 }
 """The files of a run of the authors' code of CycleGAN, pix2pix and CUT, by the names of the networks here."""
-
-
-def weights_cache() -> Path:
-    """Return the folder of downloaded weights, in the folder that the environment variable CYCLEGAN_CACHE names."""
-    return Path(os.environ.get("CYCLEGAN_CACHE") or "~/.cache/cyclegan").expanduser() / "weights"
 
 
 def checkpoint_file(path: str | os.PathLike[str], direction: str | None = None) -> Path:
@@ -157,5 +153,7 @@ def _number(path: Path) -> int:
 
 
 def _others_nearby(file: Path) -> str:
+    if file.stem in WEIGHTS:
+        return f"; after cyclegan-weights download {file.stem}, --checkpoint {file.stem} finds the published weights"
     found = sorted(file.parent.glob("*.ckpt")) or sorted(file.glob("**/*.ckpt"))
     return f"; there are {', '.join(str(p) for p in found[-5:])}" if found else ""

@@ -1,9 +1,13 @@
 """The data sets that the CycleGAN authors publish: image counts and checksums of the archives."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from typing import TypeVar
 
 from cyclegan.errors import DataError
+
+Entry = TypeVar("Entry")
 
 BASE_URL = "http://efrosgans.eecs.berkeley.edu/cyclegan/datasets"
 """The authors' public server; an archive is `BASE_URL/NAME.zip`."""
@@ -67,13 +71,18 @@ CATALOG = {
 
 
 def find(name: str) -> Dataset:
-    """Look up a data set by name.
+    """Look up a data set by name; see `look_up`."""
+    return look_up(name, CATALOG, "data set")
+
+
+def look_up(name: str, catalogue: Mapping[str, Entry], kind: str) -> Entry:
+    """Return the entry of a catalogue with this name.
 
     Raises:
-        DataError: no set has this name; the message suggests the nearest.
+        DataError: nothing of the kind has this name; the message suggests the nearest.
     """
-    if name in CATALOG:
-        return CATALOG[name]
-    nearest = get_close_matches(name.lower(), CATALOG, n=1, cutoff=0.5)
+    if name in catalogue:
+        return catalogue[name]
+    nearest = get_close_matches(name.lower(), catalogue, n=1, cutoff=0.5)
     guess = f"; did you mean {nearest[0]}?" if nearest else "."
-    raise DataError(f"no data set is called {name}{guess} The catalogue holds {', '.join(CATALOG)}")
+    raise DataError(f"no {kind} is called {name}{guess} The catalogue holds {', '.join(catalogue)}")

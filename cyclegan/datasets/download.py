@@ -1,4 +1,4 @@
-"""Download of published data sets: resumed after interruptions, verified by SHA-256."""
+"""Download of published data sets and weights: resumed after interruptions, verified by SHA-256."""
 
 import hashlib
 import http.client
@@ -46,23 +46,31 @@ def download(dataset: Dataset, root: Path, base_url: str, sha256: str | None, re
     archive = root / f".{dataset.name}.zip.part"
     print(f"downloading {dataset.name} ({dataset.archive_bytes / 1e6:,.0f} MB) from {url} to {target}")
     print(f"{dataset.origin} {RIGHTS}")
-    fetch(url, archive, retries, timeout)
-    if (found := _sha256(archive)) != expected:
-        print(f"{url} has SHA-256 {found} instead of {expected}; downloading it again")
-        archive.unlink()
-        fetch(url, archive, retries, timeout)
-        found = _sha256(archive)
-    if found != expected:
-        raise DataError(
-            f"{url} has SHA-256 {found}, and {expected} is expected: the download was altered, another process "
-            "wrote to the same file, or the server has another version. Nothing was unpacked; to accept this version, "
-            f"add --sha256 {found}"
-        )
+    fetch_verified(url, archive, expected, retries, timeout)
     with TemporaryDirectory(prefix=f".{dataset.name}-", dir=root) as staging, zipfile.ZipFile(archive) as opened:
         opened.extractall(staging)  # writes below `staging` only, and no links
         Path(staging, dataset.name).rename(target)
     archive.unlink()
     print(f"{target}: {counts_text(_count(target, dataset))} images in {' '.join(dataset.counts)}")
+
+
+def fetch_verified(url: str, file: Path, expected: str | None, retries: int, timeout: float) -> str:
+    """Download as `fetch` does, once more if the file has another SHA-256 than `expected`, and return its SHA-256.
+
+    Raises:
+        DataError: as `fetch`, or the file has another SHA-256 again; with None any will do.
+    """
+    for repeats in (True, False):
+        fetch(url, file, retries, timeout)
+        if expected in (None, found := _sha256(file)):
+            return found
+        if repeats:
+            print(f"{url} has SHA-256 {found} instead of {expected}; downloading it again")
+            file.unlink()
+    raise DataError(
+        f"{url} has SHA-256 {found}, and {expected} is expected: the download was altered, another process wrote to "
+        f"the same file, or the server has another version. It is not used; to accept it, add --sha256 {found}"
+    )
 
 
 def fetch(url: str, file: Path, retries: int, timeout: float) -> None:
@@ -93,7 +101,9 @@ def fetch(url: str, file: Path, retries: int, timeout: float) -> None:
                 return
             reason = f"{url} answers {error.code} {error.reason}"
             if error.code not in TRANSIENT_STATUSES:
-                raise DataError(f"{reason}; --base-url gives the folder of a server that holds NAME.zip") from error
+                raise DataError(
+                    f"{reason}; --base-url gives the folder of another server that holds this file"
+                ) from error
         except urllib.error.URLError as error:
             reason = f"cannot reach {url}: {error.reason}"
             if largest == 0:  # not an interruption: report at once that there is no connection
@@ -114,7 +124,7 @@ def fetch(url: str, file: Path, retries: int, timeout: float) -> None:
 
 def _append(url: str, file: Path, timeout: float) -> None:
     size = _size(file)
-    headers = {"User-Agent": "cyclegan-data"} | ({"Range": f"bytes={size}-"} if size else {})
+    headers = {"User-Agent": "cyclegan"} | ({"Range": f"bytes={size}-"} if size else {})
     request = urllib.request.Request(url, headers=headers)  # noqa: S310 - `fetch` checks the scheme
     with urllib.request.urlopen(request, timeout=timeout) as answer, file.open("ab") as output:  # noqa: S310
         if answer.status != 206:  # the server ignores Range and sends the file from its start

@@ -130,6 +130,11 @@ def test_published_weights_are_measured_in_the_direction_that_is_asked_for(
     assert len(both["sha256"]) == 64
     assert "Pass --data ROOT" in refusal("--checkpoint", "zebra2horse.pth", *NONE)
 
+    torch.save(resnet(channels=(1, 3)).state_dict(), "grey.pth")
+    words = ("--checkpoint", "grey.pth", "--data", str(root), "--features", "none", "--max-images", "2")
+    images = command(*words, "--direction", "B2A").record["checkpoints"][0]["protocol"]["images"]
+    assert images["size"] == "256×256, the middle of images stretched to 256"
+
 
 # ---------------------------------------------------------------------------------------- values
 
