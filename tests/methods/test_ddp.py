@@ -23,7 +23,7 @@ from tests.callbacks.test_no_waiting import EVERY, STEPS, counting
 from tests.faults import largest_file
 from tests.small import small_cyclegan
 from tests.tiny_run import (
-    PAIRS,
+    METHODS,
     SMALL_NETWORKS,
     STEPS_PER_EPOCH,
     TINY,
@@ -143,14 +143,23 @@ def test_two_processes_with_steps_of_the_discriminators_alone_equal_one(tmp_path
 
 
 @pytest.mark.slow
-def test_two_processes_that_take_turns_equal_one(tmp_path: Path) -> None:
-    """Parameters whose turn it is not have no gradients; the strategy follows without a key."""
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("pix2pix", ("model.generator.norm=instance", "model.discriminator.norm=instance")),
+        ("cut", ("model.patches=1000",)),  # all positions of all layers, whose order changes nothing
+        ("dualgan", ("model.penalty=null", "model.weight_clip=0.03")),
+    ],
+)
+def test_two_processes_that_take_turns_equal_one(tmp_path: Path, name: str, words: tuple[str, ...]) -> None:
+    """Parameters whose turn it is not have no gradients; the strategy follows without a key.
+
+    For what a process draws for itself, see tests/methods/test_replicas.py.
+    """
     shared = [word for word in SHARED if not word.startswith("model.pool_size")]
-    words = (*PAIRS, *shared, "model.generator.norm=instance", "model.discriminator.norm=instance")
-    words = (*words, "model.generator.dropout=0", "trainer.gradient_clip_val=0.5")
+    words = (*METHODS[name], *shared, *words, "trainer.gradient_clip_val=0.5")
     train(composed(tmp_path / "one", tmp_path / "toy", *words))
-    small = [word for word in SMALL_NETWORKS if "blocks" not in word]
-    command = [*TINY, *small, *words, "data.root=toy", "data.batch_size=1", "name=two"]
+    command = [*TINY, *words, "data.root=toy", "data.batch_size=1", "name=two"]
     command_line(*command, "trainer.devices=2", "trainer.strategy=ddp", folder=tmp_path)
     require_equal_weights(tmp_path / "one", tmp_path / "runs" / "two")
 
