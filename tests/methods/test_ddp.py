@@ -261,7 +261,7 @@ def test_a_signal_to_one_process_stops_both_and_one_device_can_resume(tmp_path: 
     states = [rank["random"]["torch"] for rank in saved["ranks"]]
     assert not torch.equal(*states), "each process has its own random state"
 
-    alone = ("trainer.devices=1", "data.batch_size=1", "data.num_workers=0")
+    alone = (*WORDS, "trainer.devices=1", "data.batch_size=1", "data.num_workers=0")
     with training(tmp_path, "stopped", alone, epochs=500) as process:
         wait_for(process, run, seen + 4)
         assert process.pid
