@@ -122,7 +122,7 @@ class SnapshotAt(pl.Callback):
     """Copy the run's folder as a kill would leave it at that moment, to a folder named by the moment.
 
     Args:
-        moment: Lightning's name of a hook, and the number of batches done by then, as `on_train_batch_end-3`.
+        moment: Lightning's name of a hook, and the number of steps done by then, as `on_train_batch_end-3`.
         run_dir: folder of the run.
         folder: of the copies.
     """
@@ -131,7 +131,7 @@ class SnapshotAt(pl.Callback):
         hook, _, step = moment.partition("-")
 
         def check(trainer: pl.Trainer, *_: Any) -> None:
-            if trainer.global_step == int(step):
+            if trainer.global_step == int(step) and not (Path(folder) / moment).exists():
                 shutil.copytree(run_dir, Path(folder) / moment)
 
         setattr(self, hook, check)
