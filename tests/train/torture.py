@@ -28,6 +28,7 @@ from tests.tiny_run import METHODS, TINY, differences, metrics, read_checkpoint
 
 LIMIT = 180  # seconds that one start of the training may take
 IMAGES_PER_EPOCH = 6  # five images in batches of two
+KEPT = 10 * IMAGES_PER_EPOCH  # between checkpoints that stay; none is written while the disk is full
 SCRIPT = str(Path(sys.executable).with_name("cyclegan-train"))
 ROOT = str(Path(__file__).parents[2])
 # A checkpoint every other batch and at the end of every epoch; averages.
@@ -210,12 +211,16 @@ def damage(run: Path, rng: random.Random) -> str:
 def fill_disk(process: ForkServerProcess, run: Path, goal: int) -> str:
     """Limit files to 300 kB for two epochs, as if the disk were full: metrics.csv is smaller, a checkpoint larger."""
     assert process.pid is not None
-    wait_for(process, run, goal)
+    length = 2 * IMAGES_PER_EPOCH
+    next_kept = (goal + length + IMAGES_PER_EPOCH) // KEPT * KEPT
+    goal = next_kept + 1 if next_kept >= goal else goal
+    if not wait_for(process, run, goal):
+        return "the training ended before the disk was full"
     _, hard = resource.prlimit(process.pid, resource.RLIMIT_FSIZE)
     resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (300_000, hard))
-    wait_for(process, run, goal + 2 * IMAGES_PER_EPOCH)
+    wait_for(process, run, goal + length)
     resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (hard, hard))
-    return f"the disk was full from image {goal} to {goal + 2 * IMAGES_PER_EPOCH}"
+    return f"the disk was full from image {goal} to {goal + length}"
 
 
 # ---------------------------------------------------------------------------------------------- the comparison
