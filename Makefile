@@ -29,7 +29,7 @@ test: $(STAMP) ## the tests without those marked slow, on all cores
 test-all: $(STAMP) ## all tests, and more examples of those that draw them
 	@HYPOTHESIS_PROFILE=thorough $(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
-torture: $(STAMP) ## kill trainings 24 times and a sweep 5 times, damage what they left, and compare their ends (15 minutes)
+torture: $(STAMP) ## kill trainings 64 times and a sweep 5 times, damage what they left, and compare their ends (20 minutes)
 	@folder=$$(mktemp -d) && $(BIN)/python -m tests.train.torture --folder $$folder/runs \
 		&& $(BIN)/python -m tests.sweep.torture --folder $$folder/sweep && rm -r $$folder
 

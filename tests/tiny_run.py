@@ -43,8 +43,35 @@ TINY = (
     "trainer.log_every_n_steps=1",
 )
 
-# pix2pix, on pairs of the same toy scenes; `root` is that of no other tiny run.
-PAIRS = ("experiment=toy_pix2pix", "data.source.size=24", "model.generator.downs=3")
+# Words of a tiny run of each method, after those of TINY. Each has a `root` of its own: pix2pix draws pairs, and
+# DiscoGAN's networks take 64 x 64.
+METHODS: dict[str, tuple[str, ...]] = {
+    "cyclegan": SMALL_NETWORKS,
+    "pix2pix": (
+        "experiment=toy_pix2pix",
+        "model.generator.width=4",
+        "model.generator.downs=3",
+        "model.discriminator.width=4",
+        "model.discriminator.layers=1",
+    ),
+    "cut": ("experiment=toy_cut", *SMALL_NETWORKS, "model.patches=8"),
+    "fastcut": ("experiment=toy_fastcut", *SMALL_NETWORKS, "model.patches=8"),
+    "discogan": (
+        "experiment=toy_discogan",
+        "model.generator.width=4",
+        "model.discriminator.width=4",
+        "data.source.size=64",
+        "data.load_size=64",
+        "data.crop_size=64",
+    ),
+    "dualgan": (
+        "experiment=toy_dualgan",
+        "model.generator.width=4",
+        "model.generator.downs=3",
+        "model.discriminator.width=4",
+        "model.discriminator.layers=1",
+    ),
+}
 
 # Without held-out images, for runs that are not about them: half of the time of a tiny run.
 UNMEASURED = (
@@ -95,7 +122,7 @@ class SnapshotAt(pl.Callback):
     """Copy the run's folder as a kill would leave it at that moment, to a folder named by the moment.
 
     Args:
-        moment: Lightning's name of a hook, and the number of batches done by then, as `on_train_batch_end-3`.
+        moment: Lightning's name of a hook, and the number of steps done by then, as `on_train_batch_end-3`.
         run_dir: folder of the run.
         folder: of the copies.
     """
@@ -104,7 +131,7 @@ class SnapshotAt(pl.Callback):
         hook, _, step = moment.partition("-")
 
         def check(trainer: pl.Trainer, *_: Any) -> None:
-            if trainer.global_step == int(step):
+            if trainer.global_step == int(step) and not (Path(folder) / moment).exists():
                 shutil.copytree(run_dir, Path(folder) / moment)
 
         setattr(self, hook, check)

@@ -23,6 +23,8 @@ class RunState(pl.Callback):
     - `data`: the data module's state, under a key that names no class; it holds at least `position`.
     - `ranks`: the image pools and random number generators of each device. Image order and augmentation need neither,
       as they follow from the position.
+    - `losses`: the last value of each loss on each device, which rows of metrics show until the loss is computed again:
+      the losses of a player that rests, or a penalty that is not computed in every step.
 
     Args:
         config: plain dictionaries, lists, strings and numbers.
@@ -31,6 +33,7 @@ class RunState(pl.Callback):
     def __init__(self, config: dict[str, Any]) -> None:
         self.config = config
         self._ranks: list[dict[str, Any]] = []
+        self._losses: list[dict[str, torch.Tensor]] = []
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
@@ -41,7 +44,10 @@ class RunState(pl.Callback):
         checkpoint["config"] = self.config
         checkpoint["pixel_formats"] = {name: dataclasses.asdict(each) for name, each in data.pixel_formats.items()}
         checkpoint[STATE_KEY] = {"position": data.images_seen} | checkpoint.pop(type(data).__qualname__, {})
-        checkpoint["ranks"] = _gather({"pools": pools, "random": random_state(pl_module.device)})
+        losses = {name: value for name, value in trainer.callback_metrics.items() if name.startswith("train/")}
+        ranks = _gather({"pools": pools, "random": random_state(pl_module.device), "losses": losses})
+        checkpoint["losses"] = [rank.pop("losses") for rank in ranks]
+        checkpoint["ranks"] = ranks
 
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
@@ -52,6 +58,7 @@ class RunState(pl.Callback):
         Lightning reads the number after this hook.
         """
         self._ranks = checkpoint.get("ranks", [])  # restored once the module is on its device
+        self._losses = checkpoint.get("losses", [])
         data = data_of(trainer)
         state = stored_state(checkpoint)
         if type(data).__qualname__ not in checkpoint:  # else, in older checkpoints, Lightning has restored it
@@ -66,12 +73,16 @@ class RunState(pl.Callback):
         progress["current"].update(ready=done, started=done, processed=done, completed=done - 1)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Restore this device's pools and generators; in a new run, seed each device differently.
+        """Restore this device's pools, generators and losses; in a new run, seed each device differently.
 
         A run that resumes on more devices reuses the stored states in turn, which is not bit-exact.
         """
         assert isinstance(pl_module, Translator)
         pools, rank = pl_module.pools(), trainer.global_rank
+        if self._losses:
+            losses = self._losses[rank % len(self._losses)]
+            trainer.callback_metrics.update(move_data_to_device(losses, pl_module.device))
+            self._losses = []
         if self._ranks:
             mine = self._ranks[rank % len(self._ranks)]
             for name, pool in pools.items():

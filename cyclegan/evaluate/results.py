@@ -100,6 +100,8 @@ def _remarks(found: Evaluation, held_out: HeldOut) -> list[str]:
         why = "is unreadable or has another size" if unreadable else "has another size"
         counts = ", ".join(f"{way} {count}" for way, count in missing.items())
         lines.append(f"paired     not compared, as the ground truth {why} than the translation: {counts}")
+    if not any(name.startswith("cycle") for name in found.metrics):
+        lines.append("cycle      none: the checkpoint does not translate back")
     if "distances" in found.protocol:
         if not any(name.startswith("kid") for name in found.metrics):
             lines.append("distances  none: KID and FID need 2 images of each domain")

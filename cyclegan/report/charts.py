@@ -32,7 +32,7 @@ LAYOUT = go.Layout(
     yaxis={**AXIS, "exponentformat": "power"},
 )
 
-LOSS_TITLES = {"adv": "Adversarial", "disc": "Discriminators"}
+LOSS_TITLES = {"adv": "Adversarial", "disc": "Discriminators", "nce": "PatchNCE"}
 LOSSES = Group("Losses and learning rate", "Losses multiplied by their weights.")
 OTHERS = Group("Others", "")
 
@@ -103,7 +103,8 @@ def _curve(rows: Sequence[Row], prefix: str, column: str, same: Sequence[str]) -
     colours = list(dict.fromkeys(split(name).domains for name in same if split(name).domains))
     spread_column = prefix + "_".join(filter(None, (metric, "spread", domains)))
     spread = [row.metrics.get(spread_column, 0.0) for row in logged] if not variant else []
-    name = " ".join(filter(None, (variant, arrow(domains)))) or ("mean" if len(same) > 1 else metric)
+    without_domains = "mean" if prefix == "val/" and len(same) > 1 else metric
+    name = " ".join(filter(None, (variant, arrow(domains)))) or without_domains
     curve = {
         "type": "scatter",
         "x": [row.images for row in logged],

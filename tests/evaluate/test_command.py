@@ -160,6 +160,7 @@ def test_one_direction_has_the_same_metrics_as_both(command: Any, last: str) -> 
     assert not {"psnr_ab", "cycle_a", "identity_b"} & one.keys()
     assert one["psnr"] == one["psnr_ba"]
     assert {row["direction"] for row in measured.images} == {"B2A"}
+    assert "does not translate back" not in measured.screen
     # Of the earlier evaluation, the other direction's sheets are gone.
     assert {path.name for path in Path("out").glob("*.jpg")} == {"worst_B2A.jpg", "best_B2A.jpg"}
     assert "A→B" not in measured.screen

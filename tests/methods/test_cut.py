@@ -1,9 +1,8 @@
-"""CUT and FastCUT: their steps, compared with the authors' order in plain PyTorch, and runs of the whole program."""
+"""CUT and FastCUT: their steps, compared with the authors' order in plain PyTorch, and their arguments."""
 
 import copy
 import random
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +11,6 @@ import torch.nn.functional as F
 from pytorch_lightning.callbacks import LambdaCallback
 from torch import Tensor
 
-import cyclegan
 from cyclegan.errors import UserError
 from cyclegan.losses.adversarial import Wasserstein
 from cyclegan.losses.penalties import GradientPenalty
@@ -21,9 +19,7 @@ from cyclegan.networks.antialiased import AntialiasedPatchDiscriminator, Antiali
 from cyclegan.networks.init import normal
 from cyclegan.networks.resnet import ResnetGenerator
 from cyclegan.optim import Constant
-from cyclegan.train.command import train
 from tests.small import fit, random_batches
-from tests.tiny_run import StoppedError, composed, differences, metrics, read_checkpoint, stop_at
 
 PIXELS = 16
 FASTCUT: dict[str, Any] = {"identity": False, "flip_equivariance": True, "loss_weights": LossWeights(nce=10)}
@@ -187,31 +183,3 @@ def test_the_other_direction_swaps_the_domains() -> None:
 def test_unsuitable_arguments_are_named(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         small_cut(**arguments)
-
-
-# ------------------------------------------------------------------------------------ runs of the whole program
-
-
-@pytest.mark.usefixtures("quiet")
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["cut", "fastcut"])
-def test_a_run_resumes_bit_for_bit_and_its_checkpoint_translates(tmp_path: Path, root: Path, name: str) -> None:
-    """Patches and mirrored batches come from random numbers; the second cut is between the turns of a batch."""
-    words = (f"experiment=toy_{name}", "model.patches=8", "callbacks.checkpointing.every_n_images=2")
-    trainer = train(composed(tmp_path / "whole", root, *words))
-    for hook, step in (("on_train_batch_start", 2), ("on_after_backward", 4)):
-        with pytest.raises(StoppedError):
-            train(composed(tmp_path / "cut", root, *words, *stop_at(hook, step), "resume=auto"))
-    train(composed(tmp_path / "cut", root, *words, "resume=auto"))
-    one, other = read_checkpoint(tmp_path / "whole"), read_checkpoint(tmp_path / "cut")
-    for entry in ("state_dict", "optimizer_states", "lr_schedulers", "ranks"):
-        assert differences(one[entry], other[entry]) == []
-    assert metrics(tmp_path / "whole") == metrics(tmp_path / "cut")
-    assert "val/d_fake_b" in set().union(*metrics(tmp_path / "whole"))
-
-    images = torch.rand(2, 3, PIXELS, PIXELS) * 2 - 1
-    loaded = cyclegan.load(tmp_path / "cut" / "checkpoints" / "last.ckpt")
-    model = trainer.lightning_module
-    assert isinstance(model, CUT)
-    with torch.no_grad():
-        assert torch.equal(loaded.translate(images, "A", "B"), model.eval().translate(images, "A", "B"))

@@ -23,7 +23,7 @@ from tests.callbacks.test_no_waiting import EVERY, STEPS, counting
 from tests.faults import largest_file
 from tests.small import small_cyclegan
 from tests.tiny_run import (
-    PAIRS,
+    METHODS,
     SMALL_NETWORKS,
     STEPS_PER_EPOCH,
     TINY,
@@ -60,6 +60,33 @@ def command_line(*words: str, folder: Path, code: int = 0) -> str:
     return screen
 
 
+def run_rank(rank: int, largest: int, *arguments: Any) -> None:
+    """Run the command in a process that cannot write files longer than `largest`."""
+    # Lightning has read it from the environment of the process that this one is forked from.
+    rank_zero_only.rank = rank  # type: ignore[attr-defined]
+    with largest_file(largest):
+        run_command(*arguments)
+
+
+@contextmanager
+def two_processes(folder: Path, largest: int, *words: str) -> Iterator[list[ForkServerProcess]]:
+    """Start the command in two forked processes with the variables that torchrun sets; output is in `<rank>.txt`."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1]), "TORCHELASTIC_RUN_ID": "test"}
+    processes = []
+    for rank in range(2):
+        place = {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "GROUP_RANK": "0"}
+        every = [*words, "trainer.devices=2", "trainer.strategy=ddp", "data.batch_size=1"]
+        variables = environment() | meeting | place
+        processes.append(fork(run_rank, rank, largest, every, folder, variables, folder / f"{rank}.txt"))
+    try:
+        yield processes
+    finally:
+        for process in processes:
+            end_all(process)
+
+
 def test_two_processes_equal_one_with_the_doubled_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Weights and pools are equal to 1e-9, so gradients are averaged and the same images are seen.
 
@@ -70,10 +97,13 @@ def test_two_processes_equal_one_with_the_doubled_batch(tmp_path: Path, monkeypa
     monkeypatch.delenv("PL_GLOBAL_SEED", raising=False)
     one = train(composed(tmp_path / "one", tmp_path / "toy", *SHARED))
     # Both processes share a cache of decoded images.
-    words = (*TINY, *SMALL_NETWORKS, *SHARED, "data.root=toy", "data.batch_size=1", "data.cache=disk")
-    # Lightning starts the second process with the same arguments and the run folder, which needs quoting.
-    screen = command_line('name="one = two"', *words, "trainer.devices=2", "trainer.strategy=ddp", folder=tmp_path)
-    two = tmp_path / "runs" / "one = two"
+    words = (*TINY, *SMALL_NETWORKS, *SHARED, "data.root=toy", "data.cache=disk", "name=two")
+    with two_processes(tmp_path, resource.RLIM_INFINITY, *words) as processes:
+        for process in processes:
+            process.join(TIMEOUT)
+    screen = "".join((tmp_path / f"{rank}.txt").read_text() for rank in range(2))
+    assert [process.exitcode for process in processes] == [0, 0], screen
+    two = tmp_path / "runs" / "two"
 
     ours, theirs = read_checkpoint(tmp_path / "one"), read_checkpoint(two)
     assert ours["state_dict"].keys() == small_cyclegan().state_dict().keys()
@@ -120,9 +150,13 @@ def require_equal_weights(one: Path, other: Path) -> None:
 @pytest.mark.slow
 def test_four_processes_equal_one_with_the_batch_of_all(tmp_path: Path) -> None:
     train(composed(tmp_path / "one", tmp_path / "toy", *SHARED, "data.batch_size=4"))
-    words = (*TINY, *SMALL_NETWORKS, *SHARED, "data.root=toy", "data.batch_size=1", "name=four")
-    command_line(*words, "trainer.devices=4", "trainer.strategy=ddp", folder=tmp_path)
-    require_equal_weights(tmp_path / "one", tmp_path / "runs" / "four")
+    words = (*TINY, *SMALL_NETWORKS, *SHARED, "data.root=toy", "data.batch_size=1")
+    # Lightning starts the other processes with the same arguments and the run folder, which needs quoting.
+    screen = command_line('name="one = four"', *words, "trainer.devices=4", "trainer.strategy=ddp", folder=tmp_path)
+    require_equal_weights(tmp_path / "one", tmp_path / "runs" / "one = four")
+    assert screen.count("epoch 2 of 2") == screen.count("done      ") == 1
+    assert "4 × cpu" in screen
+    assert "distributed" not in screen, "Lightning's own lines are not shown"
 
 
 @pytest.mark.slow
@@ -143,14 +177,23 @@ def test_two_processes_with_steps_of_the_discriminators_alone_equal_one(tmp_path
 
 
 @pytest.mark.slow
-def test_two_processes_that_take_turns_equal_one(tmp_path: Path) -> None:
-    """Parameters whose turn it is not have no gradients; the strategy follows without a key."""
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("pix2pix", ("model.generator.norm=instance", "model.discriminator.norm=instance")),
+        ("cut", ("model.patches=1000",)),  # all positions of all layers, whose order changes nothing
+        ("dualgan", ("model.penalty=null", "model.weight_clip=0.03")),
+    ],
+)
+def test_two_processes_that_take_turns_equal_one(tmp_path: Path, name: str, words: tuple[str, ...]) -> None:
+    """Parameters whose turn it is not have no gradients; the strategy follows without a key.
+
+    For what a process draws for itself, see tests/methods/test_replicas.py.
+    """
     shared = [word for word in SHARED if not word.startswith("model.pool_size")]
-    words = (*PAIRS, *shared, "model.generator.norm=instance", "model.discriminator.norm=instance")
-    words = (*words, "model.generator.dropout=0", "trainer.gradient_clip_val=0.5")
+    words = (*METHODS[name], *shared, *words, "trainer.gradient_clip_val=0.5")
     train(composed(tmp_path / "one", tmp_path / "toy", *words))
-    small = [word for word in SMALL_NETWORKS if "blocks" not in word]
-    command = [*TINY, *small, *words, "data.root=toy", "data.batch_size=1", "name=two"]
+    command = [*TINY, *words, "data.root=toy", "data.batch_size=1", "name=two"]
     command_line(*command, "trainer.devices=2", "trainer.strategy=ddp", folder=tmp_path)
     require_equal_weights(tmp_path / "one", tmp_path / "runs" / "two")
 
@@ -186,33 +229,6 @@ def test_two_machines_under_torchrun_equal_one(tmp_path: Path) -> None:
                 os.killpg(agent.pid, signal.SIGKILL)
     assert codes == [0, 0], (tmp_path / "0.txt").read_text()
     require_equal_weights(tmp_path / "one", tmp_path / "runs" / "two")
-
-
-def run_rank(rank: int, largest: int, *arguments: Any) -> None:
-    """Run the command in a process that cannot write files longer than `largest`."""
-    # Lightning has read it from the environment of the process that this one is forked from.
-    rank_zero_only.rank = rank  # type: ignore[attr-defined]
-    with largest_file(largest):
-        run_command(*arguments)
-
-
-@contextmanager
-def two_processes(folder: Path, largest: int, *words: str) -> Iterator[list[ForkServerProcess]]:
-    """Start the command in two forked processes with the variables that torchrun sets; output is in `<rank>.txt`."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1]), "TORCHELASTIC_RUN_ID": "test"}
-    processes = []
-    for rank in range(2):
-        place = {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "GROUP_RANK": "0"}
-        every = [*words, "trainer.devices=2", "trainer.strategy=ddp", "data.batch_size=1"]
-        variables = environment() | meeting | place
-        processes.append(fork(run_rank, rank, largest, every, folder, variables, folder / f"{rank}.txt"))
-    try:
-        yield processes
-    finally:
-        for process in processes:
-            end_all(process)
 
 
 @pytest.mark.slow
@@ -252,7 +268,7 @@ def test_a_signal_to_one_process_stops_both_and_one_device_can_resume(tmp_path: 
     states = [rank["random"]["torch"] for rank in saved["ranks"]]
     assert not torch.equal(*states), "each process has its own random state"
 
-    alone = ("trainer.devices=1", "data.batch_size=1", "data.num_workers=0")
+    alone = (*WORDS, "trainer.devices=1", "data.batch_size=1", "data.num_workers=0")
     with training(tmp_path, "stopped", alone, epochs=500) as process:
         wait_for(process, run, seen + 4)
         assert process.pid

@@ -11,20 +11,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-import cyclegan
 from cyclegan.errors import RunError, UserError
 from cyclegan.methods.discogan import DiscoGAN, LossWeights
 from cyclegan.networks.discogan import DiscoDiscriminator, DiscoGenerator
 from cyclegan.networks.patchgan import PatchDiscriminator
 from cyclegan.train.command import train
 from tests.small import fit, random_batches
-from tests.tiny_run import UNMEASURED, StoppedError, composed, differences, read_checkpoint, stop_at
-
-RUN = (
-    *UNMEASURED, "experiment=toy_discogan", "data.source.size=64", "data.load_size=64", "data.crop_size=64",
-    "model.loss_weights.starting_rate=0.01", "model.loss_weights.curriculum=4",
-    "callbacks.checkpointing.every_n_images=2",
-)  # fmt: skip
+from tests.tiny_run import METHODS, composed
 
 
 def small_discogan(**arguments: Any) -> DiscoGAN:
@@ -125,28 +118,5 @@ def test_unsuitable_arguments_are_named(arguments: dict[str, Any], message: str)
 @pytest.mark.usefixtures("quiet")
 def test_a_batch_of_one_is_refused_before_the_first(tmp_path: Path, root: Path) -> None:
     with pytest.raises(RunError, match=r"data\.batch_size is 1, but DiscoGAN .* set data\.batch_size=2"):
-        train(composed(tmp_path / "run", root, *RUN, "data.batch_size=1"))
+        train(composed(tmp_path / "run", root, *METHODS["discogan"], "data.batch_size=1"))
     assert not list((tmp_path / "run").glob("[!.]*"))
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("quiet")
-def test_a_run_resumes_bit_for_bit_and_its_checkpoint_translates(tmp_path: Path) -> None:
-    """Also when it is cut before a step of the generators, which would be the discriminators' in a new run."""
-    root = tmp_path / "toy"
-    whole = train(composed(tmp_path / "whole", root, *RUN))
-    for step in (2, 3, 5):
-        with pytest.raises(StoppedError):
-            train(composed(tmp_path / "cut", root, *RUN, *stop_at("on_train_batch_start", step), "resume=auto"))
-    train(composed(tmp_path / "cut", root, *RUN, "resume=auto"))
-    first, second = (read_checkpoint(tmp_path / run) for run in ("whole", "cut"))
-    assert first["global_step"] == 6
-    for entry in ("state_dict", "optimizer_states", "lr_schedulers", "data", "loops"):
-        assert first[entry]
-        assert differences(first[entry], second[entry]) == []
-
-    model = whole.lightning_module
-    assert isinstance(model, DiscoGAN)
-    images = torch.rand(2, 3, 32, 32) * 2 - 1
-    translated = cyclegan.load(tmp_path / "whole" / "checkpoints" / "last.ckpt").translate(images, "B", "A")
-    torch.testing.assert_close(translated, model.eval().translate(images, "B", "A"))

@@ -2,7 +2,6 @@
 
 import copy
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,16 +10,11 @@ import torch.nn.functional as F
 from pytorch_lightning.callbacks import LambdaCallback
 from torch import Tensor, nn
 
-import cyclegan
 from cyclegan.errors import UserError
 from cyclegan.losses.penalties import GradientPenalty
 from cyclegan.methods.dualgan import DualGAN, LossWeights
 from cyclegan.networks.dualgan import DualDiscriminator, DualGenerator
-from cyclegan.train.command import train
 from tests.small import fit, random_batches
-from tests.tiny_run import UNMEASURED, StoppedError, composed, differences, read_checkpoint, stop_at
-
-RUN = (*UNMEASURED, "experiment=toy_dualgan", "data.source.size=24", "callbacks.checkpointing.every_n_images=2")
 
 
 def small_dualgan(**arguments: Any) -> DualGAN:
@@ -93,29 +87,6 @@ def test_six_steps_equal_those_of_the_authors(gan_type: str, n_critic: int) -> N
     for name, value in reference.state_dict().items():
         assert (state[name] - value).abs().max() <= 1e-9, name
     assert trainer.global_step == 6
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("quiet")
-def test_a_run_resumes_bit_for_bit_and_its_checkpoint_translates(tmp_path: Path) -> None:
-    """Also one that is cut between the turns of a batch. The penalty draws random points."""
-    root = tmp_path / "toy"
-    whole = train(composed(tmp_path / "whole", root, *RUN))
-    for hook, step in (("on_after_backward", 2), ("on_train_batch_start", 4)):
-        with pytest.raises(StoppedError):
-            train(composed(tmp_path / "cut", root, *RUN, *stop_at(hook, step), "resume=auto"))
-    train(composed(tmp_path / "cut", root, *RUN, "resume=auto"))
-    first, second = (read_checkpoint(tmp_path / run) for run in ("whole", "cut"))
-    assert first["global_step"] == 6
-    for entry in ("state_dict", "optimizer_states", "lr_schedulers", "data", "loops"):
-        assert first[entry]
-        assert differences(first[entry], second[entry]) == []
-
-    model = whole.lightning_module
-    assert isinstance(model, DualGAN)
-    images = torch.rand(2, 3, 16, 16) * 2 - 1
-    translated = cyclegan.load(tmp_path / "whole" / "checkpoints" / "last.ckpt").translate(images, "B", "A")
-    torch.testing.assert_close(translated, model.eval().translate(images, "B", "A"))
 
 
 def test_weights_of_the_terms() -> None:

@@ -16,7 +16,6 @@ from pytorch_lightning.callbacks import LambdaCallback
 from skimage.color import rgb2lab
 from torch import Tensor, nn
 
-import cyclegan
 from cyclegan import translate
 from cyclegan.errors import UserError
 from cyclegan.evaluate import command as evaluate
@@ -29,7 +28,7 @@ from cyclegan.optim import Constant
 from cyclegan.train.command import train
 from cyclegan.train.configuration import conf_dir
 from tests.small import fit, random_batches
-from tests.tiny_run import PAIRS, composed, metrics, read_checkpoint
+from tests.tiny_run import composed
 
 PIXELS = 16
 
@@ -189,27 +188,6 @@ def test_translating_as_the_authors_uses_dropout_and_the_images_own_statistics()
     assert not torch.equal(translated, model.translate(batch["A"], "A", "B")), "another mask"
     assert not model.gen.training
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
-
-
-def test_commands_read_the_checkpoint_of_a_run(tmp_path: Path, quiet: None) -> None:
-    """Translate and evaluate, in the one direction, with the report of the run."""
-    run = tmp_path / "run"
-    train(composed(run, tmp_path / "toy", *PAIRS, "model.generator.downs=3"))
-    translator = cyclegan.load(run / "checkpoints" / "last.ckpt")
-    assert isinstance(translator, Pix2Pix)
-    images = torch.rand(1, 3, PIXELS, PIXELS) * 2 - 1
-    saved = read_checkpoint(run)["state_dict"]
-    assert all(torch.equal(value, saved[name]) for name, value in translator.state_dict().items())
-    assert torch.equal(translator.translate(images, "A", "B"), translator.gen(images))
-
-    words = ("--checkpoint", run, "--input", tmp_path / "toy" / "testA", "--output", tmp_path / "translated")
-    translate.main([str(word) for word in words])
-    assert len(list((tmp_path / "translated").iterdir())) == 2
-    options = evaluate.build_parser().parse_args(["--checkpoint", str(run), "--output", str(tmp_path / "evaluation")])
-    (result,) = evaluate.run(options)
-    best = max(row["val/psnr_ab"] for row in metrics(run) if "val/psnr_ab" in row)
-    assert result.evaluation.metrics["psnr_ab"] == pytest.approx(best)
-    assert not any("_ba" in name for name in result.evaluation.metrics)
 
 
 def test_commands_colorize_one_folder_of_images(tmp_path: Path, quiet: None) -> None:

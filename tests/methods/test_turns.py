@@ -7,10 +7,10 @@ import pytest
 from cyclegan.callbacks.nonfinite import NonFiniteError
 from cyclegan.errors import RunError, UserError
 from cyclegan.train.command import train
-from tests.tiny_run import PAIRS, UNMEASURED, composed, read_checkpoint
+from tests.tiny_run import METHODS, UNMEASURED, composed, read_checkpoint
 
 pytestmark = pytest.mark.usefixtures("quiet")
-WORDS = (*PAIRS, *UNMEASURED)
+WORDS = (*METHODS["pix2pix"], *UNMEASURED)
 
 
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])

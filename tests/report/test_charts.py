@@ -66,6 +66,12 @@ def test_each_term_of_the_loss_has_a_chart_and_the_learning_rates_share_the_last
     assert list(curves(charts[-1])) == ["generators", "discriminators"]
 
 
+def test_a_term_without_domains_is_not_called_a_mean() -> None:
+    (charts,) = training_charts(rows(2, train__nce=1.0, train__nce_identity=2.0)).values()
+    assert [chart.title for chart in charts] == ["PatchNCE"]
+    assert list(curves(charts[0])) == ["nce", "identity"]
+
+
 def test_a_long_curve_is_thinned() -> None:
     (charts,) = training_charts(rows(2 * MAX_POINTS, train__adv_ab=1.0)).values()
     assert curves(charts[0])["A→B"]["x"][:3] == [10, 30, 50]

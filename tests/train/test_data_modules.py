@@ -1,6 +1,7 @@
 """Data modules of other classes than ImageDataModule train, resume bit for bit, and are evaluated."""
 
 import csv
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,7 +17,7 @@ from cyclegan.errors import RunError
 from cyclegan.evaluate.command import main as evaluate
 from cyclegan.images import PixelFormat
 from cyclegan.train.command import train
-from tests.tiny_run import StoppedError, composed, differences, metrics, read_checkpoint, stop_at
+from tests.tiny_run import composed, differences, metrics, read_checkpoint, snapshot_at
 
 pytestmark = pytest.mark.usefixtures("quiet")
 
@@ -107,28 +108,48 @@ def assert_same(one: Path, other: Path) -> None:
     assert metrics(one) == metrics(other)
 
 
+CUT = "on_train_batch_start-4"
+
+
+def arguments(name: str, cache_dir: Path) -> dict[str, str]:
+    """Return the data module of a class of this file, or ImageDataModule, as its configuration has it."""
+    module = ImageDataModule.__module__ if name == "ImageDataModule" else __name__
+    return {"_target_": f"{module}.{name}"} | ({"cache_dir": str(cache_dir)} if name == "Noise" else {})
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Path:
+    """A folder with a run of each class, and below `cut NAME` a copy of it after four batches, as a kill leaves it."""
+    folder = tmp_path_factory.mktemp("runs")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.argv", ["cyclegan-train"])
+        patch.delenv("PL_GLOBAL_SEED", raising=False)
+        for name in ("ImageDataModule", "OwnData", "Noise"):
+            copy = snapshot_at([CUT], folder / name, folder / f"cut {name}")
+            train(replaced(composed(folder / name, root, *OFTEN, *copy), **arguments(name, folder)))
+    return folder
+
+
+def cut(runs: Path, name: str, folder: Path) -> Path:
+    """Copy the run that was cut, for a test to resume it."""
+    return Path(shutil.copytree(runs / f"cut {name}" / CUT, folder / "cut"))
+
+
 @pytest.mark.parametrize("name", ["OwnData", "Noise"])
-def test_a_data_module_of_another_class_trains_and_resumes(root: Path, tmp_path: Path, name: str) -> None:
-    data = {"_target_": f"{__name__}.{name}"} | ({"cache_dir": str(tmp_path)} if name == "Noise" else {})
-    train(replaced(composed(tmp_path / "whole", root, *OFTEN), **data))
-    with pytest.raises(StoppedError):
-        train(replaced(composed(tmp_path / "cut", root, *OFTEN, *stop_at("on_train_batch_start", 4)), **data))
-    assert name not in read_checkpoint(tmp_path / "cut"), "its class is named in the configuration only"
-    train(replaced(composed(tmp_path / "cut", root, *OFTEN, "resume=auto"), **data))
-    assert_same(tmp_path / "cut", tmp_path / "whole")
+def test_a_data_module_of_another_class_trains_and_resumes(runs: Path, root: Path, tmp_path: Path, name: str) -> None:
+    run = cut(runs, name, tmp_path)
+    assert name not in read_checkpoint(run), "its class is named in the configuration only"
+    train(replaced(composed(run, root, *OFTEN, "resume=auto"), **arguments(name, runs)))
+    assert_same(run, runs / name)
 
 
 @pytest.mark.parametrize("name", ["OwnData", "ImageDataModule"])
 def test_a_checkpoint_with_the_earlier_key_of_the_data_is_resumed(
-    root: Path, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+    runs: Path, root: Path, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Lightning restores a state that is keyed by the class's name; it must not be restored twice."""
-    module = __name__ if name == "OwnData" else ImageDataModule.__module__
-    data = {"_target_": f"{module}.{name}"}
-    train(replaced(composed(tmp_path / "whole", root, *OFTEN), **data))
-    with pytest.raises(StoppedError):
-        train(replaced(composed(tmp_path / "cut", root, *OFTEN, *stop_at("on_train_batch_start", 4)), **data))
-    old_style(tmp_path / "cut" / "checkpoints" / "last.ckpt")
+    run = cut(runs, name, tmp_path)
+    old_style(run / "checkpoints" / "last.ckpt")
     positions = []
     restore = ImageDataModule.load_state_dict
 
@@ -137,15 +158,15 @@ def test_a_checkpoint_with_the_earlier_key_of_the_data_is_resumed(
         restore(self, state)
 
     monkeypatch.setattr(ImageDataModule, "load_state_dict", load)
-    train(replaced(composed(tmp_path / "cut", root, *OFTEN, "resume=auto"), **data))
+    train(replaced(composed(run, root, *OFTEN, "resume=auto"), **arguments(name, runs)))
     assert positions == [8], "four batches of two"
-    assert_same(tmp_path / "cut", tmp_path / "whole")
+    assert_same(run, runs / name)
 
 
 @pytest.mark.parametrize("make", [lambda path: None, old_style], ids=["now", "earlier"])
-def test_a_run_of_a_subclass_is_evaluated(root: Path, tmp_path: Path, make: Any) -> None:
-    train(replaced(composed(tmp_path / "run", root, *OFTEN), _target_=f"{__name__}.OwnData"))
-    last = tmp_path / "run" / "checkpoints" / "last.ckpt"
+def test_a_run_of_a_subclass_is_evaluated(runs: Path, tmp_path: Path, make: Any) -> None:
+    run = Path(shutil.copytree(runs / "OwnData", tmp_path / "run"))
+    last = run / "checkpoints" / "last.ckpt"
     make(last)
     words = ("--features", "none", "--perceptual", "none", "--device", "cpu", "--output", str(tmp_path / "out"))
     evaluate(["--checkpoint", str(last), *words])

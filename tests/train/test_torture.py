@@ -7,7 +7,7 @@ import pytest
 
 from tests.sweep.forked import run_forking
 from tests.sweep.torture import WORDS, disturbed, finish, jobs
-from tests.train.torture import CASES, compare, torture
+from tests.train.torture import OTHER_METHODS, SETUPS, compare, torture
 
 
 @pytest.mark.parametrize(
@@ -20,16 +20,25 @@ from tests.train.torture import CASES, compare, torture
     ],
 )
 def test_a_killed_training_ends_like_an_undisturbed_one(tmp_path: Path, case: str, kills: int, faults: int) -> None:
-    report = torture(tmp_path, CASES[case], kills=kills, faults=faults, epochs=5, seed=kills)
+    report = torture(tmp_path, SETUPS[case], kills=kills, faults=faults, epochs=5, seed=kills)
     assert report.kills.total() == kills
     assert len(report.faults) == faults
     assert report.differences == []
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("method", OTHER_METHODS)
+def test_a_killed_training_of_every_method_ends_like_an_undisturbed_one(tmp_path: Path, method: str) -> None:
+    report = torture(tmp_path, OTHER_METHODS[method], kills=2, faults=1, epochs=5, seed=0)
+    assert report.kills.total() == 2
+    assert len(report.faults) == 1
+    assert report.differences == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", SETUPS)
 def test_a_training_killed_many_times_ends_like_an_undisturbed_one(tmp_path: Path, case: str) -> None:
-    report = torture(tmp_path, CASES[case], kills=8, faults=4, epochs=60, seed=1)
+    report = torture(tmp_path, SETUPS[case], kills=8, faults=4, epochs=60, seed=1)
     assert report.differences == []
 
 

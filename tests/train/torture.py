@@ -24,32 +24,46 @@ from itertools import cycle
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
-from tests.tiny_run import SMALL_NETWORKS, TINY, differences, metrics, read_checkpoint
+from tests.tiny_run import METHODS, TINY, differences, metrics, read_checkpoint
 
 LIMIT = 180  # seconds that one start of the training may take
 IMAGES_PER_EPOCH = 6  # five images in batches of two
+KEPT = 10 * IMAGES_PER_EPOCH  # between checkpoints that stay; none is written while the disk is full
 SCRIPT = str(Path(sys.executable).with_name("cyclegan-train"))
 ROOT = str(Path(__file__).parents[2])
-# A checkpoint every other batch and at the end of every epoch; averages; small pools, which are random early.
-WORDS = (
+# A checkpoint every other batch and at the end of every epoch; averages.
+OFTEN = (
     *TINY,
-    *SMALL_NETWORKS,
     "callbacks=ema",
-    "model.pool_size=3",
     "callbacks.checkpointing.every_n_images=4",
     "callbacks.checkpointing.give_up_after=1000",
     "data.root=toy",
 )
-CASES = {
-    "one process, no workers": ("data.num_workers=0",),
-    "one process, two workers": ("data.num_workers=2",),
+WORDS = (*OFTEN, *METHODS["cyclegan"], "model.pool_size=3")  # small pools, which are random early
+WIDER = ("model.generator.width=8", "model.discriminator.width=8")  # so that checkpoints are larger than metrics.csv
+# With 6 downs, the U-Net has dropout.
+DROPOUT = ("model.generator.downs=6", "data.source.size=64", "data.load_size=64", "data.crop_size=64")
+# The step at which DiscoGAN's reconstruction gets its later weight.
+CURRICULUM = ("model.loss_weights.starting_rate=0.01", "model.loss_weights.curriculum=7")
+SETUPS = {
+    "one process, no workers": (*WORDS, "data.num_workers=0"),
+    "one process, two workers": (*WORDS, "data.num_workers=2"),
     "two processes, two workers each": (
+        *WORDS,
         "trainer.devices=2",
         "trainer.strategy=ddp",
         "data.batch_size=1",
         "data.num_workers=2",
     ),
 }
+OTHER_METHODS = {
+    "pix2pix": (*OFTEN, *METHODS["pix2pix"], *DROPOUT, "trainer.gradient_clip_val=0.5"),
+    "cut": (*OFTEN, *METHODS["cut"]),
+    "fastcut": (*OFTEN, *METHODS["fastcut"]),
+    "discogan": (*OFTEN, *METHODS["discogan"], *CURRICULUM),
+    "dualgan": (*OFTEN, *METHODS["dualgan"], *WIDER),
+}
+CASES = SETUPS | OTHER_METHODS
 # Variables of a cluster or a launcher.
 CLUSTER = ("MASTER_", "WORLD_SIZE", "RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_", "TORCHELASTIC_", "PL_")
 
@@ -104,7 +118,7 @@ def fork(target: Callable[..., None], *arguments: object) -> ForkServerProcess:
 @contextmanager
 def training(folder: Path, name: str, case: tuple[str, ...], epochs: int) -> Iterator[ForkServerProcess]:
     """Start the command in a forked process; kill what is left of it at the end."""
-    words = [*WORDS, *case, f"name={name}", f"trainer.max_epochs={epochs}", "resume=auto"]
+    words = [*case, f"name={name}", f"trainer.max_epochs={epochs}", "resume=auto"]
     process = fork(run_command, words, folder, environment(), folder / f"{name}.txt")
     try:
         yield process
@@ -197,12 +211,16 @@ def damage(run: Path, rng: random.Random) -> str:
 def fill_disk(process: ForkServerProcess, run: Path, goal: int) -> str:
     """Limit files to 300 kB for two epochs, as if the disk were full: metrics.csv is smaller, a checkpoint larger."""
     assert process.pid is not None
-    wait_for(process, run, goal)
+    length = 2 * IMAGES_PER_EPOCH
+    next_kept = (goal + length + IMAGES_PER_EPOCH) // KEPT * KEPT
+    goal = next_kept + 1 if next_kept >= goal else goal
+    if not wait_for(process, run, goal):
+        return "the training ended before the disk was full"
     _, hard = resource.prlimit(process.pid, resource.RLIMIT_FSIZE)
     resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (300_000, hard))
-    wait_for(process, run, goal + 2 * IMAGES_PER_EPOCH)
+    wait_for(process, run, goal + length)
     resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (hard, hard))
-    return f"the disk was full from image {goal} to {goal + 2 * IMAGES_PER_EPOCH}"
+    return f"the disk was full from image {goal} to {goal + length}"
 
 
 # ---------------------------------------------------------------------------------------------- the comparison
