@@ -9,9 +9,8 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
 from tqdm import tqdm
 
 from cyclegan import cli
@@ -81,6 +80,7 @@ def translate_files(
 
     from cyclegan.data.transforms import resized
     from cyclegan.images.tensors import to_pixels, to_tensor
+    from cyclegan.methods.pictures import padded, padded_size
 
     translator = translator.to(device)
     multiple, minimum = translator.size_multiple, translator.minimum_size
@@ -95,8 +95,7 @@ def translate_files(
             failed.append(str(error))
             continue
         size = target_size(found.width, found.height, *scale)
-        width, height = (-(-max(side, minimum) // multiple) * multiple for side in size)
-        jobs.append(Job(source, target, (found.width, found.height), size, (width, height)))
+        jobs.append(Job(source, target, (found.width, found.height), size, padded_size(*size, multiple, minimum)))
 
     def translate(batch: Sequence[Job]) -> None:
         images = []
@@ -104,9 +103,7 @@ def translate_files(
             width, height = job.resized
             # JPEG files are decoded at a reduced size where that suffices, as in training.
             pixels = resized(read(job.source, read_as, (2 * width, 2 * height), max_pixels), width, height)
-            below, right = job.padded[1] - height, job.padded[0] - width
-            padded: Any = np.pad(pixels, ((0, below), (0, right), (0, 0)), "reflect")
-            images.append(to_tensor(padded, read_as))
+            images.append(to_tensor(padded(pixels, *job.padded), read_as))
         outputs = translator.translate(torch.stack(images).to(device), *direction).float().cpu()
         for job, output in zip(batch, outputs, strict=True):
             width, height = job.resized
@@ -130,8 +127,8 @@ def translate_files(
                 attempt([job])
 
     with tqdm(total=len(jobs), unit="img", disable=None) as bar, torch.inference_mode():
-        padded_size = attrgetter("padded")
-        for _, group in groupby(sorted(jobs, key=padded_size), padded_size):
+        by_size = attrgetter("padded")
+        for _, group in groupby(sorted(jobs, key=by_size), by_size):
             same = list(group)
             for start in range(0, len(same), batch_size):
                 batch = same[start : start + batch_size]

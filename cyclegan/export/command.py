@@ -7,6 +7,7 @@ import json
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -185,6 +186,9 @@ def write(
 
     source, target = about["direction"]
     if kind in ("onnx", "torch.export"):
+        missing = [name for name in ("onnx", "onnxscript", "onnxruntime") if kind == "onnx" and not find_spec(name)]
+        if missing:
+            raise InputError(f"--format onnx needs {', '.join(missing)}: pip install 'cyclegan[export]'")
         from cyclegan.export.graphs import TOLERANCE, Direction, save_onnx, save_torch_export
 
         save = save_onnx if kind == "onnx" else save_torch_export

@@ -2,17 +2,24 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Literal
 
+import numpy as np
 import pytorch_lightning as pl
+import torch
+from PIL import Image
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from cyclegan.data.sizes import Scale
+from cyclegan.data.sizes import AS_IT_IS, Scale, target_size
+from cyclegan.data.transforms import resized
 from cyclegan.errors import UserError
 from cyclegan.image_pool import ImagePool
-from cyclegan.images import PixelFormat
+from cyclegan.images import RGB, PixelFormat, Pixels
+from cyclegan.images.tensors import to_pixels, to_tensor
+from cyclegan.methods.pictures import Picture, padded, padded_size, pixels_of
 from cyclegan.optim import clip_each_player
 
 Batch = dict[str, Tensor]
@@ -68,6 +75,40 @@ class Translator(pl.LightningModule, ABC):
         Raises:
             UserError: the method does not translate in this direction.
         """
+
+    @torch.inference_mode()
+    def forward(
+        self, picture: Picture, direction: str | None = None, load_size: int | None = None
+    ) -> Image.Image | Pixels:
+        """Translate one picture: resize it as in training, pad it for the generator, translate, and remove the padding.
+
+        Args:
+            picture: a Pillow image, an array (H, W, C) of the values of the domain's files, or a path.
+            direction: "A2B"; None: the first direction.
+            load_size: size to resize to, instead of training's; 0 keeps the size.
+
+        Returns:
+            the translation at the resized size: an array for an array, otherwise a Pillow image of 8 bits.
+
+        Raises:
+            ImageError: the picture cannot be read, or has other channels than the domain.
+            UserError: there is no such direction.
+        """
+        source, _, target = (direction or "2".join(self.directions[0])).partition("2")
+        self.require_direction(source, target)
+        read_as, written_as = (self.pixel_formats.get(domain, RGB) for domain in (source, target))
+        scale = self.scale or AS_IT_IS
+        scale = scale if load_size is None else Scale(load_size or None, scale.resize)
+        pixels = pixels_of(picture, read_as)
+        width, height = target_size(pixels.shape[1], pixels.shape[0], *scale)
+        size = padded_size(width, height, self.size_multiple, self.minimum_size)
+        images = to_tensor(padded(resized(pixels, width, height), *size), read_as)[None]
+        weight = next(weight for network in self.generators().values() for weight in network.parameters())
+        (translated,) = self.translate(images.to(weight), source, target)
+        translated = translated[:, :height, :width]
+        if isinstance(picture, np.ndarray):
+            return to_pixels(translated, written_as)
+        return Image.fromarray(to_pixels(translated, replace(written_as, dtype="uint8")).squeeze())
 
     @abstractmethod
     def visuals(self, batch: Batch) -> dict[str, Tensor]:
