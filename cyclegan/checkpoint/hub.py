@@ -23,13 +23,14 @@ def download(name: str, direction: str | None = None) -> Path:
         CheckpointError: the model cannot be reached or does not have the direction.
     """
     try:
-        from huggingface_hub import snapshot_download
+        from huggingface_hub import HfApi
         from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
     except ImportError as error:
         raise CheckpointError(f"{name}: {NEEDS_HUB}") from error
     repository, _, revision = name.removeprefix(PREFIX).partition("@")
     try:
-        folder = snapshot_download(repository, revision=revision or None, allow_patterns=["*.safetensors", "*.json"])
+        patterns = ["*.safetensors", "*.json"]
+        folder = HfApi().snapshot_download(repository, revision=revision or None, allow_patterns=patterns)
     except HFValidationError as error:
         raise CheckpointError(f"{name} is no model of the Hub; give hf://USER/MODEL") from error
     except LocalEntryNotFoundError as error:
