@@ -64,7 +64,7 @@ def description(translator: Translator, checkpoint: Mapping[str, Any], source: s
     return {
         "format": FORMAT,
         "cyclegan": __version__,
-        "method": type(translator).__name__,
+        "method": config.get("method", type(translator).__name__),
         "direction": [source, target],
         "generator": generator,
         "output": getattr(translator, "output", "image"),

@@ -44,8 +44,10 @@ def test_a_run_is_pushed_and_loaded(run: Path, hub: Hub, capsys: pytest.CaptureF
 
     card = files["README.md"].decode()
     assert card.startswith("---\nlibrary_name: cyclegan\n")
-    for part in ("license: mit", "of A into B and of B into A", "ResnetGenerator(width=4", "![Samples](samples.jpg)",
-                 "| data | toy |", "| images seen of each domain | 6 |", "| PSNR, dB |", "random convolutions"):  # fmt: skip
+    for part in (
+        "license: mit", "of A into B and of B into A", "ResnetGenerator(width=4", "![Samples](samples.jpg)",
+        "| data | toy |", "| images seen of each domain | 6 |", "| PSNR, dB |", "random convolutions",
+    ):  # fmt: skip
         assert part in card, part
 
     images = torch.rand(2, 3, 16, 16) * 2 - 1
