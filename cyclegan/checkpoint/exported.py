@@ -61,6 +61,8 @@ def description(translator: Translator, checkpoint: Mapping[str, Any], source: s
     if generator is not None:
         counts = {"in_channels": channels[source], "out_channels": 2 if colorizes else channels[target]}
         generator = {key: value for key, value in generator.items() if key != "_partial_"} | counts
+    crop_size = (config.get("data") or config.get("scale") or {}).get("crop_size")
+    scale = translator.scale and translator.scale._asdict() | {"crop_size": crop_size}
     return {
         "format": FORMAT,
         "cyclegan": __version__,
@@ -74,7 +76,7 @@ def description(translator: Translator, checkpoint: Mapping[str, Any], source: s
         "size_multiple": translator.size_multiple,
         "minimum_size": translator.minimum_size,
         "pixel_formats": {domain: asdict(translator.pixel_formats[domain]) for domain in (source, target)},
-        "scale": translator.scale and translator.scale._asdict(),
+        "scale": scale,
     }
 
 

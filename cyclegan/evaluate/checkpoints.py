@@ -97,11 +97,13 @@ def _sha256(file: Path) -> str:
 
 
 def _published(path: Path, sha256: str, checkpoint: dict[str, Any], direction: str | None) -> EvaluatedCheckpoint:
-    """Describe published weights, which are measured at 256 × 256 pixels, as their authors do."""
-    channels = published(checkpoint, path, direction).channels
+    """Describe an export, or published weights, which are measured at 256 × 256 pixels, as their authors do."""
+    about = checkpoint.get("export")
+    channels = about["channels"] if about else published(checkpoint, path, direction).channels
     domains = {domain: {"channels": count, "convert": list(CONVERSIONS)} for domain, count in channels.items()}
-    data = {"domains": domains, "load_size": 256, "crop_size": 256}
-    return EvaluatedCheckpoint(path, sha256, 0.0, 0, averaged=False, data=data, pixel_formats={}, validation={})
+    data = {"domains": domains, "load_size": 256, "crop_size": 256} | ((about and about["scale"]) or {})
+    formats = about["pixel_formats"] if about else {}
+    return EvaluatedCheckpoint(path, sha256, 0.0, 0, averaged=False, data=data, pixel_formats=formats, validation={})
 
 
 def _described(path: Path, sha256: str, checkpoint: Mapping[str, Any]) -> EvaluatedCheckpoint:

@@ -40,7 +40,7 @@ def initialise(model: Translator, source: CheckpointPath | Mapping[str, Checkpoi
         named = ", ".join(unknown) or "no network"
         raise RunError(f"init_from names {named}; the networks of this model are {', '.join(networks)}")
 
-    found = {path: read(checkpoint_file(path)) for path in dict.fromkeys(sources.values())}
+    found = {path: _read(path) for path in dict.fromkeys(sources.values())}
     if not isinstance(source, Mapping) and is_bare(found[source]):
         raise RunError(f"{source} is a state dict of one network; name it: 'init_from={{gen_ab: {source}}}'")
     fitting: dict[str, Weights] = {}
@@ -59,6 +59,13 @@ def initialise(model: Translator, source: CheckpointPath | Mapping[str, Checkpoi
     for name, weights in fitting.items():
         networks[name].load_state_dict(weights, strict=False)
     return [f"{name:8}  {report}" for name, report in reports.items()]
+
+
+def _read(path: CheckpointPath) -> dict[str, Any]:
+    """Read a checkpoint, or the bare state dict of an export."""
+    checkpoint = read(checkpoint_file(path))
+    weights: dict[str, Any] = checkpoint["state_dict"] if "export" in checkpoint else checkpoint
+    return weights
 
 
 def _weights_for(

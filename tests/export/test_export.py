@@ -16,6 +16,7 @@ from torch import Tensor, nn
 import cyclegan
 from cyclegan.checkpoint.exported import description, write_export
 from cyclegan.errors import CheckpointError, InputError
+from cyclegan.evaluate import command as evaluate
 from cyclegan.export import main
 from cyclegan.export.graphs import TOLERANCE, Direction, save_onnx
 from cyclegan.images import PixelFormat
@@ -28,6 +29,8 @@ from cyclegan.networks.encoder_decoder import EncoderDecoder
 from cyclegan.networks.resnet import ResnetGenerator
 from cyclegan.networks.unet import UnetGenerator
 from cyclegan.train.command import train
+from cyclegan.train.init_from import initialise
+from tests.small import small_cyclegan
 from tests.tiny_run import SMALL_NETWORKS, composed
 
 AVERAGED = ("callbacks=ema_short", "features=random", "trainer.max_epochs=1")
@@ -58,7 +61,7 @@ def test_safetensors_of_a_run_hold_averaged_weights_and_all_that_loading_needs(
     about = json.loads(Path("zebras_B2A.json").read_text())
     assert about["generator"]["_target_"] == "cyclegan.networks.resnet.ResnetGenerator"
     assert about["generator"]["width"] == 4
-    assert about["scale"] == {"load_size": 20, "resize": "stretch"}
+    assert about["scale"] == {"load_size": 20, "resize": "stretch", "crop_size": 16}
     assert about["training"] == {"name": "toy", "data": "toy", "images": 6}
     assert about["metrics"]["psnr_ba"] > 0
     assert about["protocol"]["images"]["A"] == "2 of testA"
@@ -83,6 +86,32 @@ def test_an_export_is_exported_again_with_its_history(run: Path, tmp_path: Path)
     one, other = (json.loads(file.with_suffix(".json").read_text()) for file in (first, second))
     assert one == other
     assert one["method"] == "CycleGAN"
+
+
+def test_other_commands_read_an_export(run: Path, tmp_path: Path) -> None:
+    """Evaluation has the metrics of the run, and a new run begins with the weights."""
+    file = tmp_path / "zebras.safetensors"
+    main([str(run), "--output", str(file)])
+    words = [
+        "--checkpoint",
+        str(file),
+        "--data",
+        str(run.parent / "toy"),
+        "--features",
+        "random",
+        "--pairing",
+        "by_name",
+    ]
+    (result,) = evaluate.run(evaluate.build_parser().parse_args([*words, "--output", str(tmp_path / "evaluation")]))
+    stored = json.loads(file.with_suffix(".json").read_text())["metrics"]
+    for name in ("psnr_ab", "kid_ab", "ssim_ab"):
+        assert result.evaluation.metrics[name] == pytest.approx(stored[name], rel=1e-3)
+    assert "psnr_ba" not in result.evaluation.metrics
+
+    model = small_cyclegan()
+    model.gen_ab = ResnetGenerator(width=4, blocks=1)
+    lines = initialise(model, {"gen_ab": str(file)})
+    assert lines[0].endswith("16 of 16 tensors")
 
 
 def test_published_weights_return_to_their_authors_layout_unchanged(tmp_path: Path) -> None:
