@@ -28,7 +28,7 @@ def started(runtime: str, translator: Translator, source: str, target: str) -> R
         if runtime == "openvino":
             import openvino
     except ImportError as error:
-        raise InputError(f"--runtime {runtime} needs {error.name}: pip install 'cyclegan[export]'") from error
+        raise InputError(f"--runtime {runtime} needs the package {error.name}: pip install {error.name}") from error
     with TemporaryDirectory() as folder:
         file = Path(folder, "direction.onnx")
         difference = save_onnx(Direction(translator, source, target, "float"), file, {})
