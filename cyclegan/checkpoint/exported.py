@@ -110,8 +110,10 @@ def read_export(path: Path) -> dict[str, Any]:
     try:
         weights = load_file(path)
         about = json.loads(beside.read_text()) if beside.is_file() else None
-    except (SafetensorError, ValueError) as error:
-        raise CheckpointError(f"{path} or {beside.name} is damaged: {error}") from error
+    except SafetensorError as error:
+        raise CheckpointError(f"{path} is damaged or is no safetensors file: {error}") from error
+    except ValueError as error:
+        raise CheckpointError(f"{beside} is damaged: {error}") from error
     return {"export": about, "state_dict": weights} if is_description(about) else weights
 
 
