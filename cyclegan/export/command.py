@@ -189,14 +189,15 @@ def write(
         missing = [name for name in ("onnx", "onnxscript", "onnxruntime") if kind == "onnx" and not find_spec(name)]
         if missing:
             raise InputError(f"--format onnx needs {', '.join(missing)}: pip install 'cyclegan[export]'")
-        from cyclegan.export.graphs import TOLERANCE, Direction, save_onnx, save_torch_export
+        from cyclegan.export.graphs import OPSET, TOLERANCE, Direction, save_onnx, save_torch_export
 
         save = save_onnx if kind == "onnx" else save_torch_export
         with replacing(output) as temporary:
             difference = save(Direction(translator, source, target, pixels), temporary, about)
             if difference > (limit := TOLERANCE[pixels]):
                 raise UserError(f"{output} is not written: its translations differ by {difference:.2g} from torch's")
-        return f"largest difference to torch at three sizes: {difference:.2g} (limit {limit:g})"
+        what = f"opset {OPSET}; " if kind == "onnx" else ""
+        return f"{what}largest difference to torch at three sizes: {difference:.2g} (limit {limit:g})"
     weights = weights_of(translator, source, target)
     if kind == "safetensors":
         write_export(weights, about, output)

@@ -22,6 +22,9 @@ Pixels = Literal["float", "uint8"]
 TOLERANCE: dict[Pixels, float] = {"float": 1e-4, "uint8": 1.0}
 """Largest difference to the translator: of values in [-1, 1], or in 0..255, which are rounded."""
 
+OPSET = 20
+"""Version of ONNX's operators."""
+
 INPUT, OUTPUT = "images", "translated"
 
 
@@ -99,7 +102,12 @@ def save_onnx(direction: Direction, path: Path, about: Mapping[str, Any]) -> flo
 
     with _quiet():
         program = torch.onnx.export(
-            export(direction), dynamo=True, input_names=[INPUT], output_names=[OUTPUT], verbose=False
+            export(direction),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=[INPUT],
+            output_names=[OUTPUT],
+            verbose=False,
         )
     assert program is not None
     program.model.metadata_props.update(strings(direction, about))
