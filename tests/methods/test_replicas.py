@@ -4,6 +4,7 @@ Such a training does not equal one process with the doubled batch, but two repli
 """
 
 import os
+import random
 import socket
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -50,7 +51,7 @@ def fastcut() -> CUT:
 
 def turns_of_fastcut(model: Any, batches: list[Batch]) -> Turns:
     for batch in batches:
-        mirrored = bool(torch.randint(2, ()))
+        mirrored = random.random() < 0.5
         fake = model.gen(mirror(batch["A"], mirrored))
         yield "discriminators", model.discriminator_losses(batch["B"], fake)
         yield "generators", model.generator_losses(batch["A"], batch["B"], fake, None, mirrored)
@@ -105,6 +106,7 @@ def batches_of(name: str, rank: int) -> list[Batch]:
 def seed(rank: int) -> None:
     """Give each device random numbers of its own, as a run does."""
     torch.manual_seed(10 + rank)
+    random.seed(10 + rank)
 
 
 def run_rank(rank: int, name: str, variables: dict[str, str], folder: Path) -> None:
@@ -139,11 +141,12 @@ def trained_by_two_processes(name: str, folder: Path) -> list[dict[str, Tensor]]
 
 def with_own_random_numbers(rank: int, turns: Turns) -> Turns:
     seed(rank)
-    state = torch.get_rng_state()
+    state = torch.get_rng_state(), random.getstate()
     while True:
-        torch.set_rng_state(state)
+        torch.set_rng_state(state[0])
+        random.setstate(state[1])
         turn = next(turns, None)
-        state = torch.get_rng_state()
+        state = torch.get_rng_state(), random.getstate()
         if turn is None:
             return
         yield turn
