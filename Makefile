@@ -34,7 +34,7 @@ torture: $(STAMP) ## kill trainings 24 times and a sweep 5 times, damage what th
 		&& $(BIN)/python -m tests.sweep.torture --folder $$folder/sweep && rm -r $$folder
 
 test-cluster: $(STAMP) ## train on a SLURM of two nodes, which is started for it on this machine (as root, in a container; ten minutes)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[slurm]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[cluster]'
 	@tests/cluster/slurm.sh $(BIN)/pytest -m cluster -rA tests/cluster
 
 check: $(STAMP) ## formatting, lint, types and the arrows between packages

@@ -11,6 +11,23 @@ OUT_OF_MEMORY = re.compile(
 """Messages of RuntimeErrors that mean out of memory."""
 
 
+EXTRAS = {
+    "imagecodecs": "tiff",
+    "optuna": "search",
+    "submitit": "cluster",
+    "tensorboard": "tensorboard",
+    "tifffile": "tiff",
+}
+"""Modules that the base install lacks, and the extra of this package that brings each."""
+
+
+def missing(module: str) -> str:
+    """Say that a module is not installed, and how to install it."""
+    package = module.partition(".")[0]
+    wanted = f"'cyclegan[{EXTRAS[package]}]'" if package in EXTRAS else package.replace("_", "-")
+    return f"the package {package.replace('_', '-')}, which is not installed: pip install {wanted}"
+
+
 class UserError(ValueError):
     """An error that the user can fix; the message names the thing, what was found and the remedy.
 

@@ -1,3 +1,5 @@
+import sys
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -5,7 +7,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from cyclegan.images import ImageError, header, header_of, read
+from cyclegan.images import ImageError, decode, header, header_of, read
+from tests.images.hand_made import interlaced_png
 from tests.images.odd_files import Odd, odd_files, page
 
 KINDS = odd_files()
@@ -34,6 +37,23 @@ def test_odd_file_is_read_exactly_or_refused(odd: Odd, tmp_path: Path) -> None:
     transposed = odd.kind == "PNG, EXIF orientation after the pixels"  # which a header does not look for
     assert (found.height, found.width) == (pixels.shape[1::-1] if transposed else pixels.shape[:2])
     assert header_of(path.read_bytes(), str(path), odd.pixel_format) == found
+
+
+@pytest.mark.parametrize("odd", [odd for odd in KINDS if odd.kind.startswith("PNG")], ids=lambda odd: odd.kind)
+def test_png_without_imagecodecs(odd: Odd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "imagecodecs", None)
+    if isinstance(odd.make, bytes) and odd.make[24:25] == b"\x10":  # bits a channel, in IHDR
+        odd = odd._replace(expected=r"needs the package imagecodecs.*pip install 'cyclegan\[tiff\]'")
+    test_odd_file_is_read_exactly_or_refused(odd, tmp_path)
+
+
+def test_interlaced_png_without_imagecodecs_lacks_no_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "imagecodecs", None)
+    for height, width in product(range(1, 10), repeat=2):
+        pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+        assert np.array_equal(decode(interlaced_png(pixels, 2), "x"), pixels)
+    with pytest.raises(ImageError, match="too few rows"):
+        decode(interlaced_png(pixels, 2, passes=6), "x")
 
 
 def test_docs_page_of_odd_files_is_current() -> None:
