@@ -6,7 +6,7 @@ STAMP := .venv/.installed
 JOBS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all test-cluster torture check format bench clean
+.PHONY: help install demo test test-all test-cluster torture check docs format bench clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -43,6 +43,15 @@ check: $(STAMP) ## formatting, lint, types and the arrows between packages
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
+PAGES := README.md CONTRIBUTING.md CHANGELOG.md CITATION.cff Containerfile docs
+
+docs: $(STAMP) ## the documentation as a site, build/site/index.html; a dead link is an error
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
+	@rm -rf build/pages build/site && mkdir -p build/pages/benchmarks
+	@cp -r $(PAGES) build/pages && cp benchmarks/README.md build/pages/benchmarks
+	@$(BIN)/zensical build --strict --clean
+	@$(BIN)/python docs/site/check.py build/site
+
 format: $(STAMP) ## format, and fix what ruff can fix
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
@@ -52,5 +61,5 @@ bench: $(STAMP) ## start-up and trainer overhead, about ten minutes; benchmarks/
 	@$(BIN)/python benchmarks/overhead.py
 
 clean: ## what can be made again: caches and the environment, never runs/ or data/
-	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache build dist
+	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .cache build dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
