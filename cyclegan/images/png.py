@@ -51,16 +51,26 @@ def decode(data: bytes, wanted: Wanted) -> Stored:
 
 
 def _decode_with_pillow(chunks: dict[bytes, bytes], colours: str) -> NDArray[Any]:
-    size = sum(rows * row_bytes for rows, row_bytes in _passes(chunks[b"IHDR"]))
-    if len(zlib.decompressobj().decompress(chunks[b"IDAT"], size)) < size:
-        raise ValueError("it has too few rows")
     needed = [(kind, chunks[kind]) for kind in (b"IHDR", b"PLTE", b"tRNS", b"IDAT") if kind in chunks]
     file = BytesIO(b"\x89PNG\r\n\x1a\n")
     file.seek(8)
     for kind, content in [*needed, (b"IEND", b"")]:
         PngImagePlugin.putchunk(file, kind, content)
     file.seek(0)
-    return np.array(PngImagePlugin.PngImageFile(file).convert(colours))
+    image = PngImagePlugin.PngImageFile(file)
+    image.load()
+    # Missing rows are black, of a palette those of index 0; unpacking the whole image again takes as long as decoding.
+    if image.info.get("interlace") or not np.asarray(image)[-1].any():
+        size = sum(rows * row_bytes for rows, row_bytes in _passes(chunks[b"IHDR"]))
+        if len(zlib.decompressobj().decompress(chunks[b"IDAT"], size)) < size:
+            raise ValueError("it has too few rows")
+    bits, colour_type = chunks[b"IHDR"][8:10]
+    if colour_type == 0 and b"tRNS" in chunks:  # a transparent grey, which Pillow does not scale as it does the pixels
+        transparent = int.from_bytes(chunks[b"tRNS"][:2], "big") * 255 // (2**bits - 1)
+        image.info.pop("transparency", None)
+        grey = np.asarray(image.convert("L"))
+        return np.stack([grey, np.where(grey == transparent, np.uint8(0), np.uint8(255))], axis=-1)
+    return np.array(image if image.mode == colours else image.convert(colours))
 
 
 def _passes(image_header: bytes) -> Iterator[tuple[int, int]]:
