@@ -6,7 +6,7 @@ python benchmarks/dependencies.py
 import statistics
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from importlib.metadata import distribution, requires
 from pathlib import Path
 
@@ -17,24 +17,25 @@ MODULES = {"hydra-core": "hydra", "pytorch-lightning": "pytorch_lightning"}
 REPEATS = 3
 
 
-def needed(name: str, extra: str = "") -> set[str]:
-    """Return the distributions that one, or an extra of it, requires in this environment."""
-    found = (Requirement(text) for text in requires(name) or [])
+def needed(name: str, extra: str = "") -> set[tuple[str, str]]:
+    """Return the distributions, each with "" or an extra of it, that one requires in this environment."""
+    found = [Requirement(text) for text in requires(name) or []]
     return {
-        str(canonicalize_name(requirement.name))
+        (str(canonicalize_name(requirement.name)), wanted)
         for requirement in found
         if requirement.marker is None or requirement.marker.evaluate({"extra": extra})
+        for wanted in ("", *requirement.extras)
     }
 
 
-def closure(names: Iterable[str], without: frozenset[str] = frozenset()) -> frozenset[str]:
-    """Return the distributions with all that they require, except those in `without` and what only these require."""
-    found: set[str] = set()
-    waiting = set(names) - without
+def closure(waiting: Iterable[tuple[str, str]], without: Set[str] = frozenset()) -> set[str]:
+    """Return the names of distributions and of all that they require, except those in `without`."""
+    found: set[tuple[str, str]] = set()
+    waiting = set(waiting)
     while waiting:
-        found.add(name := waiting.pop())
-        waiting |= needed(name) - found - without
-    return frozenset(found)
+        found.add(next_one := waiting.pop())
+        waiting |= needed(*next_one) - found
+    return {name for name, _ in found} - without
 
 
 def megabytes(names: Iterable[str]) -> float:
@@ -52,11 +53,11 @@ def seconds(module: str) -> float:
 
 def main() -> None:
     base = needed("cyclegan")
-    torch = closure({"torch", "torchvision"})
+    torch = closure({("torch", ""), ("torchvision", "")})
     added = closure(base, torch)
     print(f"{'':20} {'alone':>7} {'only for it':>12} {'import':>8}")
-    for name in sorted(base - torch):
-        others = closure(base - {name}, torch)
+    for name in sorted({name for name, _ in base} - torch):
+        others = closure((one for one in base if one[0] != name), torch)
         print(f"{name:20} {megabytes([name]):7.1f} {megabytes(added - others):12.1f} {seconds(module(name)):8.2f}")
     print(f"{len(added)} distributions, {megabytes(added):.0f} MB")
 

@@ -55,14 +55,16 @@ def environment(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     ran(*pip, "--quiet", "--no-index", "--no-deps", wheel_of(built), folder=folder)
     (site,) = folder.glob("lib/python*/site-packages")
     (metadata,) = site.glob("cyclegan-*.dist-info")
-    waiting, linked = list(PathDistribution(metadata).requires or []), set[str]()
+    waiting, linked = [(line, "") for line in PathDistribution(metadata).requires or []], set[tuple[str, str]]()
     while waiting:
-        requirement = Requirement(waiting.pop())
-        if requirement.name in linked or (requirement.marker and not requirement.marker.evaluate({"extra": ""})):
+        line, extra = waiting.pop()
+        requirement = Requirement(line)
+        wanted = {(requirement.name, name) for name in ("", *requirement.extras)} - linked
+        if not wanted or (requirement.marker and not requirement.marker.evaluate({"extra": extra})):
             continue
-        linked.add(requirement.name)
+        linked |= wanted
         found = distribution(requirement.name)
-        waiting += found.requires or []
+        waiting += [(line, name) for _, name in wanted for line in found.requires or []]
         for top in {file.parts[0] for file in found.files or []} - {"..", "__pycache__"}:
             if not (site / top).exists():
                 (site / top).symlink_to(Path(str(found.locate_file(top))))
