@@ -56,7 +56,7 @@ class ImageError(UserError):
 
 
 class DiskError(ImageError):
-    """An image cannot be read now because of an error of the machine, not of the file."""
+    """An image cannot be read here and now: the disk fails, or a package is missing. The file may be intact."""
 
 
 class WeightsError(UserError, OSError):

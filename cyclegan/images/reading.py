@@ -143,7 +143,7 @@ def _decode(data: bytes, wanted: Wanted) -> Stored:
 
 def _not_readable(name: str, size: int, error: Exception) -> ImageError:
     if isinstance(error, ModuleNotFoundError):
-        return ImageError(f"{name}: reading it needs {missing(str(error.name))}")
+        return DiskError(f"{name}: reading it needs {missing(str(error.name))}")
     reason = str(error) if type(error) is ValueError else f"{type(error).__name__}: {error}"
     return ImageError(
         f"{name}: {size} bytes that cannot be read as an image ({reason}); replace it with an intact file, or {_REMOVE}"
