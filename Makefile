@@ -6,7 +6,7 @@ STAMP := .venv/.installed
 JOBS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all test-cluster torture check format bench clean
+.PHONY: help install demo test test-all test-cluster torture check docs format bench clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -34,7 +34,7 @@ torture: $(STAMP) ## kill trainings 64 times and a sweep 5 times, damage what th
 		&& $(BIN)/python -m tests.sweep.torture --folder $$folder/sweep && rm -r $$folder
 
 test-cluster: $(STAMP) ## train on a SLURM of two nodes, which is started for it on this machine (as root, in a container; ten minutes)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[slurm]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[cluster]'
 	@tests/cluster/slurm.sh $(BIN)/pytest -m cluster -rA tests/cluster
 
 check: $(STAMP) ## formatting, lint, types and the arrows between packages
@@ -42,6 +42,15 @@ check: $(STAMP) ## formatting, lint, types and the arrows between packages
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+PAGES := README.md CONTRIBUTING.md CHANGELOG.md CITATION.cff Containerfile docs
+
+docs: $(STAMP) ## the documentation as a site, build/site/index.html; a dead link is an error
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
+	@rm -rf build/pages build/site && mkdir -p build/pages/benchmarks
+	@cp -r $(PAGES) build/pages && cp benchmarks/README.md build/pages/benchmarks
+	@$(BIN)/zensical build --strict --clean
+	@$(BIN)/python docs/site/check.py build/site
 
 format: $(STAMP) ## format, and fix what ruff can fix
 	@$(BIN)/ruff format .
@@ -52,5 +61,5 @@ bench: $(STAMP) ## start-up and trainer overhead, about ten minutes; benchmarks/
 	@$(BIN)/python benchmarks/overhead.py
 
 clean: ## what can be made again: caches and the environment, never runs/ or data/
-	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache build dist
+	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .cache build dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -50,8 +50,6 @@ train() { # NAME OVERRIDE...
 part environment
 nvidia-smi || true
 python -m torch.utils.collect_env || true
-report=() # the report's page is drawn by plotly
-python -c 'import plotly' || report=('~callbacks.report')
 
 part "tests on CUDA"
 timeout $((seconds / 5)) "${PYTHON:-python3}" -m pytest -m gpu tests/test_gpu.py tests/methods/test_precisions.py -p no:cacheprovider || true
@@ -86,7 +84,7 @@ print(min(200, max(1, int(left * 0.9 * speed / images))))' $((left - start)) "$s
 part "training for $epochs epochs: ${recipe[*]}"
 train trained "${recipe[@]}" trainer.max_epochs="$epochs" trainer.max_time="$(printf '00:00:%02d:%02d' $((left / 60)) $((left % 60)))" \
     callbacks.validation.every_n_epochs=$(((epochs + 1) / 2)) callbacks.checkpointing.every_n_minutes=2 \
-    "${report[@]}" "$@" || true
+    "$@" || true
 tar -C "$work/trained" --exclude=checkpoints -cf "$out/training.tar" . || true
 
 part "generators and translations"

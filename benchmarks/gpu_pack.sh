@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 python() { command "${PYTHON:-.venv/bin/python}" "$@"; }
 rm -rf .gpu
 mkdir -p .gpu/wheels
-python -m pip freeze | grep -E '^(hydra-core|omegaconf|antlr4-python3-runtime|plotly|narwhals|tifffile)==' \
+python -m pip freeze | grep -E '^(hydra-core|omegaconf|antlr4-python3-runtime|tifffile)==' \
     | xargs "${PYTHON:-.venv/bin/python}" -m pip wheel --quiet --no-deps --wheel-dir .gpu/wheels
 python - "$photos" "$megabytes" <<'PYTHON'
 import io

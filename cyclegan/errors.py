@@ -11,6 +11,28 @@ OUT_OF_MEMORY = re.compile(
 """Messages of RuntimeErrors that mean out of memory."""
 
 
+EXTRAS = {
+    "huggingface_hub": "export",
+    "imagecodecs": "tiff",
+    "onnx": "export",
+    "onnxruntime": "export",
+    "onnxscript": "export",
+    "optuna": "search",
+    "safetensors": "export",
+    "submitit": "cluster",
+    "tensorboard": "tensorboard",
+    "tifffile": "tiff",
+}
+"""Modules that the base install lacks, and the extra of this package that brings each."""
+
+
+def missing(module: str) -> str:
+    """Say that a module is not installed, and how to install it."""
+    package = module.partition(".")[0]
+    wanted = f"'cyclegan[{EXTRAS[package]}]'" if package in EXTRAS else package.replace("_", "-")
+    return f"the package {package.replace('_', '-')}, which is not installed: pip install {wanted}"
+
+
 class UserError(ValueError):
     """An error that the user can fix; the message names the thing, what was found and the remedy.
 
@@ -39,7 +61,7 @@ class ImageError(UserError):
 
 
 class DiskError(ImageError):
-    """An image cannot be read now because of an error of the machine, not of the file."""
+    """An image cannot be read here and now: the disk fails, or a package is missing. The file may be intact."""
 
 
 class WeightsError(UserError, OSError):

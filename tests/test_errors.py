@@ -1,12 +1,26 @@
-"""Recognition of out-of-memory errors."""
+"""The line about a missing package, and the recognition of out-of-memory errors."""
 
 import errno
 import os
+import tomllib
+from pathlib import Path
 
 import pytest
 import torch
 
-from cyclegan.errors import is_out_of_memory
+from cyclegan.errors import EXTRAS, is_out_of_memory, missing
+
+
+def test_a_missing_module_is_named_with_the_line_that_installs_it() -> None:
+    assert missing("optuna.trial") == "the package optuna, which is not installed: pip install 'cyclegan[search]'"
+    assert missing("torch_fidelity") == "the package torch-fidelity, which is not installed: pip install torch-fidelity"
+
+
+def test_each_extra_that_an_error_names_brings_the_module() -> None:
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
+    for module, extra in EXTRAS.items():
+        assert any(module in requirement for requirement in project["optional-dependencies"][extra])
+        assert not any(requirement.startswith(module) for requirement in project["dependencies"])
 
 
 def caught(error: BaseException, **cause: BaseException | None) -> BaseException:

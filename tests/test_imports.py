@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.faults import in_a_child
 
-OPTIONAL = ("wandb", "plotly", "jinja2", "torch_fidelity")
+OPTIONAL = ("wandb", "imagecodecs", "tifffile", "jinja2", "torch_fidelity")
 
 
 def test_a_run_without_wandb_and_report_trains_where_they_are_missing(tmp_path: Path) -> None:

@@ -10,13 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from cyclegan import __version__
-from cyclegan.errors import CheckpointError, InputError
+from cyclegan.errors import CheckpointError, InputError, missing
 from cyclegan.files import replacing, write_text
 from cyclegan.methods.translator import Translator
 
 FORMAT = "cyclegan-export 1"
-
-NEEDS_SAFETENSORS = "the package safetensors is not installed: pip install 'cyclegan[export]'"
 
 
 def networks_of(translator: Translator, source: str, target: str) -> dict[str, nn.Module]:
@@ -89,7 +87,7 @@ def write_export(weights: Mapping[str, Tensor], about: Mapping[str, Any], path: 
     try:
         from safetensors.torch import save
     except ImportError as error:
-        raise InputError(f"{path}: {NEEDS_SAFETENSORS}") from error
+        raise InputError(f"{path} needs {missing('safetensors')}") from error
     with replacing(path) as temporary:
         temporary.write_bytes(save(dict(weights), metadata={"format": "pt"}))  # its save_file lets no one else read it
     write_text(path.with_suffix(".json"), json.dumps(about, indent=2) + "\n")
@@ -105,7 +103,7 @@ def read_export(path: Path) -> dict[str, Any]:
         from safetensors import SafetensorError
         from safetensors.torch import load_file
     except ImportError as error:
-        raise CheckpointError(f"{path}: {NEEDS_SAFETENSORS}") from error
+        raise CheckpointError(f"{path} needs {missing('safetensors')}") from error
     beside = path.with_suffix(".json")
     try:
         weights = load_file(path)

@@ -2,11 +2,9 @@
 
 from pathlib import Path
 
-from cyclegan.errors import CheckpointError, InputError, UserError
+from cyclegan.errors import CheckpointError, InputError, UserError, missing
 
 PREFIX = "hf://"
-
-NEEDS_HUB = "the package huggingface_hub is not installed: pip install 'cyclegan[export]'"
 
 
 def download(name: str, direction: str | None = None) -> Path:
@@ -26,7 +24,7 @@ def download(name: str, direction: str | None = None) -> Path:
         from huggingface_hub import HfApi
         from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
     except ImportError as error:
-        raise CheckpointError(f"{name}: {NEEDS_HUB}") from error
+        raise CheckpointError(f"{name} needs {missing('huggingface_hub')}") from error
     repository, _, revision = name.removeprefix(PREFIX).partition("@")
     try:
         patterns = ["*.safetensors", "*.json"]
@@ -55,7 +53,7 @@ def upload(folder: Path, repository: str, message: str) -> str:
         from huggingface_hub import HfApi
         from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError
     except ImportError as error:
-        raise InputError(f"--push: {NEEDS_HUB}") from error
+        raise InputError(f"--push needs {missing('huggingface_hub')}") from error
     api = HfApi()
     try:
         address = api.create_repo(repository, exist_ok=True)

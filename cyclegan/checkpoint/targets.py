@@ -5,10 +5,11 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from importlib.util import find_spec
 from typing import Any
 
 from cyclegan import __version__
-from cyclegan.errors import CheckpointError, UserError
+from cyclegan.errors import CheckpointError, UserError, missing
 
 RENAMED = {
     "cyclegan.callbacks.meter.RunMeter": "cyclegan.callbacks.metrics_logger.MetricsLogger",
@@ -18,6 +19,9 @@ RENAMED = {
     "cyclegan.data.unpaired.UnpairedData": "cyclegan.data.datamodule.ImageDataModule",
 }
 """Earlier names, as checkpoints hold them, and present ones. A class that moves gets a line here."""
+
+NEEDED = {"pytorch_lightning.loggers.TensorBoardLogger": "tensorboard"}
+"""Classes of other packages that are importable without a module that they need."""
 
 TRUSTED_PACKAGES = ("cyclegan.methods", "cyclegan.networks", "cyclegan.losses", "cyclegan.optim")
 TRUSTED_NAMES = tuple(f"torch.optim.{name}" for name in ("Adam", "AdamW", "NAdam", "RAdam", "RMSprop", "SGD"))
@@ -58,10 +62,10 @@ def resolve(target: str, arguments: Iterable[str], place: str) -> Callable[..., 
         ) from error
     except (AttributeError, ValueError) as error:
         if target.startswith("cyclegan.") and (package := _missing_package(target)):
-            raise UserError(
-                f"{place} needs the package {package}, which is not installed: install it, or leave {place} out"
-            ) from error
+            raise UserError(f"{place} needs {missing(package)}, or leave {place} out") from error
         raise UserError(f"{place}._target_ is {target}: {error}") from error
+    if (package := NEEDED.get(target)) and find_spec(package) is None:
+        raise UserError(f"{place} needs {missing(package)}, or leave {place} out")
     try:
         taken = inspect.signature(found).parameters
     except ValueError:  # a function of C

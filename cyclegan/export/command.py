@@ -13,8 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from cyclegan import __version__, cli
-from cyclegan.data.training_data import stored_state
-from cyclegan.errors import InputError, UserError
+from cyclegan.errors import InputError, UserError, missing
 from cyclegan.report.run_files import read_rows
 
 # torch is imported where it is used, so that --help answers without it.
@@ -140,6 +139,8 @@ def trained(checkpoint: Mapping[str, Any], file: Path) -> dict[str, Any]:
     """Return how a checkpoint was trained, and the metrics of its weights that lie in the run's folder, if any."""
     if "export" in checkpoint:
         return {key: checkpoint["export"].get(key) for key in ("training", "metrics", "protocol")}
+    from cyclegan.data.training_data import stored_state
+
     config = checkpoint.get("config")
     if config is None:
         return {"training": None, "metrics": None, "protocol": None}
@@ -186,9 +187,9 @@ def write(
 
     source, target = about["direction"]
     if kind in ("onnx", "torch.export"):
-        missing = [name for name in ("onnx", "onnxscript", "onnxruntime") if kind == "onnx" and not find_spec(name)]
-        if missing:
-            raise InputError(f"--format onnx needs {', '.join(missing)}: pip install 'cyclegan[export]'")
+        for package in ("onnx", "onnxscript", "onnxruntime"):
+            if kind == "onnx" and not find_spec(package):
+                raise InputError(f"--format onnx needs {missing(package)}")
         from cyclegan.export.graphs import OPSET, TOLERANCE, Direction, save_onnx, save_torch_export
 
         save = save_onnx if kind == "onnx" else save_torch_export

@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 import torch
 from torch import Tensor
 
-from cyclegan.errors import InputError, UserError
+from cyclegan.errors import InputError, UserError, missing
 from cyclegan.export.graphs import INPUT, OUTPUT, TOLERANCE, Direction, save_onnx
 from cyclegan.methods.translator import Translator
 
@@ -28,7 +28,7 @@ def started(runtime: str, translator: Translator, source: str, target: str) -> R
         if runtime == "openvino":
             import openvino
     except ImportError as error:
-        raise InputError(f"--runtime {runtime} needs the package {error.name}: pip install {error.name}") from error
+        raise InputError(f"--runtime {runtime} needs {missing(error.name or runtime)}") from error
     with TemporaryDirectory() as folder:
         file = Path(folder, "direction.onnx")
         difference = save_onnx(Direction(translator, source, target, "float"), file, {})

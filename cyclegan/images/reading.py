@@ -5,7 +5,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import IO
 
-from cyclegan.errors import DiskError, ImageError
+from cyclegan.errors import DiskError, ImageError, missing
 from cyclegan.images import npy, pillow_formats, png, tiff
 from cyclegan.images.convert import convert
 from cyclegan.images.header import MAX_PIXELS, Header, Stored, Wanted
@@ -143,7 +143,7 @@ def _decode(data: bytes, wanted: Wanted) -> Stored:
 
 def _not_readable(name: str, size: int, error: Exception) -> ImageError:
     if isinstance(error, ModuleNotFoundError):
-        return ImageError(f"{name}: reading it needs the package {error.name}, which is not installed: install it")
+        return DiskError(f"{name}: reading it needs {missing(str(error.name))}")
     reason = str(error) if type(error) is ValueError else f"{type(error).__name__}: {error}"
     return ImageError(
         f"{name}: {size} bytes that cannot be read as an image ({reason}); replace it with an intact file, or {_REMOVE}"

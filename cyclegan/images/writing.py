@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from cyclegan.errors import ImageError
+from cyclegan.errors import ImageError, missing
 from cyclegan.files import replacing
 from cyclegan.images.pixel_format import PixelFormat, Pixels
 
@@ -41,7 +41,7 @@ def write(pixels: Pixels, path: str | Path, quality: int = 95) -> None:
         quality: JPEG quality; colours keep their full resolution.
 
     Raises:
-        ImageError: the extension is not supported, or cannot hold such pixels.
+        ImageError: the extension is not supported, cannot hold such pixels, or needs a package that is not installed.
     """
     path = Path(path)
     suffix = path.suffix.lower()
@@ -56,7 +56,10 @@ def write(pixels: Pixels, path: str | Path, quality: int = 95) -> None:
             f"{path}: {suffix} cannot hold {pixel_format.channels} channels of type {pixel_format.dtype}; "
             f"{suffix_for(pixel_format)} and .npy can"
         )
-    encoded = _encode(pixels, suffix, quality)
+    try:
+        encoded = _encode(pixels, suffix, quality)
+    except ModuleNotFoundError as error:
+        raise ImageError(f"{path}: writing it needs {missing(str(error.name))}") from error
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as unfinished:
         unfinished.write_bytes(encoded)

@@ -67,15 +67,13 @@ class CycleGAN(TwoWay):
 
     A discriminator has the name of the domain whose images it scores, unlike in the authors' code:
 
-    =======  ===========  ==================  =========================================
-    here     paper        authors' code       meaning
-    =======  ===========  ==================  =========================================
-    gen_ab   G            netG_A              translates A to B
-    gen_ba   F            netG_B              translates B to A
-    disc_a   D_X          netD_B              scores images of A
-    disc_b   D_Y          netD_A              scores images of B
-    idt_a    F(x)         idt_B               gen_ba applied to real A
-    =======  ===========  ==================  =========================================
+    | here   | paper | authors' code | meaning                  |
+    |--------|-------|---------------|--------------------------|
+    | gen_ab | G     | netG_A        | translates A to B        |
+    | gen_ba | F     | netG_B        | translates B to A        |
+    | disc_a | D_X   | netD_B        | scores images of A       |
+    | disc_b | D_Y   | netD_A        | scores images of B       |
+    | idt_a  | F(x)  | idt_B         | gen_ba applied to real A |
 
     Both players are updated at once, with the same result as in the authors' code: the generators' losses use the
     discriminators before their update, and the discriminators see images from before the generators' update. So one

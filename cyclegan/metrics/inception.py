@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cyclegan.errors import WeightsError
+from cyclegan.errors import WeightsError, missing
 from cyclegan.metrics.feature_network import FeatureNetwork, versioned
 from cyclegan.metrics.pretrained import Pretrained
 
@@ -46,9 +46,7 @@ class Inception(FeatureNetwork):
         try:
             from torch_fidelity import feature_extractor_inceptionv3 as library
         except ImportError as error:
-            raise WeightsError(
-                f"Inception features need the package torch-fidelity, which is not installed: install it; {WITHOUT}"
-            ) from error
+            raise WeightsError(f"Inception features need {missing('torch_fidelity')}; {WITHOUT}") from error
 
         published = Pretrained(
             "torch-fidelity's Inception network",

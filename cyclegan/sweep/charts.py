@@ -6,9 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import mean, stdev
 from typing import Any, Literal, NamedTuple
 
-import plotly.graph_objects as go
-from plotly.colors import sample_colorscale
-
 from cyclegan.report.charts import AXIS, COLOURS, GREY, Chart, chart
 from cyclegan.report.page import number
 from cyclegan.sweep.record import natural
@@ -68,8 +65,14 @@ class Scale:
         return {text: text if len(text) <= 7 else f"{self.places[text]:.3g}" for text in shown}
 
     def axis(self, title: str = "") -> dict[str, Any]:
-        """Return the arguments of plotly's axis, which chooses the labels if there are many numbers."""
-        axis = {**AXIS, "title": html.escape(title), "showgrid": True, "tickformat": "", "exponentformat": "e"}
+        """Return the attributes of plotly's axis, which chooses the labels if there are many numbers."""
+        axis = {
+            **AXIS,
+            "title": {"text": html.escape(title)},
+            "showgrid": True,
+            "tickformat": "",
+            "exponentformat": "e",
+        }
         axis["type"] = "log" if self.kind == "log" else "linear"
         if self.kind == "words":
             axis |= {"range": [-0.5, len(self.places) - 0.5], "ticklabeloverflow": "allow"}
@@ -88,15 +91,16 @@ def _key_chart(key: str, points: Sequence[Point]) -> Chart:
     scale = Scale(point.values[key] for point in points)
     groups = [[point.metric for point in points if point.values[key] == value] for value in scale.places]
     dots = _dots(points, [scale.places[point.values[key]] for point in points], [point.metric for point in points])
-    means = go.Scatter(
-        x=list(scale.places.values()),
-        y=[mean(group) for group in groups],
-        error_y={"array": [stdev(group) if len(group) > 1 else 0.0 for group in groups]},
-        text=[f"{_mean_text(group)}, {len(group)} job{'s' * (len(group) > 1)}" for group in groups],
-        mode="markers" if scale.kind == "words" else "lines+markers",
-        marker={"color": COLOURS[0], "size": 8},
-        hovertemplate=HOVER,
-    )
+    means = {
+        "type": "scatter",
+        "x": list(scale.places.values()),
+        "y": [mean(group) for group in groups],
+        "error_y": {"array": [stdev(group) if len(group) > 1 else 0.0 for group in groups]},
+        "text": [f"{_mean_text(group)}, {len(group)} job{'s' * (len(group) > 1)}" for group in groups],
+        "mode": "markers" if scale.kind == "words" else "lines+markers",
+        "marker": {"color": COLOURS[0], "size": 8},
+        "hovertemplate": HOVER,
+    }
     has_repeats = len(groups) < len(points)
     return chart(key, "", [dots, means] if has_repeats else [dots], **LAYOUT, xaxis=scale.axis())
 
@@ -119,27 +123,28 @@ def joint_chart(keys: Sequence[str], points: Sequence[Point], title: str, higher
     colours: dict[str, Any] = {"colorscale": "Viridis", "reversescale": not higher, "colorbar": bar}
     xaxis, yaxis = (scale.axis(key) for key, scale in scales.items())
     if len(across) * len(up) > 2 * len(points):
-        traces = _dots(points, [across[x] for x, _ in jobs], [up[y] for _, y in jobs])
-        traces.marker = {"size": 12, "color": [point.metric for point in points], **colours}
+        trace = _dots(points, [across[x] for x, _ in jobs], [up[y] for _, y in jobs])
+        trace["marker"] = {"size": 12, "color": [point.metric for point in points], **colours}
     else:
         xaxis, yaxis = ({**axis, "type": "category", "tickvals": None, "showgrid": False} for axis in (xaxis, yaxis))
         cells = [
             [[point.metric for point, job in zip(points, jobs, strict=True) if job == (x, y)] for x in across]
             for y in up
         ]
-        traces = go.Heatmap(
-            x=[html.escape(x) for x in across],
-            y=[html.escape(y) for y in up],
-            z=[[mean(cell) if cell else None for cell in row] for row in cells],
-            text=[[_mean_text(cell) if cell else "" for cell in row] for row in cells],
-            texttemplate="%{text}",
-            hovertemplate=HOVER,
-            xgap=2,
-            ygap=2,
+        trace = {
+            "type": "heatmap",
+            "x": [html.escape(x) for x in across],
+            "y": [html.escape(y) for y in up],
+            "z": [[mean(cell) if cell else None for cell in row] for row in cells],
+            "text": [[_mean_text(cell) if cell else "" for cell in row] for row in cells],
+            "texttemplate": "%{text}",
+            "hovertemplate": HOVER,
+            "xgap": 2,
+            "ygap": 2,
             **colours,
-        )
-    height = max(260, 110 + 40 * len(up)) if isinstance(traces, go.Heatmap) else 360
-    return chart(" × ".join(keys), title, [traces], **LAYOUT, xaxis=xaxis, yaxis=yaxis, height=height)
+        }
+    height = max(260, 110 + 40 * len(up)) if trace["type"] == "heatmap" else 360
+    return chart(" × ".join(keys), title, [trace], **LAYOUT, xaxis=xaxis, yaxis=yaxis, height=height)
 
 
 def _parallel_lines(scales: Mapping[str, Scale], points: Sequence[Point], title: str, higher: bool) -> Chart:
@@ -152,28 +157,30 @@ def _parallel_lines(scales: Mapping[str, Scale], points: Sequence[Point], title:
         line = [heights[key][texts[key]] for key in axes]
         quality = line[-1] if higher else 1 - line[-1]
         traces.append(
-            go.Scatter(
-                x=list(range(len(axes))),
-                y=line,
-                text=[str(point)] * len(axes),
-                mode="lines",
-                line={"color": sample_colorscale([GREY, COLOURS[1]], quality)[0], "width": 1 + 2 * quality},
-                opacity=0.4 + 0.6 * quality,
-                hovertemplate=HOVER,
-            )
+            {
+                "type": "scatter",
+                "x": list(range(len(axes))),
+                "y": line,
+                "text": [str(point)] * len(axes),
+                "mode": "lines",
+                "line": {"color": _between(GREY, COLOURS[1], quality), "width": 1 + 2 * quality},
+                "opacity": 0.4 + 0.6 * quality,
+                "hovertemplate": HOVER,
+            }
         )
     for index, (key, scale) in enumerate(axes.items()):
         labels = scale.labels()
         traces.append(
-            go.Scatter(
-                x=[index] * len(labels),
-                y=[heights[key][text] for text in labels],
-                text=list(labels.values()),
-                mode="markers+text",
-                textposition="middle right",
-                marker={"color": GREY},
-                hoverinfo="skip",
-            )
+            {
+                "type": "scatter",
+                "x": [index] * len(labels),
+                "y": [heights[key][text] for text in labels],
+                "text": list(labels.values()),
+                "mode": "markers+text",
+                "textposition": "middle right",
+                "marker": {"color": GREY},
+                "hoverinfo": "skip",
+            }
         )
     names = [html.escape(key) for key in axes]
     xaxis = {"tickvals": list(range(len(axes))), "ticktext": names, "showgrid": True, "gridcolor": GREY}
@@ -184,14 +191,27 @@ def _parallel_lines(scales: Mapping[str, Scale], points: Sequence[Point], title:
 def importance_chart(shares: Mapping[str, float]) -> Chart:
     """Draw the share of each key in the variation of the objective."""
     keys = sorted(shares, key=lambda key: shares[key])
-    bars = go.Bar(x=[shares[key] for key in keys], y=[html.escape(key) for key in keys], orientation="h")
-    bars.update(marker={"color": COLOURS[0]}, hovertemplate="%{x:.0%}<extra></extra>")
+    bars = {
+        "type": "bar",
+        "x": [shares[key] for key in keys],
+        "y": [html.escape(key) for key in keys],
+        "orientation": "h",
+        "marker": {"color": COLOURS[0]},
+        "hovertemplate": "%{x:.0%}<extra></extra>",
+    }
     return chart("Importance", "share of the objective's variation", [bars], **LAYOUT, xaxis={"tickformat": ".0%"})
 
 
-def _dots(points: Sequence[Point], x: Sequence[float], y: Sequence[float]) -> go.Scatter:
+def _dots(points: Sequence[Point], x: Sequence[float], y: Sequence[float]) -> dict[str, Any]:
     marker = {"color": GREY, "size": 6, "opacity": 0.7}
-    return go.Scatter(x=x, y=y, text=list(map(str, points)), mode="markers", marker=marker, hovertemplate=HOVER)
+    dots = {"type": "scatter", "x": x, "y": y, "text": list(map(str, points)), "mode": "markers"}
+    return {**dots, "marker": marker, "hovertemplate": HOVER}
+
+
+def _between(low: str, high: str, share: float) -> str:
+    """Mix two colours, given as #rrggbb."""
+    ends = zip(bytes.fromhex(low[1:]), bytes.fromhex(high[1:]), strict=True)
+    return "#" + bytes(round(a + (b - a) * share) for a, b in ends).hex()
 
 
 def _mean_text(metrics: Sequence[float]) -> str:

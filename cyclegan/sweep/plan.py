@@ -20,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from tqdm import tqdm
 
-from cyclegan.errors import RunError, UserError
+from cyclegan.errors import RunError, UserError, missing
 from cyclegan.files import write_text
 from cyclegan.sweep.devices import visible_gpus
 from cyclegan.sweep.finish import finish
@@ -270,9 +270,9 @@ def check_machine(config: DictConfig) -> None:
         RunError: one is missing.
     """
     chosen = config.hydra.runtime.choices
-    for part, module, extra in (("sweeper", "optuna", "optuna"), ("launcher", "submitit", "slurm")):
+    for part, module in (("sweeper", "optuna"), ("launcher", "submitit")):
         if module in config.hydra[part]._target_ and find_spec(module) is None:
-            raise RunError(f"hydra/{part}={chosen[f'hydra/{part}']} needs an extra: pip install 'cyclegan[{extra}]'")
+            raise RunError(f"hydra/{part}={chosen[f'hydra/{part}']} needs {missing(module)}")
     trainer = config.trainer
     if trainer.num_nodes != 1:
         raise RunError(f"trainer.num_nodes is {trainer.num_nodes}, but a job of a sweep runs on one machine")

@@ -1,4 +1,5 @@
 import logging
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -172,6 +173,16 @@ def test_disk_errors_are_not_skipped(root: Path, monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(Files, "open", fail)
     with pytest.raises(DiskError, match="Input/output error"):
+        next(iter(data.train_dataloader()))
+
+
+def test_files_that_need_a_missing_package_are_not_skipped(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are intact: a machine that has the package would train on other images."""
+    data = data_of(root)
+    for path in (root / "trainA").iterdir():
+        Image.new("I;16", (8, 8)).save(path)
+    monkeypatch.setitem(sys.modules, "imagecodecs", None)
+    with pytest.raises(DiskError, match=r"pip install 'cyclegan\[tiff\]'"):
         next(iter(data.train_dataloader()))
 
 

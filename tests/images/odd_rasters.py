@@ -59,6 +59,7 @@ WITHOUT_ADOBE = without_segment(jpeg((255, 0, 0, 255), "CMYK"), 0xEE)  # stored 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 TRANSPARENT = two("RGBA", (*RED, 0), (0, 0, 0, 51))
 COLOUR_KEY = png((2, 1), 16, 2, [shorts(1, 2, 3, 1, 2, 4)], chunk(b"tRNS", shorts(1, 2, 3)))
+GREY_KEY = png((4, 1), 2, 0, [b"\x1b"], chunk(b"tRNS", shorts(1)))
 TURNED_LATE = png((2, 1), 8, 2, [bytes([*RED, *BLUE])], after=chunk(b"eXIf", exif(8).tobytes()[6:]))
 TURNED_DEEP = png((2, 1), 16, 0, [shorts(1, 2)], chunk(b"eXIf", exif(3).tobytes()[6:]))
 RED_AND_BLUE = chunk(b"PLTE", bytes([*RED, *BLUE])) + chunk(b"tRNS", b"\x09")
@@ -80,6 +81,12 @@ KINDS = [
     Odd("PNG named .JPG", ".JPG", two("RGB", RED, BLUE), [[RED, BLUE]]),
     a_png("1 bit", two("1", 0, 1), [[(0, 0, 0), WHITE]]),
     a_png("grey of 2 bits", png((4, 1), 2, 0, [b"\x1b"]), [[0, 85, 170, 255]], GREY),
+    a_png(
+        "grey of 2 bits with a transparent grey",
+        GREY_KEY,
+        [[(0, 255), (85, 0), (170, 255), (255, 255)]],
+        PixelFormat(2),
+    ),
     a_png("palette", two("P", 0, 1), [[RED, BLUE]]),
     a_png("palette with transparency", two("P", 0, 1, transparency=bytes([0, 255])), [[WHITE, BLUE]], ONTO_WHITE),
     a_png("transparent colour", two("RGB", RED, GREEN, transparency=RED), [[WHITE, GREEN]], ONTO_WHITE),

@@ -14,7 +14,7 @@ import yaml
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-from cyclegan.errors import RunError
+from cyclegan.errors import RunError, missing
 from cyclegan.sweep import job as job_module
 from cyclegan.sweep import plan
 from cyclegan.train.configuration import conf_dir
@@ -235,8 +235,8 @@ def machine(trainer: Mapping[str, Any], **targets: str) -> DictConfig:
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        (machine({}, sweeper="x.optuna"), "hydra/sweeper=theirs needs an extra: pip install 'cyclegan[optuna]'"),
-        (machine({}, launcher="x.submitit"), "hydra/launcher=theirs needs an extra: pip install 'cyclegan[slurm]'"),
+        (machine({}, sweeper="x.optuna"), f"hydra/sweeper=theirs needs {missing('optuna')}"),
+        (machine({}, launcher="x.submitit"), f"hydra/launcher=theirs needs {missing('submitit')}"),
         (machine({"num_nodes": 2}), "trainer.num_nodes is 2, but a job of a sweep runs on one machine"),
         (machine({"accelerator": "gpu", "devices": 3}), "trainer.devices is 3, but there are 2 GPUs here"),
     ],

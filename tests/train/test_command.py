@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -368,23 +367,3 @@ def test_the_module_is_the_console_script(tmp_path: Path) -> None:
     assert module.stdout == script.stdout
     # Else the processes of further devices, in which the package's loggers are quiet, would say that they are done.
     assert runpy.run_path(train_command.__file__)["log"] is train_command.log
-
-
-@pytest.mark.slow
-def test_the_wheel_brings_its_configuration_along(tmp_path: Path) -> None:
-    pytest.importorskip("hatchling")
-    program = "import sys\nfrom hatchling.build import build_wheel\nprint(build_wheel(sys.argv[1]))"
-    built = python("-c", program, str(tmp_path), folder=REPOSITORY)
-    assert built.returncode == 0, built.stderr
-    with zipfile.ZipFile(tmp_path / built.stdout.split()[-1]) as wheel:
-        names = set(wheel.namelist())
-        wheel.extractall(tmp_path / "installed")
-    files = {str(path.relative_to(REPOSITORY)) for path in (REPOSITORY / "conf").rglob("*.yaml")}
-    assert {f"cyclegan/{name}" for name in files} <= names
-    assert not [name for name in names if name.startswith(("tests/", "conf/")) or "/runs/" in name]
-
-    show = "import sys, cyclegan.train.command as t\nprint(t.conf_dir())\nsys.argv[1:] = ['--cfg', 'job']\nt.main()"
-    answer = python("-c", show, folder=tmp_path, PYTHONPATH=str(tmp_path / "installed"))
-    conf, text = answer.stdout.split("\n", 1)
-    assert conf == str(tmp_path / "installed" / "cyclegan" / "conf")
-    assert yaml.safe_load(text)["name"] == "toy"

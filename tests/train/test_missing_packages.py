@@ -16,7 +16,7 @@ WITHOUT_PACKAGES = """
 import sys
 from importlib import metadata
 
-missing = {"wandb", "imagecodecs", "plotly", "requests", "torch_fidelity", "jinja2"}
+missing = {"wandb", "imagecodecs", "tifffile", "requests", "tensorboard", "torch_fidelity", "jinja2"}
 from_name = metadata.Distribution.from_name
 
 def unless_missing(name):
@@ -33,15 +33,15 @@ main()
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """JPEG files, and a folder of PNG files beside theirs."""
+    """JPEG files, and a folder of PNG files of 16 bits beside theirs."""
     root = tmp_path_factory.mktemp("photos") / "toy"
     draw(root, train=5, test=2, size=24)
     for file in root.glob("*/*.png"):
         Image.open(file).save(file.with_suffix(".jpg"))
         file.unlink()
-    (root / "png").mkdir()
+    (root / "deep").mkdir()
     for number in range(5):
-        Image.new("RGB", (24, 24)).save(root / "png" / f"{number}.png")
+        Image.new("I;16", (24, 24)).save(root / "deep" / f"{number}.png")
     (root / "toy.json").unlink()
     return root
 
@@ -54,7 +54,7 @@ def train_without_packages(folder: Path, photos: Path, *words: str) -> subproces
 
 
 @pytest.mark.slow
-def test_jpeg_files_train_without_wandb_plotly_imagecodecs_and_torch_fidelity(tmp_path: Path, photos: Path) -> None:
+def test_jpeg_files_train_without_wandb_imagecodecs_and_torch_fidelity(tmp_path: Path, photos: Path) -> None:
     done = train_without_packages(tmp_path, photos)
     assert done.returncode == 0, done.stderr
     assert "epoch 2 of 2" in done.stdout
@@ -65,14 +65,18 @@ def test_jpeg_files_train_without_wandb_plotly_imagecodecs_and_torch_fidelity(tm
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (["logger=default"], "logger.wandb needs the package wandb, which is not installed: install it, or leave"),
+        (
+            ["logger=default"],
+            "logger.wandb needs the package wandb, which is not installed: pip install wandb, or leave",
+        ),
+        (["logger=tensorboard"], "not installed: pip install 'cyclegan[tensorboard]', or leave logger.tensorboard out"),
         (
             ["+callbacks.report={_target_: cyclegan.callbacks.report.RunReport, run_dir: x}"],
-            "callbacks.report needs the package jinja2, which is not installed: install it, or leave",
+            "callbacks.report needs the package jinja2, which is not installed: pip install jinja2, or leave",
         ),
-        (["data.domains.A.train=png"], ".png: reading it needs the package imagecodecs, which is not installed"),
+        (["data.domains.A.train=deep"], ".png: reading it needs the package imagecodecs, which is not installed: pip"),
     ],
-    ids=["wandb", "report", "png"],
+    ids=["wandb", "tensorboard", "report", "png of 16 bits"],
 )
 def test_a_part_that_lacks_its_package_is_named_in_one_line(
     tmp_path: Path, photos: Path, words: list[str], line: str
