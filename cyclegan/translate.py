@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from operator import attrgetter
@@ -33,8 +33,6 @@ from cyclegan.images import (
 
 # torch is imported where it is used, so that --help answers without it.
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from cyclegan.methods.translator import Translator
 
 PROGRAM = "cyclegan-translate"
@@ -61,7 +59,7 @@ def translate_files(
     device: str = "cpu",
     quality: int = 95,
     max_pixels: int = MAX_PIXELS,
-    run: Callable[[Tensor], Tensor] | None = None,
+    precision: str = "float32",
 ) -> list[str]:
     """Translate image files of any size: resize, pad by reflection to the network's multiple, translate, crop.
 
@@ -75,7 +73,7 @@ def translate_files(
         device: torch's name of the device.
         quality: quality of JPEG files.
         max_pixels: width × height of the largest image that is decoded.
-        run: translates images (N, C, H, W) on the CPU in place of `translator`; see `cyclegan.export.runtimes`.
+        precision: "float32", or "bfloat16" for torch.autocast.
 
     Returns:
         the reason for each image that could not be translated.
@@ -108,8 +106,8 @@ def translate_files(
             # JPEG files are decoded at a reduced size where that suffices, as in training.
             pixels = resized(read(job.source, read_as, (2 * width, 2 * height), max_pixels), width, height)
             images.append(to_tensor(padded(pixels, *job.padded), read_as))
-        stacked = torch.stack(images)
-        outputs = translator.translate(stacked.to(device), *direction).float().cpu() if run is None else run(stacked)
+        with torch.autocast(device.partition(":")[0], torch.bfloat16, enabled=precision == "bfloat16"):
+            outputs = translator.translate(torch.stack(images).to(device), *direction).float().cpu()
         for job, output in zip(batch, outputs, strict=True):
             width, height = job.resized
             pixels = to_pixels(output[..., :height, :width], written_as)
@@ -182,8 +180,8 @@ def build_parser() -> argparse.ArgumentParser:
         "(default: resized)", choices=("resized", "input"), default="resized")  # fmt: skip
     add("--batch-size", "N", "number of images in a batch (default: 1)", type=cli.positive, default=1)
     add("--device", "NAME", "cpu, cuda, cuda:1, mps … (default: a GPU if there is one)", default="auto")
-    add("--runtime", None, "run the generator on the CPU by another runtime, after an export that takes some seconds "
-        "(default: torch)", choices=("torch", "onnxruntime", "openvino"), default="torch")  # fmt: skip
+    add("--precision", None, "bfloat16 is faster where the device has it, and differs by a few of 255 (default: float32)",
+        choices=("float32", "bfloat16"), default="float32")  # fmt: skip
     add("--format", None, "output format (default: png, or tif if png cannot store the channels and bit depth)",
         choices=("auto", "png", "jpg", "tif", "npy"), default="auto")  # fmt: skip
     add("--quality", "1-100", "quality of JPEG files (default: 95)", type=cli.quality, default=95)
@@ -233,14 +231,9 @@ def run(args: argparse.Namespace) -> list[str]:
     scale = choose_scale(args.resize, translator.scale)
     unknown = "" if translator.scale else " (the checkpoint does not store the scale of training)"
     print(f"images are {scale}{unknown}; --resize and --output-size set other sizes")
-    started = None
-    if args.runtime != "torch":
-        from cyclegan.export.runtimes import started as start
-
-        device, started = "cpu", start(args.runtime, translator, source, target)
     failed = translate_files(
         translator, pairs, direction, scale, args.output_size, args.batch_size, device, args.quality, args.max_pixels,
-        started,
+        args.precision,
     )  # fmt: skip
     print(f"{len(pairs) - len(failed)} of {len(pairs)} images, {'2'.join(direction)}, on {device}: {output}")
     return failed

@@ -157,6 +157,9 @@ def test_a_cyclegan_translates_with_its_generator_and_the_batch_size_changes_not
         for size in ("1", "2"):
             assert np.abs(pixels_of(f"{size}/{name}.png") - expected).max() <= 1
         assert np.abs(image - expected).mean() > 20
+    translate("--input", "in", "--checkpoint", "small.ckpt", "--precision", "bfloat16", output="bf16")
+    differences = [np.abs(pixels_of(f"bf16/{name}.png").astype(int) - pixels_of(f"1/{name}.png")) for name in pixels]
+    assert 0 < np.mean(differences) < 2, "of 255"
 
 
 def stripes(path: str, width: int = 96, height: int = 48) -> None:

@@ -14,13 +14,12 @@ import torch
 from torch import Tensor, nn
 
 import cyclegan
-from cyclegan import translate
 from cyclegan.checkpoint.exported import description, write_export
 from cyclegan.errors import CheckpointError, InputError
 from cyclegan.evaluate import command as evaluate
 from cyclegan.export import main
 from cyclegan.export.graphs import TOLERANCE, Direction, save_onnx
-from cyclegan.images import PixelFormat, read
+from cyclegan.images import PixelFormat
 from cyclegan.methods.pix2pix import Pix2Pix
 from cyclegan.methods.trained_generators import TrainedGenerators
 from cyclegan.networks.antialiased import AntialiasedResnetGenerator
@@ -217,19 +216,6 @@ def test_a_program_of_torch_export_translates_any_size(run: Path, tmp_path: Path
     program = torch.export.load(file).module(check_guards=False)
     images = torch.rand(3, 3, 8, 28) * 2 - 1
     assert (program(images) - translated(cyclegan.load(run), images)).abs().max() < 1e-5
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
-def test_translate_by_another_runtime_writes_the_same_files(run: Path, tmp_path: Path, runtime: str) -> None:
-    pytest.importorskip(runtime)
-    for name in ("torch", runtime):
-        words = ["--checkpoint", run, "--input", run.parent / "toy" / "testA", "--output", tmp_path / name]
-        translate.main([*map(str, words), "--runtime", name, "--resize", "none"])
-    for file in sorted((tmp_path / "torch").iterdir()):
-        pixels = read(file).astype(int)
-        assert pixels.shape == (24, 24, 3)
-        assert np.abs(pixels - read(tmp_path / runtime / file.name)).max() <= 1
 
 
 def test_a_graph_that_differs_is_not_written(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
