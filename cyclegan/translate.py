@@ -180,7 +180,8 @@ def build_parser() -> argparse.ArgumentParser:
         "(default: resized)", choices=("resized", "input"), default="resized")  # fmt: skip
     add("--batch-size", "N", "number of images in a batch (default: 1)", type=cli.positive, default=1)
     add("--device", "NAME", "cpu, cuda, cuda:1, mps … (default: a GPU if there is one)", default="auto")
-    add("--precision", None, "bfloat16 is faster where the device has it, and differs by a few of 255 (default: float32)",
+    add("--precision", None, "bfloat16 is faster where the device has it, with differences of some of 255 "
+        "(default: float32)",
         choices=("float32", "bfloat16"), default="float32")  # fmt: skip
     add("--format", None, "output format (default: png, or tif if png cannot store the channels and bit depth)",
         choices=("auto", "png", "jpg", "tif", "npy"), default="auto")  # fmt: skip
