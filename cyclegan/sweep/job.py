@@ -42,7 +42,12 @@ def run_job(folder: Path, variables: Mapping[str, str], stop: Stop) -> Job:
     """
     _wait_until_free(folder, stop)
     job = read_job(folder)
-    if job.state in FINISHED or stop.received:
+    if job.state in FINISHED:
+        return job
+    if stop.received:
+        if job.state == "running":  # in an earlier start, which was killed
+            job = replace(job, state="stopped")
+            write_job(job)
         return job
     write_job(replace(job, state="running", message=""))
     tqdm.write(f"running   {folder.name}", file=sys.stdout)

@@ -101,6 +101,17 @@ def test_after_a_signal_no_job_is_started(folder: Path, monkeypatch: pytest.Monk
     assert run_job(folder, {}, stop) == Job(folder, {"seed": "1"})
 
 
+def test_a_signal_before_a_killed_job_runs_again_leaves_it_as_stopped(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_job(Job(folder, {"seed": "1"}, "running", 12.0))
+    monkeypatch.delattr(job_module, "start")
+    stop = Stop()
+    stop.received.append(signal.SIGTERM)
+    run_job(folder, {}, stop)
+    assert read_job(folder) == Job(folder, {"seed": "1"}, "stopped", 12.0)
+
+
 def test_a_job_waits_for_the_process_of_an_earlier_start(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
