@@ -179,9 +179,8 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
 }
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=() if name == "unet" else pytest.mark.slow) for name in NETWORKS]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NETWORKS)
 def test_onnx_translates_any_size_as_torch_does(tmp_path: Path, name: str) -> None:
     """Also the smallest size, at which the innermost feature map of a U-Net has one pixel."""
     torch.manual_seed(0)
