@@ -408,6 +408,7 @@ def test_help_answers_without_torch() -> None:
     assert helped.stdout.endswith("False\n")
 
 
+@pytest.mark.slow
 def test_a_user_error_ends_the_process_with_status_1_and_one_line() -> None:
     script = str(Path(sys.executable).with_name("cyclegan-translate"))
     words = ["--checkpoint", "echo.ckpt", "--input", "gone.png", "--output", "out"]

@@ -42,6 +42,7 @@ def test_a_training_killed_many_times_ends_like_an_undisturbed_one(tmp_path: Pat
     assert report.differences == []
 
 
+@pytest.mark.slow
 def test_a_disturbed_sweep_ends_like_an_undisturbed_one(tmp_path: Path) -> None:
     words, kinds = [*WORDS, "seed=0,1"], ["all processes", "SIGTERM"]
     finish(tmp_path, [*words, "name=whole"], run_forking)
