@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from cyclegan import __version__
 from cyclegan.errors import CheckpointError, InputError, missing
 from cyclegan.files import replacing, write_text
+from cyclegan.images import PixelFormat
 from cyclegan.methods.translator import Translator
 
 FORMAT = "cyclegan-export 1"
@@ -73,7 +74,10 @@ def description(translator: Translator, checkpoint: Mapping[str, Any], source: s
         "value_range": [-1, 1],
         "size_multiple": translator.size_multiple,
         "minimum_size": translator.minimum_size,
-        "pixel_formats": {domain: asdict(translator.pixel_formats[domain]) for domain in (source, target)},
+        "pixel_formats": {
+            domain: asdict(translator.pixel_formats.get(domain, PixelFormat(channels[domain])))
+            for domain in (source, target)
+        },
         "scale": scale,
     }
 

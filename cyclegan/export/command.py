@@ -81,8 +81,8 @@ def run(args: argparse.Namespace) -> None:
     from cyclegan.checkpoint.exported import description
     from cyclegan.checkpoint.reading import checkpoint_file, read
 
-    file = checkpoint_file(args.checkpoint)
-    translator, checkpoint = cyclegan.load(file, trust=args.trust), read(file)
+    file = checkpoint_file(args.checkpoint, args.direction)
+    translator, checkpoint = cyclegan.load(file, trust=args.trust, direction=args.direction), read(file)
     chosen = cli.parse_direction(translator, args.direction)
     history = trained(checkpoint, file)
     if args.push:
@@ -132,7 +132,7 @@ def newest_samples(checkpoint: Path) -> Path | None:
 def run_name(checkpoint: Path) -> str:
     """Return the name of a checkpoint's run, or of a file that belongs to none."""
     folder = checkpoint.resolve().parent
-    return folder.parent.name if folder.name == "checkpoints" else checkpoint.stem
+    return folder.parent.name if folder.name == "checkpoints" and checkpoint.is_file() else checkpoint.stem
 
 
 def trained(checkpoint: Mapping[str, Any], file: Path) -> dict[str, Any]:

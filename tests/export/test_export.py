@@ -119,8 +119,9 @@ def test_published_weights_return_to_their_authors_layout_unchanged(tmp_path: Pa
     torch.manual_seed(0)
     published = ResnetGenerator(width=4, blocks=2).state_dict()
     torch.save(published, tmp_path / "horse2zebra.pth")
-    main([str(tmp_path / "horse2zebra.pth"), "--output", str(tmp_path / "ours.safetensors")])
-    assert json.loads((tmp_path / "ours.json").read_text())["generator"] is None
+    main([str(tmp_path / "horse2zebra.pth"), "--direction", "B2A", "--output", str(tmp_path / "ours.safetensors")])
+    about = json.loads((tmp_path / "ours.json").read_text())
+    assert (about["generator"], about["direction"]) == (None, ["B", "A"])
     main([str(tmp_path / "ours.safetensors"), "--format", "torch", "--output", str(tmp_path / "theirs.pth")])
     theirs = torch.load(tmp_path / "theirs.pth", weights_only=True)
     assert theirs.keys() == published.keys()
