@@ -180,6 +180,7 @@ def test_refuses_arguments_out_of_range() -> None:
 PROFILE = ("trainer=profile", "trainer.profiler.warmup=1", "trainer.profiler.batches=1", "trainer.profiler.traced=1")
 
 
+@pytest.mark.filterwarnings("ignore:.*Profiler clears events:UserWarning")  # torch 2.11, of several cycles
 def test_a_profiled_run_writes_a_trace_and_is_no_run(tmp_path: Path, quiet: None) -> None:
     run = tmp_path / "run"
     trainer = train(composed(run, tmp_path / "toy", "logger=default", *PROFILE))
