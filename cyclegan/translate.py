@@ -82,7 +82,7 @@ def translate_files(
 
     from cyclegan.data.transforms import resized
     from cyclegan.images.tensors import to_pixels, to_tensor
-    from cyclegan.methods.pictures import padded, padded_size
+    from cyclegan.methods.image_input import padded, padded_size
 
     translator = translator.to(device)
     multiple, minimum = translator.size_multiple, translator.minimum_size

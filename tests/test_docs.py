@@ -38,9 +38,9 @@ def test_the_python_page_runs_as_written(
     assert len(list(Path("fakes").iterdir())) == 2
     assert names["trainer"].current_epoch == 2
 
-    picture = Image.open(next(Path("data/toy/testA").iterdir()))
+    image = Image.open(next(Path("data/toy/testA").iterdir()))
     exported, translator = names["cyclegan"].load("zebras.safetensors"), names["model"]
-    seen = torch.from_numpy(np.asarray(picture).copy()).permute(2, 0, 1)[None] / 127.5 - 1
+    seen = torch.from_numpy(np.asarray(image).copy()).permute(2, 0, 1)[None] / 127.5 - 1
     with torch.no_grad():
         wanted = (translator.translate(seen, "A", "B")[0].permute(1, 2, 0) * 127.5 + 127.5).round().clamp(0, 255)
-    assert np.abs(np.asarray(exported(picture)).astype(int) - wanted.numpy()).max() <= 1
+    assert np.abs(np.asarray(exported(image)).astype(int) - wanted.numpy()).max() <= 1

@@ -19,7 +19,7 @@ from cyclegan.errors import UserError
 from cyclegan.image_pool import ImagePool
 from cyclegan.images import RGB, PixelFormat, Pixels
 from cyclegan.images.tensors import to_pixels, to_tensor
-from cyclegan.methods.pictures import Picture, padded, padded_size, pixels_of
+from cyclegan.methods.image_input import ImageInput, padded, padded_size, pixels_of
 from cyclegan.optim import clip_each_player
 
 Batch = dict[str, Tensor]
@@ -78,12 +78,12 @@ class Translator(pl.LightningModule, ABC):
 
     @torch.inference_mode()
     def forward(
-        self, picture: Picture, direction: str | None = None, load_size: int | None = None
+        self, image: ImageInput, direction: str | None = None, load_size: int | None = None
     ) -> Image.Image | Pixels:
-        """Translate one picture: resize it as in training, pad it for the generator, translate, and remove the padding.
+        """Translate one image: resize it as in training, pad it for the generator, translate, and remove the padding.
 
         Args:
-            picture: a Pillow image, an array (H, W, C) of the values of the domain's files, or a path.
+            image: a Pillow image, an array (H, W, C) of the values of the domain's files, or a path.
             direction: "A2B"; None: the first direction.
             load_size: size to resize to, instead of training's; 0 keeps the size.
 
@@ -91,7 +91,7 @@ class Translator(pl.LightningModule, ABC):
             the translation at the resized size: an array for an array, otherwise a Pillow image of 8 bits.
 
         Raises:
-            ImageError: the picture cannot be read, or has other channels than the domain.
+            ImageError: the image cannot be read, or has other channels than the domain.
             UserError: there is no such direction.
         """
         source, _, target = (direction or "2".join(self.directions[0])).partition("2")
@@ -99,14 +99,14 @@ class Translator(pl.LightningModule, ABC):
         read_as, written_as = (self.pixel_formats.get(domain, RGB) for domain in (source, target))
         scale = self.scale or AS_IT_IS
         scale = scale if load_size is None else Scale(load_size or None, scale.resize)
-        pixels = pixels_of(picture, read_as)
+        pixels = pixels_of(image, read_as)
         width, height = target_size(pixels.shape[1], pixels.shape[0], *scale)
         size = padded_size(width, height, self.size_multiple, self.minimum_size)
         images = to_tensor(padded(resized(pixels, width, height), *size), read_as)[None]
         weight = next(weight for network in self.generators().values() for weight in network.parameters())
         (translated,) = self.translate(images.to(weight), source, target)
         translated = translated[:, :height, :width]
-        if isinstance(picture, np.ndarray):
+        if isinstance(image, np.ndarray):
             return to_pixels(translated, written_as)
         return Image.fromarray(to_pixels(translated, replace(written_as, dtype="uint8")).squeeze())
 

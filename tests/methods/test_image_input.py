@@ -1,4 +1,4 @@
-"""Translating one picture of a program: `translator(picture)`."""
+"""Translating one image of a program: `translator(image)`."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -52,7 +52,7 @@ def drawn(height: int, width: int, channels: int = 3) -> np.ndarray[tuple[int, .
     return rng.integers(0, 256, (height, width, channels), dtype=np.uint8)
 
 
-def test_a_picture_of_any_size_is_padded_and_cropped(inverse: Inverse) -> None:
+def test_an_image_of_any_size_is_padded_and_cropped(inverse: Inverse) -> None:
     pixels = drawn(5, 18)
     translated = inverse(Image.fromarray(pixels))
     assert inverse.shapes == [(1, 3, 8, 20)]
@@ -61,7 +61,7 @@ def test_a_picture_of_any_size_is_padded_and_cropped(inverse: Inverse) -> None:
     assert np.array_equal(inverse(pixels, "B2A"), pixels)
 
 
-def test_a_file_and_a_picture_are_resized_as_in_training(inverse: Inverse, tmp_path: Path) -> None:
+def test_a_file_and_an_image_are_resized_as_in_training(inverse: Inverse, tmp_path: Path) -> None:
     inverse.scale = Scale(12, "width")
     Image.fromarray(drawn(10, 6)).save(tmp_path / "a.png")
     assert inverse(tmp_path / "a.png").size == (12, 20)
@@ -69,7 +69,7 @@ def test_a_file_and_a_picture_are_resized_as_in_training(inverse: Inverse, tmp_p
     assert inverse(tmp_path / "a.png", load_size=0).size == (6, 10), "its own size"
 
 
-def test_pictures_are_read_as_files_are(inverse: Inverse) -> None:
+def test_images_are_read_as_files_are(inverse: Inverse) -> None:
     """Upright, with palettes and grey as RGB, and without a silent loss."""
     pixels = drawn(8, 12)
     turned = Image.fromarray(pixels)
@@ -84,16 +84,16 @@ def test_pictures_are_read_as_files_are(inverse: Inverse) -> None:
         inverse(drawn(8, 8, 5))
 
 
-def test_16_bits_stay_in_arrays_and_become_8_in_pictures() -> None:
+def test_16_bits_stay_in_arrays_and_become_8_in_pillow_images() -> None:
     inverse = Inverse(PixelFormat(1, "uint16"))
     pixels = np.linspace(0, 65535, 64).astype(np.uint16).reshape(8, 8)
     assert np.array_equal(inverse(pixels, "B2A")[..., 0], pixels)
-    picture = inverse(Image.fromarray(pixels), "B2A")
-    assert picture.mode == "L"
-    assert np.abs(np.asarray(picture) - pixels / 257).max() <= 0.5
+    image = inverse(Image.fromarray(pixels), "B2A")
+    assert image.mode == "L"
+    assert np.abs(np.asarray(image) - pixels / 257).max() <= 0.5
 
 
-def test_a_translator_in_half_precision_takes_pictures() -> None:
+def test_a_translator_in_half_precision_takes_images() -> None:
     torch.manual_seed(0)
     translator = TrainedGenerators({("A", "B"): ResnetGenerator(width=4, blocks=1)}, {"A": 3, "B": 3}).eval()
     pixels = drawn(16, 16)

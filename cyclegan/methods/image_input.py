@@ -11,28 +11,28 @@ from PIL import Image, ImageOps
 
 from cyclegan.images import PixelFormat, Pixels, decode, read
 
-Picture = Image.Image | NDArray[Any] | str | os.PathLike[str]
+ImageInput = Image.Image | NDArray[Any] | str | os.PathLike[str]
 """An image: of Pillow, an array (H, W, C) or (H, W), or the path of a file."""
 
 _PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")
 
 
-def pixels_of(picture: Picture, pixel_format: PixelFormat) -> Pixels:
-    """Return the pixels (H, W, C) of a picture in a domain's format, as if it were read from a file.
+def pixels_of(image: ImageInput, pixel_format: PixelFormat) -> Pixels:
+    """Return the pixels (H, W, C) of an image in a domain's format, as if it were read from a file.
 
     Raises:
         ImageError: it cannot be read, or has other channels.
     """
-    if isinstance(picture, str | os.PathLike):
-        return read(Path(picture), pixel_format)
+    if isinstance(image, str | os.PathLike):
+        return read(Path(image), pixel_format)
     buffer = BytesIO()
-    if isinstance(picture, np.ndarray):
-        np.save(buffer, picture)
+    if isinstance(image, np.ndarray):
+        np.save(buffer, image)
     else:
-        upright = ImageOps.exif_transpose(picture)
+        upright = ImageOps.exif_transpose(image)
         upright = upright if upright.mode in _PNG_MODES else upright.convert("RGB")
         upright.save(buffer, "PNG", compress_level=0)
-    return decode(buffer.getvalue(), f"the given {type(picture).__name__}", pixel_format)
+    return decode(buffer.getvalue(), f"the given {type(image).__name__}", pixel_format)
 
 
 def padded_size(width: int, height: int, multiple: int, minimum: int) -> tuple[int, int]:
