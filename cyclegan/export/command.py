@@ -31,7 +31,7 @@ EXTENSIONS = {"safetensors": ".safetensors", "torch": ".pth", "onnx": ".onnx", "
 
 USES = {
     "safetensors": "translated = cyclegan.load('{file}').translate(images, '{source}', '{target}')",
-    "torch": "netG.load_state_dict(torch.load('{file}', weights_only=True))  # a network of the authors' code",
+    "torch": "generator.load_state_dict(torch.load('{file}', weights_only=True))",
     "onnx": "(translated,) = onnxruntime.InferenceSession('{file}').run(None, {{'images': images}})",
     "torch.export": "translated = torch.export.load('{file}').module(check_guards=False)(images)",
 }
@@ -70,12 +70,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     cli.open_screen()
     args = build_parser().parse_args(argv)
     try:
-        run(args)
+        execute(args)
     except (UserError, OSError) as error:  # OSError: the output cannot be written
         sys.exit(f"{PROGRAM}: {error}")
 
 
-def run(args: argparse.Namespace) -> None:
+def execute(args: argparse.Namespace) -> None:
     """Run a parsed command line."""
     import cyclegan
     from cyclegan.checkpoint.exported import description
@@ -84,14 +84,18 @@ def run(args: argparse.Namespace) -> None:
     file = checkpoint_file(args.checkpoint, args.direction)
     translator, checkpoint = cyclegan.load(file, trust=args.trust, direction=args.direction), read(file)
     chosen = cli.parse_direction(translator, args.direction)
-    history = trained(checkpoint, file)
+    run = run_of(file)
+    history = trained(checkpoint, run)
     if args.push:
+        if args.format != "safetensors" or args.output:
+            raise InputError("--push uploads safetensors: leave --format and --output out")
         directions = [chosen] if args.direction else translator.directions
         abouts = [description(translator, checkpoint, *direction) | history for direction in directions]
-        print(push(translator, abouts, args.push, args.license, newest_samples(file)))
+        grid = max((run / "samples").glob("*.jpg"), default=None) if run else None
+        print(push(translator, abouts, args.push, args.license, grid))
         return
     source, target = chosen
-    output = args.output or Path(f"{run_name(file)}_{source}2{target}{EXTENSIONS[args.format]}")
+    output = args.output or Path(f"{run.name if run else file.stem}_{source}2{target}{EXTENSIONS[args.format]}")
     if output.exists():
         raise InputError(f"{output} exists; give another --output, or remove it")
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -124,18 +128,14 @@ def push(
     return f"{address}\nuse it: cyclegan.load('hf://{repository}')"
 
 
-def newest_samples(checkpoint: Path) -> Path | None:
-    """Return the newest sample grid of a checkpoint's run, if there is one."""
-    return max((checkpoint.resolve().parents[1] / "samples").glob("*.jpg"), default=None)
-
-
-def run_name(checkpoint: Path) -> str:
-    """Return the name of a checkpoint's run, or of a file that belongs to none."""
+def run_of(checkpoint: Path) -> Path | None:
+    """Return the folder of a checkpoint's run; None for a file that belongs to no run."""
     folder = checkpoint.resolve().parent
-    return folder.parent.name if folder.name == "checkpoints" and checkpoint.is_file() else checkpoint.stem
+    is_run = checkpoint.is_file() and folder.name == "checkpoints" and (folder.parent / "config.yaml").is_file()
+    return folder.parent if is_run else None
 
 
-def trained(checkpoint: Mapping[str, Any], file: Path) -> dict[str, Any]:
+def trained(checkpoint: Mapping[str, Any], run: Path | None) -> dict[str, Any]:
     """Return how a checkpoint was trained, and the metrics of its weights that lie in the run's folder, if any."""
     if "export" in checkpoint:
         return {key: checkpoint["export"].get(key) for key in ("training", "metrics", "protocol")}
@@ -146,8 +146,8 @@ def trained(checkpoint: Mapping[str, Any], file: Path) -> dict[str, Any]:
         return {"training": None, "metrics": None, "protocol": None}
     images = stored_state(checkpoint)["position"]
     training = {"name": config["name"], "data": Path(config["data"].get("root") or "").name, "images": images}
-    curves, protocol = (file.resolve().parents[1] / name for name in ("metrics.csv", "validation/protocol.json"))
-    rows = read_rows(curves) if curves.is_file() and protocol.is_file() else []
+    curves, protocol = (Path(run or "", name) for name in ("metrics.csv", "validation/protocol.json"))
+    rows = read_rows(curves) if run and curves.is_file() and protocol.is_file() else []
     metrics = {
         name.removeprefix("val/"): value
         for row in rows

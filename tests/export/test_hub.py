@@ -1,5 +1,6 @@
 """Exports on the Hugging Face Hub, for which a server in this process stands in."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -59,6 +60,18 @@ def test_a_run_is_pushed_and_loaded(run: Path, hub: Hub, capsys: pytest.CaptureF
         with torch.no_grad():
             difference = loaded.translate(images, source, target) - trained.translate(images, source, target)
         assert difference.abs().max() < 1e-5, "channels_last sums in another order"
+
+
+def test_images_beside_a_file_that_belongs_to_no_run_are_not_uploaded(run: Path, hub: Hub, tmp_path: Path) -> None:
+    for folder in ("checkpoints", "samples"):
+        (tmp_path / folder).mkdir()
+    shutil.copy(run / "checkpoints" / "last.ckpt", tmp_path / "checkpoints" / "mine.ckpt")
+    shutil.copy(next((run / "samples").glob("*.jpg")), tmp_path / "samples" / "holiday.jpg")
+    main([str(tmp_path / "checkpoints" / "mine.ckpt"), "--push", "me/mine", "--direction", "A2B"])
+    assert hub.models["me/mine"].keys() == {"A2B.safetensors", "A2B.json", "README.md"}
+    assert "![Samples]" not in hub.models["me/mine"]["README.md"].decode()
+    with pytest.raises(SystemExit, match="--push uploads safetensors: leave --format and --output out"):
+        main([str(run), "--push", "me/mine", "--format", "onnx"])
 
 
 def test_a_refusal_names_the_reason_and_no_token(
