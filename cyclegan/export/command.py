@@ -96,8 +96,11 @@ def execute(args: argparse.Namespace) -> None:
         return
     source, target = chosen
     output = args.output or Path(f"{run.name if run else file.stem}_{source}2{target}{EXTENSIONS[args.format]}")
-    if output.exists():
-        raise InputError(f"{output} exists; give another --output, or remove it")
+    if output.suffix != EXTENSIONS[args.format]:
+        raise InputError(f"--output {output}: a file of the format {args.format} ends in {EXTENSIONS[args.format]}")
+    for path in (output, *([output.with_suffix(".json")] if args.format == "safetensors" else [])):
+        if path.exists():
+            raise InputError(f"{path} exists; give another --output, or remove it")
     output.parent.mkdir(parents=True, exist_ok=True)
     about = description(translator, checkpoint, source, target) | history
     print(write(translator, about, args.format, args.pixels, output))

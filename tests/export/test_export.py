@@ -76,6 +76,12 @@ def test_safetensors_of_a_run_hold_averaged_weights_and_all_that_loading_needs(
     assert difference.abs().max() < 1e-5, "the run's networks are in channels_last, which sums in another order"
     with pytest.raises(SystemExit, match=r"zebras_B2A\.safetensors exists; give another --output"):
         main([str(run), "--direction", "B2A"])
+    Path("notes.json").write_text("mine")
+    with pytest.raises(SystemExit, match=r"notes\.json exists; give another --output"):
+        main([str(run), "--output", "notes.safetensors"])
+    with pytest.raises(SystemExit, match=r"--output notes\.json: .* safetensors ends in \.safetensors"):
+        main([str(run), "--output", "notes.json"])
+    assert Path("notes.json").read_text() == "mine"
 
 
 def test_an_export_is_exported_again_with_its_history(run: Path, tmp_path: Path) -> None:
